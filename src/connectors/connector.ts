@@ -1,0 +1,226 @@
+/**
+ * The contract of a connector: what the engine asks of every kind of system. An absent method is an absent capability.
+ * src/testing/connector-tests.ts states the contract as tests; src/connectors/memory.ts is the reference.
+ */
+import type { ZodType } from 'zod'
+import type { Where } from '../core/filter.ts'
+import type { Schema, SchemaChange } from '../core/schema.ts'
+import type { Rejection, SyncId } from '../core/sync.ts'
+import type { Key, Row, Value } from '../core/value.ts'
+
+/** The world outside: time, chance and interruption come in through here and no other way. */
+export interface Context {
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  /** A number in [0, 1). */
+  readonly random: () => number
+  /** Something a person may want to know; never holds row values or secrets. */
+  readonly log: (message: string) => void
+}
+
+export interface Clock {
+  /** Milliseconds since 1970, UTC. */
+  now(): number
+  /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+
+/** A kind of system. `Config` is what a person writes to set up a connection. */
+export interface Connector<Config> {
+  readonly name: string
+  readonly config: ZodType<Config>
+  open(config: Config, context: Context): Promise<Connection>
+}
+
+/** A connection as written in a config file: not yet validated, environment variables not yet read. */
+export interface ConnectionDefinition {
+  readonly connector: Connector<never>
+  readonly config: unknown
+}
+
+/** An open account or database. */
+export interface Connection extends AsyncDisposable {
+  /** All collections, without Syncline's own. */
+  discover(): Promise<readonly Schema[]>
+  /** COLLECTION_UNKNOWN names the nearest. */
+  collection(name: string, options?: CollectionOptions): Promise<Collection>
+  /** A transactional target for a group of syncs: their rows and checkpoints in one transaction. Absent: not transactional. */
+  sink?(syncs: readonly SyncId[]): Promise<Sink>
+}
+
+export interface CollectionOptions {
+  /** Fields that identify a row, instead of the declared key. */
+  readonly key?: readonly string[] | null
+  /** A field that grows with every change, as the user's explicit choice. */
+  readonly cursor?: string | null
+}
+
+/** How far a collection has been read: opaque text with a version, made and understood by its connector only. */
+export type Cursor = string
+
+/** Which fields of which rows: a projection in the order given, and a filter in source field names. */
+export interface Selection {
+  readonly fields: readonly string[]
+  readonly where: Where | null
+}
+
+export interface ReadOptions extends Selection {
+  readonly signal: AbortSignal
+}
+
+/**
+ * A set of changes: at most one per key. `puts` are rows in the order of `selection.fields`.
+ * A page is only valid until the next is pulled.
+ */
+export interface Page {
+  readonly puts: readonly Row[]
+  /** Keys that are gone. A hint that saves a sweep: the engine checks that they are gone before it deletes. */
+  readonly deletes: readonly Key[]
+  /** Rows the source could not give as its schema declares them. */
+  readonly rejects: readonly Rejection[]
+  /** Reading on from here misses nothing after this page. */
+  readonly cursor: Cursor
+  /** Size as read. */
+  readonly bytes: number
+  /** No key of this page was in an earlier page of the same read. */
+  readonly distinct: boolean
+  /** On the last page of a system that can count: the collection at the instant up to which the read is complete. */
+  readonly view?: View
+}
+
+/** A table, a Notion database, a sheet: rows with a schema and a key. */
+export interface Collection {
+  readonly schema: Schema
+  /** What `read` reports past a cursor: everything, puts but no deletes, or nothing (compare in full). */
+  readonly feed: 'complete' | 'puts' | 'none'
+  /** Why the feed is not better, in words for `plan`. */
+  readonly feedReason: string | null
+  /** Pages after `cursor`, ending when caught up. From null: every row. A cursor that can't be used any more: CURSOR_UNUSABLE. */
+  read(cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page>
+  readonly lookup: Lookup
+  /** The rows as they stand now, at one instant. Absent: the system can't. */
+  view?(selection: Selection): Promise<View>
+  /** Yields when something may have changed; may be lossy: it only saves waiting. */
+  watch?(signal: AbortSignal): AsyncIterable<void>
+}
+
+export interface Lookup {
+  /** Rows by key, in schema order, any order of rows; keys that are not there are left out. */
+  fetch(keys: readonly Key[]): Promise<Row[]>
+  /** Rows whose `fields` equal one of `values`, in schema order. */
+  find(fields: readonly string[], values: readonly Row[]): Promise<Row[]>
+}
+
+/** The selected rows of a collection as they stood at one instant; for sweeps, plan and verify. */
+export interface View extends AsyncDisposable {
+  /** Reading from here misses nothing after this instant; null where the feed is `none`. */
+  readonly cursor: Cursor | null
+  count(): Promise<number>
+  /** Smallest and largest value of the first key field; null when there are no rows or the system can't tell cheaply. */
+  extent(): Promise<readonly [Value, Value] | null>
+  /** Rows per range, where `bounds` (ascending values of the first key field) cut the keys into bounds.length + 1 half-open ranges. */
+  summarize(bounds: readonly Value[]): Promise<number[]>
+  /** Rows of a range in key order (see `compareKeys`), in chunks; `rejects` as in Page. */
+  scan(range: Range, fields: readonly string[]): AsyncIterable<Chunk>
+  /** Rows by key, in the order of `fields`. */
+  fetch(keys: readonly Key[], fields: readonly string[]): Promise<Chunk>
+}
+
+export interface Chunk {
+  readonly rows: readonly Row[]
+  readonly rejects: readonly Rejection[]
+}
+
+/** Values of the first key field from `from` (inclusive) to `to` (exclusive); null: open. */
+export interface Range {
+  readonly from: Value
+  readonly to: Value
+}
+export const everything: Range = { from: null, to: null }
+
+/** What a sync wants to hold in a target table. */
+export interface TargetSpec {
+  readonly sync: SyncId
+  /** The project that owns the table. */
+  readonly project: string
+  /** As the target's connector spells it. */
+  readonly collection: string
+  /** Target field names; `native` in the spelling of `schema.system`. The key is not empty. */
+  readonly schema: Schema
+  readonly adopt: boolean
+  readonly deletes: 'propagate' | 'keep' | 'mark'
+}
+
+/** What a target holds for a sync now. */
+export interface TargetState {
+  /** The schema of the rows it holds: as Syncline remembers it, or as found in a table that is to be adopted. Null: no table. */
+  readonly schema: Schema | null
+  /** Fields that the source dropped earlier and the target kept. */
+  readonly orphans: readonly string[]
+  readonly owner: Owner | null
+  readonly checkpoint: Checkpoint | null
+}
+
+/** Who owns a target table. Null as a TargetState's owner: a table that Syncline did not make. */
+export interface Owner {
+  readonly project: string
+  readonly sync: SyncId
+}
+
+/** A cursor that is durable together with the effect of everything before it. */
+export interface Checkpoint {
+  readonly cursor: Cursor | null
+  /** Of the definition that the rows were made by. */
+  readonly fingerprint: string
+}
+
+/** A transactional target. */
+export interface Sink extends AsyncDisposable {
+  /** Reads only. */
+  inspect(spec: TargetSpec): Promise<TargetState>
+  /**
+   * Applies the schema changes and takes the fence: whoever held it before writes nothing more (LEASE_LOST).
+   * The target is usable until the sink is disposed or somebody else claims it.
+   */
+  claim(spec: TargetSpec, changes: readonly SchemaChange[]): Promise<Target>
+  /** One transaction at a time per sink. */
+  begin(): Promise<SinkTransaction>
+  /** The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's are left out. */
+  view(spec: TargetSpec): Promise<View>
+  /** Rows refused earlier and not yet held. */
+  rejections(sync: SyncId): Promise<readonly Rejection[]>
+  /** What a value of this field becomes when the target stores it: declared losses only. Absent: every value is kept. */
+  declaredLoss?(field: { readonly type: string }): ((value: Value) => Value) | null
+  /** Forgets the checkpoint; with `drop` also the table. */
+  reset(spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): Promise<void>
+}
+
+/** A target that this process may write to. */
+export interface Target {
+  readonly checkpoint: Checkpoint | null
+  /** Whether it held no rows when it was claimed. */
+  readonly empty: boolean
+}
+
+export interface SinkTransaction {
+  /**
+   * Inserts or updates rows, in the spec's field order; rows that are equal already are not written.
+   * `fresh`: none of the keys is in the target. Rows it can't hold come back as rejected, and the others are written.
+   */
+  put(sync: SyncId, rows: readonly Row[], options: { readonly fresh: boolean }): Promise<PutResult>
+  /** Deletes (or marks) rows by key and returns how many there were. */
+  delete(sync: SyncId, keys: readonly Key[]): Promise<number>
+  /** Replaces what is remembered about rejected rows: adds these, forgets those. */
+  reject(sync: SyncId, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void>
+  /** Checks the fence, and stores the checkpoint unless it is null. */
+  checkpoint(sync: SyncId, checkpoint: Checkpoint | null): Promise<void>
+  commit(): Promise<void>
+  rollback(): Promise<void>
+}
+
+export interface PutResult {
+  readonly inserted: number
+  readonly updated: number
+  readonly unchanged: number
+  readonly rejected: readonly Rejection[]
+}

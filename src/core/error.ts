@@ -1,0 +1,70 @@
+/** The one error type, and the table of its codes. */
+
+/** What the worker does with an error: try again, stop, or wait for a person. */
+export type Retry = 'retry' | 'never' | 'person'
+
+/** Every code, what the worker does about it, and the HTTP status it becomes. */
+export const errorCodes = {
+  CONFIG_INVALID: { retry: 'never', status: 422 },
+  ENV_MISSING: { retry: 'never', status: 422 },
+  COLLECTION_UNKNOWN: { retry: 'never', status: 404 },
+  SYNC_UNKNOWN: { retry: 'never', status: 404 },
+  RUN_UNKNOWN: { retry: 'never', status: 404 },
+  KEY_MISSING: { retry: 'never', status: 422 },
+  KEY_DUPLICATE: { retry: 'never', status: 409 },
+  CURSOR_UNUSABLE: { retry: 'never', status: 422 },
+  TARGET_NOT_OURS: { retry: 'never', status: 409 },
+  TARGET_SHARED: { retry: 'never', status: 409 },
+  SCHEMA_DRIFT: { retry: 'person', status: 409 },
+  GUARD_HELD: { retry: 'person', status: 409 },
+  ROWS_REJECTED: { retry: 'never', status: 422 },
+  VALUE_REFUSED: { retry: 'never', status: 422 },
+  CONNECTION_REFUSED: { retry: 'retry', status: 502 },
+  CONNECTION_LOST: { retry: 'retry', status: 502 },
+  AUTH_FAILED: { retry: 'never', status: 502 },
+  DATABASE_UNKNOWN: { retry: 'never', status: 502 },
+  GRANT_MISSING: { retry: 'never', status: 403 },
+  DATABASE_LOCKED: { retry: 'retry', status: 503 },
+  DISK_FULL: { retry: 'never', status: 507 },
+  FILE_UNUSABLE: { retry: 'never', status: 422 },
+  PROJECT_LOCKED: { retry: 'never', status: 409 },
+  LEASE_LOST: { retry: 'never', status: 409 },
+  READ_ONLY: { retry: 'never', status: 405 },
+  INTERRUPTED: { retry: 'never', status: 499 },
+  INTERNAL: { retry: 'never', status: 500 },
+} as const satisfies Record<string, { retry: Retry; status: number }>
+export type ErrorCode = keyof typeof errorCodes
+
+export interface ErrorDetails {
+  /** What a person can do about it: a command to run, a line to change. */
+  readonly hint?: string
+  readonly cause?: unknown
+}
+
+/** A failure a person is told of: what failed, on what, and what to do. Never holds secrets or row values. */
+export class SyncError extends Error {
+  override readonly name = 'SyncError'
+  readonly code: ErrorCode
+  readonly hint: string | null
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.hint = details.hint ?? null
+  }
+}
+
+/** Whether trying again later may help. */
+export function retriable(error: unknown): boolean {
+  return error instanceof SyncError && errorCodes[error.code].retry === 'retry'
+}
+
+/** Any thrown thing as a SyncError; one that is none of ours becomes INTERNAL. */
+export function asSyncError(error: unknown): SyncError {
+  if (error instanceof SyncError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new SyncError('INTERNAL', message, {
+    cause: error,
+    hint: 'This is a bug in Syncline or in a function of your config; the stack trace is in the log (SYNCLINE_DEBUG=1).',
+  })
+}

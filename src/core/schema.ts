@@ -1,0 +1,110 @@
+/** Schemas: what a collection's rows look like, and what changed between two versions of that. */
+import type { Type } from './value.ts'
+
+/** One field of a collection. */
+export interface Field {
+  readonly name: string
+  readonly type: Type
+  /** The type as the system declares it: `numeric(12,2)`, `int4[]`. */
+  readonly native: string
+  readonly nullable: boolean
+  readonly writable: boolean
+}
+
+/** The shape of a collection's rows. */
+export interface Schema {
+  /** The collection's name within its connection: `public.orders`, `orders`. */
+  readonly name: string
+  /** The connector whose spelling `native` uses. */
+  readonly system: string
+  readonly fields: readonly Field[]
+  /** Names of the key fields, in key order. Empty: the system declares none. */
+  readonly key: readonly string[]
+}
+
+/** One difference between the schema a target holds and the schema it should hold. */
+export type SchemaChange =
+  | { readonly kind: 'create'; readonly schema: Schema }
+  | { readonly kind: 'add'; readonly field: Field }
+  | { readonly kind: 'widen'; readonly field: Field; readonly was: Field }
+  /** The source dropped it; the target keeps the column, empty in new rows. */
+  | { readonly kind: 'orphan'; readonly field: Field }
+  | { readonly kind: 'incompatible'; readonly field: Field; readonly was: Field }
+
+/** What must change so that a target that holds `have` can hold `want`. Orphans already known are not reported again. */
+export function diffSchema(have: Schema | null, want: Schema, orphans: readonly string[] = []): SchemaChange[] {
+  if (have === null) return [{ kind: 'create', schema: want }]
+  const changes: SchemaChange[] = []
+  const wanted = new Set(want.fields.map((field) => field.name))
+  const held = new Map(have.fields.map((field) => [field.name, field]))
+  for (const field of want.fields) {
+    const was = held.get(field.name)
+    if (was === undefined) changes.push({ kind: 'add', field })
+    else if (was.type === field.type && was.native === field.native) continue
+    else if (have.system !== want.system && was.type === field.type) continue
+    else if (widens(was, field)) changes.push({ kind: 'widen', field, was })
+    else changes.push({ kind: 'incompatible', field, was })
+  }
+  for (const field of have.fields) {
+    if (!wanted.has(field.name) && !orphans.includes(field.name)) changes.push({ kind: 'orphan', field })
+  }
+  return changes
+}
+
+/** Whether every value of `was` is also a value of `now`, spelled the same or convertible without loss. */
+export function widens(was: Field, now: Field): boolean {
+  const a = parseNative(was.native)
+  const b = parseNative(now.native)
+  if (was.type === now.type) return widensNative(a, b)
+  if (was.type === 'integer' && now.type === 'decimal') return b.limits.length === 0 || b.limits[0]! - (b.limits[1] ?? 0) >= 19
+  if (was.type === 'uuid' && now.type === 'text') return b.limits.length === 0
+  return false
+}
+
+/** One line a person can read: `add column note (text)`. */
+export function describeChange(change: SchemaChange): string {
+  switch (change.kind) {
+    case 'create':
+      return `create ${change.schema.name} (${change.schema.fields.length} columns)`
+    case 'add':
+      return `add column ${change.field.name} (${change.field.native}) and fill it for existing rows`
+    case 'widen':
+      return `widen column ${change.field.name} from ${change.was.native} to ${change.field.native}`
+    case 'orphan':
+      return `column ${change.field.name} is gone at the source; the target keeps it`
+    case 'incompatible':
+      return `column ${change.field.name} changed from ${change.was.native} to ${change.field.native}, which does not fit`
+  }
+}
+
+interface Native {
+  readonly name: string
+  readonly limits: readonly number[]
+}
+
+const integerWidths = ['smallint', 'integer', 'bigint']
+const floatWidths = ['real', 'double precision']
+const textNames = ['text', 'character varying', 'varchar']
+
+function widensNative(was: Native, now: Native): boolean {
+  if (was.name === now.name) return widensLimits(was, now)
+  const order = (widths: readonly string[]) => widths.includes(was.name) && widths.indexOf(now.name) > widths.indexOf(was.name)
+  if (order(integerWidths) || order(floatWidths)) return true
+  if (textNames.includes(now.name) && now.limits.length === 0) return true
+  return was.name === 'json' && now.name === 'jsonb'
+}
+
+function widensLimits(was: Native, now: Native): boolean {
+  if (now.limits.length === 0) return true
+  if (was.limits.length === 0) return false
+  const scaleWas = was.limits[1] ?? 0
+  const scaleNow = now.limits[1] ?? 0
+  if (now.name === 'numeric') return scaleNow >= scaleWas && now.limits[0]! - scaleNow >= was.limits[0]! - scaleWas
+  return now.limits[0]! >= was.limits[0]!
+}
+
+function parseNative(native: string): Native {
+  const match = /^([^(]*?)\s*\(([\d,\s]+)\)(.*)$/.exec(native)
+  if (match === null) return { name: native, limits: [] }
+  return { name: `${match[1]}${match[3]}`, limits: (match[2] ?? '').split(',').map(Number) }
+}

@@ -1,0 +1,77 @@
+/** The definition of a sync, as the engine gets it: complete, validated, one collection on each side. */
+import type { Where } from './filter.ts'
+import type { Row, Type, Value } from './value.ts'
+
+/** A sync's name: `paid_orders`, or `everything/orders` for one that a pattern expanded to. */
+export type SyncId = string
+
+/** A collection of a connection. */
+export interface Address {
+  readonly connection: string
+  /** As its connector spells it: `public.orders`. Null on the target side: named after the source. */
+  readonly collection: string
+}
+
+/** How a target field gets its value. */
+export type FieldRule =
+  | { readonly kind: 'from'; readonly from: string; readonly type?: Type }
+  | {
+      readonly kind: 'compute'
+      /** Pure. Gets the source row by field name. */
+      readonly compute: (row: Readonly<Record<string, Value>>) => unknown
+      readonly type: Type
+      /** Counts into the fingerprint: raise it when the function's meaning changes. */
+      readonly version: string | number | null
+    }
+
+export type Mode = 'auto' | 'full' | 'incremental'
+export type Deletes = 'propagate' | 'keep' | 'mark'
+
+/** Deletions beyond both limits are held until a person releases them. */
+export interface Guard {
+  /** Rows. */
+  readonly maxDeletes: number
+  /** Share of the target's rows, 0 to 1. */
+  readonly maxDeleteShare: number
+}
+
+/** How much goes into one target transaction, at most. */
+export interface BatchLimits {
+  readonly rows: number
+  readonly bytes: number
+}
+
+/** A one-way sync of one collection into one collection that it owns (or shares, with `adopt`). */
+export interface Sync {
+  readonly id: SyncId
+  readonly from: Address
+  readonly to: Address
+  /** Target field → rule, in target order. Null: every source field under its own name. */
+  readonly fields: ReadonlyMap<string, FieldRule> | null
+  readonly where: Where | null
+  /** Source fields that identify a row, where the source declares none or another is wanted. */
+  readonly key: readonly string[] | null
+  /** The user's explicit choice of a cursor field. */
+  readonly cursor: string | null
+  readonly mode: Mode
+  readonly deletes: Deletes
+  readonly guard: Guard
+  readonly batch: BatchLimits
+  /** Take over an existing target table; rows not written by this sync are never deleted. */
+  readonly adopt: boolean
+  /** For `watch`: milliseconds between runs when nothing announces a change. */
+  readonly everyMs: number
+}
+
+export const defaults = {
+  guard: { maxDeletes: 10, maxDeleteShare: 0.2 },
+  batch: { rows: 50_000, bytes: 8 * 1024 * 1024 },
+  everyMs: 2000,
+} as const
+
+/** A row that one side could not give or the other not hold. Holds no values but the key. */
+export interface Rejection {
+  readonly key: Row
+  readonly code: string
+  readonly message: string
+}
