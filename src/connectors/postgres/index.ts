@@ -1,0 +1,42 @@
+/** The postgres connector: `postgres({ url: env('SHOP_URL') })`. */
+import { z } from 'zod'
+import type { ConnectionDefinition, Connector } from '../connector.ts'
+
+/** A CA certificate file and how strictly the server's certificate is checked. */
+const tls = z.union([
+  z.boolean(),
+  z.strictObject({
+    ca: z.string().optional().describe('file with the certificate authority, PEM'),
+    cert: z.string().optional().describe('file with the client certificate, PEM'),
+    key: z.string().optional().describe('file with the client key, PEM'),
+    rejectUnauthorized: z.boolean().optional(),
+    servername: z.string().optional(),
+  }),
+])
+
+export const postgresConfig = z
+  .strictObject({
+    url: z.string().optional().describe('postgres://user:password@host:5432/database'),
+    host: z.string().optional(),
+    port: z.number().int().min(1).max(65535).optional(),
+    user: z.string().optional(),
+    password: z.string().optional(),
+    database: z.string().optional(),
+    tls: tls.optional(),
+    connectTimeoutMs: z.number().int().positive().default(10_000),
+  })
+  .refine((config) => config.url !== undefined || config.host !== undefined, { message: 'give a url or a host', path: ['url'] })
+export type PostgresConfig = z.infer<typeof postgresConfig>
+/** What a person writes: any text may also be `env('NAME')`. */
+export type PostgresOptions = z.input<typeof postgresConfig>
+
+export const postgresConnector: Connector<PostgresConfig> = {
+  name: 'postgres',
+  config: postgresConfig,
+  open: async (config, context) => (await import('./connection.ts')).openPostgres(config, context),
+}
+
+/** A Postgres database, as source or target. */
+export function postgres(options: PostgresOptions): ConnectionDefinition {
+  return { connector: postgresConnector as Connector<never>, config: options }
+}

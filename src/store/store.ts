@@ -1,0 +1,36 @@
+/** The contract of the state store: what a project remembers besides what stands in its targets. */
+import type { RunRecord } from '../core/run.ts'
+import type { SyncId } from '../core/sync.ts'
+
+/** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
+export interface Store extends AsyncDisposable {
+  /** The id under which this project owns target tables; made at first use, never changes. */
+  projectId(): Promise<string>
+  /** Keeps a second process from running the same project; PROJECT_LOCKED names the other's pid. Freed by the system when this one dies. */
+  lock(): Promise<AsyncDisposable>
+  readonly runs: RunStore
+  readonly leases: LeaseStore
+}
+
+/** The history of runs. */
+export interface RunStore {
+  start(run: Pick<RunRecord, 'id' | 'sync' | 'startedAt'>): Promise<void>
+  /** Writes the final state of a run. */
+  finish(run: RunRecord): Promise<void>
+  /** Newest first; a run whose process died without finishing it is `interrupted`. */
+  list(filter: { readonly sync?: SyncId; readonly limit: number }): Promise<readonly RunRecord[]>
+  get(id: string): Promise<RunRecord | null>
+  /** Lets a held run go on: the next run of its sync may delete up to its `heldDeletes`. RUN_UNKNOWN, or GUARD_HELD when it is not held. */
+  release(id: string, atMs: number): Promise<RunRecord>
+  /** How many deletions a release allows the sync's next run; null: no release stands. A later finished run uses it up. */
+  released(sync: SyncId): Promise<number | null>
+}
+
+/** Who may run a sync. Generations only grow; the one with the highest is the only one that may write. */
+export interface LeaseStore {
+  /** Takes the lease and returns its generation. LEASE_LOST when another holder's lease has not expired. */
+  take(sync: SyncId, holder: string, nowMs: number, forMs: number): Promise<number>
+  /** Prolongs it; false when it was taken over. */
+  renew(sync: SyncId, generation: number, nowMs: number, forMs: number): Promise<boolean>
+  free(sync: SyncId, generation: number): Promise<void>
+}
