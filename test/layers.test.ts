@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { importsOf, violations } from '../tools/layers.ts'
+
+const root = join(import.meta.dirname, '..')
+
+describe('the layer rule', () => {
+  test('every import in src points left', () => {
+    const paths = globSync('**/*.ts', { cwd: join(root, 'src') })
+      .map((path) => path.replaceAll('\\', '/'))
+      .filter((path) => !path.endsWith('.test.ts'))
+    assert.ok(paths.length > 0)
+    const files = paths.map((path) => ({ path, imports: importsOf(readFileSync(join(root, 'src', path), 'utf8')) }))
+    assert.deepEqual(violations(files), [])
+  })
+
+  const forbidden: readonly (readonly [path: string, specifier: string])[] = [
+    ['core/diff.ts', '../engine/run.ts'],
+    ['core/diff.ts', 'node:fs'],
+    ['core/diff.ts', 'crypto'],
+    ['protocol/message.ts', 'node:buffer'],
+    ['client/storage/sqlite.ts', 'node:sqlite'],
+    ['connectors/postgres/read.ts', '../../store/store.ts'],
+    ['connectors/postgres/read.ts', '../sqlite/types.ts'],
+    ['store/sqlite/store.ts', '../../protocol/message.ts'],
+    ['protocol/message.ts', '../connectors/connector.ts'],
+    ['engine/run.ts', '../client/client.ts'],
+    ['client/client.ts', '../engine/run.ts'],
+    ['engine/mirror.ts', 'node:crypto'],
+    ['config/load.ts', '../server/app.ts'],
+    ['server/app.ts', '../config/load.ts'],
+    ['server/app.ts', '../cli/main.ts'],
+    ['plugins/host.ts', '../engine/run.ts'],
+    ['testing/index.ts', '../server/app.ts'],
+    ['index.ts', './connectors/postgres/index.ts'],
+    ['engine/run.ts', 'pg'],
+    ['connectors/sqlite/read.ts', 'pg-copy-streams'],
+    ['engine/run.ts', 'syncline/postgres'],
+    ['engine/run.ts', '../../tools/database.ts'],
+    ['elsewhere/new.ts', '../core/row.ts'],
+  ]
+  for (const [path, specifier] of forbidden) {
+    test(`${path} may not import ${specifier}`, () => {
+      const found = violations([{ path, imports: [specifier] }])
+      assert.equal(found.length, 1)
+      assert.ok(found[0]?.startsWith(`src/${path} imports ${specifier}: `))
+    })
+  }
+
+  test('what points left is allowed', () => {
+    const files = [
+      { path: 'core/diff.ts', imports: ['./row.ts'] },
+      {
+        path: 'connectors/postgres/read.ts',
+        imports: ['../../core/row.ts', '../connector.ts', './types.ts', 'pg', 'node:net'],
+      },
+      { path: 'store/postgres/store.ts', imports: ['pg', '../store.ts'] },
+      { path: 'engine/run.ts', imports: ['../connectors/connector.ts', '../store/store.ts', 'node:crypto'] },
+      { path: 'client/client.ts', imports: ['../protocol/message.ts', 'zod'] },
+      { path: 'plugins/host.ts', imports: ['../engine/mirror.ts', '../client/client.ts'] },
+      { path: 'testing/index.ts', imports: ['../engine/engine.ts'] },
+      { path: 'cli/start.ts', imports: ['../server/app.ts', '../config/load.ts', 'commander'] },
+      { path: 'index.ts', imports: ['./core/sync.ts', './config/config.ts'] },
+    ]
+    assert.deepEqual(violations(files), [])
+  })
+
+  test('imports are found however they are written, and not in comments or strings', () => {
+    const source = `
+      // import a from 'comment-line'
+      /* import b from 'comment-block' */
+      import c from 'default'
+      import { type D,
+        e } from "several-lines"
+      import type { F } from 'type-only'
+      import 'side-effect'
+      import * as g from 'namespace'; import h from 'same-line'
+      export * from 'export-all'
+      export { i } from 'export-some'
+      const url = 'https://example.org/from "nowhere"' // export from 'trailing-comment'
+      const j = await import('dynamic')
+      export const from = 'no-import'
+      const k: import('type-query').K = l`
+    assert.deepEqual([...importsOf(source)].sort(), [
+      ...['default', 'dynamic', 'export-all', 'export-some', 'namespace', 'same-line'],
+      ...['several-lines', 'side-effect', 'type-only', 'type-query'],
+    ])
+  })
+})
+
+describe('drivers', () => {
+  /** The URLs of all modules that `specifier` loads in a new process. */
+  function loadedBy(specifier: string): readonly string[] {
+    const script = `
+      import { registerHooks } from 'node:module'
+      const urls = []
+      registerHooks({
+        load(url, context, next) {
+          urls.push(url)
+          return next(url, context)
+        },
+      })
+      await import(${JSON.stringify(specifier)})
+      console.log(JSON.stringify(urls))`
+    const flags = ['--conditions=syncline-source', '--disable-warning=ExperimentalWarning', '--input-type=module']
+    const output = execFileSync(process.execPath, [...flags, '-e', script], { cwd: root, encoding: 'utf8' })
+    return JSON.parse(output) as readonly string[]
+  }
+  const isDriver = (url: string) => /\/node_modules\/(pg[-/]|mongodb|mysql|mariadb)/.test(url)
+
+  test("`import 'syncline'` loads none", () => {
+    const loaded = loadedBy('syncline')
+    assert.ok(loaded.some((url) => url.endsWith('/src/index.ts')))
+    assert.deepEqual(loaded.filter(isDriver), [])
+  })
+
+  test('would be seen if one were loaded', () => {
+    assert.ok(loadedBy('pg').some(isDriver))
+  })
+})

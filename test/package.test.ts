@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readdir, writeFile } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { temporaryFolder } from '../tools/database.ts'
+
+const root = join(import.meta.dirname, '..')
+const WANTED = [
+  /^package\/package\.json$/,
+  /^package\/(README|CHANGELOG)\.md$/,
+  /^package\/LICENSE$/,
+  /^package\/bin\/syncline\.js$/,
+  /^package\/dist\/(?!.*\.test\.)/,
+  /^package\/docs\/(guide|connectors)\//,
+]
+const INDISPENSABLE = ['package.json', 'LICENSE', 'CHANGELOG.md', 'bin/syncline.js', 'dist/index.js', 'dist/index.d.ts']
+
+/** Runs a program as a user would: no settings of the npm that runs these tests, and the Node that runs them first. */
+async function run(folder: string, program: string, ...args: readonly string[]): Promise<string> {
+  const foreign = /^(npm_|NODE_|INIT_CWD$|SYNCLINE_)/i
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
+  environment.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`
+  const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env: environment, maxBuffer: 2 ** 26 })
+  return stdout
+}
+
+test('the packed package holds what a user needs and nothing else, installs, and works', async (t) => {
+  await using packed = await temporaryFolder()
+  await using project = await temporaryFolder()
+  await run(root, 'npm', 'pack', '--pack-destination', packed.path)
+  const archives = await readdir(packed.path)
+  assert.equal(archives.length, 1)
+  const archive = join(packed.path, archives[0]!)
+
+  await t.test('its files are those that a user needs', async () => {
+    const files = (await run(root, 'tar', '-tzf', archive)).trim().split('\n')
+    assert.deepEqual(
+      files.filter((file) => !WANTED.some((pattern) => pattern.test(file))),
+      [],
+    )
+    for (const file of INDISPENSABLE) assert.ok(files.includes(`package/${file}`), `${file} is missing`)
+  })
+
+  await t.test('it installs into an empty folder', async () => {
+    await writeFile(join(project.path, 'package.json'), '{ "private": true }')
+    await run(project.path, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund', archive)
+  })
+
+  await t.test('its command runs', async () => {
+    assert.match(await run(project.path, 'npx', '--no', 'syncline', '--help'), /usage:/i)
+  })
+
+  await t.test('its modules can be imported', async () => {
+    const script = `
+      import * as syncline from 'syncline'
+      import * as postgres from 'syncline/postgres'
+      import * as sqlite from 'syncline/sqlite'
+      console.log([syncline, postgres, sqlite].every((module) => Object.keys(module).length > 0))`
+    await writeFile(join(project.path, 'use.mjs'), script)
+    assert.equal((await run(project.path, process.execPath, 'use.mjs')).trim(), 'true')
+  })
+})

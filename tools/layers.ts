@@ -1,0 +1,97 @@
+import { isBuiltin } from 'node:module'
+import { posix } from 'node:path'
+
+/** A source file by its path below src/, and what it imports, as written. */
+export interface SourceFile {
+  readonly path: string
+  readonly imports: readonly string[]
+}
+
+/** The folders of src/, and which others each may import from. Itself goes without saying. */
+const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  connectors: ['core'],
+  store: ['core'],
+  protocol: ['core'],
+  engine: ['core', 'connectors', 'store', 'protocol'],
+  client: ['core', 'connectors', 'store', 'protocol'],
+  config: ['core', 'connectors', 'store', 'protocol', 'engine', 'client'],
+  server: ['core', 'connectors', 'store', 'protocol', 'engine', 'client'],
+  cli: ['core', 'connectors', 'store', 'protocol', 'engine', 'client', 'config', 'server'],
+  plugins: ['core', 'connectors', 'engine/mirror', 'client'],
+  testing: ['core', 'connectors', 'store', 'protocol', 'engine', 'client', 'config', 'plugins'],
+  'index.ts': ['core', 'engine', 'config'],
+}
+
+/** Where code runs that has no Node: browsers, and for the mirror other people's hosts. */
+const WITHOUT_NODE = ['core', 'protocol', 'client', 'engine/mirror']
+
+/** A driver is loaded by the one connector or store that needs it. */
+const DRIVERS: Readonly<Record<string, readonly string[]>> = {
+  pg: ['connectors/postgres', 'store/postgres'],
+  'pg-copy-streams': ['connectors/postgres', 'store/postgres'],
+}
+
+/** What breaks the layer rule, one sentence each. */
+export function violations(files: readonly SourceFile[]): readonly string[] {
+  return files.flatMap(({ path, imports }) =>
+    imports.flatMap((specifier) => {
+      const reason = specifier.startsWith('.') ? relativeViolation(path, specifier) : packageViolation(path, specifier)
+      return reason === undefined ? [] : [`src/${path} imports ${specifier}: ${reason}`]
+    }),
+  )
+}
+
+function relativeViolation(path: string, specifier: string): string | undefined {
+  const target = posix.join(posix.dirname(path), specifier)
+  if (target.startsWith('../')) return 'src stands alone; this is outside'
+  const [from, to] = [topOf(path), topOf(target)]
+  if (from === to) return otherConnector(path, target)
+  const allowed = LEFT_OF[from]
+  if (allowed === undefined) return `${from} has no place in the layers yet (tools/layers.ts)`
+  if (!allowed.some((place) => isIn(target, place))) return `${from} may import ${allowed.join(', ') || 'nothing'} only`
+  return undefined
+}
+
+function otherConnector(path: string, target: string): string | undefined {
+  if (topOf(path) !== 'connectors') return undefined
+  const [own, other] = [posix.dirname(path), posix.dirname(target)].map((folder) => folder.split('/')[1])
+  if (own === undefined || other === undefined || own === other) return undefined
+  return `the ${own} connector may not lean on the ${other} connector`
+}
+
+function packageViolation(path: string, specifier: string): string | undefined {
+  if (isBuiltin(specifier)) {
+    return WITHOUT_NODE.some((place) => isIn(path, place)) ? 'this code also runs where there is no Node' : undefined
+  }
+  const name = specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+  if (name === 'syncline') return 'a file of the package is imported by its path'
+  const places = DRIVERS[name]
+  if (places === undefined || places.some((place) => isIn(path, place))) return undefined
+  return `a driver is for ${places.join(' and ')} only`
+}
+
+function topOf(path: string): string {
+  return path.split('/')[0] ?? path
+}
+
+/** Whether `path` is the place itself, something in that folder, or that file. */
+function isIn(path: string, place: string): boolean {
+  return path === place || path === `${place}.ts` || path.startsWith(`${place}/`)
+}
+
+const COMMENT = /\/\*[\s\S]*?\*\/|(?<=^|[\s;{}(,])\/\/.*$/gm
+const STATEMENT = /(?:^|[;}])[ \t]*(?:import|export)\b[^'"`;]*?\bfrom\s*(['"])(?<specifier>[^'"\n]+)\1/gm
+const BARE = /(?:^|[;}])[ \t]*import\s*(['"])(?<specifier>[^'"\n]+)\1/gm
+const DYNAMIC = /\b(?:import|require)\s*\(\s*(['"`])(?<specifier>[^'"`\n]+)\1/gm
+
+/** Every module that `source` names: statically, for types, for side effects or on first use. */
+export function importsOf(source: string): readonly string[] {
+  const code = source.replace(COMMENT, '')
+  return [STATEMENT, BARE, DYNAMIC].flatMap((pattern) =>
+    [...code.matchAll(pattern)].flatMap(({ groups }) => groups?.specifier ?? []),
+  )
+}
