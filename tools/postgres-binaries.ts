@@ -75,7 +75,11 @@ function reachableByOthers(path: string): boolean {
 async function copyWithinReach(packagePath: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(packagePath, 'package.json'), 'utf8')) as { version: string }
   const copy = join(await serversPath(), `programs-postgres-${version}`)
-  if (existsSync(copy)) return copy
+  if (existsSync(copy)) {
+    // Others may write to the parent, and this is about to be run.
+    if (statSync(copy).uid === process.getuid?.()) return copy
+    throw new Error(`${copy} belongs to another user. Remove it.`)
+  }
   const unfinished = `${copy}.${process.pid}`
   await mkdir(unfinished, { recursive: true })
   await cp(join(packagePath, 'native'), unfinished, { recursive: true, verbatimSymlinks: true })
