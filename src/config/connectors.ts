@@ -1,0 +1,31 @@
+/** The built-in connectors: what a `.json` config may name, and what the config needs to know about each. */
+import type { Connector } from '../connectors/connector.ts'
+import { postgresConnector } from '../connectors/postgres/index.ts'
+import { sqliteConnector } from '../connectors/sqlite/index.ts'
+
+export interface BuiltIn {
+  /** `never`: each takes its own config, which it validates itself. */
+  readonly connector: Connector<never>
+  /** Options that name files, with dots for nested ones: relative to the config file. */
+  readonly files: readonly string[]
+  /** The schema that a collection without one is in; null: the system has no schemas. */
+  readonly defaultSchema: string | null
+  /** Whether `Orders` and `orders` are two collections. */
+  readonly caseSensitive: boolean
+}
+
+export const connectors: readonly BuiltIn[] = [
+  {
+    connector: postgresConnector as Connector<never>,
+    files: ['tls.ca', 'tls.cert', 'tls.key'],
+    defaultSchema: 'public',
+    caseSensitive: true,
+  },
+  { connector: sqliteConnector as Connector<never>, files: ['file'], defaultSchema: null, caseSensitive: false },
+]
+
+/** What is known of a connector; of one that is not built in: it has no files and no schemas. */
+export function builtIn(name: string): Omit<BuiltIn, 'connector'> {
+  const found = connectors.find(({ connector }) => connector.name === name)
+  return found ?? { files: [], defaultSchema: null, caseSensitive: true }
+}

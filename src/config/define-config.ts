@@ -1,0 +1,81 @@
+/** What a person writes in syncline.config.ts. */
+import type { ConnectionDefinition } from '../connectors/connector.ts'
+import type { Where } from '../core/filter.ts'
+import type { Deletes, Guard, Mode } from '../core/sync.ts'
+import type { Type, Value } from '../core/value.ts'
+
+/** A whole config file. `C` are the names of its connections. */
+export interface Config<C extends string = string> {
+  readonly connections: Readonly<Record<C, ConnectionDefinition>>
+  /** By name: no slashes, no white space. */
+  readonly syncs: Readonly<Record<string, SyncDefinition<NoInfer<C>>>>
+}
+
+export type SyncDefinition<C extends string = string> = CollectionSync<C> | PatternSync<C>
+
+/** A sync of one collection. */
+export interface CollectionSync<C extends string = string> extends SyncOptions {
+  /** Connection and collection: `shop.public.orders`. Names that hold dots are quoted: `shop.public."odd.name"`. */
+  readonly from: `${C}.${string}`
+  /** Connection and collection, or the connection alone: then the target is named after the source. */
+  readonly to: C | `${C}.${string}`
+  readonly collections?: undefined
+  /** Target field → where its value comes from, in target order. Omitted: every source field under its own name. */
+  readonly fields?: Readonly<Record<string, FieldDefinition>>
+  /** Rows to take, in source field names. A row that leaves the filter is removed from the target. */
+  readonly where?: Where
+  /** Source fields that identify a row, where the source declares none or another is wanted. */
+  readonly key?: readonly string[]
+}
+
+/** A sync of many collections, which expands to one sync each: `everything/orders`. */
+export interface PatternSync<C extends string = string> extends SyncOptions {
+  /** A connection. */
+  readonly from: C
+  /** A connection. */
+  readonly to: C
+  /** Patterns, applied in order: `public.*` adds, `!public.audit_*` takes away. */
+  readonly collections: readonly string[]
+  readonly fields?: undefined
+  readonly where?: undefined
+  readonly key?: undefined
+}
+
+export interface SyncOptions {
+  /** How to read the source. `auto` (default): past the last checkpoint where the source can, else compare in full. */
+  readonly mode?: Mode
+  /** A source field that grows with every change, as your explicit choice. */
+  readonly cursor?: string
+  /** What happens to target rows that are gone from the source; `mark` fills a `_deleted_at` column. Default `propagate`. */
+  readonly deletes?: Deletes
+  /** Deletions beyond both limits are held until you release them. Default 10 rows and 0.2 of the target. */
+  readonly guard?: Partial<Guard>
+  /** How much goes into one target transaction. Default 50,000 rows and 8MB. */
+  readonly batch?: { readonly rows?: number; readonly bytes?: number | string }
+  /** Take over an existing target table; rows that this sync did not write are never deleted. */
+  readonly adopt?: boolean
+  /** For `watch`: the time between runs when nothing announces a change: `500ms`, `2s` (default), `15m`, `1h`. */
+  readonly every?: string
+}
+
+/** A source row by field name. */
+export type SourceRow = Readonly<Record<string, Value>>
+
+/** Where a target field's value comes from: a source field's name, or more said. */
+export type FieldDefinition =
+  | string
+  | { readonly from: string; readonly type?: Type; readonly compute?: undefined }
+  | {
+      /** Pure: the same row gives the same value. */
+      readonly compute: (row: SourceRow) => unknown
+      /** Default `text`. */
+      readonly type?: Type
+      /** Raise it when the function's meaning changes: the next run then compares in full. */
+      readonly version?: string | number
+      readonly from?: undefined
+    }
+
+/** Types a config; its mistakes are reported when the file is loaded. */
+export function defineConfig<const C extends string>(config: Config<C>): Config<C> {
+  return config
+}

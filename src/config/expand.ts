@@ -1,0 +1,182 @@
+/** From the syncs of a config file to the syncs that run: patterns expanded, targets named, every target written once. */
+
+import { asSyncError, SyncError } from '../core/error.ts'
+import { reserved, selectNames } from '../core/name.ts'
+import type { Schema } from '../core/schema.ts'
+import type { Sync } from '../core/sync.ts'
+import { didYouMean } from './mistakes.ts'
+import { fullName, sameName, shortName, targetName } from './names.ts'
+import type { ProjectConfig, SyncSetup } from './schema.ts'
+
+/** Lists the collections of a connection. */
+export type Discover = (connection: string) => Promise<readonly Schema[]>
+
+export interface Expansion {
+  /** In the order of the file, expanded ones in the order their connector lists them. */
+  readonly syncs: readonly Sync[]
+  /** Definitions that could not be expanded, because their source could not be read. */
+  readonly failures: readonly ExpansionFailure[]
+}
+export interface ExpansionFailure {
+  /** The definition's name. */
+  readonly name: string
+  readonly error: SyncError
+}
+
+/**
+ * Expands the chosen syncs: definitions (`everything`) or single ones (`everything/orders`); none chosen: all.
+ * SYNC_UNKNOWN names the nearest; TARGET_SHARED and CONFIG_INVALID name two syncs that would write one table.
+ */
+export async function expandSyncs(
+  config: ProjectConfig,
+  chosen: readonly string[],
+  discover: Discover,
+): Promise<Expansion> {
+  checkChosen(config, chosen)
+  const wanted = (setup: SyncSetup) =>
+    chosen.length === 0 || chosen.some((name) => name === setup.name || name.startsWith(`${setup.name}/`))
+  const failures: ExpansionFailure[] = []
+  const all: Member[] = []
+  const schemas = new Map<string, Promise<readonly Schema[]>>()
+  for (const setup of config.syncs) {
+    if (setup.patterns === null) all.push({ setup, sync: singleSync(setup, config) })
+    else if (wanted(setup)) {
+      const { connection } = setup.from
+      const found = schemas.get(connection) ?? discover(connection)
+      schemas.set(connection, found)
+      try {
+        all.push(...expandPatterns(setup, setup.patterns, config, await found).map((sync) => ({ setup, sync })))
+      } catch (error) {
+        failures.push({ name: setup.name, error: asSyncError(error) })
+      }
+    }
+  }
+  checkTargets(all, config)
+  const syncs = all.map(({ sync }) => sync)
+  checkExpanded(chosen, config, syncs, failures)
+  const selected = (member: Member) =>
+    chosen.length === 0 || chosen.includes(member.setup.name) || chosen.includes(member.sync.id)
+  return { syncs: all.filter(selected).map(({ sync }) => sync), failures }
+}
+
+interface Member {
+  readonly setup: SyncSetup
+  readonly sync: Sync
+}
+
+function expandPatterns(
+  setup: SyncSetup,
+  patterns: readonly string[],
+  config: ProjectConfig,
+  schemas: readonly Schema[],
+): Sync[] {
+  const names = schemas.map((schema) => schema.name)
+  const chosen = selectNames(names, patterns)
+  if (chosen.length === 0) {
+    throw new SyncError(
+      'CONFIG_INVALID',
+      `syncs.${setup.name}.collections: ${patterns.join(', ')} matches nothing in "${setup.from.connection}"`,
+      {
+        hint:
+          names.length === 0
+            ? 'It holds no collections.'
+            : `It holds ${names.slice(0, 10).join(', ')}${names.length > 10 ? ', …' : ''}.`,
+      },
+    )
+  }
+  const [source, target] = [systemOf(config, setup.from.connection), systemOf(config, setup.to.connection)]
+  return chosen.map((name) => ({
+    ...setup.options,
+    id: `${setup.name}/${shortName(name, source)}`,
+    from: { connection: setup.from.connection, collection: name },
+    to: { connection: setup.to.connection, collection: targetName(name, source, target) },
+  }))
+}
+
+function singleSync(setup: SyncSetup, config: ProjectConfig): Sync {
+  const [source, target] = [systemOf(config, setup.from.connection), systemOf(config, setup.to.connection)]
+  const from = fullName(setup.from.collection ?? '', source)
+  const to = setup.to.collection === null ? targetName(from, source, target) : fullName(setup.to.collection, target)
+  for (const [side, name] of Object.entries({ from, to })) {
+    if (!reserved(name)) continue
+    throw new SyncError('CONFIG_INVALID', `syncs.${setup.name}.${side}: ${name} is one of Syncline's own tables`)
+  }
+  return {
+    ...setup.options,
+    id: setup.name,
+    from: { connection: setup.from.connection, collection: from },
+    to: { connection: setup.to.connection, collection: to },
+  }
+}
+
+/** Two syncs may not write one table, nor one sync its own source. */
+function checkTargets(members: readonly Member[], config: ProjectConfig): void {
+  const writers = new Map<string, Member>()
+  for (const member of members) {
+    const { sync, setup } = member
+    const target = placeId(sync.to, config)
+    if (target === placeId(sync.from, config)) {
+      throw new SyncError(
+        'CONFIG_INVALID',
+        `sync "${sync.id}" would write into its own source, ${sync.from.connection}.${sync.from.collection}`,
+      )
+    }
+    const other = writers.get(target)
+    if (other !== undefined) {
+      const samePattern = other.setup === setup
+      throw new SyncError(
+        samePattern ? 'CONFIG_INVALID' : 'TARGET_SHARED',
+        `syncs "${other.sync.id}" and "${sync.id}" would both write ${sync.to.connection}.${sync.to.collection}`,
+        {
+          hint: samePattern
+            ? `Take ${sync.from.collection} out of the pattern and give it its own sync with another target.`
+            : 'Give one of them another target, or take it out.',
+        },
+      )
+    }
+    writers.set(target, member)
+  }
+}
+
+function placeId({ connection, collection }: Sync['to'], config: ProjectConfig): string {
+  const setup = config.connections.get(connection)
+  return `${setup?.identity}\0${sameName(collection, setup?.system ?? '')}`
+}
+
+function systemOf(config: ProjectConfig, connection: string): string {
+  return config.connections.get(connection)?.system ?? ''
+}
+
+/** Refuses names that no definition could have, before anything is read. */
+function checkChosen(config: ProjectConfig, chosen: readonly string[]): void {
+  const names = config.syncs.map((setup) => setup.name)
+  for (const name of chosen) {
+    const fits = config.syncs.some(
+      (setup) => name === setup.name || (setup.patterns !== null && name.startsWith(`${setup.name}/`)),
+    )
+    if (!fits) throw unknownSync(name, names)
+  }
+}
+
+function checkExpanded(
+  chosen: readonly string[],
+  config: ProjectConfig,
+  syncs: readonly Sync[],
+  failures: readonly ExpansionFailure[],
+): void {
+  for (const name of chosen) {
+    const failed = failures.some((failure) => name.startsWith(`${failure.name}/`))
+    if (failed || config.syncs.some((setup) => setup.name === name) || syncs.some((sync) => sync.id === name)) continue
+    throw unknownSync(name, [...config.syncs.map((setup) => setup.name), ...syncs.map((sync) => sync.id)])
+  }
+}
+
+function unknownSync(name: string, names: readonly string[]): SyncError {
+  const near = didYouMean(name, names)
+  return new SyncError('SYNC_UNKNOWN', `there is no sync "${name}"${near}`, {
+    hint:
+      names.length === 0
+        ? 'The config defines no syncs.'
+        : `The syncs are ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}.`,
+  })
+}

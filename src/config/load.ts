@@ -1,0 +1,104 @@
+/** Finds, reads and validates the config file. */
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, dirname, extname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseEnv } from 'node:util'
+import { SyncError } from '../core/error.ts'
+import { type ProjectConfig, parseConfig } from './schema.ts'
+
+/** The names looked for, in this order. */
+export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const
+
+export interface LoadOptions {
+  /** Where to look, and what `path` is relative to. */
+  readonly folder: string
+  /** The file that `--config` named. */
+  readonly path?: string | undefined
+  /** Gets what `.env` beside the config adds; what is set already stays. */
+  readonly environment: Record<string, string | undefined>
+}
+
+export interface LoadedConfig extends ProjectConfig {
+  /** The config file. */
+  readonly path: string
+  /** Its folder: relative paths and `.syncline` belong to it. */
+  readonly folder: string
+}
+
+/** Loads the config. Every mistake in it is in one CONFIG_INVALID (ENV_MISSING when only variables are missing). */
+export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
+  const path = findConfig(options)
+  const folder = dirname(path)
+  readDotEnv(join(folder, '.env'), options.environment)
+  const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path)
+  const config = parseConfig(raw, { file: basename(path), folder, environment: options.environment })
+  return { ...config, path, folder }
+}
+
+function findConfig({ folder, path }: LoadOptions): string {
+  if (path !== undefined) {
+    const named = resolve(folder, path)
+    if (existsSync(named)) return named
+    throw new SyncError('CONFIG_INVALID', `there is no config file ${named}`, { hint: '`syncline init` writes one.' })
+  }
+  const found = configNames.map((name) => join(folder, name)).find((candidate) => existsSync(candidate))
+  if (found !== undefined) return resolve(found)
+  throw new SyncError('CONFIG_INVALID', `there is no ${configNames[0]} (nor .js, .json) in ${resolve(folder)}`, {
+    hint: 'Go to the project folder, name the file with --config, or write one with `syncline init`.',
+  })
+}
+
+function readDotEnv(path: string, environment: Record<string, string | undefined>): void {
+  if (!existsSync(path)) return
+  for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) environment[name] ??= value
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''))
+  } catch (error) {
+    throw unreadable(path, withoutExcerpt(error))
+  }
+}
+
+/** JSON.parse quotes the text around a mistake, which may be a password. */
+function withoutExcerpt(error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error)
+  return new SyntaxError(message.replace(/, (\.\.\.)?".*" is not valid JSON$/s, ''))
+}
+
+async function importConfig(path: string): Promise<unknown> {
+  const module: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+  if (module.default !== undefined) return module.default
+  throw new SyncError('CONFIG_INVALID', `${basename(path)} has no default export`, {
+    hint: 'Write `export default defineConfig({ … })`.',
+  })
+}
+
+function unreadable(path: string, error: unknown): SyncError {
+  if (error instanceof SyncError) return error
+  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  const hint = importHint(error)
+  return new SyncError('CONFIG_INVALID', `${basename(path)} can't be read: ${reason}${placeOf(path, error)}`, {
+    cause: error,
+    ...(hint === null ? {} : { hint }),
+  })
+}
+
+/** Where in the file the error is, if its stack says so. */
+function placeOf(path: string, error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? '') : ''
+  const at = stack.indexOf(path)
+  const line = at < 0 ? null : /^:(\d+(?::\d+)?)/.exec(stack.slice(at + path.length))
+  return line === null ? '' : ` (line ${line[1]})`
+}
+
+function importHint(error: unknown): string | null {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  if (code === 'ERR_MODULE_NOT_FOUND') return 'Install the missing package beside the config, or correct the path.'
+  if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX')
+    return 'Node runs TypeScript by erasing types: enums, namespaces and parameter properties do not work.'
+  return null
+}

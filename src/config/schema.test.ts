@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { postgres } from '../connectors/postgres/index.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
+import { SyncError } from '../core/error.ts'
+import { env } from './env.ts'
+import { parseConfig } from './schema.ts'
+
+const surroundings = { file: 'syncline.config.ts', folder: '/project', environment: { URL: 'postgres://host/shop' } }
+const connections = { shop: postgres({ url: env('URL') }), warehouse: sqlite({ file: './w.db' }) }
+const parseSyncs = (syncs: unknown) => parseConfig({ connections, syncs }, surroundings).syncs
+
+function mistakesOf(
+  raw: unknown,
+  environment: Record<string, string> = surroundings.environment,
+): { code: string; lines: string[] } {
+  try {
+    parseConfig(raw, { ...surroundings, environment })
+  } catch (error) {
+    assert.ok(error instanceof SyncError)
+    const lines = error.message.includes('\n')
+      ? error.message.split('\n').slice(1)
+      : [error.message.slice('syncline.config.ts: '.length)]
+    return { code: error.code, lines: lines.map((line) => line.trim()) }
+  }
+  assert.fail('the config was accepted')
+}
+
+test('every mistake is reported with its path, all at once', () => {
+  const { code, lines } = mistakesOf({
+    connections: {
+      shop: postgres({ url: env('NONE') }),
+      other: sqlite({ fil: './w.db' } as never),
+      third: { connector: 'mysql' },
+      fourth: 5,
+    },
+    syncs: {
+      'a b': { from: 'shp.public.orders', to: 'other' },
+      b: { from: 'shop', to: 'other', modus: 'full', mode: 'quick' },
+      c: {
+        from: 'shop.public.orders',
+        to: 'other',
+        fields: { id: 5, total: { from: 'total', type: 'money' }, label: { compute: 'x' } },
+        where: { status: { oneOf: ['paid'] }, or: [{ id: { '>': {} } }] },
+        guard: { maxDeleteShare: 20 },
+        batch: { rows: 0, bytes: '8 apples' },
+        every: 'often',
+        key: [],
+      },
+    },
+    extra: 1,
+  })
+  assert.equal(code, 'CONFIG_INVALID')
+  assert.deepEqual(lines.map((line) => line.slice(0, line.indexOf(': '))).toSorted(), [
+    'connections.fourth',
+    'connections.other.fil',
+    'connections.other.file',
+    'connections.shop.url',
+    'connections.third.connector',
+    'extra',
+    'syncs.b.mode',
+    'syncs.b.modus',
+    'syncs.c.batch.bytes',
+    'syncs.c.batch.rows',
+    'syncs.c.every',
+    'syncs.c.fields.id',
+    'syncs.c.fields.label.compute',
+    'syncs.c.fields.total.type',
+    'syncs.c.guard.maxDeleteShare',
+    'syncs.c.key',
+    'syncs.c.where.or[0].id[">"]',
+    'syncs.c.where.status.oneOf',
+    'syncs["a b"]',
+    'syncs["a b"].from',
+  ])
+  const said = (path: string) => lines.find((line) => line.startsWith(`${path}:`))
+  assert.equal(said('connections.other.fil'), 'connections.other.fil: unknown option; did you mean "file"?')
+  assert.equal(said('syncs.b.modus'), 'syncs.b.modus: unknown option; did you mean "mode"?')
+  assert.equal(said('syncs["a b"].from'), 'syncs["a b"].from: no connection "shp"; did you mean "shop"?')
+  assert.equal(said('connections.shop.url'), 'connections.shop.url: the environment variable NONE is not set')
+})
+
+test('missing variables alone are ENV_MISSING, and all are named', () => {
+  const raw = { connections: { a: postgres({ url: env('A_URL') }), b: postgres({ host: env('B_HOST') }) }, syncs: {} }
+  const { code, lines } = mistakesOf(raw, {})
+  assert.equal(code, 'ENV_MISSING')
+  assert.deepEqual(lines, [
+    'connections.a.url: the environment variable A_URL is not set',
+    'connections.b.host: the environment variable B_HOST is not set',
+  ])
+})
+
+test('what is no config at all is said plainly', () => {
+  for (const raw of [null, 5, 'x', []]) {
+    assert.deepEqual(mistakesOf(raw).lines, ['(the whole file): export an object with `connections` and `syncs`'])
+  }
+  assert.deepEqual(mistakesOf({ connections: {} }).lines, ['syncs: missing; expected object'])
+})
+
+test('a sync names one collection or chooses many, not both', () => {
+  const { lines } = mistakesOf({
+    connections,
+    syncs: {
+      a: { from: 'shop', to: 'warehouse' },
+      b: { from: 'shop.public.orders', to: 'warehouse.orders', collections: ['*'], where: { id: 1 } },
+    },
+  })
+  assert.deepEqual(lines.map((line) => line.slice(0, line.indexOf(': '))).toSorted(), [
+    'syncs.a.from',
+    'syncs.b.from',
+    'syncs.b.to',
+    'syncs.b.where',
+  ])
+})
+
+test('defaults are filled in, also inside a partial guard and batch', () => {
+  const [sync] = parseSyncs({
+    a: {
+      from: 'shop.public.orders',
+      to: 'warehouse',
+      guard: { maxDeletes: 5 },
+      batch: { bytes: '512KB' },
+      every: '15m',
+    },
+  })
+  assert.deepEqual(sync?.options, {
+    fields: null,
+    where: null,
+    key: null,
+    cursor: null,
+    mode: 'auto',
+    deletes: 'propagate',
+    guard: { maxDeletes: 5, maxDeleteShare: 0.2 },
+    batch: { rows: 50_000, bytes: 512 * 1024 },
+    adopt: false,
+    everyMs: 900_000,
+  })
+  assert.deepEqual(sync.from, { connection: 'shop', collection: 'public.orders' })
+  assert.deepEqual(sync.to, { connection: 'warehouse', collection: null })
+})
+
+test('field rules keep their order, and compute has a type', () => {
+  const compute = () => 'x'
+  const [sync] = parseSyncs({
+    a: {
+      from: 'shop.public.orders',
+      to: 'warehouse',
+      fields: { z: 'id', a: { from: 'b', type: 'text' }, m: { compute, version: 2 }, n: { compute } },
+    },
+  })
+  assert.deepEqual(
+    [...(sync?.options.fields ?? [])],
+    [
+      ['z', { kind: 'from', from: 'id' }],
+      ['a', { kind: 'from', from: 'b', type: 'text' }],
+      ['m', { kind: 'compute', compute, type: 'text', version: 2 }],
+      ['n', { kind: 'compute', compute, type: 'text', version: null }],
+    ],
+  )
+})
+
+test('a filter passes through, and a field named env is no reference', () => {
+  const where = {
+    env: 'production',
+    and: [{ env: 'eu' }, { not: { total: { '>=': 5, '<': 10n } } }],
+    'deleted at': null,
+    s: { 'not in': ['a', 1] },
+  }
+  const [sync] = parseSyncs({ a: { from: 'shop.public.orders', to: 'warehouse', where } })
+  assert.deepEqual(sync?.options.where, where)
+  const [other] = parseSyncs({
+    a: { from: 'shop.public.orders', to: 'warehouse', where: { status: { env: 'URL' } }, fields: { env: 'env' } },
+  })
+  assert.deepEqual(other?.options.where, { status: 'postgres://host/shop' })
+})
+
+test('JSON configs name their connector, and files are relative to the config', async () => {
+  const raw = {
+    connections: {
+      shop: { connector: 'sqlite', file: './shop.db' },
+      memory: { connector: 'sqlite', file: ':memory:' },
+    },
+    syncs: {},
+  }
+  const config = parseConfig(raw, surroundings)
+  const same = parseConfig({ connections: { x: sqlite({ file: '/project/shop.db' }) }, syncs: {} }, surroundings)
+  assert.equal(config.connections.get('shop')?.identity, same.connections.get('x')?.identity)
+  assert.notEqual(config.connections.get('memory')?.identity, same.connections.get('x')?.identity)
+})
+
+test('no message holds a secret', () => {
+  const raw = { connections: { shop: postgres({ url: 'postgres://u:hunter2@h/d', password: 5 } as never) }, syncs: {} }
+  assert.ok(!JSON.stringify(mistakesOf(raw)).includes('hunter2'))
+  const parsed = parseConfig(
+    { connections: { shop: postgres({ url: 'postgres://u:hunter2@h/d' }) }, syncs: {} },
+    surroundings,
+  )
+  assert.ok(!JSON.stringify([...parsed.connections]).includes('hunter2'))
+})

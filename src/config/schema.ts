@@ -1,0 +1,226 @@
+/** What a config file may hold: validates all of it and reports every mistake. */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import type { Connection, Connector, Context } from '../connectors/connector.ts'
+import { formatName, parseName } from '../core/name.ts'
+import type { Sync } from '../core/sync.ts'
+import { builtIn, connectors } from './connectors.ts'
+import { type Environment, resolveEnv } from './env.ts'
+import { resolveFiles } from './files.ts'
+import { didYouMean, type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
+import { syncOptions, syncSchema } from './sync-schema.ts'
+
+/** A validated config. */
+export interface ProjectConfig {
+  readonly connections: ReadonlyMap<string, ConnectionSetup>
+  /** In the order of the file. */
+  readonly syncs: readonly SyncSetup[]
+}
+
+/** A connection that can be opened. */
+export interface ConnectionSetup {
+  /** The connector's name. */
+  readonly system: string
+  /** Equal for two connections to the same place with the same options; holds no secret. */
+  readonly identity: string
+  open(context: Context): Promise<Connection>
+}
+
+/** A sync as written; patterns are not expanded yet. */
+export interface SyncSetup {
+  readonly name: string
+  readonly from: Place
+  readonly to: Place
+  readonly patterns: readonly string[] | null
+  readonly options: Omit<Sync, 'id' | 'from' | 'to'>
+}
+
+/** A connection, or one of its collections as the person spelled it. */
+export interface Place {
+  readonly connection: string
+  readonly collection: string | null
+}
+
+export interface Surroundings {
+  /** The config file's name, for messages. */
+  readonly file: string
+  /** The folder that relative paths are relative to. */
+  readonly folder: string
+  readonly environment: Environment
+}
+
+/** Validates what a config file exports. Throws CONFIG_INVALID, or ENV_MISSING when nothing else is wrong. */
+export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectConfig {
+  const whole = wholeSchema.safeParse(raw)
+  const mistakes: Mistake[] = whole.success ? [] : zodMistakes(whole.error.issues, [], Object.keys(wholeSchema.shape))
+  const written = { connections: entriesOf(raw, 'connections'), syncs: entriesOf(raw, 'syncs') }
+  const connections = new Map<string, ConnectionSetup>()
+  for (const [name, definition] of written.connections) {
+    const setup = parseConnection(name, definition, surroundings, mistakes)
+    if (setup !== null) connections.set(name, setup)
+  }
+  const names = written.connections.map(([name]) => name)
+  const syncs = written.syncs.flatMap(
+    ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
+  )
+  if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
+  return { connections, syncs }
+}
+
+const named = z.record(z.string().min(1), z.unknown())
+const wholeSchema = z.strictObject(
+  { connections: named, syncs: named },
+  { error: (issue) => (issue.code === 'invalid_type' ? 'export an object with `connections` and `syncs`' : undefined) },
+)
+
+function entriesOf(raw: unknown, part: 'connections' | 'syncs'): [string, unknown][] {
+  const parsed = z.looseObject({ [part]: named }).safeParse(raw)
+  return parsed.success ? Object.entries(parsed.data[part] ?? {}) : []
+}
+
+function parseConnection(
+  name: string,
+  definition: unknown,
+  surroundings: Surroundings,
+  mistakes: Mistake[],
+): ConnectionSetup | null {
+  const path = ['connections', name]
+  const found = findConnector(definition, path, mistakes)
+  if (found === null) return null
+  const { connector, options } = found
+  const resolved = resolveEnv(options, path, surroundings.environment)
+  for (const { name: variable, path: at } of resolved.missing) mistakes.push(missingVariable(variable, at))
+  const parsed = connector.config.safeParse(
+    resolveFiles(resolved.value, builtIn(connector.name).files, surroundings.folder),
+  )
+  if (!parsed.success) {
+    const unset = new Set(resolved.missing.map((missing) => missing.path.join('\0')))
+    const found = zodMistakes(parsed.error.issues, path, optionNames(connector))
+    mistakes.push(...found.filter((mistake) => !unset.has(mistake.path.join('\0'))))
+    return null
+  }
+  return {
+    system: connector.name,
+    identity: identify(name, connector, parsed.data),
+    open: (context) => connector.open(parsed.data, context),
+  }
+}
+
+/** A digest, because the options hold passwords. A connector that is not built in may have options that are no JSON. */
+function identify(name: string, connector: Connector<never>, options: unknown): string {
+  if (!connectors.some((known) => known.connector === connector)) return name
+  return createHash('sha256')
+    .update(JSON.stringify([connector.name, options]))
+    .digest('hex')
+}
+
+const fromCode = z.object({
+  connector: z.object({
+    name: z.string(),
+    config: z.custom<object>(isSchema),
+    open: z.custom<object>((value) => typeof value === 'function'),
+  }),
+  config: z.unknown(),
+})
+const fromJson = z.looseObject({ connector: z.string() })
+
+function findConnector(
+  definition: unknown,
+  path: readonly PropertyKey[],
+  mistakes: Mistake[],
+): { connector: Connector<never>; options: unknown } | null {
+  if (isConnectionDefinition(definition)) return { connector: definition.connector, options: definition.config }
+  const json = fromJson.safeParse(definition)
+  const names = connectors.map(({ connector }) => connector.name)
+  if (!json.success) {
+    mistakes.push({
+      path,
+      message: `write postgres({ … }) or sqlite({ … }), or in JSON { "connector": "${names.join('" or "')}", … }`,
+    })
+    return null
+  }
+  const { connector: name, ...options } = json.data
+  const found = connectors.find(({ connector }) => connector.name === name)
+  if (found !== undefined) return { connector: found.connector, options }
+  mistakes.push({ path: [...path, 'connector'], message: `no connector "${name}"; there are ${names.join(', ')}` })
+  return null
+}
+
+function isConnectionDefinition(value: unknown): value is { connector: Connector<never>; config: unknown } {
+  return fromCode.safeParse(value).success
+}
+
+function isSchema(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'safeParse' in value
+}
+
+function optionNames(connector: Connector<never>): string[] {
+  return connector.config instanceof z.ZodObject ? Object.keys(connector.config.shape) : []
+}
+
+function parseSync(
+  name: string,
+  definition: unknown,
+  connections: readonly string[],
+  surroundings: Surroundings,
+  mistakes: Mistake[],
+): SyncSetup | null {
+  const path = ['syncs', name]
+  const before = mistakes.length
+  if (/[\s/*]/.test(name)) mistakes.push({ path, message: 'a name without slashes, stars and white space is needed' })
+  const resolved = resolveEnv(definition, path, surroundings.environment, isPlainInSync)
+  for (const { name: variable, path: at } of resolved.missing) mistakes.push(missingVariable(variable, at))
+  const parsed = syncSchema.safeParse(resolved.value)
+  if (!parsed.success) {
+    mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(syncSchema.shape)))
+    return null
+  }
+  const { from, to, collections = null } = parsed.data
+  const places = { from: parsePlace(from), to: parsePlace(to) }
+  for (const [side, place] of Object.entries(places)) {
+    const unset = resolved.missing.some((missing) => missing.path.at(-1) === side)
+    if (unset || connections.includes(place.connection)) continue
+    const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
+    mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
+  }
+  for (const mistake of shapeMistakes(parsed.data, places))
+    mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
+  if (mistakes.length > before) return null
+  return { name, ...places, patterns: collections, options: syncOptions(parsed.data) }
+}
+
+/** What fits one collection and what fits many. */
+function shapeMistakes(sync: z.output<typeof syncSchema>, places: { from: Place; to: Place }): Mistake[] {
+  if (sync.collections === undefined) {
+    if (places.from.collection !== null) return []
+    const message = `name a collection ("${sync.from}.…"), or choose many with \`collections: ["…"]\``
+    return [{ path: ['from'], message }]
+  }
+  const sides = (['from', 'to'] as const).filter((side) => places[side].collection !== null)
+  const options = (['fields', 'where', 'key'] as const).filter((option) => sync[option] !== undefined)
+  return [
+    ...sides.map((side) => ({ path: [side], message: 'with `collections`, write the connection alone' })),
+    ...options.map((option) => ({
+      path: [option],
+      message:
+        'only for a sync of one collection; take that one out of `collections` with "!…" and give it its own sync',
+    })),
+  ]
+}
+
+function parsePlace(text: string): Place {
+  const [connection = '', ...collection] = parseName(text)
+  return { connection, collection: collection.length === 0 ? null : formatName(collection) }
+}
+
+/** Filters and field lists may have a field named `env`: `where: { env: 'production' }` is no reference. */
+function isPlainInSync(path: readonly PropertyKey[]): boolean {
+  if (path[2] === 'fields') return path.length === 3
+  if (path[2] !== 'where') return false
+  const [last, parent] = [path.at(-1), path.at(-2)]
+  return path.length === 3 || last === 'not' || (typeof last === 'number' && (parent === 'and' || parent === 'or'))
+}
+
+function missingVariable(name: string, path: readonly PropertyKey[]): Mistake {
+  return { path, message: `the environment variable ${name} is not set`, missing: name }
+}

@@ -1,0 +1,140 @@
+/** What one sync may say, and its defaults. */
+import { z } from 'zod'
+import type { Literal, Where } from '../core/filter.ts'
+import { defaults, type FieldRule, type Sync } from '../core/sync.ts'
+import { types } from '../core/value.ts'
+import type { SourceRow } from './define-config.ts'
+
+const text = z.string().min(1)
+const type = z.enum(types)
+
+const rule = z.union(
+  [
+    text.transform((from): FieldRule => ({ kind: 'from', from })),
+    z.strictObject({ from: text, type: type.optional() }).transform(
+      (rule): FieldRule => ({
+        kind: 'from',
+        from: rule.from,
+        ...(rule.type === undefined ? {} : { type: rule.type }),
+      }),
+    ),
+    z
+      .strictObject({
+        compute: z.custom<(row: SourceRow) => unknown>(
+          (value) => typeof value === 'function',
+          'expected a function of the source row',
+        ),
+        type: type.default('text'),
+        version: z.union([z.string(), z.number()]).default(''),
+      })
+      .transform(
+        (rule): FieldRule => ({ ...rule, kind: 'compute', version: rule.version === '' ? null : rule.version }),
+      ),
+  ],
+  { error: "expected a source field's name, { from, type? } or { compute, type?, version? }" },
+)
+
+const literal: z.ZodType<Literal> = z.union([z.string(), z.number(), z.bigint(), z.boolean(), z.null()], {
+  error: 'expected a text, a number, true, false or null',
+})
+const comparand = literal.exactOptional()
+const list = z.array(literal).exactOptional()
+const condition = z.union(
+  [
+    literal,
+    z.strictObject({
+      '=': comparand,
+      '!=': comparand,
+      '<': comparand,
+      '<=': comparand,
+      '>': comparand,
+      '>=': comparand,
+      in: list,
+      'not in': list,
+      null: z.boolean().exactOptional(),
+    }),
+  ],
+  { error: 'expected a value, or operators like { in: […] } or { ">=": … }' },
+)
+const nested: z.ZodType<Where> = z.lazy(() => where)
+const where = z
+  .object({
+    and: z.array(nested).min(1).exactOptional(),
+    or: z.array(nested).min(1).exactOptional(),
+    not: nested.exactOptional(),
+  })
+  .catchall(condition)
+
+const bytes = z
+  .union([z.number().int().positive(), z.string()], { error: 'expected a size like "8MB" or a number of bytes' })
+  .transform((value, context) => {
+    const size = typeof value === 'number' ? value : parseSize(value)
+    if (size !== null) return size
+    context.addIssue({ code: 'custom', message: 'expected a size like "8MB", "512KB" or a number of bytes' })
+    return z.NEVER
+  })
+
+const every = z.string({ error: 'expected a time like "2s"' }).transform((value, context) => {
+  const ms = parseDuration(value)
+  if (ms !== null) return ms
+  context.addIssue({ code: 'custom', message: 'expected a time like "500ms", "2s", "15m" or "1h"' })
+  return z.NEVER
+})
+
+export const syncSchema = z.strictObject({
+  from: text,
+  to: text,
+  collections: z.array(text).min(1).optional(),
+  fields: z.record(text, rule).optional(),
+  where: where.optional(),
+  key: z.array(text).min(1).optional(),
+  cursor: text.optional(),
+  mode: z.enum(['auto', 'full', 'incremental']).default('auto'),
+  deletes: z.enum(['propagate', 'keep', 'mark']).default('propagate'),
+  guard: z
+    .strictObject({
+      maxDeletes: z.number().int().nonnegative().optional(),
+      maxDeleteShare: z.number().min(0).max(1).optional(),
+    })
+    .optional(),
+  batch: z.strictObject({ rows: z.number().int().positive().optional(), bytes: bytes.optional() }).optional(),
+  adopt: z.boolean().default(false),
+  every: every.optional(),
+})
+
+/** A validated sync's options, with the defaults filled in. */
+export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' | 'from' | 'to'> {
+  return {
+    fields: sync.fields === undefined ? null : new Map(Object.entries(sync.fields)),
+    where: sync.where ?? null,
+    key: sync.key ?? null,
+    cursor: sync.cursor ?? null,
+    mode: sync.mode,
+    deletes: sync.deletes,
+    guard: {
+      maxDeletes: sync.guard?.maxDeletes ?? defaults.guard.maxDeletes,
+      maxDeleteShare: sync.guard?.maxDeleteShare ?? defaults.guard.maxDeleteShare,
+    },
+    batch: { rows: sync.batch?.rows ?? defaults.batch.rows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
+    adopt: sync.adopt,
+    everyMs: sync.every ?? defaults.everyMs,
+  }
+}
+
+const sizes: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
+const durations: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+function parseSize(text: string): number | null {
+  return parseQuantity(text.toUpperCase(), sizes)
+}
+
+function parseDuration(text: string): number | null {
+  return parseQuantity(text.toLowerCase(), durations)
+}
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim())
+  const unit = units[match?.[2] ?? '']
+  const quantity = Math.round(Number(match?.[1]) * (unit ?? 0))
+  return quantity > 0 ? quantity : null
+}

@@ -1,0 +1,20 @@
+/** The public API of Syncline. Connectors have their own entries: `syncline/postgres`, `syncline/sqlite`. */
+export {
+  type CollectionSync,
+  type Config,
+  defineConfig,
+  type FieldDefinition,
+  type PatternSync,
+  type SourceRow,
+  type SyncDefinition,
+  type SyncOptions,
+} from './config/define-config.ts'
+export { env } from './config/env.ts'
+export type { ConnectionDefinition } from './connectors/connector.ts'
+export { type ErrorCode, SyncError } from './core/error.ts'
+export type { Where } from './core/filter.ts'
+export type { Counts, Failure, Phase, PrintedKey, RunEvent, RunRecord, RunStatus } from './core/run.ts'
+export type { Field, Schema, SchemaChange } from './core/schema.ts'
+export type { Row, Type, Value } from './core/value.ts'
+export type { Plan, Sample } from './engine/plan.ts'
+export type { Verification } from './engine/verify.ts'
