@@ -1,5 +1,5 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
-import type { RunRecord } from '../core/run.ts'
+import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 
 /** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
@@ -18,12 +18,21 @@ export interface RunStore {
   /** Writes the final state of a run. */
   finish(run: RunRecord): Promise<void>
   /** Newest first; a run whose process died without finishing it is `interrupted`. */
-  list(filter: { readonly sync?: SyncId; readonly limit: number }): Promise<readonly RunRecord[]>
+  list(filter: RunFilter): Promise<readonly RunRecord[]>
   get(id: string): Promise<RunRecord | null>
   /** Lets a held run go on: the next run of its sync may delete up to its `heldDeletes`. RUN_UNKNOWN, or GUARD_HELD when it is not held. */
   release(id: string, atMs: number): Promise<RunRecord>
-  /** How many deletions a release allows the sync's next run; null: no release stands. A later finished run uses it up. */
+  /** How many deletions a release allows the sync's next run; null: no release stands. A later run that succeeded, was held, or deleted anything uses it up. */
   released(sync: SyncId): Promise<number | null>
+}
+
+/** Which runs of the history. */
+export interface RunFilter {
+  readonly sync?: SyncId
+  readonly status?: RunStatus
+  /** Only the newest (of that status) of each sync. */
+  readonly latest?: boolean
+  readonly limit: number
 }
 
 /** Who may run a sync. Generations only grow; the one with the highest is the only one that may write. */

@@ -1,0 +1,75 @@
+/** The numbered migrations of the state database: forward only, each run once, in one transaction with its number. */
+import type { DatabaseSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+
+/** Named statements; the position in the list is the version that the statement leads to. Never edit one that was released. */
+export const migrations: readonly { readonly name: string; readonly sql: string }[] = [
+  {
+    name: '0001-project-run-lease',
+    sql: `
+      create table project (id text primary key not null) strict;
+
+      create table run (
+        seq integer primary key autoincrement,
+        id text not null unique,
+        sync text not null,
+        -- running, succeeded, failed, held or interrupted
+        status text not null,
+        -- the process that runs it; see lock.ts
+        holder text not null,
+        started_at integer not null,
+        duration_ms integer,
+        read integer not null default 0,
+        inserted integer not null default 0,
+        updated integer not null default 0,
+        deleted integer not null default 0,
+        unchanged integer not null default 0,
+        rejected integer not null default 0,
+        lossy integer not null default 0,
+        error_code text,
+        error_message text,
+        error_hint text,
+        held_deletes integer,
+        released_at integer,
+        -- the newest run when this one was released: later ones may use the release
+        released_seq integer
+      ) strict;
+      create index run_by_sync on run (sync, seq);
+
+      create table lease (
+        sync text primary key not null,
+        generation integer not null,
+        holder text,
+        expires_at integer not null
+      ) strict;
+    `,
+  },
+]
+
+/** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */
+export function migrate(database: DatabaseSync, path: string): void {
+  if (schemaVersion(database, path) === migrations.length) return
+  database.exec('begin immediate')
+  try {
+    const version = schemaVersion(database, path)
+    for (const { sql } of migrations.slice(version)) database.exec(sql)
+    database.exec(`pragma user_version = ${migrations.length}`)
+    database.exec('commit')
+  } catch (error) {
+    database.exec('rollback')
+    throw error
+  }
+}
+
+/** The version a database is at; one that a newer Syncline wrote is refused. */
+export function schemaVersion(database: DatabaseSync, path: string): number {
+  const version = Number(database.prepare('pragma user_version').get()?.user_version ?? 0)
+  if (version <= migrations.length) return version
+  throw new SyncError(
+    'FILE_UNUSABLE',
+    `${path} was written by a newer Syncline (its version is ${version}, this one knows ${migrations.length})`,
+    {
+      hint: 'Update Syncline: npm install syncline@latest',
+    },
+  )
+}

@@ -1,0 +1,173 @@
+/** The history of runs in SQLite. */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import type { RunRecord } from '../../core/run.ts'
+import type { RunFilter, RunStore } from '../store.ts'
+
+/** How many runs of each sync are kept: all, and those that found nothing to do (`watch` makes one every two seconds). */
+export const KEPT_RUNS = 1000
+export const KEPT_IDLE_RUNS = 100
+
+export interface RunHolders {
+  /** The token that this store's runs are stored under. */
+  readonly own: string
+  /** The token of the process that holds the project lock; null: none does. */
+  current(): string | null
+}
+
+export class SqliteRunStore implements RunStore {
+  readonly #database: DatabaseSync
+  readonly #holders: RunHolders
+
+  constructor(database: DatabaseSync, holders: RunHolders) {
+    this.#database = database
+    this.#holders = holders
+  }
+
+  async start(run: Pick<RunRecord, 'id' | 'sync' | 'startedAt'>): Promise<void> {
+    this.#database.prepare(statements.start).run(run.id, run.sync, run.startedAt, this.#holders.own)
+    this.#database.prepare(statements.prune).run({ sync: run.sync, kept: KEPT_RUNS })
+    this.#database.prepare(statements.pruneIdle).run({ sync: run.sync, kept: KEPT_IDLE_RUNS })
+  }
+
+  async finish(run: RunRecord): Promise<void> {
+    this.#database.prepare(statements.finish).run({
+      id: run.id,
+      status: run.status,
+      duration_ms: run.durationMs === null ? null : Math.round(run.durationMs),
+      read: run.read,
+      inserted: run.inserted,
+      updated: run.updated,
+      deleted: run.deleted,
+      unchanged: run.unchanged,
+      rejected: run.rejected,
+      lossy: run.lossy,
+      error_code: run.error?.code ?? null,
+      error_message: run.error?.message ?? null,
+      error_hint: run.error?.hint ?? null,
+      held_deletes: run.heldDeletes,
+    })
+  }
+
+  async list({ sync, status, latest, limit }: RunFilter): Promise<readonly RunRecord[]> {
+    const { own, current } = this.#holders
+    const rows = this.#database.prepare(latest === true ? statements.listLatest : statements.list).all({
+      own,
+      current: current() ?? own,
+      sync: sync ?? null,
+      status: status ?? null,
+      limit,
+    })
+    return rows.map(toRecord)
+  }
+
+  async get(id: string): Promise<RunRecord | null> {
+    const { own, current } = this.#holders
+    const row = this.#database.prepare(statements.get).get({ own, current: current() ?? own, id })
+    return row === undefined ? null : toRecord(row)
+  }
+
+  async release(id: string, atMs: number): Promise<RunRecord> {
+    const run = await this.get(id)
+    if (run === null) {
+      throw new SyncError('RUN_UNKNOWN', `there is no run ${id}`, {
+        hint: '`syncline history` lists the runs, `syncline status` the held ones.',
+      })
+    }
+    if (run.status !== 'held') {
+      throw new SyncError('GUARD_HELD', `run ${id} of "${run.sync}" is not held: it ${endedHow(run.status)}`, {
+        hint: '`syncline status` lists the held runs.',
+      })
+    }
+    this.#database.prepare(statements.release).run({ id, at: atMs })
+    return { ...run, releasedAt: atMs }
+  }
+
+  async released(sync: string): Promise<number | null> {
+    const row = this.#database.prepare(statements.released).get({ sync })
+    return row === undefined ? null : Number(row.held_deletes)
+  }
+}
+
+/** What a process left running can't finish any more. To be called by the holder of the project lock. */
+export function interruptOthers(database: DatabaseSync, own: string): void {
+  database.prepare(statements.interruptOthers).run(own)
+}
+
+// A run is alive when this store runs it, or the holder of the lock does.
+const run = `
+  select seq, id, sync, case when status = 'running' and holder not in (:own, :current) then 'interrupted' else status end as status,
+    started_at, duration_ms, read, inserted, updated, deleted, unchanged, rejected, lossy,
+    error_code, error_message, error_hint, held_deletes, released_at
+  from run`
+
+const idle = `sync = :sync and status = 'succeeded' and inserted + updated + deleted = 0`
+
+const statements = {
+  start: `insert into run (id, sync, status, started_at, holder) values (?, ?, 'running', ?, ?)`,
+  prune: `delete from run where sync = :sync and seq <= (select seq from run where sync = :sync order by seq desc limit 1 offset :kept)`,
+  pruneIdle: `
+    delete from run where ${idle} and seq <= (select seq from run where ${idle} order by seq desc limit 1 offset :kept)`,
+  finish: `
+    update run set status = :status, duration_ms = :duration_ms, read = :read, inserted = :inserted, updated = :updated,
+      deleted = :deleted, unchanged = :unchanged, rejected = :rejected, lossy = :lossy,
+      error_code = :error_code, error_message = :error_message, error_hint = :error_hint, held_deletes = :held_deletes
+    where id = :id`,
+  get: `${run} where id = :id`,
+  list: `
+    select * from (${run}) where (:sync is null or sync = :sync) and (:status is null or status = :status)
+    order by seq desc limit :limit`,
+  listLatest: `
+    select *, max(seq) from (${run}) where (:sync is null or sync = :sync) and (:status is null or status = :status)
+    group by sync order by seq desc limit :limit`,
+  release: `update run set released_at = :at, released_seq = (select max(seq) from run) where id = :id`,
+  released: `
+    select held_deletes from run as held
+    where sync = :sync and status = 'held' and released_at is not null
+      and not exists (
+        select 1 from run as later
+        where later.sync = held.sync and later.seq > held.released_seq
+          and (later.status in ('succeeded', 'held') or (later.status <> 'running' and later.deleted > 0))
+      )
+    order by seq desc limit 1`,
+  interruptOthers: `update run set status = 'interrupted' where status = 'running' and holder <> ?`,
+} as const
+
+const count = z.number()
+const row = z.object({
+  id: z.string(),
+  sync: z.string(),
+  status: z.enum(['running', 'succeeded', 'failed', 'held', 'interrupted']),
+  started_at: count,
+  duration_ms: count.nullable(),
+  read: count,
+  inserted: count,
+  updated: count,
+  deleted: count,
+  unchanged: count,
+  rejected: count,
+  lossy: count,
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  error_hint: z.string().nullable(),
+  held_deletes: count.nullable(),
+  released_at: count.nullable(),
+})
+
+function toRecord(stored: Record<string, SQLOutputValue>): RunRecord {
+  const { started_at, duration_ms, error_code, error_message, error_hint, held_deletes, released_at, ...rest } =
+    row.parse(stored)
+  return {
+    ...rest,
+    startedAt: started_at,
+    durationMs: duration_ms,
+    error: error_code === null ? null : { code: error_code, message: error_message ?? '', hint: error_hint },
+    heldDeletes: held_deletes,
+    releasedAt: released_at,
+  }
+}
+
+function endedHow(status: RunRecord['status']): string {
+  return status === 'running' ? 'is still running' : status === 'interrupted' ? 'was interrupted' : status
+}

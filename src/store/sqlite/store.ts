@@ -1,0 +1,123 @@
+/** A project's memory in `.syncline/state.db`, beside the config. */
+import { randomUUID } from 'node:crypto'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { SyncError } from '../../core/error.ts'
+import type { LeaseStore, RunStore, Store } from '../store.ts'
+import { isBusy } from './busy.ts'
+import { SqliteLeaseStore } from './leases.ts'
+import { lockHolder, takeLock } from './lock.ts'
+import { migrate, migrations, schemaVersion } from './migrations.ts'
+import { interruptOthers, SqliteRunStore } from './runs.ts'
+
+/** How long a statement waits for another process's transaction. */
+const BUSY_MS = 5000
+
+export interface OpenOptions {
+  /** Writes nothing, not even `.syncline`: a project without state has the id "" and no history. */
+  readonly readOnly?: boolean
+}
+
+/** Opens the store of the project in `folder`. FILE_UNUSABLE: its state can't be used. */
+export async function openSqliteStore(folder: string, options: OpenOptions = {}): Promise<Store> {
+  const home = join(folder, '.syncline')
+  const paths = { state: join(home, 'state.db'), lock: join(home, 'lock.db') }
+  try {
+    const database = options.readOnly === true ? openToRead(paths.state) : await openToWrite(home, paths.state)
+    return new SqliteStore(database, paths.lock)
+  } catch (error) {
+    if (error instanceof SyncError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    const hint = `Check that ${home} can be read and written. It holds the history and the project's id; a damaged one can be restored from a backup.`
+    throw new SyncError('FILE_UNUSABLE', `${paths.state}: ${reason}`, { cause: error, hint })
+  }
+}
+
+class SqliteStore implements Store {
+  readonly runs: RunStore
+  readonly leases: LeaseStore
+  readonly #database: DatabaseSync
+  readonly #lockPath: string
+  readonly #token = randomUUID()
+  #lock: AsyncDisposable | null = null
+
+  constructor(database: DatabaseSync, lockPath: string) {
+    this.#database = database
+    this.#lockPath = lockPath
+    const current = () => (existsSync(lockPath) ? (lockHolder(lockPath)?.token ?? null) : null)
+    this.runs = new SqliteRunStore(database, { own: this.#token, current })
+    this.leases = new SqliteLeaseStore(database)
+  }
+
+  async projectId(): Promise<string> {
+    return String(this.#database.prepare('select id from project').get()?.id ?? '')
+  }
+
+  async lock(): Promise<AsyncDisposable> {
+    const lock = await takeLock(this.#lockPath, { pid: process.pid, token: this.#token })
+    this.#lock = lock
+    interruptOthers(this.#database, this.#token)
+    return lock
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock?.[Symbol.asyncDispose]()
+    if (this.#database.isOpen) this.#database.close()
+  }
+}
+
+async function openToWrite(home: string, path: string): Promise<DatabaseSync> {
+  mkdirSync(home, { recursive: true })
+  const ignore = join(home, '.gitignore')
+  if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
+  const database = new DatabaseSync(path, { timeout: BUSY_MS })
+  try {
+    await useWal(database)
+    migrate(database, path)
+    // Durable at once, because target tables will remember it; a run's record may be lost with the power.
+    database.prepare('insert into project (id) select ? where not exists (select 1 from project)').run(randomUUID())
+    database.exec('pragma synchronous = normal')
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** Switching to WAL does not wait for others as statements do: a process that starts at the same time may be switching. */
+async function useWal(database: DatabaseSync): Promise<void> {
+  const deadline = performance.now() + BUSY_MS
+  for (;;) {
+    try {
+      database.exec('pragma journal_mode = wal')
+      return
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw error
+      await sleep(10)
+    }
+  }
+}
+
+function openToRead(path: string): DatabaseSync {
+  if (!existsSync(path)) return emptyState()
+  const url = pathToFileURL(path)
+  // Without a log nobody has the file open, and `immutable` keeps SQLite from making one.
+  if (!existsSync(`${path}-wal`)) url.searchParams.set('immutable', '1')
+  const database = new DatabaseSync(url, { readOnly: true, timeout: BUSY_MS })
+  const version = schemaVersion(database, path)
+  if (version === migrations.length) return database
+  database.close()
+  if (version === 0) return emptyState()
+  throw new SyncError('FILE_UNUSABLE', `${path} was written by an older Syncline`, {
+    hint: 'Run `syncline run` once: it brings the state up to date.',
+  })
+}
+
+function emptyState(): DatabaseSync {
+  const database = new DatabaseSync(':memory:')
+  migrate(database, ':memory:')
+  return database
+}

@@ -1,0 +1,246 @@
+/** The contract of a store, as tests: every store passes them. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { SyncError } from '../core/error.ts'
+import { type RunRecord, zeroCounts } from '../core/run.ts'
+import type { Store } from '../store/store.ts'
+
+/** One project's state, which can be opened several times at once, as by several processes. */
+export interface StoreState extends AsyncDisposable {
+  open(): Promise<Store>
+}
+
+/** Runs the contract tests against a store. `make` gives a new, empty state each time. */
+export function storeTests(name: string, make: () => Promise<StoreState>): void {
+  const withState = (run: (state: StoreState) => Promise<void>) => async () => {
+    await using state = await make()
+    await run(state)
+  }
+  describe(`${name} keeps the contract of a store`, () => {
+    describe('project', () => projectTests(withState))
+    describe('runs', () => runTests(withState))
+    describe('releases', () => releaseTests(withState))
+    describe('leases', () => leaseTests(withState))
+  })
+}
+
+type WithState = (run: (state: StoreState) => Promise<void>) => () => Promise<void>
+
+function projectTests(withState: WithState): void {
+  test(
+    'the project id is made once, and is the same for all who open the project at the same time',
+    withState(async (state) => {
+      const stores = await Promise.all(Array.from({ length: 4 }, () => state.open()))
+      const ids = new Set(await Promise.all(stores.map((store) => store.projectId())))
+      for (const store of stores) await store[Symbol.asyncDispose]()
+      assert.equal(ids.size, 1)
+      assert.match([...ids][0] ?? '', /^[0-9a-f-]{36}$/)
+      await using later = await state.open()
+      assert.ok(ids.has(await later.projectId()))
+    }),
+  )
+
+  test(
+    'the project lock is held by one at a time, and names its holder',
+    withState(async (state) => {
+      await using first = await state.open()
+      await using second = await state.open()
+      const lock = await first.lock()
+      const refused = await second.lock().catch((error: unknown) => error)
+      assert.ok(refused instanceof SyncError)
+      assert.equal(refused.code, 'PROJECT_LOCKED')
+      assert.ok(refused.message.includes(String(process.pid)))
+      await lock[Symbol.asyncDispose]()
+      await lock[Symbol.asyncDispose]()
+      const next = await second.lock()
+      await next[Symbol.asyncDispose]()
+    }),
+  )
+}
+
+function runTests(withState: WithState): void {
+  test(
+    'a run is kept as it was finished',
+    withState(async (state) => {
+      await using store = await state.open()
+      await store.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
+      assert.equal((await store.runs.get('r1'))?.status, 'running')
+      const error = { code: 'CONNECTION_LOST', message: 'the server went away', hint: 'run it again' }
+      const finished = record('r1', {
+        status: 'failed',
+        read: 5,
+        inserted: 3,
+        rejected: 2,
+        lossy: 1,
+        durationMs: 40,
+        error,
+      })
+      await store.runs.finish(finished)
+      assert.deepEqual(await store.runs.get('r1'), finished)
+      assert.equal(await store.runs.get('r2'), null)
+    }),
+  )
+
+  test(
+    'runs are listed newest first, by sync, by status, and only the latest of each sync',
+    withState(async (state) => {
+      await using store = await state.open()
+      await finish(store, record('r1', { sync: 'a' }))
+      await finish(store, record('r2', { sync: 'b', status: 'failed' }))
+      await finish(store, record('r3', { sync: 'a', status: 'held', heldDeletes: 7 }))
+      const ids = async (filter: Omit<Parameters<Store['runs']['list']>[0], 'limit'>, limit = 10) =>
+        (await store.runs.list({ ...filter, limit })).map((run) => run.id)
+      assert.deepEqual(await ids({}), ['r3', 'r2', 'r1'])
+      assert.deepEqual(await ids({}, 2), ['r3', 'r2'])
+      assert.deepEqual(await ids({ sync: 'a' }), ['r3', 'r1'])
+      assert.deepEqual(await ids({ status: 'failed' }), ['r2'])
+      assert.deepEqual(await ids({ latest: true }), ['r3', 'r2'])
+      assert.deepEqual(await ids({ latest: true, status: 'succeeded' }), ['r1'])
+    }),
+  )
+
+  test(
+    'a run whose process ended without finishing it is interrupted',
+    withState(async (state) => {
+      const died = await state.open()
+      await died.lock()
+      await died.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
+      await using observer = await state.open()
+      assert.equal((await observer.runs.get('r1'))?.status, 'running')
+      await died[Symbol.asyncDispose]()
+      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
+      assert.equal((await observer.runs.list({ status: 'interrupted', limit: 9 })).length, 1)
+      await using next = await state.open()
+      await using _lock = await next.lock()
+      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
+    }),
+  )
+}
+
+function releaseTests(withState: WithState): void {
+  const held = (id: string, heldDeletes = 100) => record(id, { status: 'held', heldDeletes })
+
+  test(
+    'a release allows the count that was shown, from the moment it is given',
+    withState(async (state) => {
+      await using store = await state.open()
+      await finish(store, held('r1'))
+      assert.equal(await store.runs.released('orders'), null)
+      const run = await store.runs.release('r1', 5000)
+      assert.deepEqual([run.heldDeletes, run.releasedAt], [100, 5000])
+      assert.equal(await store.runs.released('orders'), 100)
+      assert.equal(await store.runs.released('others'), null)
+      assert.equal((await store.runs.get('r1'))?.releasedAt, 5000)
+    }),
+  )
+
+  test(
+    'a later run that did its work, or was held again, uses the release up',
+    withState(async (state) => {
+      for (const [index, using] of [
+        { status: 'succeeded' },
+        { status: 'held', heldDeletes: 300 },
+        { status: 'failed', deleted: 100 },
+      ].entries()) {
+        await using store = await state.open()
+        await finish(store, held(`held${index}`))
+        await store.runs.release(`held${index}`, 5000)
+        await finish(store, record(`using${index}`, using as Partial<RunRecord>))
+        assert.equal(await store.runs.released('orders'), null, JSON.stringify(using))
+      }
+    }),
+  )
+
+  test(
+    'a run that failed before it deleted anything, or that had begun before the release, leaves it standing',
+    withState(async (state) => {
+      await using store = await state.open()
+      await finish(store, held('r1'))
+      await store.runs.start({ id: 'r2', sync: 'orders', startedAt: 2000 })
+      await store.runs.release('r1', 5000)
+      await store.runs.finish(held('r2'))
+      await finish(store, record('r3', { status: 'failed' }))
+      await finish(store, record('r4', { status: 'interrupted' }))
+      assert.equal(await store.runs.released('orders'), 100)
+    }),
+  )
+
+  test(
+    'only a held run can be released',
+    withState(async (state) => {
+      await using store = await state.open()
+      await finish(store, record('r1', {}))
+      await assert.rejects(
+        store.runs.release('r1', 1),
+        (error) => error instanceof SyncError && error.code === 'GUARD_HELD',
+      )
+      await assert.rejects(
+        store.runs.release('none', 1),
+        (error) => error instanceof SyncError && error.code === 'RUN_UNKNOWN',
+      )
+    }),
+  )
+}
+
+function leaseTests(withState: WithState): void {
+  test(
+    'generations only grow, and only the newest can be renewed (hazard 24)',
+    withState(async (state) => {
+      await using store = await state.open()
+      const first = await store.leases.take('orders', 'a', 1000, 500)
+      assert.equal(await store.leases.renew('orders', first, 1200, 500), true)
+      const second = await store.leases.take('orders', 'b', 1701, 500)
+      assert.ok(second > first)
+      assert.equal(await store.leases.renew('orders', first, 1702, 500), false)
+      assert.equal(await store.leases.renew('orders', second, 1702, 500), true)
+    }),
+  )
+
+  test(
+    'a lease that has not expired is refused to others, and can be taken again by its holder',
+    withState(async (state) => {
+      await using store = await state.open()
+      await using other = await state.open()
+      await store.leases.take('orders', 'a', 1000, 500)
+      await assert.rejects(
+        other.leases.take('orders', 'b', 1499, 500),
+        (error) => error instanceof SyncError && error.code === 'LEASE_LOST',
+      )
+      await store.leases.take('orders', 'a', 1400, 500)
+      await other.leases.take('customers', 'b', 1400, 500)
+    }),
+  )
+
+  test(
+    'a freed lease is there for the next, and freeing an old one changes nothing',
+    withState(async (state) => {
+      await using store = await state.open()
+      const first = await store.leases.take('orders', 'a', 1000, 500)
+      await store.leases.free('orders', first)
+      assert.equal(await store.leases.renew('orders', first, 1001, 500), false)
+      const second = await store.leases.take('orders', 'b', 1001, 500)
+      await store.leases.free('orders', first)
+      assert.equal(await store.leases.renew('orders', second, 1002, 500), true)
+    }),
+  )
+}
+
+function record(id: string, over: Partial<RunRecord>): RunRecord {
+  return {
+    ...zeroCounts,
+    id,
+    sync: 'orders',
+    status: 'succeeded',
+    startedAt: 1000,
+    durationMs: 10,
+    error: null,
+    heldDeletes: null,
+    releasedAt: null,
+    ...over,
+  }
+}
+
+async function finish(store: Store, run: RunRecord): Promise<void> {
+  await store.runs.start(run)
+  await store.runs.finish(run)
+}
