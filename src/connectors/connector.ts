@@ -100,6 +100,8 @@ export interface Collection {
   readonly lookup: Lookup
   /** The rows as they stand now, at one instant. Absent: the system can't. */
   view?(selection: Selection): Promise<View>
+  /** About how many rows there are, at no cost; for progress only. */
+  estimate?(): Promise<number | null>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
 }
@@ -129,6 +131,8 @@ export interface View extends AsyncDisposable {
 export interface Chunk {
   readonly rows: readonly Row[]
   readonly rejects: readonly Rejection[]
+  /** Size as read. */
+  readonly bytes: number
 }
 
 /** Values of the first key field from `from` (inclusive) to `to` (exclusive); null: open. */

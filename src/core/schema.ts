@@ -5,7 +5,7 @@ import type { Type } from './value.ts'
 export interface Field {
   readonly name: string
   readonly type: Type
-  /** The type as the system declares it: `numeric(12,2)`, `int4[]`. */
+  /** The type as the system declares it: `numeric(12,2)`, `int4[]`. Empty: none declared, the target takes what fits `type`. */
   readonly native: string
   readonly nullable: boolean
   readonly writable: boolean
@@ -67,14 +67,18 @@ export function describeChange(change: SchemaChange): string {
     case 'create':
       return `create ${change.schema.name} (${change.schema.fields.length} columns)`
     case 'add':
-      return `add column ${change.field.name} (${change.field.native}) and fill it for existing rows`
+      return `add column ${change.field.name} (${spell(change.field)}) and fill it for existing rows`
     case 'widen':
-      return `widen column ${change.field.name} from ${change.was.native} to ${change.field.native}`
+      return `widen column ${change.field.name} from ${spell(change.was)} to ${spell(change.field)}`
     case 'orphan':
       return `column ${change.field.name} is gone at the source; the target keeps it`
     case 'incompatible':
-      return `column ${change.field.name} changed from ${change.was.native} to ${change.field.native}, which does not fit`
+      return `column ${change.field.name} changed from ${spell(change.was)} to ${spell(change.field)}, which does not fit`
   }
+}
+
+function spell(field: Field): string {
+  return field.native === '' ? field.type : field.native
 }
 
 interface Native {

@@ -1,0 +1,107 @@
+/** What tables a Postgres database has. */
+import { SyncError } from '../../core/error.ts'
+import { formatName, nearestNames, parseName } from '../../core/name.ts'
+import type { Field, Schema } from '../../core/schema.ts'
+import { quote } from '../sql.ts'
+import type { Client } from './client.ts'
+import { quoteText } from './copy.ts'
+import { typeOf } from './types.ts'
+
+/** A table, view or foreign table: its schema, and what decides how it can be read. */
+export interface Table {
+  readonly schema: Schema
+  readonly oid: string
+  /** r table, p partitioned, v view, m materialized view, f foreign table. */
+  readonly kind: string
+  /** The key the catalog declares; the schema's key may be the user's choice. */
+  readonly declaredKey: readonly string[]
+}
+
+/** All tables and views this role can see, without the system's and Syncline's own. */
+export async function discoverTables(client: Client): Promise<Table[]> {
+  return describe(client, `n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' AND c.relname NOT LIKE '\\_syncline\\_%' AND NOT c.relispartition`)
+}
+
+/** One table, or COLLECTION_UNKNOWN with the nearest names. A name without a schema is in `public`. */
+export async function requireTable(client: Client, name: string): Promise<Table> {
+  const found = await findTable(client, name)
+  if (found !== null) return found
+  const nearest = nearestNames(qualified(name), (await discoverTables(client)).map((table) => table.schema.name))
+  throw new SyncError('COLLECTION_UNKNOWN', `there is no table ${qualified(name)}`, {
+    hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Check the name and the USAGE grant on its schema; `syncline collections` shows what is there.',
+  })
+}
+
+export async function findTable(client: Client, name: string): Promise<Table | null> {
+  const [schema, table] = nameParts(name)
+  const tables = await describe(client, `n.nspname = ${quoteText(schema)} AND c.relname = ${quoteText(table)}`)
+  return tables[0] ?? null
+}
+
+/** Schema and table of a collection's name. */
+export function nameParts(name: string): [string, string] {
+  const parts = parseName(name)
+  return parts.length === 1 ? ['public', parts[0] as string] : [parts[0] as string, parts.slice(1).join('.')]
+}
+
+/** A table reference in SQL. */
+export function tableSql(name: string): string {
+  return nameParts(name).map(quote).join('.')
+}
+
+function qualified(name: string): string {
+  return formatName(nameParts(name))
+}
+
+async function describe(client: Client, condition: string): Promise<Table[]> {
+  const rows = await client.query(`${columnsQuery} AND ${condition} ORDER BY n.nspname, c.relname, a.attnum`)
+  const keys = await client.query(`${keysQuery} AND ${condition} ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid`)
+  const keyOf = new Map<string, string[]>()
+  for (const [oid, names] of keys) if (oid && names && !keyOf.has(oid)) keyOf.set(oid, JSON.parse(names) as string[])
+  const tables = new Map<string, Table & { schema: { fields: Field[] } }>()
+  for (const [oid, namespace, relation, kind, column, native, required, generated] of rows) {
+    if (!oid || !namespace || !relation || !kind) continue
+    const key = keyOf.get(oid) ?? []
+    const table = tables.get(oid) ?? { oid, kind, declaredKey: key, schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key } }
+    tables.set(oid, table)
+    if (!column || !native) continue
+    table.schema.fields.push({ name: column, type: typeOf(native), native, nullable: required !== 't', writable: generated !== 't' })
+  }
+  return [...tables.values()]
+}
+
+/** Columns with their types; domains are resolved to what they are made of, and types outside pg_catalog are qualified. */
+const columnsQuery = `
+WITH RECURSIVE step (oid, base, typmod) AS (
+  SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
+  UNION ALL SELECT step.oid, t.typbasetype, t.typtypmod FROM step JOIN pg_type t ON t.oid = step.base WHERE t.typtype = 'd'
+), domain AS (
+  SELECT step.oid, step.base, step.typmod FROM step JOIN pg_type t ON t.oid = step.base WHERE t.typtype <> 'd'
+)
+SELECT c.oid, n.nspname, c.relname, c.relkind, a.attname,
+  CASE
+    WHEN e.oid IS NOT NULL AND e.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(en.nspname) || '.' || quote_ident(e.typname) || '[]'
+    WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname)
+    ELSE format_type(t.oid, CASE WHEN d.oid IS NULL THEN a.atttypmod ELSE d.typmod END)
+  END,
+  a.attnotnull, a.attgenerated <> ''
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN domain d ON d.oid = a.atttypid
+LEFT JOIN pg_type t ON t.oid = coalesce(d.base, a.atttypid)
+LEFT JOIN pg_namespace tn ON tn.oid = t.typnamespace
+LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')`
+
+/** Unique indexes that identify every row, the primary key first. */
+const keysQuery = `
+SELECT c.oid, (SELECT json_agg(a.attname ORDER BY k.position) FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, position)
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE k.position <= i.indnkeyatts)
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND NOT EXISTS (SELECT 1 FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (number)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE NOT a.attnotnull)`

@@ -1,0 +1,174 @@
+/** Connections to a Postgres server, COPY streams on them, and its errors in our words. */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import type { ConnectionOptions } from 'node:tls'
+import pg from 'pg'
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+import { SyncError } from '../../core/error.ts'
+import type { PostgresConfig } from './index.ts'
+import { sessionSettings } from './types.ts'
+
+/** One session. Statements run one after another. */
+export interface Client extends AsyncDisposable {
+  /** Rows as arrays of text (every value in Postgres' own spelling) for the statement's last result. */
+  query(sql: string, values?: readonly unknown[]): Promise<TextRow[]>
+  /** How many rows the statement wrote. */
+  execute(sql: string, values?: readonly unknown[]): Promise<number>
+  /** Chunks of COPY … TO STDOUT. */
+  copyOut(sql: string): AsyncIterable<Buffer>
+  /** COPY … FROM STDIN of text or buffers; returns the number of rows. */
+  copyIn(sql: string, chunks: Iterable<string> | AsyncIterable<Buffer>): Promise<number>
+}
+export type TextRow = readonly (string | null)[]
+
+/** Values arrive as the text Postgres sent. */
+const textTypes = { getTypeParser: () => (value: string) => value }
+
+/** Opens a session with our settings. The error names host and port, never the password. */
+export async function connect(config: PostgresConfig, applicationName = 'syncline'): Promise<Client> {
+  const client = new pg.Client({ ...clientOptions(config), application_name: applicationName })
+  // Without a listener a lost idle connection would end the process.
+  let lost: Error | null = null
+  client.on('error', (error) => {
+    lost = error
+  })
+  try {
+    await client.connect()
+    await client.query(sessionSettings)
+  } catch (error) {
+    await client.end().catch(() => {})
+    throw translate(error, config)
+  }
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      if (lost !== null) throw lost
+      return await work()
+    } catch (error) {
+      throw translate(error, config)
+    }
+  }
+  return {
+    query: (sql, values = []) =>
+      guarded(async () => {
+        const result = await client.query({ text: sql, values: [...values], rowMode: 'array', types: textTypes })
+        const last = Array.isArray(result) ? result.at(-1) : result
+        return last.rows
+      }),
+    execute: (sql, values = []) =>
+      guarded(async () => {
+        const result = await client.query({ text: sql, values: [...values], rowMode: 'array', types: textTypes })
+        return (Array.isArray(result) ? result.at(-1) : result).rowCount ?? 0
+      }),
+    copyOut: (sql) => copyOut(client, sql, config),
+    copyIn: (sql, chunks) => guarded(() => copyIn(client, sql, chunks)),
+    [Symbol.asyncDispose]: async () => {
+      await client.end().catch(() => {})
+    },
+  }
+}
+
+async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Buffer> {
+  const stream = client.query(copyTo(sql, { highWaterMark: 1024 * 1024 }))
+  try {
+    for await (const chunk of stream) yield chunk as Buffer
+  } catch (error) {
+    throw translate(error, config)
+  }
+}
+
+async function copyIn(client: pg.Client, sql: string, chunks: Iterable<string> | AsyncIterable<Buffer>): Promise<number> {
+  const stream = client.query(copyFrom(sql))
+  const finished = new Promise<void>((resolve, reject) => {
+    stream.on('finish', resolve)
+    stream.on('error', reject)
+  })
+  finished.catch(() => {})
+  try {
+    for await (const chunk of chunks) {
+      if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), finished])
+    }
+    stream.end()
+  } catch (error) {
+    stream.destroy(error instanceof Error ? error : new Error(String(error)))
+    await finished.catch(() => {})
+    throw error
+  }
+  await finished
+  return stream.rowCount
+}
+
+function clientOptions(config: PostgresConfig): pg.ClientConfig {
+  const { url, host, port, user, password, database, connectTimeoutMs } = config
+  const options: pg.ClientConfig = { connectionTimeoutMillis: connectTimeoutMs, keepAlive: true }
+  if (url !== undefined) options.connectionString = url
+  if (host !== undefined) options.host = host
+  if (port !== undefined) options.port = port
+  if (user !== undefined) options.user = user
+  if (password !== undefined) options.password = password
+  if (database !== undefined) options.database = database
+  if (config.tls !== undefined) options.ssl = typeof config.tls === 'boolean' ? config.tls : tlsOptions(config.tls)
+  return options
+}
+
+function tlsOptions(tls: Exclude<PostgresConfig['tls'], boolean | undefined>): ConnectionOptions {
+  const options: ConnectionOptions = { rejectUnauthorized: tls.rejectUnauthorized ?? true }
+  try {
+    if (tls.ca !== undefined) options.ca = readFileSync(tls.ca)
+    if (tls.cert !== undefined) options.cert = readFileSync(tls.cert)
+    if (tls.key !== undefined) options.key = readFileSync(tls.key)
+  } catch (error) {
+    throw new SyncError('FILE_UNUSABLE', `can't read a certificate: ${error instanceof Error ? error.message : error}`, { hint: 'Check the files under `tls` of the connection.', cause: error })
+  }
+  if (tls.servername !== undefined) options.servername = tls.servername
+  return options
+}
+
+/** Host, port and database for messages: never user or password. */
+export function placeOf(config: PostgresConfig): string {
+  try {
+    if (config.url !== undefined) {
+      const url = new URL(config.url)
+      return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`
+    }
+  } catch {
+    return 'the database of the connection'
+  }
+  return `${config.host ?? 'localhost'}:${config.port ?? 5432}/${config.database ?? ''}`
+}
+
+/** Postgres' or the network's error as ours. */
+export function translate(error: unknown, config: PostgresConfig): unknown {
+  if (error instanceof SyncError || !(error instanceof Error)) return error
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const place = placeOf(config)
+  const make = (kind: ConstructorParameters<typeof SyncError>[0], message: string, hint: string) => new SyncError(kind, message, { hint, cause: error })
+  if (['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)) {
+    return make('CONNECTION_REFUSED', `no Postgres answers at ${place} (${code})`, 'Is the server running, and are host and port right?')
+  }
+  if (code === '57P03' || code === '53300') return make('CONNECTION_REFUSED', `Postgres at ${place} takes no connection now: ${error.message}`, 'Wait until it is ready, or close some connections.')
+  if (code.startsWith('28')) return make('AUTH_FAILED', `Postgres at ${place} refused the login: ${error.message}`, 'Check user and password of the connection.')
+  if (code === '3D000') return make('DATABASE_UNKNOWN', `Postgres at ${place}: ${error.message}`, 'Check the database name of the connection.')
+  if (code === '42501') return make('GRANT_MISSING', `Postgres at ${place}: ${error.message}`, grantHint(error.message))
+  if (code === '53100') return make('DISK_FULL', `Postgres at ${place}: ${error.message}`, 'Free some space on the server and run again.')
+  if (code === '55P03') return make('DATABASE_LOCKED', `Postgres at ${place}: ${error.message}`, 'Another session holds a lock on the table.')
+  if (['40001', '40P01'].includes(code)) return make('DATABASE_LOCKED', `Postgres at ${place}: ${error.message}`, 'Another transaction was in the way; the run is tried again.')
+  if (code.startsWith('08') || code.startsWith('57P') || ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) || /terminated|not queryable|Connection ended|timeout expired/i.test(error.message)) {
+    return make('CONNECTION_LOST', `the connection to Postgres at ${place} was lost: ${error.message}`, 'The run goes on from the last checkpoint when the server is back.')
+  }
+  return error
+}
+
+function grantHint(message: string): string {
+  const relation = /for (?:table|relation|view|sequence) (\S+)/.exec(message)?.[1]
+  const schema = /for schema (\S+)/.exec(message)?.[1]
+  if (relation !== undefined) return `As its owner: GRANT SELECT ON ${relation} TO <user>; a target also needs INSERT, UPDATE, DELETE.`
+  if (schema !== undefined) return `As its owner: GRANT USAGE ON SCHEMA ${schema} TO <user>; a target also needs CREATE.`
+  return 'Grant the missing right; docs/connectors/postgres.md lists what a source and a target need.'
+}
+
+/** Whether the error is about one row's values: data exceptions and integrity violations. */
+export function isRowError(error: unknown): boolean {
+  if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
+  return error.code.startsWith('22') || error.code.startsWith('23') || error.code === '54000'
+}

@@ -1,0 +1,53 @@
+/** Syncline's own tables in a Postgres target, in the role's current schema: numbered steps, forward only. */
+import { SyncError } from '../../core/error.ts'
+import type { Client } from './client.ts'
+
+const steps: readonly string[] = [
+  `CREATE TABLE _syncline_collection (
+     name text PRIMARY KEY, project text NOT NULL, sync text NOT NULL, schema text NOT NULL, orphans text NOT NULL, adopted boolean NOT NULL
+   );
+   CREATE TABLE _syncline_checkpoint (
+     project text NOT NULL, sync text NOT NULL, collection text NOT NULL, cursor text, fingerprint text,
+     generation bigint NOT NULL, backend_pid integer, backend_start timestamptz, updated_at timestamptz NOT NULL DEFAULT now(),
+     PRIMARY KEY (project, sync)
+   );
+   CREATE TABLE _syncline_rejected (
+     project text NOT NULL, sync text NOT NULL, key text NOT NULL, code text NOT NULL, message text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+     PRIMARY KEY (project, sync, key)
+   );`,
+]
+
+/** Any number; the same for every process that migrates this database. */
+const MIGRATION_LOCK = 7_954_318_220
+
+/** Whether Syncline's tables are there. */
+export async function migrated(client: Client): Promise<boolean> {
+  const [row] = await client.query(`SELECT to_regclass('_syncline_migration') IS NOT NULL`)
+  return row?.[0] === 't'
+}
+
+/** Brings the tables up to this version; safe when several processes start at once. */
+export async function migrate(client: Client): Promise<void> {
+  if ((await migrated(client)) && (await versionOf(client)) === steps.length) return
+  await client.query('BEGIN')
+  try {
+    await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
+    await client.query('CREATE TABLE IF NOT EXISTS _syncline_migration (version integer PRIMARY KEY)')
+    const version = await versionOf(client)
+    if (version > steps.length) {
+      throw new SyncError('FILE_UNUSABLE', `this database was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`, { hint: 'Update syncline.' })
+    }
+    for (let next = version; next < steps.length; next++) {
+      await client.query(steps[next] as string)
+      await client.query('INSERT INTO _syncline_migration VALUES ($1)', [next + 1])
+    }
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw error
+  }
+}
+
+async function versionOf(client: Client): Promise<number> {
+  return Number((await client.query('SELECT coalesce(max(version), 0) FROM _syncline_migration'))[0]?.[0])
+}

@@ -1,0 +1,127 @@
+/**
+ * How far a Postgres table has been read. The horizon is the oldest transaction that was still running when the read
+ * began: everything that was not visible then has an xmin at or above it. `id > max` and `updated_at >= max` lose rows
+ * when transactions overlap; so does comparing snapshots, for rows written inside a savepoint.
+ */
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import type { Field } from '../../core/schema.ts'
+import type { Cursor } from '../connector.ts'
+import { quote } from '../sql.ts'
+import type { Table } from './catalog.ts'
+import type { Client } from './client.ts'
+import { literal } from './copy.ts'
+
+const shape = z.strictObject({
+  v: z.literal(1),
+  /** System identifier, timeline, database OID, table OID. */
+  source: z.string(),
+  /** The physical tables, each with its file: a rewrite or truncation changes the file. */
+  parts: z.array(z.tuple([z.string(), z.string()])),
+  horizon: z.string(),
+  /** Where an unfinished copy goes on. */
+  copy: z.strictObject({ part: z.number(), block: z.number() }).optional(),
+  field: z
+    .strictObject({
+      /** Every row below this value was visible; null: nothing yet. */
+      low: z.string().nullable(),
+      /** Values that become `low` once every transaction before `xmax` has ended. */
+      pending: z.array(z.strictObject({ value: z.string(), xmax: z.string() })),
+    })
+    .optional(),
+})
+export type Position = z.infer<typeof shape>
+
+/** A physical table and its number of blocks. */
+export interface Part {
+  readonly oid: string
+  readonly file: string
+  readonly blocks: number
+  readonly name: string
+}
+
+export interface Now {
+  readonly position: Position
+  readonly parts: readonly Part[]
+  readonly xmin: bigint
+  readonly xmax: bigint
+}
+
+/** The present position, inside a transaction whose snapshot is taken by this query. */
+export async function positionNow(client: Client, table: Table): Promise<Now> {
+  const [row] = await client.query(
+    `SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot()),
+       (SELECT oid FROM pg_database WHERE datname = current_database()), pg_is_in_recovery()`,
+  )
+  const [xmin, xmax, database] = row ?? []
+  const parts = ['r', 'p'].includes(table.kind) ? await partsOf(client, table) : []
+  const source = [await serverIdentity(client), database, table.oid].join('/')
+  const position: Position = { v: 1, source, parts: parts.map(({ oid, file }) => [oid, file]), horizon: String(xmin) }
+  return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0) }
+}
+
+/** Checks that reading on from `cursor` misses nothing; CURSOR_UNUSABLE says why it would. */
+export function parsePosition(cursor: Cursor, now: Now, table: Table): Position {
+  const parsed = shape.safeParse(JSON.parse(cursor))
+  const unusable = (reason: string) => new SyncError('CURSOR_UNUSABLE', `${table.schema.name} can't be read on from the last checkpoint: ${reason}`)
+  if (!parsed.success) throw unusable('the cursor is of another version')
+  const from = parsed.data
+  if (from.source !== now.position.source) throw unusable('it is another server, database or table, or one restored from a backup')
+  if (BigInt(from.horizon) > now.xmax) throw unusable('the server has gone back in time (restored from a backup?)')
+  // Row headers hold 32 bits of the transaction number: half of that range is comparable.
+  if (now.xmax - BigInt(from.horizon) > 2_000_000_000n) throw unusable('too many transactions have passed')
+  if (JSON.stringify(from.parts) !== JSON.stringify(now.position.parts)) throw unusable('the table was rewritten or truncated, or its partitions changed')
+  return from
+}
+
+/** Rows that may have changed since the horizon. `age` compares 32-bit numbers across wraparound; frozen rows may be read again, never missed. */
+export function changedSql(position: Position): string {
+  const xid = BigInt.asUintN(32, BigInt(position.horizon))
+  return `age(xmin) <= age('${xid}'::xid)`
+}
+
+/** Rows at or above the held-back lower bound of a cursor field, and those without a value. */
+export function sinceSql(position: Position, field: Field): string {
+  const low = position.field?.low ?? null
+  return low === null ? 'true' : `(${quote(field.name)} >= ${literal(field, low, field.native)} OR ${quote(field.name)} IS NULL)`
+}
+
+/**
+ * The next lower bound of a cursor field. A value seen now counts only once every transaction that ran at the time has
+ * ended (it may still commit rows below); for times, also not above the start of the oldest transaction running now.
+ */
+export async function holdBack(client: Client, from: Position | null, now: Now, field: Field, max: string | null): Promise<Position> {
+  const pending = [...(from?.field?.pending ?? [])]
+  let low = from?.field?.low ?? null
+  while (pending[0] !== undefined && BigInt(pending[0].xmax) <= now.xmin) low = pending.shift()?.value ?? low
+  const value = max === null ? null : await notBeyondRunning(client, field, max)
+  if (value !== null && pending.at(-1)?.value !== value && low !== value) pending.push({ value, xmax: String(now.xmax) })
+  return { ...now.position, field: { low, pending } }
+}
+
+async function notBeyondRunning(client: Client, field: Field, max: string): Promise<string> {
+  if (!['instant', 'timestamp', 'date'].includes(field.type)) return max
+  const [row] = await client.query(
+    `SELECT least(${literal(field, max, field.native)}, min(started)::${field.native})::text FROM (
+       SELECT min(xact_start) AS started FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
+       UNION ALL SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()) AS running`,
+  )
+  return row?.[0] ?? max
+}
+
+async function partsOf(client: Client, table: Table): Promise<Part[]> {
+  const rows = await client.query(
+    `WITH RECURSIVE tree (oid) AS (SELECT ${table.oid}::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid)
+     SELECT c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid) / current_setting('block_size')::int, c.oid::regclass
+     FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind IN ('r', 'f') ORDER BY c.oid`,
+  )
+  return rows.map(([oid, file, blocks, name]) => ({ oid: String(oid), file: String(file), blocks: Number(blocks), name: String(name) }))
+}
+
+/** System identifier and timeline, where the role may see them; a server that hides them is known by its address and start. */
+async function serverIdentity(client: Client): Promise<string> {
+  const [allowed] = await client.query(`SELECT has_function_privilege('pg_control_system()', 'execute') AND has_function_privilege('pg_control_checkpoint()', 'execute')`)
+  if (allowed?.[0] !== 't') return 'hidden'
+  const [row] = await client.query('SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c')
+  return `${row?.[0]}/${row?.[1]}`
+}

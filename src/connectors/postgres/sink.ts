@@ -1,0 +1,226 @@
+/** A Postgres database as a transactional target. */
+import { SyncError } from '../../core/error.ts'
+import type { SchemaChange } from '../../core/schema.ts'
+import type { Rejection, SyncId } from '../../core/sync.ts'
+import type { Key } from '../../core/value.ts'
+import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import { keyText, parseKeyText } from '../key-text.ts'
+import { quote } from '../sql.ts'
+import { findTable, tableSql } from './catalog.ts'
+import { type Client, connect } from './client.ts'
+import type { PostgresConfig } from './index.ts'
+import { migrate, migrated } from './migrations.ts'
+import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
+import { openView, type Relation } from './view.ts'
+import { TableWriter } from './write.ts'
+
+/** A target this sink has claimed: what to write, and the fence that allows it. */
+interface Claim {
+  readonly spec: TargetSpec
+  readonly generation: string
+  readonly writer: TableWriter
+}
+
+export function openSink(config: PostgresConfig, context: Context): Sink {
+  const claims = new Map<SyncId, Claim>()
+  let session: Client | null = null
+  const client = async () => {
+    session ??= await connect(config)
+    return session
+  }
+  return {
+    inspect: async (spec) => inspect(await client(), spec),
+    claim: async (spec, changes) => {
+      const writer = await client()
+      await migrate(writer)
+      const [claim, target] = await claimTarget(writer, spec, changes, claims.size, config, context)
+      claims.set(spec.sync, claim)
+      return target
+    },
+    begin: async () => openTransaction(await client(), claims),
+    view: (spec) => viewTarget(config, spec),
+    rejections: async (sync) => {
+      const claim = claims.get(sync)
+      return claim === undefined ? [] : readRejections(await client(), claim.spec)
+    },
+    reset: async (spec, drop) => reset(await client(), spec, drop),
+    [Symbol.asyncDispose]: async () => {
+      await session?.[Symbol.asyncDispose]()
+      session = null
+    },
+  }
+}
+
+async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
+  const found = await findTable(client, spec.collection)
+  if (found === null) return { schema: null, orphans: [], owner: null, checkpoint: null }
+  if (found.kind !== 'r' && found.kind !== 'p') throw new SyncError('TARGET_NOT_OURS', `${spec.collection} is not a table`, { hint: 'Choose another target name with `to`.' })
+  const known = await migrated(client)
+  const [row] = known ? await client.query('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = $1', [spec.collection]) : []
+  if (row === undefined) return { schema: adoptable(found.schema, spec.schema), orphans: found.schema.fields.map((field) => field.name), owner: null, checkpoint: null }
+  return {
+    schema: parseSchema(String(row[2])),
+    orphans: JSON.parse(String(row[3])) as string[],
+    owner: { project: String(row[0]), sync: String(row[1]) },
+    checkpoint: await readCheckpoint(client, spec),
+  }
+}
+
+async function readCheckpoint(client: Client, spec: TargetSpec): Promise<Checkpoint | null> {
+  const [row] = await client.query('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+  return row === undefined || row[1] === null || row[1] === undefined ? null : { cursor: row[0] ?? null, fingerprint: row[1] }
+}
+
+async function claimTarget(client: Client, spec: TargetSpec, changes: readonly SchemaChange[], number: number, config: PostgresConfig, context: Context): Promise<[Claim, Target]> {
+  await client.query('BEGIN')
+  try {
+    const generation = await takeFence(client, spec, config, context)
+    await applyChanges(client, spec, changes)
+    await client.query('COMMIT')
+    const schema = await resolveTypes(client, spec.schema)
+    const writer = new TableWriter(client, { ...spec, schema }, number)
+    const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
+    return [{ spec, generation, writer }, { checkpoint: await readCheckpoint(client, spec), empty: row === undefined }]
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw error
+  }
+}
+
+/** Raises the generation. A frozen worker that holds the row in an open transaction is ended: time-outs did not free it when tried. */
+async function takeFence(client: Client, spec: TargetSpec, config: PostgresConfig, context: Context): Promise<string> {
+  await client.query("SET LOCAL lock_timeout = '2s'; SAVEPOINT fence")
+  try {
+    return await raiseFence(client, spec)
+  } catch (error) {
+    if (!(error instanceof SyncError) || error.code !== 'DATABASE_LOCKED') throw error
+    await client.query('ROLLBACK TO SAVEPOINT fence')
+    await using other = await connect(config)
+    const ended = await other.query(
+      `SELECT pg_terminate_backend(a.pid) FROM _syncline_checkpoint c JOIN pg_stat_activity a ON a.pid = c.backend_pid AND a.backend_start = c.backend_start
+       WHERE c.project = $1 AND c.sync = $2`,
+      [spec.project, spec.sync],
+    )
+    context.log(`sync ${spec.sync}: ended ${ended.length} session(s) of a worker that lost its lease`)
+    return await raiseFence(client, spec)
+  }
+}
+
+async function raiseFence(client: Client, spec: TargetSpec): Promise<string> {
+  const [row] = await client.query(
+    `INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, backend_pid, backend_start)
+     SELECT $1, $2, $3, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
+     ON CONFLICT (project, sync) DO UPDATE SET generation = fence.generation + 1, collection = excluded.collection,
+       backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, updated_at = now()
+     RETURNING generation`,
+    [spec.project, spec.sync, spec.collection],
+  )
+  await client.query("SET LOCAL lock_timeout = '30s'")
+  return String(row?.[0])
+}
+
+async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim>): Promise<SinkTransaction> {
+  const claimOf = (sync: SyncId): Claim => {
+    const claim = claims.get(sync)
+    if (claim === undefined) throw new SyncError('LEASE_LOST', `sync ${sync} has not claimed its target`)
+    return claim
+  }
+  await client.query('BEGIN')
+  // Holding the fence row from the start lets a successor find and end this session if it freezes.
+  for (const claim of claims.values()) await holdFence(client, claim)
+  return {
+    put: (sync, rows, options) => claimOf(sync).writer.put(rows, options.fresh),
+    delete: (sync, keys) => claimOf(sync).writer.delete(keys),
+    reject: (sync, rejected, settled) => writeRejections(client, claimOf(sync).spec, rejected, settled),
+    checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),
+    commit: async () => {
+      await client.query('COMMIT')
+    },
+    rollback: async () => {
+      await client.query('ROLLBACK').catch(() => {})
+    },
+  }
+}
+
+async function holdFence(client: Client, { spec, generation }: Claim): Promise<void> {
+  const [row] = await client.query('SELECT 1 FROM _syncline_checkpoint WHERE project = $1 AND sync = $2 AND generation = $3 FOR UPDATE', [spec.project, spec.sync, generation])
+  if (row !== undefined) return
+  await client.query('ROLLBACK').catch(() => {})
+  throw leaseLost(spec)
+}
+
+async function storeCheckpoint(client: Client, { spec, generation }: Claim, checkpoint: Checkpoint | null): Promise<void> {
+  const sets = checkpoint === null ? 'updated_at = now()' : 'updated_at = now(), cursor = $4, fingerprint = $5'
+  const values = [spec.project, spec.sync, generation, ...(checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint])]
+  const updated = await client.execute(`UPDATE _syncline_checkpoint SET ${sets} WHERE project = $1 AND sync = $2 AND generation = $3`, values)
+  if (updated !== 1) throw leaseLost(spec)
+}
+
+function leaseLost(spec: TargetSpec): SyncError {
+  return new SyncError('LEASE_LOST', `another process took over sync ${spec.sync}; this one writes nothing more`, {
+    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
+  })
+}
+
+async function writeRejections(client: Client, spec: TargetSpec, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void> {
+  for (const key of settled) await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2 AND key = $3', [spec.project, spec.sync, keyText(key)])
+  for (const { key, code, message } of rejected) {
+    await client.query(
+      `INSERT INTO _syncline_rejected (project, sync, key, code, message) VALUES ($1, $2, $3, $4, $5)
+       ON CONFLICT (project, sync, key) DO UPDATE SET code = excluded.code, message = excluded.message, at = now()`,
+      [spec.project, spec.sync, keyText(key), code, message],
+    )
+  }
+}
+
+async function readRejections(client: Client, spec: TargetSpec): Promise<Rejection[]> {
+  const rows = await client.query('SELECT key, code, message FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+  return rows.map(([key, code, message]) => ({ key: parseKeyText(key ?? '[]'), code: code ?? '', message: message ?? '' }))
+}
+
+/** A session of its own: the sink's is busy writing while rows are read. */
+async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<View> {
+  const client = await connect(config)
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    const schema = await resolveTypes(client, spec.schema)
+    return openView(client, targetRelation({ ...spec, schema }), { cursor: null, dispose: async () => client[Symbol.asyncDispose]() })
+  } catch (error) {
+    await client[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The live rows of this sync in its target table. */
+function targetRelation(spec: TargetSpec): Relation {
+  const table = tableSql(spec.collection)
+  const conditions: string[] = []
+  if (spec.deletes === 'mark') conditions.push(`${quote(deletedField)} IS NULL`)
+  if (spec.adopt) {
+    const same = spec.schema.key.map((name) => `mine.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
+    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTableSql(spec.collection)} AS mine WHERE ${same})`)
+  }
+  const { fields } = spec.schema
+  return { from: table, where: conditions.length === 0 ? null : conditions.join(' AND '), fields, key: spec.schema.key.flatMap((name) => fields.filter((field) => field.name === name)) }
+}
+
+async function reset(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): Promise<void> {
+  if (!(await migrated(client))) return
+  await client.query('BEGIN')
+  try {
+    await client.query('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+    if (drop) await dropTable(client, spec)
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw error
+  }
+}
+
+/** Only a table that this project made is dropped; an adopted one stays. */
+async function dropTable(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>): Promise<void> {
+  const [row] = await client.query('DELETE FROM _syncline_collection WHERE name = $1 AND project = $2 AND sync = $3 RETURNING adopted', [spec.collection, spec.project, spec.sync])
+  await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+  await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
+  if (row?.[0] === 'f') await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)
+}

@@ -1,0 +1,92 @@
+/** Making and altering target tables in Postgres. */
+import { SyncError } from '../../core/error.ts'
+import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
+import type { TargetSpec } from '../connector.ts'
+import { quote } from '../sql.ts'
+import { nameParts, tableSql } from './catalog.ts'
+import type { Client } from './client.ts'
+import { quoteText } from './copy.ts'
+import { nativeOf, typeOf } from './types.ts'
+
+/** The column that `deletes: 'mark'` keeps. */
+export const deletedField = '_deleted_at'
+
+/** Beside an adopted table: the keys this sync put there, and whether it wrote the row or found it equal. */
+export function rowsTableSql(collection: string): string {
+  const [schema, table] = nameParts(collection)
+  return `${quote(schema)}.${quote(`_syncline_rows_${table}`)}`
+}
+
+/** The schema with the types its columns have in this database: a type that is not there (an enum, say) becomes text. */
+export async function resolveTypes(client: Client, schema: Schema): Promise<Schema> {
+  const fields = schema.fields.map((field) => ({ ...field, native: nativeOf(field, schema.system) }))
+  const natives = [...new Set(fields.map((field) => field.native))]
+  const known = await client.query(natives.map((native) => `SELECT ${quoteText(native)}, to_regtype(${quoteText(native)}) IS NOT NULL`).join(' UNION ALL '))
+  const missing = new Set(known.flatMap(([native, there]) => (there === 't' ? [] : [native])))
+  return { ...schema, system: 'postgres', fields: fields.map((field) => (missing.has(field.native) ? { ...field, native: 'text' } : field)) }
+}
+
+/** Applies what diffSchema found, and remembers the declared types. */
+export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
+  const resolved = await resolveTypes(client, spec.schema)
+  const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
+  const table = tableSql(spec.collection)
+  const [before] = await client.query('SELECT schema, orphans FROM _syncline_collection WHERE name = $1', [spec.collection])
+  const orphans = before === undefined ? [] : (JSON.parse(String(before[1])) as string[])
+  for (const change of changes) {
+    if (change.kind === 'create') await createTable(client, spec, native)
+    if (change.kind === 'add') await client.query(`ALTER TABLE ${table} ADD COLUMN ${quote(change.field.name)} ${native(change.field)}`)
+    if (change.kind === 'widen') await client.query(`ALTER TABLE ${table} ALTER COLUMN ${quote(change.field.name)} TYPE ${native(change.field)}`)
+    if (change.kind === 'orphan') orphans.push(change.field.name)
+  }
+  if (spec.deletes === 'mark') await client.query(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`)
+  if (spec.adopt) await prepareAdoption(client, spec, native)
+  if (before === undefined || changes.length > 0) await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
+}
+
+/** Our own JSON, written by us in the same database: trusted. */
+export function parseSchema(json: string): Schema {
+  return JSON.parse(json) as Schema
+}
+
+/** The found table as the spec's schema would see it: a column of the same type, or of a wider one, counts as that type. */
+export function adoptable(found: Schema, wanted: Schema): Schema {
+  const fields = found.fields.map((field): Field => {
+    const want = wanted.fields.find(({ name }) => name === field.name)
+    return want !== undefined && typeOf(field.native) === want.type ? want : field
+  })
+  return { ...found, system: wanted.system, fields }
+}
+
+async function createTable(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
+  const [schema] = nameParts(spec.collection)
+  const [there] = await client.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])
+  if (there === undefined) await client.query(`CREATE SCHEMA ${quote(schema)}`)
+  const columns = spec.schema.fields.map((field) => `${quote(field.name)} ${native(field)}`)
+  if (spec.deletes === 'mark') columns.push(`${quote(deletedField)} timestamptz`)
+  columns.push(`PRIMARY KEY (${spec.schema.key.map(quote).join(', ')})`)
+  await client.query(`CREATE TABLE ${tableSql(spec.collection)} (\n  ${columns.join(',\n  ')}\n)`)
+}
+
+/** The list of our keys beside an adopted table. The table's own key must tell its rows apart. */
+async function prepareAdoption(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
+  const key = spec.schema.key.map(quote).join(', ')
+  const columns = spec.schema.key.map((name) => `${quote(name)} ${native(spec.schema.fields.find((field) => field.name === name) as Field)}`)
+  await client.query(`CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${columns.join(', ')}, _written boolean NOT NULL, PRIMARY KEY (${key}))`)
+  const [twin] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`)
+  if (twin === undefined) return
+  throw new SyncError('KEY_DUPLICATE', `several rows of ${spec.collection} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`, {
+    hint: 'Remove the duplicates, or choose another `key`.',
+  })
+}
+
+async function remember(client: Client, spec: TargetSpec, before: Schema | null, orphans: readonly string[]): Promise<void> {
+  const wanted = new Set(spec.schema.fields.map((field) => field.name))
+  const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
+  const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
+  await client.query(
+    `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
+    [spec.collection, spec.project, spec.sync, JSON.stringify(schema), JSON.stringify(orphans.filter((name) => !wanted.has(name))), spec.adopt],
+  )
+}

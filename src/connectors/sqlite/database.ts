@@ -1,0 +1,104 @@
+/** Opening SQLite files, and SQLite's errors in our words. */
+import { existsSync } from 'node:fs'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import { order } from '../../core/filter.ts'
+import { types, type Type, type Value } from '../../core/value.ts'
+import type { SqliteConfig } from './index.ts'
+
+/** Opens the file for reading or for writing; a missing file is made only when `create` says so. */
+export function openDatabase(config: SqliteConfig, options: { readonly readOnly: boolean; readonly create: boolean }): DatabaseSync {
+  if (!options.create && !existsSync(config.file)) {
+    throw new SyncError('FILE_UNUSABLE', `there is no SQLite file ${config.file}`, {
+      hint: 'Check the `file` of the connection; a relative path is relative to the config file.',
+    })
+  }
+  return attempt(config.file, () => {
+    const isNew = !existsSync(config.file)
+    const database = new DatabaseSync(config.file, { readOnly: options.readOnly, timeout: config.busyTimeoutMs })
+    // Readers and the sync don't block each other in WAL mode; a file that exists keeps the mode its owner chose.
+    if (isNew && !options.readOnly) database.exec('PRAGMA journal_mode = WAL')
+    database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')
+    database.function('_syncline_order', { deterministic: true }, (type, a, b) =>
+      a === null || b === null ? null : order(asType(type), a as Value, b as Value),
+    )
+    return database
+  })
+}
+
+/** Runs `work`; an error of SQLite becomes a SyncError that names the file and what to do. */
+export function attempt<T>(file: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw translate(error, file)
+  }
+}
+
+/** A statement that returns rows as arrays. */
+export function prepareArrays(database: DatabaseSync, sql: string, bigints = false): StatementSync {
+  const statement = database.prepare(sql)
+  statement.setReturnArrays(true)
+  if (bigints) statement.setReadBigInts(true)
+  return statement
+}
+
+/** Whether this Node keeps text after a NUL character when it binds it (older ones truncate). */
+export function keepsNul(database: DatabaseSync): boolean {
+  const row = database.prepare('SELECT length(CAST(? AS BLOB)) AS bytes').get('a\0b')
+  return row?.bytes === 3
+}
+
+/** SQLite's error as ours; anything else unchanged. */
+export function translate(error: unknown, file: string): unknown {
+  if (!isSqliteError(error)) return error
+  const detail = error.message
+  switch (error.errcode & 0xff) {
+    case 5:
+    case 6:
+      return new SyncError('DATABASE_LOCKED', `the SQLite file ${file} is locked by another process`, {
+        hint: 'Close the program that holds a transaction open, or raise busyTimeoutMs of the connection.',
+        cause: error,
+      })
+    case 8:
+    case 3:
+    case 14:
+      return new SyncError('FILE_UNUSABLE', `can't open or write the SQLite file ${file}: ${detail}`, {
+        hint: 'Check that the folder exists and that this user may write there.',
+        cause: error,
+      })
+    case 13:
+    case 10:
+      return new SyncError('DISK_FULL', `can't write the SQLite file ${file}: ${detail}`, {
+        hint: 'Free some space and run again: the sync goes on where it stopped.',
+        cause: error,
+      })
+    case 11:
+    case 26:
+      return new SyncError('FILE_UNUSABLE', `${file} is not a healthy SQLite database: ${detail}`, {
+        hint: 'Check the path; `sqlite3 FILE "pragma integrity_check"` says more.',
+        cause: error,
+      })
+    default:
+      return error
+  }
+}
+
+export interface SqliteError extends Error {
+  readonly errcode: number
+}
+
+export function isSqliteError(error: unknown): error is SqliteError {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
+}
+
+/** Whether the error is about one row's values, not about the database. */
+export function isRowError(error: unknown): boolean {
+  if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
+  // 19 constraint, 20 mismatch, 18 too big.
+  return isSqliteError(error) && [18, 19, 20].includes(error.errcode & 0xff)
+}
+
+function asType(value: unknown): Type {
+  return types.find((type) => type === value) ?? 'text'
+}

@@ -1,0 +1,240 @@
+/** A table or view of a SQLite file as a collection. */
+import type { DatabaseSync } from 'node:sqlite'
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import { bindFilter } from '../../core/filter.ts'
+import type { Field, Schema } from '../../core/schema.ts'
+import type { Row, Value } from '../../core/value.ts'
+import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
+import { filterSql, quote, text } from '../sql.ts'
+import { requireTable, tableKind } from './catalog.ts'
+import { attempt, openDatabase } from './database.ts'
+import { sqliteDialect } from './filter.ts'
+import type { SqliteConfig } from './index.ts'
+import { changedKeys, installTriggers, lastNumber, tableOf, triggersStand, untrackable } from './track.ts'
+import { type Bindable, toStorage } from './types.ts'
+import { clause, columnsSql, fetchRows, fieldNamed, openView, type Relation, rowsOf } from './view.ts'
+
+/** How changes past a cursor are found. */
+type Following = { readonly kind: 'triggers' } | { readonly kind: 'field'; readonly field: string } | { readonly kind: 'none' }
+
+/** `copy`: the last rowid that was copied. `seq` / `low`: where following goes on. */
+const cursorShape = z.strictObject({
+  v: z.literal(1),
+  copy: z.number().optional(),
+  seq: z.number().optional(),
+  low: z.union([z.string(), z.number(), z.null()]).optional(),
+})
+type Position = z.infer<typeof cursorShape>
+
+export function openCollection(config: SqliteConfig, name: string, options: CollectionOptions): Collection {
+  using reader = openDatabase(config, { readOnly: true, create: false })
+  const { schema, table, rowids } = attempt(config.file, () => {
+    const found = requireTable(reader, name)
+    return { schema: withKey(found, options.key ?? null), table: tableOf(found), rowids: hasRowids(reader, found) }
+  })
+  const following = chooseFollowing(config, schema, options.cursor ?? null, tableKind(reader, table))
+  return {
+    schema,
+    feed: following.kind === 'none' ? 'none' : following.kind === 'triggers' ? 'complete' : 'puts',
+    feedReason: following.kind === 'none' ? following.reason : null,
+    read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
+    lookup: openLookup(config, schema),
+    view: async (selection) => viewNow(config, schema, following, selection),
+    estimate: async () => {
+      using database = openDatabase(config, { readOnly: true, create: false })
+      return Number(database.prepare(`SELECT count(*) AS rows FROM ${quote(table)}`).get()?.rows)
+    },
+  }
+}
+
+interface Source {
+  readonly config: SqliteConfig
+  readonly schema: Schema
+  readonly following: Following
+  readonly rowids: boolean
+}
+
+function withKey(schema: Schema, key: readonly string[] | null): Schema {
+  if (key === null) return schema
+  for (const name of key) fieldNamed(schema, name)
+  return { ...schema, key }
+}
+
+function chooseFollowing(config: SqliteConfig, schema: Schema, cursor: string | null, kind: 'table' | 'view' | null): Following & { reason: string } {
+  if (cursor !== null) {
+    const field = fieldNamed(schema, cursor)
+    if (['integer', 'text', 'timestamp', 'instant', 'date', 'float'].includes(field.type)) return { kind: 'field', field: cursor, reason: '' }
+    throw new SyncError('CURSOR_UNUSABLE', `field ${cursor} of ${schema.name} is ${field.type}, which can't be a cursor`, {
+      hint: 'Choose a number or a time that grows with every change, or leave `cursor` out.',
+    })
+  }
+  if (config.track !== 'triggers') return { kind: 'none', reason: "the connection has no `track: 'triggers'` and the sync no `cursor`" }
+  const obstacle = untrackable(schema, kind)
+  return obstacle === null ? { kind: 'triggers', reason: '' } : { kind: 'none', reason: `triggers can't track ${schema.name}: ${obstacle}` }
+}
+
+async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
+  const { config, schema, following } = source
+  const stood = following.kind !== 'triggers' || prepareTriggers(config, schema)
+  const from = cursor === null ? null : parsePosition(schema, cursor)
+  if (from !== null && !stood) throw unusable(schema, 'its triggers were dropped in between')
+  using database = openDatabase(config, { readOnly: true, create: false })
+  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  const relation = relationOf(source, options)
+  refuseDuplicates(database, relation, schema)
+  const here = positionNow(database, relation, following)
+  if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq) throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
+  if (from === null || from.copy !== undefined) yield* copyPages(database, source, relation, from ?? here, options)
+  if (from !== null) yield* changedPages(database, source, relation, from, options)
+  const view = openView(database, relation, { cursor: JSON.stringify(here), dispose: () => {} })
+  yield { puts: [], deletes: [], rejects: [], cursor: JSON.stringify(here), bytes: 0, distinct: false, view }
+}
+
+/** Every row from the last copied rowid on. Changes made meanwhile are not lost: following starts where the copy began. */
+async function* copyPages(database: DatabaseSync, source: Source, relation: Relation, start: Position, options: ReadOptions): AsyncIterable<Page> {
+  const distinct = start.copy === undefined
+  const names = options.fields
+  // The last column tells how far the copy is; a view or WITHOUT ROWID table is copied in one go.
+  const rowid = source.rowids ? ', rowid' : ''
+  const conditions = source.rowids && start.copy !== undefined ? [`rowid > ${start.copy}`] : []
+  const sql = `SELECT ${columnsSql(relation, names)}${rowid} FROM ${clause(relation, conditions)}${source.rowids ? ' ORDER BY rowid' : ''}`
+  for await (const chunk of rowsOf(database, relation, sql, [], names)) {
+    let last = start.copy
+    if (source.rowids) {
+      last = Number(chunk.rows.at(-1)?.[names.length] ?? last)
+      for (const row of chunk.rows) shorten(row, names.length)
+    }
+    const position: Position = { ...start, ...(last === undefined ? {} : { copy: last }) }
+    yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor: JSON.stringify(position), bytes: chunk.bytes, distinct }
+  }
+}
+
+async function* changedPages(database: DatabaseSync, source: Source, relation: Relation, from: Position, options: ReadOptions): AsyncIterable<Page> {
+  const { schema, following } = source
+  const cursor = JSON.stringify(from)
+  if (following.kind === 'triggers') {
+    const keyAt = schema.key.map((name) => options.fields.indexOf(name))
+    for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
+      const { rows, rejects, bytes } = fetchRows(database, relation, keys, options.fields)
+      const found = new Set([...rows.map((row) => spell(keyAt.map((at) => row[at] ?? null))), ...rejects.map((reject) => spell(reject.key))])
+      const deletes = keys.filter((key) => !found.has(spell(key)))
+      yield { puts: rows, deletes, rejects, cursor, bytes, distinct: false }
+    }
+  }
+  if (following.kind === 'field') {
+    const field = fieldNamed(schema, following.field)
+    const column = quote(field.name)
+    const [condition, values]: [string, Bindable[]] =
+      from.low === null || from.low === undefined ? ['(1 = 1)', []] : [`(${column} >= ? OR ${column} IS NULL)`, [toStorage(field, from.low, false)]]
+    const sql = `SELECT ${columnsSql(relation, options.fields)} FROM ${clause(relation, [condition])} ORDER BY ${column}`
+    for await (const chunk of rowsOf(database, relation, sql, values, options.fields)) {
+      yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct: false }
+    }
+  }
+}
+
+/** Installs missing triggers; returns whether they stood already, that is, whether no change went unseen. */
+function prepareTriggers(config: SqliteConfig, schema: Schema): boolean {
+  using writer = openDatabase(config, { readOnly: false, create: false })
+  return attempt(config.file, () => {
+    if (triggersStand(writer, schema)) return true
+    installTriggers(writer, schema)
+    return false
+  })
+}
+
+function positionNow(database: DatabaseSync, relation: Relation, following: Following): Position {
+  switch (following.kind) {
+    case 'triggers':
+      return { v: 1, seq: lastNumber(database) }
+    case 'field': {
+      const field = fieldNamed(relation, following.field)
+      const row = database.prepare(`SELECT CAST(max(${quote(field.name)}) AS TEXT) AS low FROM ${relation.from}`).get()
+      const low = row?.low === null || row?.low === undefined ? null : String(row.low)
+      return { v: 1, low: low !== null && (field.type === 'integer' || field.type === 'float') ? Number(low) : low }
+    }
+    case 'none':
+      return { v: 1 }
+  }
+}
+
+function viewNow(config: SqliteConfig, schema: Schema, following: Following, selection: Selection): View {
+  const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
+  const database = openDatabase(config, { readOnly: true, create: false })
+  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  const relation = relationOf({ config, schema }, selection)
+  refuseDuplicates(database, relation, schema)
+  const cursor = following.kind === 'none' || !stood ? null : JSON.stringify(positionNow(database, relation, following))
+  return openView(database, relation, { cursor, dispose: () => database.close() })
+}
+
+function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
+  using reader = openDatabase(config, { readOnly: true, create: false })
+  return triggersStand(reader, schema)
+}
+
+function relationOf(source: Pick<Source, 'config' | 'schema'>, selection: Selection): Relation {
+  const { schema } = source
+  const filter = selection.where === null ? null : bindFilter(selection.where, schema)
+  return {
+    file: source.config.file,
+    from: quote(tableOf(schema)),
+    where: filter === null ? null : filterSql(filter, sqliteDialect),
+    fields: schema.fields,
+    key: schema.key.map((name) => fieldNamed(schema, name)),
+    system: schema.system,
+  }
+}
+
+function openLookup(config: SqliteConfig, schema: Schema): Lookup {
+  const names = schema.fields.map((field) => field.name)
+  const lookUp = (key: readonly Field[], values: readonly Row[]): Row[] => {
+    using database = openDatabase(config, { readOnly: true, create: false })
+    const relation = { ...relationOf({ config, schema }, { fields: names, where: null }), key }
+    return [...fetchRows(database, relation, values, names).rows]
+  }
+  return {
+    fetch: async (keys) => lookUp(schema.key.map((name) => fieldNamed(schema, name)), keys),
+    find: async (fields, values) => lookUp(fields.map((name) => fieldNamed(schema, name)), values),
+  }
+}
+
+/** A key that no index keeps unique is checked: two rows under one key would overwrite each other at the target. */
+function refuseDuplicates(database: DatabaseSync, relation: Relation, schema: Schema): void {
+  const declared = requireTable(database, schema.name).key
+  if (schema.key.length === 0 || declared.join('\0') === schema.key.join('\0')) return
+  const names = relation.key.map((field) => quote(field.name)).join(', ')
+  const row = attempt(relation.file, () => database.prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`).get())
+  if (row === undefined) return
+  throw new SyncError('KEY_DUPLICATE', `several rows of ${schema.name} have the same (${schema.key.join(', ')})`, {
+    hint: 'Choose a `key` that identifies a row.',
+  })
+}
+
+function hasRowids(database: DatabaseSync, schema: Schema): boolean {
+  const table = tableOf(schema)
+  // A real column called rowid hides SQLite's own.
+  if (schema.fields.some((field) => field.name.toLowerCase() === 'rowid')) return false
+  const row = database.prepare(`SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ${text(table)}`).get()
+  return row?.type === 'table' && row.wr === 0
+}
+
+function parsePosition(schema: Schema, cursor: Cursor): Position {
+  const parsed = cursorShape.safeParse(JSON.parse(cursor))
+  if (parsed.success) return parsed.data
+  throw unusable(schema, 'the cursor is of another version')
+}
+
+function unusable(schema: Schema, reason: string): SyncError {
+  return new SyncError('CURSOR_UNUSABLE', `${schema.name} can't be read on from the last checkpoint: ${reason}`)
+}
+
+/** Drops the rowid behind the fields, without a second array per row. */
+function shorten(row: Row, length: number): void {
+  if (Array.isArray(row)) row.length = length
+}
+
+function spell(key: readonly Value[]): string {
+  return JSON.stringify(key, (_name, value) => (typeof value === 'bigint' ? `${value}` : value))
+}

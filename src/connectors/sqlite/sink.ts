@@ -1,0 +1,225 @@
+/** A SQLite file as a transactional target. */
+import type { DatabaseSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import type { Schema, SchemaChange } from '../../core/schema.ts'
+import type { Rejection, SyncId } from '../../core/sync.ts'
+import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import { keyText, parseKeyText } from '../key-text.ts'
+import { quote } from '../sql.ts'
+import { describeTable, parseSchema, tableKind } from './catalog.ts'
+import { attempt, openDatabase, prepareArrays } from './database.ts'
+import type { SqliteConfig } from './index.ts'
+import { migrate, migrated } from './migrations.ts'
+import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
+import { floatLoss } from './types.ts'
+import { openView, type Relation } from './view.ts'
+import { TableWriter } from './write.ts'
+
+/** A target this sink has claimed: what to write, and the fence that allows it. */
+interface Claim {
+  readonly spec: TargetSpec
+  readonly generation: number
+  readonly writer: TableWriter
+}
+
+export function openSink(config: SqliteConfig, context: Context): Sink {
+  const { file } = config
+  const claims = new Map<SyncId, Claim>()
+  let writable: DatabaseSync | null = null
+  // Inspecting and viewing must not make a file or a table: `plan` writes nothing.
+  const writer = () => {
+    if (writable === null) {
+      writable = openDatabase(config, { readOnly: false, create: true })
+      attempt(file, () => migrate(writable as DatabaseSync))
+    }
+    return writable
+  }
+  const reading = <T>(work: (database: DatabaseSync) => T, missing: T): T => {
+    if (writable !== null) return attempt(file, () => work(writable as DatabaseSync))
+    const database = openForReading(config)
+    if (database === null) return missing
+    try {
+      return attempt(file, () => work(database))
+    } finally {
+      database.close()
+    }
+  }
+  return {
+    inspect: async (spec) => reading((database) => inspect(database, spec), nothing),
+    claim: async (spec, changes) => {
+      const database = writer()
+      const [claim, target] = attempt(file, () => claimTarget(database, file, spec, changes, context))
+      claims.set(spec.sync, claim)
+      return target
+    },
+    begin: async () => {
+      const database = writer()
+      attempt(file, () => database.exec('BEGIN IMMEDIATE'))
+      return openTransaction(database, file, claims, context)
+    },
+    view: async (spec) => viewTarget(config, writable, spec),
+    rejections: async (sync) => reading((database) => [...claims.values()].filter(({ spec }) => spec.sync === sync).flatMap(({ spec }) => readRejections(database, spec)), []),
+    declaredLoss: (field) => (field.type === 'float' ? floatLoss : null),
+    reset: async (spec, drop) => {
+      const database = writer()
+      attempt(file, () => reset(database, spec, drop))
+    },
+    [Symbol.asyncDispose]: async () => {
+      writable?.close()
+      writable = null
+    },
+  }
+}
+
+const nothing: TargetState = { schema: null, orphans: [], owner: null, checkpoint: null }
+
+function openForReading(config: SqliteConfig): DatabaseSync | null {
+  try {
+    return openDatabase(config, { readOnly: true, create: false })
+  } catch (error) {
+    if (error instanceof SyncError && error.code === 'FILE_UNUSABLE' && error.cause === undefined) return null
+    throw error
+  }
+}
+
+function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
+  const table = ownedTable(spec)
+  const kind = tableKind(database, table)
+  if (kind === 'view') throw new SyncError('TARGET_NOT_OURS', `${table} is a view, not a table`, { hint: 'Choose another target name with `to`.' })
+  const checkpoint = migrated(database) ? readCheckpoint(database, spec) : null
+  const found = describeTable(database, table)
+  if (found === null) return { ...nothing, checkpoint: null }
+  const row = migrated(database) ? database.prepare('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = ?').get(table) : undefined
+  if (row === undefined) return { schema: adoptable(found, spec.schema), orphans: found.fields.map((field) => field.name), owner: null, checkpoint: null }
+  return {
+    schema: parseSchema(String(row.schema)),
+    orphans: JSON.parse(String(row.orphans)) as string[],
+    owner: { project: String(row.project), sync: String(row.sync) },
+    checkpoint,
+  }
+}
+
+function readCheckpoint(database: DatabaseSync, spec: Pick<TargetSpec, 'project' | 'sync'>): TargetState['checkpoint'] {
+  const row = database.prepare('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = ? AND sync = ?').get(spec.project, spec.sync)
+  if (row === undefined || row.fingerprint === null) return null
+  return { cursor: row.cursor === null ? null : String(row.cursor), fingerprint: String(row.fingerprint) }
+}
+
+function claimTarget(database: DatabaseSync, file: string, spec: TargetSpec, changes: readonly SchemaChange[], context: Context): [Claim, Target] {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    applyChanges(database, spec, changes)
+    const { generation } = database
+      .prepare(
+        `INSERT INTO _syncline_checkpoint (project, sync, collection, generation, updated_at) VALUES (?, ?, ?, 1, ?)
+         ON CONFLICT (project, sync) DO UPDATE SET generation = generation + 1, collection = excluded.collection, updated_at = excluded.updated_at
+         RETURNING generation`,
+      )
+      .get(spec.project, spec.sync, ownedTable(spec), context.clock.now()) as { generation: number }
+    database.exec('COMMIT')
+    const writer = new TableWriter(database, spec, context.clock)
+    const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
+    return [{ spec, generation, writer }, { checkpoint: readCheckpoint(database, spec), empty }]
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function openTransaction(database: DatabaseSync, file: string, claims: ReadonlyMap<SyncId, Claim>, context: Context): SinkTransaction {
+  const claimOf = (sync: SyncId): Claim => {
+    const claim = claims.get(sync)
+    if (claim === undefined) throw new SyncError('LEASE_LOST', `sync ${sync} has not claimed its target`)
+    return claim
+  }
+  return {
+    put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
+    delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
+    reject: async (sync, rejected, settled) => attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
+    checkpoint: async (sync, checkpoint) => {
+      const { spec, generation } = claimOf(sync)
+      const { changes } = attempt(file, () =>
+        database
+          .prepare(
+            `UPDATE _syncline_checkpoint SET updated_at = ?1, cursor = CASE WHEN ?2 THEN ?3 ELSE cursor END, fingerprint = CASE WHEN ?2 THEN ?4 ELSE fingerprint END
+             WHERE project = ?5 AND sync = ?6 AND generation = ?7`,
+          )
+          .run(context.clock.now(), checkpoint === null ? 0 : 1, checkpoint?.cursor ?? null, checkpoint?.fingerprint ?? null, spec.project, spec.sync, generation),
+      )
+      if (changes === 1) return
+      throw new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
+        hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
+      })
+    },
+    commit: async () => attempt(file, () => database.exec('COMMIT')),
+    rollback: async () => attempt(file, () => (database.isTransaction ? database.exec('ROLLBACK') : undefined)),
+  }
+}
+
+function writeRejections(database: DatabaseSync, spec: TargetSpec, rejected: readonly Rejection[], settled: readonly (readonly unknown[])[], nowMs: number): void {
+  const forget = database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ? AND key = ?')
+  for (const key of settled) forget.run(spec.project, spec.sync, keyText(key as Rejection['key']))
+  const add = database.prepare('INSERT OR REPLACE INTO _syncline_rejected (project, sync, key, code, message, at) VALUES (?, ?, ?, ?, ?, ?)')
+  for (const { key, code, message } of rejected) add.run(spec.project, spec.sync, keyText(key), code, message, nowMs)
+}
+
+function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
+  return database
+    .prepare('SELECT key, code, message FROM _syncline_rejected WHERE project = ? AND sync = ?')
+    .all(spec.project, spec.sync)
+    .map((row) => ({ key: parseKeyText(String(row.key)), code: String(row.code), message: String(row.message) }))
+}
+
+function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec): View {
+  const database = writable ?? openDatabase(config, { readOnly: true, create: false })
+  if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  return openView(database, targetRelation(config.file, database, spec), {
+    cursor: null,
+    dispose: () => (writable === null ? database.close() : undefined),
+  })
+}
+
+/** The live rows of this sync in its target table. */
+function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec): Relation {
+  const table = ownedTable(spec)
+  const schema: Schema = spec.schema
+  const conditions: string[] = []
+  if (spec.deletes === 'mark') conditions.push(`${quote(deletedField)} IS NULL`)
+  if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
+    const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
+    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same})`)
+  }
+  return {
+    file,
+    from: quote(table),
+    where: conditions.length === 0 ? null : conditions.join(' AND '),
+    fields: schema.fields,
+    key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
+    // An adopted table is not STRICT: its values may be of any storage class.
+    system: spec.adopt ? 'sqlite' : 'syncline',
+  }
+}
+
+function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const table = ownedTable(spec)
+    database.prepare('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
+    if (drop) dropTable(database, spec, table)
+    database.exec('COMMIT')
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** Only a table that this project made is dropped; an adopted one stays. */
+function dropTable(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'>, table: string): void {
+  const row = prepareArrays(database, 'SELECT adopted FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?').get(table, spec.project, spec.sync) as unknown as
+    | [number]
+    | undefined
+  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
+  database.prepare('DELETE FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?').run(table, spec.project, spec.sync)
+  database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
+  if (row !== undefined && row[0] === 0) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
+}

@@ -1,0 +1,131 @@
+/** Making and altering target tables in SQLite. */
+import type { DatabaseSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import { parseName } from '../../core/name.ts'
+import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
+import type { TargetSpec } from '../connector.ts'
+import { quote } from '../sql.ts'
+import { parseSchema } from './catalog.ts'
+import { storageOf, typeOf } from './types.ts'
+
+/** The column that `deletes: 'mark'` keeps. */
+export const deletedField = '_deleted_at'
+
+export function ownedTable(spec: Pick<TargetSpec, 'collection'>): string {
+  return parseName(spec.collection).at(-1) ?? spec.collection
+}
+
+/** Beside an adopted table: the keys this sync put there, and whether it wrote the row or found it equal. */
+export function rowsTable(table: string): string {
+  return `_syncline_rows_${table}`
+}
+
+/** Applies what diffSchema found, and remembers the declared types. */
+export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[]): void {
+  const table = ownedTable(spec)
+  refuseTwins(spec.schema)
+  const before = database.prepare('SELECT schema, orphans FROM _syncline_collection WHERE name = ?').get(table)
+  const orphans: string[] = before === undefined ? [] : (JSON.parse(String(before.orphans)) as string[])
+  const keepsMark = spec.deletes === 'mark'
+  for (const change of changes) {
+    if (change.kind === 'create') database.exec(createSql(spec))
+    if (change.kind === 'add') database.exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(change.field.name)} ${storageOf(change.field.type)}`)
+    if (change.kind === 'orphan') orphans.push(change.field.name)
+  }
+  if (changes.some((change) => change.kind === 'widen' && storageOf(change.was.type) !== storageOf(change.field.type))) rebuild(database, spec)
+  if (keepsMark) addMissingColumn(database, table, deletedField, 'TEXT')
+  if (spec.adopt) prepareAdoption(database, spec)
+  if (before === undefined || changes.length > 0) remember(database, spec, before === undefined ? null : parseSchema(String(before.schema)), orphans)
+}
+
+/** The found table as the spec's schema would see it: a column whose storage can hold the wanted type counts as that type. */
+export function adoptable(found: Schema, wanted: Schema): Schema {
+  const fields = found.fields.map((field): Field => {
+    const want = wanted.fields.find(({ name }) => name === field.name)
+    if (want === undefined) return field
+    const held = storageOf(typeOf(field.native))
+    const holds = held === storageOf(want.type) || field.native === '' || (field.type === 'decimal' && want.type !== 'bytes')
+    return holds ? want : field
+  })
+  return { ...found, system: wanted.system, fields }
+}
+
+function createSql(spec: TargetSpec): string {
+  const { schema } = spec
+  const only = schema.key.length === 1 ? schema.key[0] : undefined
+  const columns = schema.fields.map((field) => {
+    const storage = storageOf(field.type)
+    if (field.name === only) return `${quote(field.name)} ${storage} NOT NULL PRIMARY KEY`
+    return `${quote(field.name)} ${storage}${schema.key.includes(field.name) ? ' NOT NULL' : ''}`
+  })
+  if (spec.deletes === 'mark') columns.push(`${quote(deletedField)} TEXT`)
+  if (only === undefined) columns.push(`PRIMARY KEY (${schema.key.map(quote).join(', ')})`)
+  return `CREATE TABLE ${quote(ownedTable(spec))} (\n  ${columns.join(',\n  ')}\n) STRICT`
+}
+
+/** SQLite can't change a column's type: a new table takes the rows over, converted. */
+function rebuild(database: DatabaseSync, spec: TargetSpec): void {
+  const table = ownedTable(spec)
+  const old = `_syncline_old_${table}`
+  const columns = database.prepare('SELECT name, type FROM pragma_table_info(?)').all(table)
+  database.exec(`ALTER TABLE ${quote(table)} RENAME TO ${quote(old)}`)
+  database.exec(createSql(spec))
+  for (const column of columns) addMissingColumn(database, table, String(column.name), String(column.type))
+  const names = columns.map((column) => quote(String(column.name)))
+  const values = columns.map((column) => {
+    const want = spec.schema.fields.find((field) => field.name === column.name)
+    return want === undefined ? quote(String(column.name)) : `CAST(${quote(String(column.name))} AS ${storageOf(want.type)})`
+  })
+  database.exec(`INSERT INTO ${quote(table)} (${names.join(', ')}) SELECT ${values.join(', ')} FROM ${quote(old)}`)
+  database.exec(`DROP TABLE ${quote(old)}`)
+}
+
+function addMissingColumn(database: DatabaseSync, table: string, column: string, storage: string): void {
+  const there = database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column)
+  if (there === undefined) database.exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} ${storage}`)
+}
+
+/** The list of our keys beside an adopted table, and a unique index that tells its rows apart. */
+function prepareAdoption(database: DatabaseSync, spec: TargetSpec): void {
+  const table = ownedTable(spec)
+  const key = spec.schema.key.map(quote).join(', ')
+  const columns = spec.schema.key.map((name) => {
+    const field = spec.schema.fields.find((candidate) => candidate.name === name)
+    return `${quote(name)} ${storageOf(field?.type ?? 'text')} NOT NULL`
+  })
+  database.exec(`CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${columns.join(', ')}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`)
+  try {
+    database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${quote(`_syncline_key_${table}`)} ON ${quote(table)} (${key})`)
+  } catch (error) {
+    throw new SyncError('KEY_DUPLICATE', `several rows of ${table} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`, {
+      hint: 'Remove the duplicates, or choose another `key`.',
+      cause: error,
+    })
+  }
+}
+
+function remember(database: DatabaseSync, spec: TargetSpec, before: Schema | null, orphans: readonly string[]): void {
+  const wanted = new Set(spec.schema.fields.map((field) => field.name))
+  const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
+  const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
+  database
+    .prepare(
+      `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
+    )
+    .run(ownedTable(spec), spec.project, spec.sync, JSON.stringify(schema), JSON.stringify(orphans.filter((name) => !wanted.has(name))), spec.adopt ? 1 : 0)
+}
+
+/** SQLite's column names ignore case; Postgres' do not. */
+function refuseTwins(schema: Schema): void {
+  const seen = new Map<string, string>()
+  for (const { name } of schema.fields) {
+    const twin = seen.get(name.toLowerCase())
+    if (twin !== undefined) {
+      throw new SyncError('CONFIG_INVALID', `fields ${twin} and ${name} of ${schema.name} are one name to SQLite, which ignores case`, {
+        hint: 'Rename one of them with `fields`.',
+      })
+    }
+    seen.set(name.toLowerCase(), name)
+  }
+}

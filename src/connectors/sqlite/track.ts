@@ -1,0 +1,83 @@
+/**
+ * The change table: triggers record the key of every changed row under a growing number. SQLite commits one
+ * transaction at a time, so reading past a number never misses a change. Deletes by INSERT OR REPLACE fire no trigger:
+ * the engine's count test finds those.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import type { Field, Schema } from '../../core/schema.ts'
+import { parseName } from '../../core/name.ts'
+import type { Key, Value } from '../../core/value.ts'
+import { quote, text } from '../sql.ts'
+
+/** Why a table can't be tracked; null when it can. */
+export function untrackable(schema: Schema, kind: 'table' | 'view' | null): string | null {
+  if (kind !== 'table') return 'it is a view'
+  if (schema.key.length === 0) return 'it has no key'
+  const field = keyFields(schema).find(({ type }) => !['integer', 'text', 'uuid', 'date', 'time', 'timestamp', 'instant', 'boolean'].includes(type))
+  return field === undefined ? null : `its key field ${field.name} is of type ${field.type}`
+}
+
+/** Installs the change table and the triggers of one table, if they are not there. */
+export function installTriggers(database: DatabaseSync, schema: Schema): void {
+  const table = tableOf(schema)
+  const name = (event: string) => quote(`_syncline_track_${event}_${table}`)
+  const key = (row: 'NEW' | 'OLD') => `json_array(${schema.key.map((field) => `${row}.${quote(field)}`).join(', ')})`
+  // DELETE then INSERT: an OR clause of the statement that fires a trigger overrides OR REPLACE inside it.
+  const record = (row: 'NEW' | 'OLD') =>
+    `DELETE FROM _syncline_change WHERE collection = ${text(table)} AND key = ${key(row)};
+     INSERT INTO _syncline_change (collection, key) VALUES (${text(table)}, ${key(row)});`
+  database.exec(`
+    BEGIN IMMEDIATE;
+    CREATE TABLE IF NOT EXISTS _syncline_change (seq INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, key TEXT NOT NULL) STRICT;
+    CREATE UNIQUE INDEX IF NOT EXISTS _syncline_change_key ON _syncline_change (collection, key);
+    CREATE TRIGGER IF NOT EXISTS ${name('insert')} AFTER INSERT ON ${quote(table)} BEGIN ${record('NEW')} END;
+    CREATE TRIGGER IF NOT EXISTS ${name('delete')} AFTER DELETE ON ${quote(table)} BEGIN ${record('OLD')} END;
+    CREATE TRIGGER IF NOT EXISTS ${name('update')} AFTER UPDATE ON ${quote(table)} BEGIN ${record('OLD')} ${record('NEW')} END;
+    COMMIT;`)
+}
+
+/** Whether all three triggers are there: dropping and making a table anew drops them silently. */
+export function triggersStand(database: DatabaseSync, schema: Schema): boolean {
+  const table = tableOf(schema)
+  const row = database
+    .prepare(`SELECT count(*) AS triggers FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?) AND tbl_name = ?`)
+    .get(...['insert', 'delete', 'update'].map((event) => `_syncline_track_${event}_${table}`), table)
+  return Number(row?.triggers) === 3
+}
+
+/** The highest number given so far, also after the change table was emptied. */
+export function lastNumber(database: DatabaseSync): number {
+  const row = database.prepare(`SELECT seq FROM sqlite_sequence WHERE name = '_syncline_change'`).get()
+  return Number(row?.seq ?? 0)
+}
+
+/** Keys changed after `seq`, in the order of their numbers, in chunks. */
+export function* changedKeys(database: DatabaseSync, schema: Schema, seq: number): Iterable<Key[]> {
+  const rows = database
+    .prepare('SELECT key FROM _syncline_change WHERE collection = ? AND seq > ? ORDER BY seq')
+    .iterate(tableOf(schema), seq)
+  const fields = keyFields(schema)
+  let keys: Key[] = []
+  for (const row of rows) {
+    keys.push(parseKey(fields, String(row.key)))
+    if (keys.length < 500) continue
+    yield keys
+    keys = []
+  }
+  if (keys.length > 0) yield keys
+}
+
+export function tableOf(schema: Schema): string {
+  return parseName(schema.name).at(-1) ?? schema.name
+}
+
+function keyFields(schema: Schema): Field[] {
+  return schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name))
+}
+
+function parseKey(fields: readonly Field[], json: string): Value[] {
+  const reviver = (_name: string, value: unknown, context?: { source?: string }): unknown =>
+    typeof value === 'number' && !Number.isSafeInteger(value) && context?.source !== undefined ? BigInt(context.source) : value
+  const values = JSON.parse(json, reviver as (name: string, value: unknown) => unknown) as Value[]
+  return values.map((value, i) => (fields[i]?.type === 'boolean' && value !== null ? value === 1 : value))
+}

@@ -1,0 +1,108 @@
+/** SQLite's declared types and storage classes, and Syncline's types. */
+import { SyncError } from '../../core/error.ts'
+import type { Field } from '../../core/schema.ts'
+import type { Type, Value } from '../../core/value.ts'
+
+/** What a column declared like this holds. Well-known names first, then SQLite's affinity rules. */
+export function typeOf(declared: string): Type {
+  const name = declared.toUpperCase()
+  if (/^BOOL/.test(name)) return 'boolean'
+  if (/^JSON/.test(name)) return 'json'
+  if (/^(UUID|GUID)/.test(name)) return 'uuid'
+  if (/^(DATE|TIME)/.test(name)) return 'text'
+  if (name.includes('INT')) return 'integer'
+  if (/CHAR|CLOB|TEXT/.test(name)) return 'text'
+  if (name.includes('BLOB')) return 'bytes'
+  if (/REAL|FLOA|DOUB/.test(name)) return 'float'
+  return name === '' || name === 'ANY' ? 'text' : 'decimal'
+}
+
+/** The storage of a type in a STRICT table that Syncline makes. */
+export function storageOf(type: Type): 'INTEGER' | 'REAL' | 'TEXT' | 'BLOB' {
+  switch (type) {
+    case 'boolean':
+    case 'integer':
+      return 'INTEGER'
+    case 'float':
+      return 'REAL'
+    case 'bytes':
+      return 'BLOB'
+    default:
+      return 'TEXT'
+  }
+}
+
+/** What node:sqlite can bind. */
+export type Bindable = null | number | bigint | string | Uint8Array
+
+const MIN_INT64 = -(2n ** 63n)
+const MAX_INT64 = 2n ** 63n - 1n
+
+/**
+ * A value as node:sqlite must get it. Throws VALUE_REFUSED where SQLite would bend it: integers beyond 64 bits, lone
+ * surrogates (bound as U+FFFD), and NUL in text on a Node that truncates there. NaN becomes NULL and −0 becomes 0:
+ * the sink declares that loss.
+ */
+export function toStorage(field: Field, value: Value, keepsNul: boolean): Bindable {
+  switch (typeof value) {
+    case 'boolean':
+      return value ? 1 : 0
+    case 'bigint':
+      if (value < MIN_INT64 || value > MAX_INT64) throw refused(field, 'an integer beyond 64 bits')
+      return value
+    case 'string':
+      if (!value.isWellFormed()) throw refused(field, 'text with a lone surrogate')
+      if (!keepsNul && value.includes('\0')) throw refused(field, 'text with a NUL character')
+      return value
+    case 'number':
+      return Number.isNaN(value) ? null : value
+    default:
+      return value
+  }
+}
+
+/** A stored value as its field's type; throws VALUE_REFUSED for a value of the wrong storage class. */
+export function fromStorage(field: Field, stored: Bindable): Value {
+  if (stored === null) return null
+  switch (field.type) {
+    case 'boolean':
+      if (stored === 0 || stored === 0n) return false
+      if (stored === 1 || stored === 1n) return true
+      break
+    case 'integer':
+      if (typeof stored === 'bigint') return BigInt.asIntN(53, stored) === stored ? Number(stored) : stored
+      if (typeof stored === 'number' && Number.isInteger(stored)) return stored
+      break
+    case 'float':
+      if (typeof stored === 'number') return stored
+      if (typeof stored === 'bigint') return Number(stored)
+      break
+    case 'decimal':
+      if (typeof stored === 'string' && decimalText.test(stored)) return stored
+      if (typeof stored === 'number' || typeof stored === 'bigint') return String(stored)
+      break
+    case 'bytes':
+      if (typeof stored === 'object') return stored
+      break
+    default:
+      if (typeof stored === 'string') return stored
+  }
+  throw refused(field, `a stored ${className(stored)}`)
+}
+
+/** NaN and −0 are what SQLite can't hold of a float. */
+export function floatLoss(value: Value): Value {
+  return Number.isNaN(value) ? null : value === 0 ? 0 : value
+}
+
+const decimalText = /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/
+
+function refused(field: Field, what: string): SyncError {
+  return new SyncError('VALUE_REFUSED', `column ${field.name} (${field.type}) can't hold ${what}`, {
+    hint: 'Declare another type for the field in the config, or mend the row.',
+  })
+}
+
+function className(stored: Exclude<Bindable, null>): string {
+  return typeof stored === 'string' ? 'text' : typeof stored === 'object' ? 'blob' : Number.isInteger(Number(stored)) ? 'integer' : 'real'
+}

@@ -1,0 +1,227 @@
+/** Rows of a table at one instant: what reads, sweeps, plan and verify of a SQLite file are made of. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import type { Field } from '../../core/schema.ts'
+import type { Rejection } from '../../core/sync.ts'
+import type { Key, Row, Value } from '../../core/value.ts'
+import type { Chunk, Range, View } from '../connector.ts'
+import { quote } from '../sql.ts'
+import { attempt, prepareArrays } from './database.ts'
+import { type Bindable, fromStorage, toStorage } from './types.ts'
+
+/** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
+export interface Relation {
+  readonly file: string
+  readonly from: string
+  readonly where: string | null
+  readonly fields: readonly Field[]
+  readonly key: readonly Field[]
+  /** `sqlite` where values of any storage class may stand in a column; else a STRICT table of ours. */
+  readonly system: string
+}
+
+/** Rows per chunk: large enough to amortise a turn of the event loop, small enough to die young in memory. */
+const CHUNK_ROWS = 1000
+const CHUNK_BYTES = 1024 * 1024
+
+export interface ViewOptions {
+  readonly cursor: string | null
+  readonly dispose: () => void
+}
+
+export function openView(database: DatabaseSync, relation: Relation, options: ViewOptions): View {
+  const first = relation.key[0]
+  return {
+    cursor: options.cursor,
+    count: async () => Number(getRow(database, relation, `SELECT count(*) FROM ${clause(relation, [])}`)[0]),
+    extent: async () => {
+      if (first === undefined) return null
+      const [low, high] = getRow(
+        database,
+        relation,
+        `SELECT (SELECT min(${keySql(relation, first)}) FROM ${clause(relation, [])}), (SELECT max(${keySql(relation, first)}) FROM ${clause(relation, [])})`,
+      )
+      if (low === null || high === null || low === undefined || high === undefined) return null
+      return [fromStorage(first, low), fromStorage(first, high)]
+    },
+    summarize: async (bounds) => summarize(database, relation, bounds),
+    scan: (range, fields) => scan(database, relation, range, fields),
+    fetch: async (keys, fields) => fetchRows(database, relation, keys, fields),
+    [Symbol.asyncDispose]: async () => options.dispose(),
+  }
+}
+
+/** Rows of a range in key order. */
+async function* scan(database: DatabaseSync, relation: Relation, range: Range, names: readonly string[]): AsyncIterable<Chunk> {
+  const [conditions, values] = rangeSql(relation, range)
+  const order = relation.key.map((field) => keySql(relation, field)).join(', ')
+  const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`
+  yield* rowsOf(database, relation, sql, values, names)
+}
+
+/** The rows of a query in chunks, decoded; a turn of the event loop between chunks lets signals and timers in. */
+export async function* rowsOf(
+  database: DatabaseSync,
+  relation: Relation,
+  sql: string,
+  values: readonly Bindable[],
+  names: readonly string[],
+): AsyncIterable<Chunk> {
+  const decode = rowDecoder(relation, names)
+  const rows = attempt(relation.file, () => prepareArrays(database, sql).iterate(...values))
+  let chunk = emptyChunk()
+  for (;;) {
+    const next = attempt(relation.file, () => rows.next())
+    if (next.done) break
+    decode(asStored(next.value), chunk)
+    if (chunk.rows.length + chunk.rejects.length < CHUNK_ROWS && chunk.bytes < CHUNK_BYTES) continue
+    yield chunk
+    chunk = emptyChunk()
+    await breathe()
+  }
+  if (chunk.rows.length + chunk.rejects.length > 0) yield chunk
+}
+
+interface GrowingChunk extends Chunk {
+  readonly rows: Row[]
+  readonly rejects: Rejection[]
+  bytes: number
+}
+
+function emptyChunk(): GrowingChunk {
+  return { rows: [], rejects: [], bytes: 0 }
+}
+
+/** Lets the event loop turn: SQLite never waits by itself, so signals and timers would not be heard. */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Rows by key; keys that are not there are left out. */
+export function fetchRows(database: DatabaseSync, relation: Relation, keys: readonly Key[], names: readonly string[]): Chunk {
+  const decode = rowDecoder(relation, names)
+  const chunk = emptyChunk()
+  const perStatement = Math.max(1, Math.floor(900 / relation.key.length))
+  for (let start = 0; start < keys.length; start += perStatement) {
+    const part = keys.slice(start, start + perStatement)
+    const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [keysSql(relation.key, part.length)])}`
+    const values = part.flatMap((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
+    for (const stored of attempt(relation.file, () => prepareArrays(database, sql).all(...values))) decode(asStored(stored), chunk)
+  }
+  return chunk
+}
+
+/** `key IN (?, ?)`, or `(a, b) IN (VALUES (?, ?), …)`. */
+export function keysSql(key: readonly Field[], count: number): string {
+  const names = key.map((field) => quote(field.name))
+  if (names.length === 1) return `${names[0]} IN (${Array(count).fill('?').join(', ')})`
+  const tuple = `(${names.map(() => '?').join(', ')})`
+  return `(${names.join(', ')}) IN (VALUES ${Array(count).fill(tuple).join(', ')})`
+}
+
+/** The FROM and WHERE of a relation with more conditions. */
+export function clause(relation: Relation, conditions: readonly string[]): string {
+  const all = relation.where === null ? conditions : [relation.where, ...conditions]
+  return all.length === 0 ? relation.from : `${relation.from} WHERE ${all.join(' AND ')}`
+}
+
+/** Columns in the order of `names`, integers beyond 2^53 as text so that reading never fails and never rounds. */
+export function columnsSql(relation: Relation, names: readonly string[]): string {
+  return names.map((name) => columnSql(relation, fieldNamed(relation, name))).join(', ')
+}
+
+function columnSql(relation: Relation, field: Field): string {
+  const column = quote(field.name)
+  if (field.type === 'integer') return `CASE WHEN ${column} BETWEEN -9007199254740991 AND 9007199254740991 THEN ${column} ELSE CAST(${column} AS TEXT) END`
+  const strict = relation.system !== 'sqlite'
+  if (strict || field.type === 'float' || (field.type === 'text' && field.native !== '')) return column
+  return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
+}
+
+/** The expression whose order is the order of keys: bytes for text, size for numbers. */
+function keySql(relation: Relation, field: Field): string {
+  const column = quote(field.name)
+  if (field.type === 'decimal' && relation.system === 'sqlite') return `CAST(${column} AS TEXT)`
+  return ['integer', 'boolean', 'float', 'bytes'].includes(field.type) ? column : `${column} COLLATE BINARY`
+}
+
+function rangeSql(relation: Relation, range: Range): [string[], Bindable[]] {
+  const first = relation.key[0]
+  const conditions: string[] = []
+  const values: Bindable[] = []
+  for (const [operator, value] of [['>=', range.from] as const, ['<', range.to] as const]) {
+    if (value === null || first === undefined) continue
+    conditions.push(`${keySql(relation, first)} ${operator} ?`)
+    values.push(toStorage(first, value, true))
+  }
+  return [conditions, values]
+}
+
+function summarize(database: DatabaseSync, relation: Relation, bounds: readonly Value[]): number[] {
+  const counts: number[] = []
+  // One short index scan per range: grouping by an expression would sort all keys.
+  const statements = new Map<string, StatementSync>()
+  for (let i = 0; i <= bounds.length; i++) {
+    const [conditions, values] = rangeSql(relation, { from: bounds[i - 1] ?? null, to: bounds[i] ?? null })
+    const sql = `SELECT count(*) FROM ${clause(relation, conditions)}`
+    const statement = statements.get(sql) ?? prepareArrays(database, sql)
+    statements.set(sql, statement)
+    counts.push(Number(asStored(attempt(relation.file, () => statement.get(...values)))[0]))
+  }
+  return counts
+}
+
+/** Decodes a stored row in place and adds it to a chunk; a value of the wrong storage class rejects the row. */
+function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bindable[], chunk: GrowingChunk) => void {
+  const fields = names.map((name) => fieldNamed(relation, name))
+  const keyAt = relation.key.map((field) => names.indexOf(field.name))
+  // Strings need no decoding in a text column, and most columns are that.
+  const plainText = fields.map((field) => !['boolean', 'integer', 'float', 'decimal', 'bytes'].includes(field.type))
+  const reject = (row: readonly Value[], chunk: GrowingChunk, message: string) =>
+    chunk.rejects.push({ key: keyAt.map((at) => row[at] ?? null), code: 'VALUE_REFUSED', message })
+  return (stored, chunk) => {
+    const row: Value[] = stored
+    let bytes = 8 * fields.length
+    for (let i = 0; i < fields.length; i++) {
+      const value = stored[i] as Bindable
+      if (value === null) continue
+      if (typeof value === 'string') {
+        bytes += value.length
+        if (plainText[i] === true) continue
+      }
+      const field = fields[i] as Field
+      if (field.type === 'integer' && typeof value === 'number') continue
+      try {
+        if (typeof value === 'object') bytes += value.length
+        row[i] = field.type === 'integer' && typeof value === 'string' ? bigintOf(field, value) : fromStorage(field, value)
+      } catch (error) {
+        if (!(error instanceof SyncError)) throw error
+        reject(stored, chunk, error.message)
+        return
+      }
+    }
+    chunk.bytes += bytes
+    if (keyAt.some((at) => row[at] === null)) reject(row, chunk, 'a key field is NULL')
+    else chunk.rows.push(row)
+  }
+}
+
+function bigintOf(field: Field, digits: string): Value {
+  if (/^-?\d+$/.test(digits)) return BigInt(digits)
+  return fromStorage(field, digits)
+}
+
+export function fieldNamed(relation: Pick<Relation, 'fields'>, name: string): Field {
+  const field = relation.fields.find((candidate) => candidate.name === name)
+  if (field === undefined) throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, { hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.` })
+  return field
+}
+
+function getRow(database: DatabaseSync, relation: Relation, sql: string): Bindable[] {
+  return asStored(attempt(relation.file, () => prepareArrays(database, sql).get()))
+}
+
+/** node:sqlite types rows as objects, also where setReturnArrays makes them arrays. */
+function asStored(row: unknown): Bindable[] {
+  return row as Bindable[]
+}

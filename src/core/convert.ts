@@ -1,0 +1,92 @@
+/** Values from one type to another, without loss or not at all. */
+import { SyncError } from './error.ts'
+import { normalizeTime } from './time.ts'
+import { type Type, types, type Value } from './value.ts'
+
+/** A value of type `to` that means the same; throws VALUE_REFUSED where there is none. */
+export function convert(value: Value, from: Type, to: Type): Value {
+  if (value === null || from === to) return value
+  const converted = fromText(to, toText(from, value))
+  if (converted !== null) return converted
+  throw new SyncError('VALUE_REFUSED', `a ${from} that is no ${to}`, { hint: `Declare another type, or mend the row.` })
+}
+
+/** What a config's function returned, as a value of the declared type; throws VALUE_REFUSED for anything else. */
+export function fromFunction(type: Type, result: unknown): Value {
+  if (result === null || result === undefined) return null
+  if (result instanceof Date) return fromFunction(type, result.toISOString())
+  if (result instanceof Uint8Array && type === 'bytes') return result
+  if (type === 'json' && typeof result === 'object') return JSON.stringify(result)
+  if (type === 'text' && typeof result !== 'object' && typeof result !== 'function') return String(result)
+  const given = typeof result === 'boolean' ? 'boolean' : typeof result === 'string' ? 'text' : 'float'
+  if (given === 'float' && type === 'float' && typeof result === 'number') return result
+  const value = typeof result === 'object' || typeof result === 'function' ? null : fromText(type, given === 'boolean' ? (result ? 'true' : 'false') : String(result))
+  if (value !== null) return value
+  throw new SyncError('VALUE_REFUSED', `compute returned a ${typeof result} that is no ${type}`, { hint: 'Return a value of the declared `type`, or null.' })
+}
+
+export function isType(name: string): name is Type {
+  return types.some((type) => type === name)
+}
+
+function toText(type: Type, value: Exclude<Value, null>): string {
+  if (type === 'boolean') return value === true ? 'true' : 'false'
+  if (value instanceof Uint8Array) return `\\x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  return String(value)
+}
+
+function fromText(type: Type, text: string): Value {
+  switch (type) {
+    case 'boolean':
+      return /^(true|t|1)$/i.test(text) ? true : /^(false|f|0)$/i.test(text) ? false : null
+    case 'integer':
+      return integerOf(text)
+    case 'float':
+      return floatOf(text)
+    case 'decimal':
+      return /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/.test(text) ? text : text === 'true' || text === 'false' ? String(Number(text === 'true')) : null
+    case 'bytes':
+      return /^\\x([0-9a-f]{2})*$/i.test(text) ? Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)) : null
+    case 'uuid':
+      return /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text) ? spellUuid(text) : null
+    case 'date':
+    case 'time':
+    case 'timestamp':
+    case 'instant':
+      return normalizeTime(type, text)
+    case 'json':
+      return isJson(text) ? text : JSON.stringify(text)
+    case 'text':
+      return text
+  }
+}
+
+function integerOf(text: string): Value {
+  const digits = text === 'true' ? '1' : text === 'false' ? '0' : text.replace(/\.0*$/, '')
+  if (!/^[+-]?\d+$/.test(digits)) return null
+  const exact = BigInt(digits)
+  return Number.isSafeInteger(Number(exact)) ? Number(exact) : exact
+}
+
+/** Only where the float spells the same number: 0.1 does, 2^53 + 1 does not. */
+function floatOf(text: string): Value {
+  if (/^(NaN|-?Infinity)$/.test(text)) return Number(text)
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) return null
+  const float = Number(text)
+  const digits = text.replace(/[eE].*$/, '').replace(/[^\d]/g, '').replace(/^0+|0+$/g, '')
+  return digits.length <= 15 || Number.isInteger(float) && Number.isSafeInteger(float) ? float : null
+}
+
+function spellUuid(text: string): string {
+  const digits = text.replaceAll('-', '').toLowerCase()
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join('-')
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

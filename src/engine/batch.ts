@@ -1,0 +1,113 @@
+/** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
+import type { Checkpoint, Cursor, PutResult, SinkTransaction } from '../connectors/connector.ts'
+import { SyncError } from '../core/error.ts'
+import { keyOf } from '../core/mapping.ts'
+import type { Rejection } from '../core/sync.ts'
+import type { Key, Row, Value } from '../core/value.ts'
+import type { Sides } from './sides.ts'
+import type { Tally } from './tally.ts'
+
+export class Batch implements AsyncDisposable {
+  readonly #sides: Sides
+  readonly #tally: Tally
+  readonly #signal: AbortSignal
+  #transaction: SinkTransaction | null = null
+  #rows = 0
+  #bytes = 0
+  /** Rows refused and not yet held, by their key's text; starts with those of earlier runs. */
+  readonly #rejected: Map<string, Rejection>
+  /** Rejections of earlier runs that have not come up in this one. */
+  readonly #unseen: Map<string, Rejection>
+
+  constructor(sides: Sides, tally: Tally, signal: AbortSignal, earlier: readonly Rejection[]) {
+    this.#sides = sides
+    this.#tally = tally
+    this.#signal = signal
+    this.#rejected = new Map(earlier.map((rejection) => [spellKey(rejection.key), rejection]))
+    this.#unseen = new Map(this.#rejected)
+  }
+
+  get rejected(): readonly Rejection[] {
+    return [...this.#rejected.values()]
+  }
+
+  /** Rejected rows of earlier runs that this run has not met: they are tried again at its end. */
+  get unseen(): readonly Rejection[] {
+    return [...this.#unseen.values()]
+  }
+
+  /** Maps and writes source rows. Rows are valid only during the call. */
+  async put(rows: readonly Row[], rejects: readonly Rejection[], bytes: number, fresh: boolean): Promise<void> {
+    const mapped = this.#sides.mapping.map(rows)
+    this.#tally.add({ read: rows.length + rejects.length, lossy: mapped.lossy })
+    this.#bytes += bytes
+    await this.putMapped(mapped.rows, [...rejects, ...mapped.rejects], fresh)
+  }
+
+  /** Writes target rows. */
+  async putMapped(rows: readonly Row[], rejects: readonly Rejection[], fresh: boolean): Promise<void> {
+    const { mapping, spec } = this.#sides
+    const transaction = await this.#open()
+    const result: PutResult = rows.length === 0 ? nothingPut : await transaction.put(spec.sync, rows, { fresh })
+    await this.#reject([...rejects, ...result.rejected])
+    if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget)))
+    this.#tally.add({ inserted: result.inserted, updated: result.updated, unchanged: result.unchanged })
+    this.#rows += rows.length
+  }
+
+  /** Forgets earlier rejections of these keys, unless they were refused again in this run. */
+  async settle(keys: readonly Key[]): Promise<void> {
+    const settled = keys.filter((key) => this.#unseen.delete(spellKey(key)))
+    if (settled.length === 0) return
+    for (const key of settled) this.#rejected.delete(spellKey(key))
+    await (await this.#open()).reject(this.#sides.spec.sync, [], settled)
+  }
+
+  /** Commits if the batch is full, or if the run is to stop: then INTERRUPTED is thrown after the commit. */
+  async commitIfDue(cursor: Cursor | null): Promise<void> {
+    const { rows, bytes } = this.#sides.sync.batch
+    if (this.#signal.aborted) {
+      await this.commit(cursor)
+      throw new SyncError('INTERRUPTED', `sync ${this.#sides.sync.id} was interrupted; what it had read is committed`, { hint: 'Run again: it goes on from the last checkpoint.' })
+    }
+    if (this.#rows >= rows || this.#bytes >= bytes) await this.commit(cursor)
+  }
+
+  /** Makes rows and checkpoint durable in one transaction. A null cursor keeps the checkpoint as it is and checks the fence. */
+  async commit(cursor: Cursor | null, complete = false): Promise<void> {
+    const checkpoint: Checkpoint | null = cursor === null && !complete ? null : { cursor, fingerprint: this.#sides.fingerprint }
+    if (this.#transaction === null && checkpoint === null) return
+    const transaction = await this.#open()
+    await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
+    await transaction.commit()
+    this.#transaction = null
+    this.#rows = 0
+    this.#bytes = 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#transaction?.rollback()
+    this.#transaction = null
+  }
+
+  async #open(): Promise<SinkTransaction> {
+    this.#transaction ??= await this.#sides.sink.begin()
+    return this.#transaction
+  }
+
+  async #reject(rejections: readonly Rejection[]): Promise<void> {
+    if (rejections.length === 0) return
+    for (const rejection of rejections) {
+      this.#rejected.set(spellKey(rejection.key), rejection)
+      this.#unseen.delete(spellKey(rejection.key))
+    }
+    await (await this.#open()).reject(this.#sides.spec.sync, rejections, [])
+  }
+}
+
+/** A key as text, to look it up. */
+export function spellKey(key: Key): string {
+  return JSON.stringify(key, (_name, value: Value | readonly Value[]) => (typeof value === 'bigint' ? `${value}n` : value))
+}
+
+const nothingPut: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }

@@ -1,0 +1,151 @@
+/**
+ * The end of a mirror run: rejected rows are tried again, then deletions are found. Once all puts are applied, the
+ * target's keys are a superset of the source's, so EQUAL COUNTS MEAN EQUAL KEYS: only unequal counts cost a sweep.
+ */
+import type { Range, View } from '../connectors/connector.ts'
+import { everything } from '../connectors/connector.ts'
+import { compareRows } from '../core/diff.ts'
+import { SyncError } from '../core/error.ts'
+import { holds } from '../core/guard.ts'
+import { cutRanges, differingRanges } from '../core/range.ts'
+import type { Key, Row, Value } from '../core/value.ts'
+import { type Batch, spellKey } from './batch.ts'
+import type { Project } from './project.ts'
+import type { Sides } from './sides.ts'
+import type { Tally } from './tally.ts'
+
+export type Settlement = { readonly status: 'succeeded' } | { readonly status: 'held'; readonly deletes: number }
+
+export interface Ending {
+  readonly sides: Sides
+  readonly batch: Batch
+  /** The source at the instant up to which it was read. */
+  readonly source: View
+  /** Keys the source reported as deleted. */
+  readonly hints: readonly Key[]
+  readonly project: Project
+  readonly tally: Tally
+}
+
+/** Missing rows put in one round; when there are more, another round finds them. */
+const MAX_MISSING = 50_000
+
+export async function settle(ending: Ending): Promise<Settlement> {
+  const { sides, batch, source, tally } = ending
+  await retryRejected(ending)
+  tally.setRejected(batch.rejected.length)
+  if (sides.sync.deletes === 'keep') return { status: 'succeeded' }
+  const sourceRows = await source.count()
+  for (let hints = ending.hints; ; hints = []) {
+    const round = await settleRound({ ...ending, hints }, sourceRows)
+    if (round.status === 'held' || round.missing.length === 0) return round
+    await putMissing(ending, round.missing)
+    tally.setRejected(batch.rejected.length)
+  }
+}
+
+type Round = { readonly status: 'succeeded'; readonly missing: readonly Key[] } | { readonly status: 'held'; readonly deletes: number; readonly missing: readonly Key[] }
+
+async function settleRound(ending: Ending, sourceRows: number): Promise<Round> {
+  const { sides, batch, project, tally } = ending
+  await using target = await sides.sink.view(sides.spec)
+  const targetRows = await target.count()
+  const expected = sourceRows - (await absent(batch, target, sides))
+  if (targetRows === expected) return { status: 'succeeded', missing: [] }
+  tally.enter('sweep', null)
+  const released = await project.store.runs.released(sides.sync.id)
+  const transaction = await sides.sink.begin()
+  try {
+    let deletes = 0
+    const drop = async (keys: readonly Key[]) => {
+      if (keys.length > 0) deletes += await transaction.delete(sides.spec.sync, keys)
+    }
+    await drop(await gone(ending))
+    const missing = targetRows - deletes === expected ? [] : await sweep(ending, target, targetRows, drop)
+    if (holds(sides.sync.guard, { deletes, targetRows, sourceRows, released })) {
+      await transaction.rollback()
+      return { status: 'held', deletes, missing: [] }
+    }
+    await transaction.checkpoint(sides.spec.sync, null)
+    await transaction.commit()
+    tally.add({ deleted: deletes })
+    return { status: 'succeeded', missing }
+  } catch (error) {
+    await transaction.rollback()
+    throw error
+  }
+}
+
+/** Calls `drop` with keys that only the target has; returns keys that only the source has, at most MAX_MISSING. */
+async function sweep({ sides, batch, source, project }: Ending, target: View, targetRows: number, drop: (keys: readonly Key[]) => Promise<void>): Promise<Key[]> {
+  const { mapping } = sides
+  const rejected = new Set(batch.rejected.map(({ key }) => spellKey(key)))
+  const missing: Key[] = []
+  const keyAt = mapping.keyTypes.map((_type, at) => at)
+  for (const range of await rangesToSweep(sides, source, target, targetRows)) {
+    const stream = compareRows(rowsOf(source.scan(range, mapping.sourceKey)), rowsOf(target.scan(range, mapping.schema.key)), { keyAt, keyTypes: mapping.keyTypes, differs: () => false })
+    for await (const found of stream) {
+      if (project.context.signal.aborted) throw interrupted(sides)
+      await drop(found.extra.filter((key) => !rejected.has(spellKey(key))))
+      for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(spellKey(key))) missing.push(key)
+    }
+  }
+  return missing
+}
+
+/** Ranges whose counts differ. Where the source has more rows than the target, the superset rule does not hold: look everywhere. */
+async function rangesToSweep({ mapping }: Sides, source: View, target: View, targetRows: number): Promise<readonly Range[]> {
+  const type = mapping.keyTypes[0] ?? 'text'
+  const extents = [await source.extent(), await target.extent()].filter((extent) => extent !== null)
+  const values = extents.flat().filter((value): value is Exclude<Value, null> => value !== null)
+  if (values.length < 4) return [everything]
+  const low = values.reduce((a, b) => (b < a ? b : a))
+  const high = values.reduce((a, b) => (b > a ? b : a))
+  const bounds = cutRanges(type, low, high, targetRows)
+  if (bounds.length === 0) return [everything]
+  const [left, right] = await Promise.all([source.summarize(bounds), target.summarize(bounds)])
+  return left.some((rows, at) => rows > (right[at] ?? 0)) ? [everything] : differingRanges(bounds, left, right)
+}
+
+/** Of the keys the source reported as deleted, those that are not there any more. */
+async function gone({ hints, source, sides }: Ending): Promise<readonly Key[]> {
+  if (hints.length === 0) return []
+  const there = await source.fetch(hints, sides.mapping.sourceKey)
+  const found = new Set([...there.rows, ...there.rejects.map(({ key }) => key)].map(spellKey))
+  return hints.filter((key) => !found.has(spellKey(key)))
+}
+
+/** Rejected rows that the target does not hold in an older version either. */
+async function absent(batch: Batch, target: View, { spec }: Sides): Promise<number> {
+  const keys = batch.rejected.map(({ key }) => key)
+  if (keys.length === 0) return 0
+  const whole = keys.filter((key) => !key.includes(null))
+  const held = await target.fetch(whole, spec.schema.key)
+  return keys.length - held.rows.length
+}
+
+async function retryRejected({ sides, batch, source }: Ending): Promise<void> {
+  const keys = batch.unseen.map(({ key }) => key)
+  if (keys.length === 0) return
+  const chunk = await source.fetch(keys, sides.mapping.selection.fields)
+  await batch.put(chunk.rows, chunk.rejects, chunk.bytes, false)
+  await batch.settle(keys)
+  await batch.commit(null)
+}
+
+async function putMissing({ sides, batch, source }: Ending, missing: readonly Key[]): Promise<void> {
+  for (let start = 0; start < missing.length; start += 1000) {
+    const chunk = await source.fetch(missing.slice(start, start + 1000), sides.mapping.selection.fields)
+    await batch.put(chunk.rows, chunk.rejects, chunk.bytes, false)
+    await batch.commitIfDue(null)
+  }
+  await batch.commit(null)
+}
+
+function interrupted({ sync }: Sides): SyncError {
+  return new SyncError('INTERRUPTED', `sync ${sync.id} was interrupted; its deletions were not applied yet`, { hint: 'Run again: it goes on from the last checkpoint.' })
+}
+
+async function* rowsOf(chunks: AsyncIterable<{ readonly rows: readonly Row[] }>): AsyncIterable<readonly Row[]> {
+  for await (const chunk of chunks) yield chunk.rows
+}

@@ -1,0 +1,72 @@
+/** Both sides of a mirror sync, opened and checked: the source collection, the sink, and the mapping between them. */
+import type { Collection, Sink, TargetSpec, TargetState } from '../connectors/connector.ts'
+import { SyncError } from '../core/error.ts'
+import { fingerprint } from '../core/fingerprint.ts'
+import { bindMapping, type Mapping } from '../core/mapping.ts'
+import { describeChange, diffSchema, type SchemaChange } from '../core/schema.ts'
+import type { Sync } from '../core/sync.ts'
+import type { Project } from './project.ts'
+
+export interface Sides extends AsyncDisposable {
+  readonly sync: Sync
+  readonly source: Collection
+  readonly sink: Sink
+  readonly spec: TargetSpec
+  readonly mapping: Mapping
+  /** What the target held before this run changed anything. */
+  readonly state: TargetState
+  readonly changes: readonly SchemaChange[]
+  readonly fingerprint: string
+}
+
+/** Opens both sides. Reads only. Refuses a target that belongs to somebody else, and a schema that no longer fits. */
+export async function openSides(sync: Sync, project: Project): Promise<Sides> {
+  const left = await project.connection(sync.from.connection)
+  const right = await project.connection(sync.to.connection)
+  const source = await left.collection(sync.from.collection, { key: sync.key, cursor: sync.cursor })
+  if (right.sink === undefined) {
+    throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, { hint: 'Its system has no transactions to keep rows and checkpoint together.' })
+  }
+  const sink = await right.sink([sync.id])
+  try {
+    const mapping = bindMapping(sync, source.schema, (field) => sink.declaredLoss?.(field) ?? null)
+    const spec: TargetSpec = { sync: sync.id, project: project.id, collection: sync.to.collection, schema: mapping.schema, adopt: sync.adopt, deletes: sync.deletes }
+    const state = await sink.inspect(spec)
+    refuseForeign(spec, state)
+    const changes = diffSchema(state.schema, spec.schema, state.orphans)
+    return { sync, source, sink, spec, mapping, state, changes, fingerprint: fingerprint(sync), [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose]() }
+  } catch (error) {
+    await sink[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** SCHEMA_DRIFT when the source's schema changed so that the target can't follow by itself. */
+export function refuseDrift({ sync, changes }: Pick<Sides, 'sync' | 'changes'>): void {
+  const incompatible = changes.filter((change) => change.kind === 'incompatible')
+  if (incompatible.length === 0) return
+  const fields = incompatible.map((change) => change.field.name).join(', ')
+  throw new SyncError('SCHEMA_DRIFT', `sync ${sync.id}: ${incompatible.map(describeChange).join('; ')}`, {
+    hint: `Nothing was changed. Either declare a type that holds old and new values (fields: { ${fields}: { from: '…', type: 'text' } }), or make the target anew: syncline reset ${sync.id} --drop.`,
+  })
+}
+
+function refuseForeign(spec: TargetSpec, state: TargetState): void {
+  if (state.schema === null) return
+  if (state.owner === null) {
+    if (spec.adopt) return
+    throw new SyncError('TARGET_NOT_OURS', `the target table ${spec.collection} exists already, and Syncline did not make it`, {
+      hint: 'Choose another name with `to`, or take it over with `adopt: true` (rows that this sync did not write are never deleted).',
+    })
+  }
+  if (state.owner.project !== spec.project) {
+    throw new SyncError('TARGET_NOT_OURS', `the target table ${spec.collection} belongs to another Syncline project (sync ${state.owner.sync})`, {
+      hint: 'Choose another name with `to`. Was .syncline/state.db lost or copied? Its project id owns the table.',
+    })
+  }
+  if (state.owner.sync !== spec.sync) {
+    throw new SyncError('TARGET_SHARED', `the target table ${spec.collection} belongs to sync ${state.owner.sync}`, {
+      hint: `Choose another name with \`to\`, or give the table up first: syncline reset ${state.owner.sync} --drop.`,
+    })
+  }
+}
