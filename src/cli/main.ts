@@ -1,5 +1,94 @@
+/** The `syncline` command: its options, its help, and one file per command. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { addCollections } from './collections.ts'
+import { exitCodeOfError, exitCodes } from './exit-code.ts'
+import { addHistory } from './history.ts'
+import { addInit } from './init.ts'
+import { addPlan } from './plan.ts'
+import { addRelease } from './release.ts'
+import { addReset } from './reset.ts'
+import { addRun } from './run.ts'
+import { processTerminal, type Shell, showError, type Terminal } from './shell.ts'
+import { addStatus } from './status.ts'
+import { addVerify } from './verify.ts'
+import { addWatch } from './watch.ts'
+
+/** What a command file gets: a way to run its action in the shell that the global options describe. */
+export type Execute = (action: (shell: Shell) => Promise<number>) => Promise<void>
+
 /** Runs the `syncline` command and resolves to its exit code. */
-export async function main(argv: readonly string[]): Promise<number> {
-  console.log('usage: syncline <command> [option…]')
-  return argv.length === 0 || argv.includes('--help') ? 0 : 2
+export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
+  let exitCode: number = exitCodes.fine
+  const program = describe(terminal)
+  const execute: Execute = async (action) => {
+    const options = program.opts<{ config?: string; json?: boolean }>()
+    const shell = makeShell(terminal, options.json === true, options.config)
+    exitCode = await action(shell).catch((error: unknown) => exitCodeOfError(showError(shell, error)))
+  }
+  for (const add of commands) add(program, execute)
+  if (argv.length === 0) {
+    program.outputHelp()
+    return exitCodes.fine
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage
+  }
+  return exitCode
+}
+
+const commands = [
+  addInit,
+  addCollections,
+  addPlan,
+  addRun,
+  addWatch,
+  addVerify,
+  addStatus,
+  addHistory,
+  addReset,
+  addRelease,
+]
+
+function describe(terminal: Terminal): Command {
+  return new Command('syncline')
+    .description('Keeps databases in sync from one file, and proves that both sides are equal.')
+    .version(version(), '-V, --version', 'print the version')
+    .option('-c, --config <file>', 'the config file (default: syncline.config.ts, .js or .json in this folder)')
+    .option('--json', 'one JSON object per line on stdout, everything else on stderr')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text),
+    })
+    .showHelpAfterError('(syncline --help lists the commands and options)')
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `
+The usual order:
+  syncline init                 write a config, and fill it in
+  syncline collections shop     see what there is
+  syncline plan                 see what would happen; writes nothing
+  syncline run                  bring the targets up to date, once
+  syncline watch                keep them up to date
+  syncline verify               prove that both sides are equal
+
+Exit codes: 0 fine, 1 a run failed or sides are not equal, 2 usage or configuration error, 3 held by a guard.`,
+    )
+}
+
+function makeShell(terminal: Terminal, json: boolean, config: string | undefined): Shell {
+  return { terminal, json, config, folder: process.cwd(), environment: process.env }
+}
+
+/** Of the package that this file is in, as source or built: the manifest is two folders up. */
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?'
 }

@@ -1,0 +1,76 @@
+/** `syncline plan [sync…]`: what a run would change. */
+import type { Command } from 'commander'
+import { describeChange } from '../core/schema.ts'
+import { type Plan, planSync, type Sample } from '../engine/plan.ts'
+import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
+import { count, counted, key, value } from './format.ts'
+import type { Execute } from './main.ts'
+import { openProject } from './open-project.ts'
+import { type Shell, show, showError } from './shell.ts'
+
+export function addPlan(program: Command, execute: Execute): void {
+  program
+    .command('plan')
+    .description('what a run would change, with samples; writes nothing')
+    .argument('[sync...]', 'their names (default: all)')
+    .addHelpText(
+      'after',
+      `
+Compares both sides in full, and shows rows to insert, update and delete, schema changes, how the next run will read
+the source, and whether the delete guard would hold it.
+With --json, one object per sync: sync, inserts, updates, deletes, schema, samples, reading, held.`,
+    )
+    .action((syncs: string[]) => execute((shell) => plan(shell, syncs)))
+}
+
+async function plan(shell: Shell, names: readonly string[]): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: true })
+  const { syncs, failures } = await opened.expand(names)
+  const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
+  for (const sync of syncs) {
+    try {
+      const planned = await planSync(sync, opened.project)
+      show(shell, objectOf(planned), () => print(shell, planned))
+    } catch (error) {
+      codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
+    }
+  }
+  return codes.length === 0 ? exitCodes.fine : worst(codes)
+}
+
+function objectOf(planned: Plan): Record<string, unknown> {
+  const { sync, inserts, updates, deletes, schema, samples, ...rest } = planned
+  const changes = schema.map((change) => ({ ...change, description: describeChange(change) }))
+  return { event: 'plan', sync, inserts, updates, deletes, schema: changes, samples, ...rest }
+}
+
+function print(shell: Shell, planned: Plan): void {
+  const { terminal } = shell
+  const { inserts, updates, deletes } = planned
+  const rows = [
+    inserts > 0 ? `insert ${count(inserts)}` : '',
+    updates > 0 ? `update ${count(updates)}` : '',
+    deletes > 0 ? `delete ${count(deletes)}` : '',
+  ].filter((part) => part !== '')
+  const what = rows.length > 0 ? rows.join(', ') : planned.schema.length > 0 ? 'no rows' : 'nothing to do'
+  terminal.out(`${terminal.paint('bold', planned.sync)}  ${what}`)
+  for (const change of planned.schema) terminal.out(`  schema: ${describeChange(change)}`)
+  for (const sample of planned.samples) terminal.out(`  ${describeSample(sample)}`)
+  if (planned.held) {
+    terminal.out(
+      `  ${terminal.paint('yellow', 'held')}: the delete guard would hold ${counted(deletes, 'deletion')} until you release the run`,
+    )
+  }
+  terminal.out(`  ${terminal.paint('dim', `reads: ${planned.reading}`)}`)
+}
+
+function describeSample(sample: Sample): string {
+  const fields = Object.entries(sample.fields)
+  const shown = fields.slice(0, 6).map(([name, { from, to }]) => {
+    return sample.kind === 'update'
+      ? `${name}: ${value(from)} → ${value(to)}`
+      : `${name}: ${value(sample.kind === 'insert' ? to : from)}`
+  })
+  const more = fields.length > shown.length ? [`${fields.length - shown.length} more`] : []
+  return `${sample.kind} ${key(sample.key)}  ${[...shown, ...more].join(', ')}`.trimEnd()
+}

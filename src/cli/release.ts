@@ -1,0 +1,34 @@
+/** `syncline release <run>`: lets a held run's deletions go on. */
+import type { Command } from 'commander'
+import { exitCodes } from './exit-code.ts'
+import { counted } from './format.ts'
+import type { Execute } from './main.ts'
+import { openProject, systemClock } from './open-project.ts'
+import { type Shell, show } from './shell.ts'
+
+export function addRelease(program: Command, execute: Execute): void {
+  program
+    .command('release')
+    .description('let the deletions of a held run go on')
+    .argument('<run>', 'its id, as `run`, `status` and `history` print it')
+    .addHelpText(
+      'after',
+      `
+Only records the decision: the next run of the sync deletes, at most as many rows as were held. A watch that is
+running picks it up by itself.`,
+    )
+    .action((run: string) => execute((shell) => release(shell, run)))
+}
+
+async function release(shell: Shell, id: string): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: false })
+  const run = await opened.project.store.runs.release(id, systemClock.now())
+  const allowed = run.heldDeletes ?? 0
+  show(shell, { event: 'release', sync: run.sync, run: run.id, heldDeletes: allowed }, () => {
+    const rows = counted(allowed, 'row')
+    shell.terminal.out(
+      `Released: the next run of ${run.sync} may delete up to ${rows}. Go on with: syncline run ${run.sync}`,
+    )
+  })
+  return exitCodes.fine
+}

@@ -1,0 +1,94 @@
+/** `syncline run [sync…]`: brings targets up to date, once. */
+import { randomUUID } from 'node:crypto'
+import type { Command } from 'commander'
+import type { ExpansionFailure } from '../config/expand.ts'
+import { asSyncError } from '../core/error.ts'
+import { type RunRecord, zeroCounts } from '../core/run.ts'
+import type { Sync } from '../core/sync.ts'
+import type { Project } from '../engine/project.ts'
+import { runSync } from '../engine/worker.ts'
+import { exitCodeOfRun, worst } from './exit-code.ts'
+import { listenForInterrupts } from './interrupt.ts'
+import type { Execute } from './main.ts'
+import { openProject } from './open-project.ts'
+import { runReporter } from './run-reporter.ts'
+import type { Shell } from './shell.ts'
+
+export function addRun(program: Command, execute: Execute): void {
+  program
+    .command('run')
+    .description('bring the targets up to date, once')
+    .argument('[sync...]', 'their names (default: all); a pattern’s name means all it expands to')
+    .addHelpText(
+      'after',
+      `
+Syncs run one after the other, in the order of the config; one that fails doesn't stop the others. Ctrl-C finishes
+the current batch and exits 130; the next run goes on from there.
+With --json, run.started, run.progress and at last run.finished for each sync: status, counts, durationMs, error.`,
+    )
+    .action((syncs: string[]) => execute((shell) => run(shell, syncs)))
+}
+
+async function run(shell: Shell, names: readonly string[]): Promise<number> {
+  using interrupts = listenForInterrupts(shell.terminal)
+  const reporter = runReporter(shell, { onlyNews: false })
+  await using opened = await openProject(shell, { ...reporter, readOnly: false, signal: interrupts.signal })
+  const { project } = opened
+  await using _lock = await project.store.lock()
+  const { syncs, failures } = await opened.expand(names)
+  const records: Pick<RunRecord, 'sync' | 'status' | 'error'>[] = []
+  for (const failure of failures) records.push(await recordFailure(failure, project))
+  for (const sync of syncs) {
+    if (interrupts.signal.aborted) break
+    records.push(await runOne(sync, project))
+  }
+  summarize(shell, records)
+  return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
+}
+
+/** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
+export async function runOne(sync: Sync, project: Project): Promise<Pick<RunRecord, 'sync' | 'status' | 'error'>> {
+  try {
+    return await runSync(sync, project)
+  } catch (error) {
+    return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
+  }
+}
+
+/** Keeps and tells a failure that came before a run could begin, as a run. */
+export async function recordFailure({ name, error }: ExpansionFailure, project: Project): Promise<RunRecord> {
+  const { code, message, hint } = error
+  const { store, context, emit } = project
+  const begun = { id: randomUUID(), sync: name, startedAt: context.clock.now() }
+  const failure = { code, message, hint }
+  const record: RunRecord = {
+    ...zeroCounts,
+    ...begun,
+    status: 'failed',
+    durationMs: 0,
+    error: failure,
+    heldDeletes: null,
+    releasedAt: null,
+  }
+  emit({ event: 'run.started', sync: name, run: begun.id })
+  await store.runs.start(begun)
+  await store.runs.finish(record)
+  emit({
+    event: 'run.finished',
+    sync: name,
+    run: begun.id,
+    status: 'failed',
+    ...zeroCounts,
+    durationMs: 0,
+    error: failure,
+  })
+  return record
+}
+
+function summarize(shell: Shell, records: readonly Pick<RunRecord, 'status'>[]): void {
+  if (shell.json || records.length < 2) return
+  const counts = (['succeeded', 'failed', 'held', 'interrupted'] as const)
+    .map((status) => ({ status, count: records.filter((record) => record.status === status).length }))
+    .filter(({ count }) => count > 0)
+  shell.terminal.out(`${records.length} syncs: ${counts.map(({ status, count }) => `${count} ${status}`).join(', ')}`)
+}

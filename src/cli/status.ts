@@ -1,0 +1,104 @@
+/** `syncline status`: how each sync stands, and what waits for a person. */
+import type { Command } from 'commander'
+import type { ProjectConfig } from '../config/schema.ts'
+import type { RunRecord } from '../core/run.ts'
+import type { RunStore } from '../store/store.ts'
+import { exitCodes } from './exit-code.ts'
+import { count, duration, instant, table } from './format.ts'
+import { runObject } from './history.ts'
+import type { Execute } from './main.ts'
+import { openProject, systemClock } from './open-project.ts'
+import { type Shell, show } from './shell.ts'
+
+export function addStatus(program: Command, execute: Execute): void {
+  program
+    .command('status')
+    .description('how each sync stands: last run, lag, what is held and what to do')
+    .addHelpText(
+      'after',
+      `
+Lag is the time since the last run that succeeded began: what the source changed since then may be missing.
+With --json, one object per sync: sync, status (never, if it has not run), run, startedAt, the counts, lagMs,
+heldDeletes, released (how many deletions the next run may do), todo, error.`,
+    )
+    .action(() => execute(status))
+}
+
+async function status(shell: Shell): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: true })
+  const { runs } = opened.project.store
+  const syncs = await standing(opened.config, runs, systemClock.now())
+  for (const sync of syncs) show(shell, objectOf(sync), () => {})
+  if (shell.json) return exitCodes.fine
+  if (syncs.length === 0) shell.terminal.out('the config defines no syncs')
+  for (const line of table(syncs.map(cells), header)) shell.terminal.out(line)
+  for (const sync of syncs.filter(({ todo }) => todo !== null)) shell.terminal.out(`\n${sync.name}: ${sync.todo}`)
+  return exitCodes.fine
+}
+
+interface Standing {
+  readonly name: string
+  readonly last: RunRecord | null
+  readonly lagMs: number | null
+  /** How many deletions a release allows; null: none stands. */
+  readonly released: number | null
+  readonly todo: string | null
+}
+
+/** From the history alone, so that no system need be reachable. */
+async function standing(config: ProjectConfig, runs: RunStore, nowMs: number): Promise<Standing[]> {
+  const limit = 100_000
+  const last = await runs.list({ latest: true, limit })
+  const succeeded = new Map(
+    (await runs.list({ latest: true, status: 'succeeded', limit })).map((run) => [run.sync, run]),
+  )
+  const syncs: Standing[] = []
+  for (const { name, patterns } of config.syncs) {
+    const members = last.filter((run) => (patterns === null ? run.sync === name : run.sync.startsWith(`${name}/`)))
+    // A pattern whose source could not be read failed under its own name; that is over once its members ran again.
+    const failed = last.filter(
+      (run) => run.sync === name && members.every((member) => member.startedAt < run.startedAt),
+    )
+    const found = patterns === null ? members : [...failed, ...members.toSorted((a, b) => (a.sync < b.sync ? -1 : 1))]
+    if (found.length === 0) syncs.push({ name, last: null, lagMs: null, released: null, todo: null })
+    for (const run of found) {
+      const success = succeeded.get(run.sync)
+      const released = await runs.released(run.sync)
+      const lagMs = success === undefined ? null : Math.max(0, nowMs - success.startedAt)
+      syncs.push({ name: run.sync, last: run, lagMs, released, todo: todoOf(run, released) })
+    }
+  }
+  return syncs
+}
+
+function todoOf(run: RunRecord, released: number | null): string | null {
+  if (run.status === 'held' && run.heldDeletes !== null) {
+    if (released !== null) return `released: the next run may delete ${count(released)}. syncline run ${run.sync}`
+    return `${count(run.heldDeletes)} deletions are held. Look: syncline plan ${run.sync}   Let them go: syncline release ${run.id}`
+  }
+  if (run.error === null) return run.status === 'interrupted' ? `interrupted. Go on: syncline run ${run.sync}` : null
+  return [run.error.message, run.error.hint].filter((part) => part !== null).join(' ')
+}
+
+function objectOf({ name, last, lagMs, released, todo }: Standing): Record<string, unknown> {
+  const run = last === null ? { sync: name, status: 'never', run: null } : runObject(last)
+  return { event: 'status', ...run, lagMs, released, todo }
+}
+
+const header = ['sync', 'status', 'last run', 'lag', 'read', 'inserted', 'updated', 'deleted', 'rejected']
+
+function cells({ name, last, lagMs }: Standing): (string | number)[] {
+  if (last === null) return [name, 'never run', '', '', 0, 0, 0, 0, 0]
+  const lag = lagMs === null ? '' : duration(lagMs)
+  return [
+    name,
+    last.status,
+    instant(last.startedAt),
+    lag,
+    last.read,
+    last.inserted,
+    last.updated,
+    last.deleted,
+    last.rejected,
+  ]
+}

@@ -1,0 +1,76 @@
+/** `syncline verify [sync…]`: proof that both sides are equal. */
+import type { Command } from 'commander'
+import { type Verification, verifySync } from '../engine/verify.ts'
+import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
+import { count, counted, key } from './format.ts'
+import type { Execute } from './main.ts'
+import { openProject } from './open-project.ts'
+import { ProgressLine } from './progress.ts'
+import { type Shell, show, showError } from './shell.ts'
+
+export function addVerify(program: Command, execute: Execute): void {
+  program
+    .command('verify')
+    .description('prove that both sides are equal, by value over all mapped fields')
+    .argument('[sync...]', 'their names (default: all)')
+    .option('--repair', 'make the target equal where it is not')
+    .addHelpText(
+      'after',
+      `
+Reads both sides in full. Rows that differ are read once more before they are reported, so that a write in passing is
+not called a difference. Exits 1 when sides are not equal.
+With --json, one object per sync: sync, equal, left, right, missing, extra, different, and at most 20 keys of each.`,
+    )
+    .action((syncs: string[], options: { repair?: boolean }) =>
+      execute((shell) => verify(shell, syncs, options.repair === true)),
+    )
+}
+
+async function verify(shell: Shell, names: readonly string[], repair: boolean): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: !repair })
+  await using _lock = repair ? await opened.project.store.lock() : null
+  const { syncs, failures } = await opened.expand(names)
+  const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
+  for (const sync of syncs) {
+    const progress = new ProgressLine(shell)
+    const onProgress = (done: number, total: number | null) =>
+      progress.update({ sync: sync.id, phase: 'verify', done, total })
+    try {
+      const verification = await verifySync(sync, opened.project, { repair, onProgress })
+      progress.clear()
+      report(shell, verification)
+      codes.push(verification.equal ? exitCodes.fine : exitCodes.failed)
+    } catch (error) {
+      progress.clear()
+      codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
+    }
+  }
+  return worst(codes)
+}
+
+function report(shell: Shell, verification: Verification): void {
+  const { sync, equal, left, right, missing, extra, different, keys, ...rest } = verification
+  show(shell, { event: 'verify', sync, equal, left, right, missing, extra, different, keys, ...rest }, () =>
+    print(shell, verification),
+  )
+}
+
+function print({ terminal }: Shell, verification: Verification): void {
+  const { sync, equal, left, right, repaired, keys } = verification
+  const repairs = repaired > 0 ? `, ${counted(repaired, 'row')} repaired` : ''
+  if (equal) {
+    terminal.out(`${terminal.paint('green', '✓')} ${sync}  equal, ${counted(right, 'row')}${repairs}`)
+    return
+  }
+  terminal.out(
+    `${terminal.paint('red', '✗')} ${sync}  not equal: ${count(left)} at the source, ${count(right)} in the target${repairs}`,
+  )
+  for (const kind of ['missing', 'extra', 'different'] as const) {
+    const total = verification[kind]
+    if (total === 0) continue
+    terminal.out(`  ${count(total)} ${kind}`)
+    for (const one of keys[kind]) terminal.out(`    ${key(one)}`)
+    if (total > keys[kind].length) terminal.out(`    and ${count(total - keys[kind].length)} more`)
+  }
+  if (repaired === 0) terminal.out(`  mend it: syncline verify ${sync} --repair`)
+}

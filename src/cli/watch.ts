@@ -1,0 +1,59 @@
+/** `syncline watch [sync…]`: keeps targets up to date until Ctrl-C. */
+import type { Command } from 'commander'
+import type { Expansion } from '../config/expand.ts'
+import { asSyncError } from '../core/error.ts'
+import { exitCodes } from './exit-code.ts'
+import { listenForInterrupts } from './interrupt.ts'
+import type { Execute } from './main.ts'
+import { openProject } from './open-project.ts'
+import { recordFailure, runOne } from './run.ts'
+import { runReporter } from './run-reporter.ts'
+import type { Shell } from './shell.ts'
+import { Watch } from './watch-loop.ts'
+
+export function addWatch(program: Command, execute: Execute): void {
+  program
+    .command('watch')
+    .description('keep the targets up to date until Ctrl-C')
+    .argument('[sync...]', 'their names (default: all); a pattern’s name means all it expands to')
+    .addHelpText(
+      'after',
+      `
+Runs each sync when its source announces a change, and else at its interval (\`every\`, 2 s). Prints a line for each run
+that changed something. A failure does not end it: that sync is tried again, less and less often. New tables that a
+pattern matches are taken in. A held run waits for \`syncline release\`, which may be called beside it.`,
+    )
+    .action((syncs: string[]) => execute((shell) => watch(shell, syncs)))
+}
+
+async function watch(shell: Shell, names: readonly string[]): Promise<number> {
+  using interrupts = listenForInterrupts(shell.terminal)
+  const { signal } = interrupts
+  const reporter = runReporter(shell, { onlyNews: true })
+  await using opened = await openProject(shell, { ...reporter, readOnly: false, signal })
+  const { project } = opened
+  await using _lock = await project.store.lock()
+  const failed = new Map<string, string>()
+  const expand = async (): Promise<Expansion> => {
+    const expansion = await opened.expand(names)
+    const { failures } = expansion
+    for (const failure of failures) {
+      if (failed.get(failure.name) !== failure.error.message) await recordFailure(failure, project)
+      failed.set(failure.name, failure.error.message)
+      // The next look opens it anew.
+      for (const { from } of opened.config.syncs.filter((setup) => setup.name === failure.name))
+        await project.reconnect(from.connection)
+    }
+    for (const name of failed.keys()) if (!failures.some((failure) => failure.name === name)) failed.delete(name)
+    return expansion
+  }
+  const loop = new Watch(project, (sync) => runOne(sync, project), expand)
+  const first = await loop.start()
+  if (!shell.json) shell.terminal.out(`Watching ${first} sync${first === 1 ? '' : 's'}. Ctrl-C ends it.`)
+  try {
+    await loop.run()
+  } catch (error) {
+    if (!signal.aborted) throw asSyncError(error)
+  }
+  return exitCodes.fine
+}
