@@ -5,7 +5,7 @@ import type { Where } from './filter.ts'
 import { nearestNames } from './name.ts'
 import type { Field, Schema } from './schema.ts'
 import type { FieldRule, Rejection, Sync } from './sync.ts'
-import type { Key, Row, Type, Value } from './value.ts'
+import { canonical, type Key, type Row, type Type, type Value } from './value.ts'
 
 export interface Mapping {
   /** The target's schema: its name, target field names, its key. */
@@ -45,6 +45,7 @@ export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) =
   const read = computes ? source.fields.map((field) => field.name) : rules.map(([, rule]) => (rule.kind === 'from' ? rule.from : ''))
   const key = source.key.map((name) => targetKey(sync, source, rules, fields, name))
   const keyAtTarget = key.map((name) => fields.findIndex((field) => field.name === name))
+  const keyTypes = keyAtTarget.map((at) => (fields[at] as Field).type)
   const losses = fields.map(lossOf)
   const keyAtSource = source.key.map((name) => read.indexOf(name))
   return {
@@ -53,14 +54,14 @@ export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) =
     sourceKey: source.key,
     keyAtSource,
     keyAtTarget,
-    keyTypes: keyAtTarget.map((at) => (fields[at] as Field).type),
-    map: mapRows(cellsOf(rules, source, read), losses, keyAtSource),
+    keyTypes,
+    map: mapRows(cellsOf(rules, source, read), losses, (row) => keyOf(row, keyAtSource, keyTypes)),
   }
 }
 
-/** The key of a row, given where its parts stand. */
-export function keyOf(row: Row, at: readonly number[]): Key {
-  return at.map((index) => row[index] ?? null)
+/** The key of a row in its one spelling, given where its parts stand. */
+export function keyOf(row: Row, at: readonly number[], keyTypes: readonly Type[]): Key {
+  return at.map((index, i) => canonical(keyTypes[i] as Type, row[index] ?? null))
 }
 
 function targetField(sync: Sync, source: Schema, name: string, rule: FieldRule): Field {
@@ -119,11 +120,11 @@ function cellsOf(rules: readonly (readonly [string, FieldRule])[], source: Schem
   })
 }
 
-function mapRows(cells: readonly Cell[] | null, losses: readonly (Loss | null)[], keyAt: readonly number[]): Mapping['map'] {
+function mapRows(cells: readonly Cell[] | null, losses: readonly (Loss | null)[], keyOfRow: (row: Row) => Key): Mapping['map'] {
   const lossy = losses.flatMap((loss, at) => (loss === null ? [] : [{ loss, at }]))
   return (rows) => {
     const rejects: Rejection[] = []
-    const mapped = cells === null ? rows : rows.flatMap((row) => mapRow(cells, row, keyAt, rejects))
+    const mapped = cells === null ? rows : rows.flatMap((row) => mapRow(cells, row, keyOfRow, rejects))
     let lost = 0
     for (const { loss, at } of lossy) {
       for (const row of mapped) {
@@ -138,12 +139,12 @@ function mapRows(cells: readonly Cell[] | null, losses: readonly (Loss | null)[]
   }
 }
 
-function mapRow(cells: readonly Cell[], row: Row, keyAt: readonly number[], rejects: Rejection[]): Row[] {
+function mapRow(cells: readonly Cell[], row: Row, keyOfRow: (row: Row) => Key, rejects: Rejection[]): Row[] {
   try {
     return [cells.map((cell) => cell(row))]
   } catch (error) {
     const message = error instanceof SyncError ? error.message : `a function of the config threw: ${error instanceof Error ? error.message : String(error)}`
-    rejects.push({ key: keyOf(row, keyAt), code: 'VALUE_REFUSED', message })
+    rejects.push({ key: keyOfRow(row), code: 'VALUE_REFUSED', message })
     return []
   }
 }

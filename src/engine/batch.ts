@@ -50,7 +50,7 @@ export class Batch implements AsyncDisposable {
     const transaction = await this.#open()
     const result: PutResult = rows.length === 0 ? nothingPut : await transaction.put(spec.sync, rows, { fresh })
     await this.#reject([...rejects, ...result.rejected])
-    if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget)))
+    if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget, mapping.keyTypes)))
     this.#tally.add({ inserted: result.inserted, updated: result.updated, unchanged: result.unchanged })
     this.#rows += rows.length
   }

@@ -1,19 +1,26 @@
 /** What a run would change. Writes nothing. */
+import type { View } from '../connectors/connector.ts'
+import { holds } from '../core/guard.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
-import type { Value } from '../core/value.ts'
+import { equal, type Row, type Value } from '../core/value.ts'
+import { compareSides, keyOfRow, printKey } from './comparison.ts'
+import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
+import { openSides, type Sides } from './sides.ts'
 
 export interface Plan {
   readonly sync: SyncId
   readonly inserts: number
   readonly updates: number
   readonly deletes: number
+  /** Rows that can't be read or mapped and so will not be written. */
+  readonly rejected: number
   readonly schema: readonly SchemaChange[]
   /** How the next run would read the source, and why, in words. */
   readonly reading: string
-  /** Whether the guard would hold the run. */
+  /** Whether the guard would hold the run, or the schema drifted. */
   readonly held: boolean
   readonly samples: readonly Sample[]
 }
@@ -25,6 +32,81 @@ export interface Sample {
   readonly fields: Readonly<Record<string, { readonly from: Value; readonly to: Value }>>
 }
 
+const MAX_SAMPLES_PER_KIND = 5
+
 export async function planSync(sync: Sync, project: Project): Promise<Plan> {
-  throw new Error(`planSync is being written: ${sync.id} ${project.id}`)
+  await using sides = await openSides(sync, project)
+  const drifted = sides.changes.some((change) => change.kind === 'incompatible')
+  const view = await openSource(sides)
+  await using source = view
+  await using target = sides.state.schema === null || drifted ? null : await sides.sink.view(sides.spec)
+  const targetRows = target === null ? 0 : await target.count()
+  const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
+  const samples = new Samples(sides)
+  if (!drifted) {
+    for await (const found of compareSides(sides, source, target)) {
+      if (project.context.signal.aborted) break
+      totals.inserts += found.missing.length
+      totals.updates += found.different.length
+      totals.deletes += sync.deletes === 'keep' ? 0 : found.extra.length
+      totals.rejected += found.rejects.length
+      samples.add('insert', found.missing.map((left) => ({ left, right: null })))
+      samples.add('update', found.different)
+      if (sync.deletes !== 'keep') samples.add('delete', found.extra.map((right) => ({ left: null, right })))
+    }
+  }
+  // A rejected row is no deletion: the target keeps what it holds of it.
+  const deletes = Math.max(0, totals.deletes - totals.rejected)
+  const released = await project.store.runs.released(sync.id)
+  const held = drifted || holds(sync.guard, { deletes, targetRows, sourceRows: await source.count(), released })
+  return { sync: sync.id, ...totals, deletes, schema: sides.changes, reading: await describeReading(sides, targetRows), held, samples: samples.all }
+}
+
+async function openSource({ source, mapping }: Sides): Promise<View> {
+  if (source.view === undefined) throw new Error(`the connector of ${source.schema.name} can't show a view`)
+  return source.view(mapping.selection)
+}
+
+async function describeReading(sides: Sides, targetRows: number): Promise<string> {
+  if (sides.state.schema === null) return 'copy everything: the target table does not exist yet'
+  const reading = chooseReading(sides, { checkpoint: sides.state.checkpoint, empty: targetRows === 0 }, [])
+  switch (reading.kind) {
+    case 'copy':
+      return 'copy everything: the target is empty'
+    case 'follow':
+      return 'read what may have changed since the last run'
+    case 'compare':
+      return `compare both sides in full: ${reading.why}`
+  }
+}
+
+/** The first few rows of each kind. */
+class Samples {
+  readonly #sides: Sides
+  readonly #samples: Sample[] = []
+
+  constructor(sides: Sides) {
+    this.#sides = sides
+  }
+
+  get all(): readonly Sample[] {
+    return this.#samples
+  }
+
+  add(kind: Sample['kind'], pairs: readonly { readonly left: Row | null; readonly right: Row | null }[]): void {
+    const room = MAX_SAMPLES_PER_KIND - this.#samples.filter((sample) => sample.kind === kind).length
+    for (const { left, right } of pairs.slice(0, Math.max(0, room))) {
+      const row = left ?? right
+      if (row !== null) this.#samples.push({ key: printKey(this.#sides, keyOfRow(this.#sides, row)), kind, fields: this.#changed(left, right) })
+    }
+  }
+
+  #changed(left: Row | null, right: Row | null): Sample['fields'] {
+    const fields: Record<string, { from: Value; to: Value }> = {}
+    this.#sides.spec.schema.fields.forEach(({ name, type }, at) => {
+      const [from, to] = [right?.[at] ?? null, left?.[at] ?? null]
+      if (left === null || right === null || !equal(type, from, to)) fields[name] = { from, to }
+    })
+    return fields
+  }
 }

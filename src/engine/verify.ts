@@ -1,7 +1,12 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
+import { SyncError } from '../core/error.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
+import { equal, type Key, type Row } from '../core/value.ts'
+import { spellKey } from './batch.ts'
+import { compareSides, keyOfRow, printKey } from './comparison.ts'
 import type { Project } from './project.ts'
+import { openSides, refuseDrift, type Sides } from './sides.ts'
 
 export interface Verification {
   readonly sync: SyncId
@@ -24,6 +29,125 @@ export interface VerifyOptions {
   readonly onProgress: (compared: number, total: number | null) => void
 }
 
+const MAX_KEYS = 20
+/** Differing keys kept for the second look; beyond it they are reported as the first look saw them. */
+const MAX_RECHECKED = 100_000
+
+type Kind = 'missing' | 'extra' | 'different'
+const kinds: readonly Kind[] = ['missing', 'extra', 'different']
+
+interface Suspects {
+  left: number
+  right: number
+  readonly keys: Record<Kind, Key[]>
+  /** Beyond MAX_RECHECKED. */
+  readonly more: Record<Kind, number>
+}
+
 export async function verifySync(sync: Sync, project: Project, options: VerifyOptions): Promise<Verification> {
-  throw new Error(`verifySync is being written: ${sync.id} ${project.id} ${options.repair}`)
+  await using sides = await openSides(sync, project)
+  refuseDrift(sides)
+  const suspects = await compareOnce(sides, project, options)
+  await lookAgain(sides, suspects)
+  const repaired = options.repair ? await repair(sides, suspects) : 0
+  if (options.repair) await lookAgain(sides, suspects)
+  const counts = Object.fromEntries(kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]])) as Record<Kind, number>
+  const print = (kind: Kind) => suspects.keys[kind].slice(0, MAX_KEYS).map((key) => printKey(sides, key))
+  return {
+    sync: sync.id,
+    equal: kinds.every((kind) => counts[kind] === 0),
+    left: suspects.left,
+    right: suspects.right,
+    ...counts,
+    keys: { missing: print('missing'), extra: print('extra'), different: print('different') },
+    repaired,
+  }
+}
+
+async function compareOnce(sides: Sides, project: Project, options: VerifyOptions): Promise<Suspects> {
+  const suspects: Suspects = { left: 0, right: 0, keys: { missing: [], extra: [], different: [] }, more: { missing: 0, extra: 0, different: 0 } }
+  const suspect = (kind: Kind, rows: readonly Row[]) => {
+    for (const row of rows) {
+      if (suspects.keys[kind].length < MAX_RECHECKED) suspects.keys[kind].push(keyOfRow(sides, row))
+      else suspects.more[kind]++
+    }
+  }
+  await using source = await openSource(sides)
+  await using target = sides.state.schema === null ? null : await sides.sink.view(sides.spec)
+  const total = (await sides.source.estimate?.()) ?? null
+  for await (const found of compareSides(sides, source, target)) {
+    if (project.context.signal.aborted) throw new SyncError('INTERRUPTED', `verify of ${sides.sync.id} was interrupted`)
+    suspects.left += found.same + found.missing.length + found.different.length + found.rejects.length
+    suspects.right += found.same + found.extra.length + found.different.length
+    suspect('missing', found.missing)
+    suspect('extra', sides.sync.deletes === 'keep' ? [] : found.extra)
+    suspect('different', found.different.map((pair) => pair.left))
+    // A row that can't be read or mapped is not equal to anything.
+    for (const { key } of found.rejects) suspects.keys.different.push(key)
+    options.onProgress(suspects.left, total)
+  }
+  return suspects
+}
+
+/** Reads the differing keys once more, so that writes between the two reads are not called differences. */
+async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
+  const all = kinds.flatMap((kind) => suspects.keys[kind].map((key) => ({ kind, key })))
+  if (all.length === 0) return
+  const keys = all.map(({ key }) => key).filter((key) => !key.includes(null))
+  const { left, right, rejected } = await fetchBoth(sides, keys)
+  for (const kind of kinds) suspects.keys[kind].length = 0
+  const seen = new Set<string>()
+  for (const { key } of all) {
+    const id = spellKey(key)
+    if (seen.has(id)) continue
+    seen.add(id)
+    const kind = rejected.has(id) || key.includes(null) ? 'different' : judge(sides, left.get(id), right.get(id))
+    if (kind !== null) suspects.keys[kind].push(key)
+  }
+}
+
+function judge({ spec, sync }: Sides, left: Row | undefined, right: Row | undefined): Kind | null {
+  if (left === undefined) return right === undefined || sync.deletes === 'keep' ? null : 'extra'
+  if (right === undefined) return 'missing'
+  return spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null)) ? null : 'different'
+}
+
+async function fetchBoth(sides: Sides, keys: readonly Key[]): Promise<{ left: Map<string, Row>; right: Map<string, Row>; rejected: Set<string> }> {
+  const { mapping, spec, sink, state } = sides
+  // Target first: a row on its way is then missing or older at the target for sure, and a live writer's next run mends it.
+  const right = new Map<string, Row>()
+  if (state.schema !== null) {
+    await using target = await sink.view(spec)
+    const names = spec.schema.fields.map((field) => field.name)
+    for (const row of (await target.fetch(keys, names)).rows) right.set(spellKey(keyOfRow(sides, row)), row)
+  }
+  await using source = await openSource(sides)
+  const chunk = await source.fetch(keys, mapping.selection.fields)
+  const mapped = mapping.map(chunk.rows)
+  const left = new Map(mapped.rows.map((row) => [spellKey(keyOfRow(sides, row)), row]))
+  const rejected = new Set([...chunk.rejects, ...mapped.rejects].map(({ key }) => spellKey(key)))
+  return { left, right, rejected }
+}
+
+/** Writes what is missing or different and deletes what is extra, in one fenced transaction. */
+async function repair(sides: Sides, suspects: Suspects): Promise<number> {
+  const { sink, spec } = sides
+  await sink.claim(spec, sides.changes)
+  const { left } = await fetchBoth(sides, [...suspects.keys.missing, ...suspects.keys.different])
+  const transaction = await sink.begin()
+  try {
+    const put = await transaction.put(spec.sync, [...left.values()], { fresh: false })
+    const deleted = await transaction.delete(spec.sync, suspects.keys.extra)
+    await transaction.checkpoint(spec.sync, null)
+    await transaction.commit()
+    return put.inserted + put.updated + deleted
+  } catch (error) {
+    await transaction.rollback()
+    throw error
+  }
+}
+
+async function openSource({ source, mapping }: Sides) {
+  if (source.view === undefined) throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
+  return source.view(mapping.selection)
 }

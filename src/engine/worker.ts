@@ -33,8 +33,9 @@ export async function runSync(sync: Sync, project: Project): Promise<RunRecord> 
   }
   await store.runs.finish(record)
   const { status, durationMs, error } = record
-  if (status === 'running') throw new SyncError('INTERNAL', `run ${id} ended without a status`)
-  emit({ event: 'run.finished', sync: sync.id, run: id, status, ...tally.counts, durationMs: durationMs ?? 0, ...(error === null ? {} : { error }) })
+  // History tells interrupted from failed; to the caller both are a run that did not get to its end.
+  const told = status === 'succeeded' || status === 'held' ? status : 'failed'
+  emit({ event: 'run.finished', sync: sync.id, run: id, status: told, ...tally.counts, durationMs: durationMs ?? 0, ...(error === null ? {} : { error }) })
   return record
 }
 
