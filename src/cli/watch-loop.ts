@@ -16,6 +16,8 @@ const PAUSE_MS = 100
 interface Watched {
   sync: Sync
   dueAtMs: number
+  /** When its last run ended. */
+  endedAtMs: number
   failures: number
   /** Not run before then, unless it is released; null: not held. */
   heldUntilMs: number | null
@@ -65,7 +67,7 @@ export class Watch {
     for (const sync of syncs) {
       const known = this.#watched.get(sync.id)
       if (known === undefined) {
-        this.#watched.set(sync.id, { sync, dueAtMs: 0, failures: 0, heldUntilMs: null, listening: false })
+        this.#watched.set(sync.id, { sync, dueAtMs: 0, endedAtMs: 0, failures: 0, heldUntilMs: null, listening: false })
       } else known.sync = sync
     }
   }
@@ -82,12 +84,13 @@ export class Watch {
     watched.dueAtMs = Number.POSITIVE_INFINITY
     const { status } = await this.#runSync(sync)
     const now = clock.now()
+    watched.endedAtMs = now
     watched.failures = status === 'failed' ? watched.failures + 1 : 0
     watched.heldUntilMs = status === 'held' ? now + SLOWEST_MS : null
     const delay = Math.max(sync.everyMs, Math.min(SLOWEST_MS, sync.everyMs * 2 ** (watched.failures - 1)))
     const dueAtMs = now + (watched.failures > 0 ? delay : sync.everyMs)
     // A change that was announced meanwhile counts, after a pause.
-    watched.dueAtMs = watched.dueAtMs === 0 ? now + PAUSE_MS : dueAtMs
+    watched.dueAtMs = Number.isFinite(watched.dueAtMs) ? now + PAUSE_MS : dueAtMs
   }
 
   /** Marks the sync as due when its source announces a change. Announcements may get lost: the interval covers that. */
@@ -110,7 +113,7 @@ export class Watch {
     for await (const _ of collection.watch(context.signal)) {
       const watched = this.#watched.get(sync.id)
       if (watched === undefined) return
-      watched.dueAtMs = 0
+      watched.dueAtMs = Math.min(watched.dueAtMs, Math.max(context.clock.now(), watched.endedAtMs + PAUSE_MS))
       this.#wake.abort()
     }
   }

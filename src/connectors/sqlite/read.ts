@@ -13,7 +13,7 @@ import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
 import { changedKeys, installTriggers, lastNumber, tableOf, triggersStand, untrackable } from './track.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { clause, columnsSql, fetchRows, fieldNamed, openView, type Relation, rowsOf } from './view.ts'
+import { clause, columnsSql, fetchRows, fieldNamed, openView, type Relation, rowsOf, safeIntegerSql } from './view.ts'
 
 /** How changes past a cursor are found. */
 type Following = { readonly kind: 'triggers' } | { readonly kind: 'field'; readonly field: string } | { readonly kind: 'none' }
@@ -21,7 +21,7 @@ type Following = { readonly kind: 'triggers' } | { readonly kind: 'field'; reado
 /** `copy`: the last rowid that was copied. `seq` / `low`: where following goes on. */
 const cursorShape = z.strictObject({
   v: z.literal(1),
-  copy: z.number().optional(),
+  copy: z.string().optional(),
   seq: z.number().optional(),
   low: z.union([z.string(), z.number(), z.null()]).optional(),
 })
@@ -96,13 +96,13 @@ async function* copyPages(database: DatabaseSync, source: Source, relation: Rela
   const distinct = start.copy === undefined
   const names = options.fields
   // The last column tells how far the copy is; a view or WITHOUT ROWID table is copied in one go.
-  const rowid = source.rowids ? ', rowid' : ''
+  const rowid = source.rowids ? `, ${safeIntegerSql('rowid')}` : ''
   const conditions = source.rowids && start.copy !== undefined ? [`rowid > ${start.copy}`] : []
   const sql = `SELECT ${columnsSql(relation, names)}${rowid} FROM ${clause(relation, conditions)}${source.rowids ? ' ORDER BY rowid' : ''}`
   for await (const chunk of rowsOf(database, relation, sql, [], names)) {
     let last = start.copy
     if (source.rowids) {
-      last = Number(chunk.rows.at(-1)?.[names.length] ?? last)
+      last = String(chunk.rows.at(-1)?.[names.length] ?? last)
       for (const row of chunk.rows) shorten(row, names.length)
     }
     const position: Position = { ...start, ...(last === undefined ? {} : { copy: last }) }

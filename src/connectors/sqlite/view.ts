@@ -35,14 +35,14 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
     cursor: options.cursor,
     count: async () => Number(getRow(database, relation, `SELECT count(*) FROM ${clause(relation, [])}`)[0]),
     extent: async () => {
-      if (first === undefined) return null
+      if (first === undefined || first.type !== 'integer') return null
       const [low, high] = getRow(
         database,
         relation,
-        `SELECT (SELECT min(${keySql(relation, first)}) FROM ${clause(relation, [])}), (SELECT max(${keySql(relation, first)}) FROM ${clause(relation, [])})`,
+        `SELECT CAST((SELECT min(${quote(first.name)}) FROM ${clause(relation, [])}) AS TEXT), CAST((SELECT max(${quote(first.name)}) FROM ${clause(relation, [])}) AS TEXT)`,
       )
-      if (low === null || high === null || low === undefined || high === undefined) return null
-      return [fromStorage(first, low), fromStorage(first, high)]
+      if (typeof low !== 'string' || typeof high !== 'string') return null
+      return [bigintOf(first, low), bigintOf(first, high)]
     },
     summarize: async (bounds) => summarize(database, relation, bounds),
     scan: (range, fields) => scan(database, relation, range, fields),
@@ -132,10 +132,15 @@ export function columnsSql(relation: Relation, names: readonly string[]): string
 
 function columnSql(relation: Relation, field: Field): string {
   const column = quote(field.name)
-  if (field.type === 'integer') return `CASE WHEN ${column} BETWEEN -9007199254740991 AND 9007199254740991 THEN ${column} ELSE CAST(${column} AS TEXT) END`
+  if (field.type === 'integer') return safeIntegerSql(column)
   const strict = relation.system !== 'sqlite'
   if (strict || field.type === 'float' || (field.type === 'text' && field.native !== '')) return column
   return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
+}
+
+/** An integer as a number when it is safe, else as text: node:sqlite would throw. */
+export function safeIntegerSql(column: string): string {
+  return `CASE WHEN ${column} BETWEEN -9007199254740991 AND 9007199254740991 THEN ${column} ELSE CAST(${column} AS TEXT) END`
 }
 
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
@@ -207,7 +212,7 @@ function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bind
 }
 
 function bigintOf(field: Field, digits: string): Value {
-  if (/^-?\d+$/.test(digits)) return BigInt(digits)
+  if (/^-?\d+$/.test(digits)) return Number.isSafeInteger(Number(digits)) ? Number(digits) : BigInt(digits)
   return fromStorage(field, digits)
 }
 
