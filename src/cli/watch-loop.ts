@@ -52,7 +52,7 @@ export class Watch {
     while (!signal.aborted) {
       for (const watched of this.#watched.values()) {
         if (signal.aborted) return
-        if (watched.dueAtMs <= clock.now()) await this.#attempt(watched)
+        if (isDue(watched, clock.now())) await this.#attempt(watched)
       }
       if (this.#lookAtMs <= clock.now()) await this.#look().catch(() => {})
       await this.#rest()
@@ -127,6 +127,11 @@ export class Watch {
     await clock.sleep(waitMs, AbortSignal.any([signal, wake.signal])).catch(() => {})
     this.#wake = new AbortController()
   }
+}
+
+/** Waiting longer than any wait there is means that the clock was set back. */
+function isDue({ dueAtMs, sync }: Watched, nowMs: number): boolean {
+  return dueAtMs <= nowMs || dueAtMs - nowMs > Math.max(sync.everyMs, SLOWEST_MS)
 }
 
 function stopped(signal: AbortSignal): Promise<void> {
