@@ -65,7 +65,7 @@ function print(shell: Shell, planned: Plan): void {
 }
 
 function describeSample(sample: Sample): string {
-  const fields = Object.entries(sample.fields)
+  const fields = Object.entries(sample.fields).filter(([name]) => !Object.hasOwn(sample.key, name))
   const shown = fields.slice(0, 6).map(([name, { from, to }]) => {
     return sample.kind === 'update'
       ? `${name}: ${value(from)} → ${value(to)}`
