@@ -2,6 +2,7 @@
 export {
   type CollectionSync,
   type Config,
+  type ConnectionDefinition,
   defineConfig,
   type FieldDefinition,
   type PatternSync,
@@ -10,7 +11,6 @@ export {
   type SyncOptions,
 } from './config/define-config.ts'
 export { env } from './config/env.ts'
-export type { ConnectionDefinition } from './connectors/connector.ts'
 export { type ErrorCode, SyncError } from './core/error.ts'
 export type { Where } from './core/filter.ts'
 export type { Counts, Failure, Phase, PrintedKey, RunEvent, RunRecord, RunStatus } from './core/run.ts'

