@@ -66,6 +66,14 @@ export interface Selection {
 
 export interface ReadOptions extends Selection {
   readonly signal: AbortSignal
+  /** Hand rows over as `Page.encoded`, in the collection's `encoding`. */
+  readonly encoded?: boolean
+}
+
+/** Rows in a wire form that source and target share: passed through without being decoded. */
+export interface Encoded {
+  readonly bytes: Uint8Array
+  readonly rows: number
 }
 
 /**
@@ -84,6 +92,8 @@ export interface Page {
   readonly bytes: number
   /** No key of this page was in an earlier page of the same read. */
   readonly distinct: boolean
+  /** With `ReadOptions.encoded`: the rows, instead of `puts`. */
+  readonly encoded?: Encoded
   /** On the last page of a system that can count: the collection at the instant up to which the read is complete. */
   readonly view?: View
 }
@@ -98,6 +108,8 @@ export interface Collection {
   /** Pages after `cursor`, ending when caught up. From null: every row. A cursor that can't be used any more: CURSOR_UNUSABLE. */
   read(cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page>
   readonly lookup: Lookup
+  /** The wire form in which `read` can hand over rows undecoded. Absent: none. */
+  readonly encoding?: string
   /** The rows as they stand now, at one instant. Absent: the system can't. */
   view?(selection: Selection): Promise<View>
   /** About how many rows there are, at no cost; for progress only. */
@@ -204,6 +216,8 @@ export interface Target {
   readonly checkpoint: Checkpoint | null
   /** Whether it held no rows when it was claimed. */
   readonly empty: boolean
+  /** The wire form in which it takes rows of this schema as they are. Absent: none. */
+  readonly encoding?: string
 }
 
 export interface SinkTransaction {
@@ -212,6 +226,10 @@ export interface SinkTransaction {
    * `fresh`: none of the keys is in the target. Rows it can't hold come back as rejected, and the others are written.
    */
   put(sync: SyncId, rows: readonly Row[], options: { readonly fresh: boolean }): Promise<PutResult>
+  /** Inserts rows in the target's `encoding`, none of whose keys is in the target. Absent with `Target.encoding`. */
+  putEncoded?(sync: SyncId, encoded: Encoded): Promise<PutResult>
+  /** Waits for puts that were counted before they were done, and returns what has to be corrected (`inserted` may be negative). */
+  flush?(sync: SyncId): Promise<PutResult>
   /** Deletes (or marks) rows by key and returns how many there were. */
   delete(sync: SyncId, keys: readonly Key[]): Promise<number>
   /** Replaces what is remembered about rejected rows: adds these, forgets those. */

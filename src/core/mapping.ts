@@ -17,6 +17,8 @@ export interface Mapping {
   readonly keyAtSource: readonly number[]
   readonly keyAtTarget: readonly number[]
   readonly keyTypes: readonly Type[]
+  /** Whether read rows are target rows already, value by value. */
+  readonly passes: boolean
   /** Turns read rows into target rows. Rows that already are pass through without a copy. */
   readonly map: (rows: readonly Row[]) => MappedRows
 }
@@ -48,14 +50,16 @@ export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) =
   const keyTypes = keyAtTarget.map((at) => (fields[at] as Field).type)
   const losses = fields.map(lossOf)
   const keyAtSource = source.key.map((name) => read.indexOf(name))
+  const cells = cellsOf(rules, source, read)
   return {
+    passes: cells === null && losses.every((loss) => loss === null),
     schema: { name: sync.to.collection, system: source.system, fields, key },
     selection: { fields: read, where: sync.where },
     sourceKey: source.key,
     keyAtSource,
     keyAtTarget,
     keyTypes,
-    map: mapRows(cellsOf(rules, source, read), losses, (row) => keyOf(row, keyAtSource, keyTypes)),
+    map: mapRows(cells, losses, (row) => keyOf(row, keyAtSource, keyTypes)),
   }
 }
 

@@ -1,5 +1,5 @@
 /** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
-import type { Checkpoint, Cursor, PutResult, SinkTransaction } from '../connectors/connector.ts'
+import type { Checkpoint, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
@@ -18,6 +18,9 @@ export class Batch implements AsyncDisposable {
   readonly #rejected: Map<string, Rejection>
   /** Rejections of earlier runs that have not come up in this one. */
   readonly #unseen: Map<string, Rejection>
+  /** To be written with the next commit. */
+  #refused: Rejection[] = []
+  #settled: Key[] = []
 
   constructor(sides: Sides, tally: Tally, signal: AbortSignal, earlier: readonly Rejection[]) {
     this.#sides = sides
@@ -49,10 +52,22 @@ export class Batch implements AsyncDisposable {
     const { mapping, spec } = this.#sides
     const transaction = await this.#open()
     const result: PutResult = rows.length === 0 ? nothingPut : await transaction.put(spec.sync, rows, { fresh })
-    await this.#reject([...rejects, ...result.rejected])
+    this.#reject([...rejects, ...result.rejected])
     if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget, mapping.keyTypes)))
     this.#tally.add({ inserted: result.inserted, updated: result.updated, unchanged: result.unchanged })
     this.#rows += rows.length
+  }
+
+  /** Passes rows through as the source encoded them. */
+  async putEncoded(encoded: Encoded): Promise<void> {
+    const { sync } = this.#sides.spec
+    const transaction = await this.#open()
+    if (transaction.putEncoded === undefined) throw new SyncError('INTERNAL', `the target of ${sync} takes no encoded rows`)
+    const result = await transaction.putEncoded(sync, encoded)
+    this.#reject(result.rejected)
+    this.#tally.add({ read: encoded.rows, inserted: result.inserted, unchanged: result.unchanged })
+    this.#rows += encoded.rows
+    this.#bytes += encoded.bytes.length
   }
 
   /** Forgets earlier rejections of these keys, unless they were refused again in this run. */
@@ -60,7 +75,8 @@ export class Batch implements AsyncDisposable {
     const settled = keys.filter((key) => this.#unseen.delete(spellKey(key)))
     if (settled.length === 0) return
     for (const key of settled) this.#rejected.delete(spellKey(key))
-    await (await this.#open()).reject(this.#sides.spec.sync, [], settled)
+    this.#settled.push(...settled)
+    await this.#open()
   }
 
   /** Commits if the batch is full, or if the run is to stop: then INTERRUPTED is thrown after the commit. */
@@ -78,6 +94,12 @@ export class Batch implements AsyncDisposable {
     const checkpoint: Checkpoint | null = cursor === null && !complete ? null : { cursor, fingerprint: this.#sides.fingerprint }
     if (this.#transaction === null && checkpoint === null) return
     const transaction = await this.#open()
+    const late = await transaction.flush?.(this.#sides.spec.sync)
+    if (late !== undefined) {
+      this.#reject(late.rejected)
+      this.#tally.add({ inserted: late.inserted, updated: late.updated, unchanged: late.unchanged })
+    }
+    if (this.#refused.length + this.#settled.length > 0) await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
     await transaction.commit()
     this.#transaction = null
@@ -95,13 +117,12 @@ export class Batch implements AsyncDisposable {
     return this.#transaction
   }
 
-  async #reject(rejections: readonly Rejection[]): Promise<void> {
-    if (rejections.length === 0) return
+  #reject(rejections: readonly Rejection[]): void {
     for (const rejection of rejections) {
       this.#rejected.set(spellKey(rejection.key), rejection)
       this.#unseen.delete(spellKey(rejection.key))
     }
-    await (await this.#open()).reject(this.#sides.spec.sync, rejections, [])
+    this.#refused.push(...rejections)
   }
 }
 

@@ -72,7 +72,9 @@ async function readBy(reading: Reading, sides: Sides, target: Target, earlier: r
   tally.enter(reading.kind, copies ? ((await source.estimate?.()) ?? null) : null)
   await using batch = new Batch(sides, tally, signal, earlier)
   const hints: Key[] = []
-  for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal })) {
+  const encoded = copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
+  for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal, encoded })) {
+    if (page.encoded !== undefined) await batch.putEncoded(page.encoded)
     if (page.puts.length > 0 || page.rejects.length > 0) await batch.put(page.puts, page.rejects, page.bytes, copies && target.empty && page.distinct)
     if (hints.length < MAX_DELETE_HINTS) hints.push(...page.deletes)
     if (page.view === undefined) {

@@ -16,9 +16,19 @@ export interface Client extends AsyncDisposable {
   execute(sql: string, values?: readonly unknown[]): Promise<number>
   /** Chunks of COPY … TO STDOUT. */
   copyOut(sql: string): AsyncIterable<Buffer>
-  /** COPY … FROM STDIN of text or buffers; returns the number of rows. */
-  copyIn(sql: string, chunks: Iterable<string> | AsyncIterable<Buffer>): Promise<number>
+  /** Begins COPY … FROM STDIN; the session does nothing else until it has ended. */
+  copyIn(sql: string): CopyIn
 }
+/** A COPY … FROM STDIN under way. */
+export interface CopyIn {
+  /** Resolves when more may be written: at once, unless the server is behind. */
+  write(lines: string | Uint8Array): Promise<void>
+  /** Resolves with the number of rows, or rejects with the server's error. */
+  end(): Promise<number>
+  /** Gives up; the transaction is then aborted. */
+  abandon(): Promise<void>
+}
+
 export type TextRow = readonly (string | null)[]
 
 /** Values arrive as the text Postgres sent. */
@@ -60,7 +70,7 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
         return (Array.isArray(result) ? result.at(-1) : result).rowCount ?? 0
       }),
     copyOut: (sql) => copyOut(client, sql, config),
-    copyIn: (sql, chunks) => guarded(() => copyIn(client, sql, chunks)),
+    copyIn: (sql) => copyIn(client, sql, guarded),
     [Symbol.asyncDispose]: async () => {
       await client.end().catch(() => {})
     },
@@ -76,25 +86,35 @@ async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig):
   }
 }
 
-async function copyIn(client: pg.Client, sql: string, chunks: Iterable<string> | AsyncIterable<Buffer>): Promise<number> {
+type Guarded = <T>(work: () => Promise<T>) => Promise<T>
+
+function copyIn(client: pg.Client, sql: string, guarded: Guarded): CopyIn {
   const stream = client.query(copyFrom(sql))
   const finished = new Promise<void>((resolve, reject) => {
     stream.on('finish', resolve)
     stream.on('error', reject)
   })
+  // A failure is reported by the next write or by end().
   finished.catch(() => {})
-  try {
-    for await (const chunk of chunks) {
-      if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), finished])
-    }
-    stream.end()
-  } catch (error) {
-    stream.destroy(error instanceof Error ? error : new Error(String(error)))
-    await finished.catch(() => {})
-    throw error
+  return {
+    write: async (lines) => {
+      if (stream.writable && stream.write(lines)) return
+      await guarded(async () => {
+        if (stream.writable) await Promise.race([once(stream, 'drain'), finished])
+        else await finished
+      })
+    },
+    end: () =>
+      guarded(async () => {
+        stream.end()
+        await finished
+        return stream.rowCount
+      }),
+    abandon: async () => {
+      stream.destroy(new Error('abandoned'))
+      await finished.catch(() => {})
+    },
   }
-  await finished
-  return stream.rowCount
 }
 
 function clientOptions(config: PostgresConfig): pg.ClientConfig {

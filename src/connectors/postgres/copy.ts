@@ -13,25 +13,42 @@ export interface CopyRows {
   readonly bytes: number
 }
 
-/** Tuples from COPY output, whole lines at a time; a line cut by a chunk's end waits for the next chunk. */
+/** Whole lines from chunks: a line cut by a chunk's end waits for the next chunk. */
+export class LineCutter {
+  #rest: Buffer[] = []
+
+  /** The lines that this chunk completes; null when it completes none. */
+  push(chunk: Buffer): Buffer | null {
+    const end = chunk.lastIndexOf(10) + 1
+    if (end === 0) {
+      this.#rest.push(chunk)
+      return null
+    }
+    const head = end === chunk.length ? chunk : chunk.subarray(0, end)
+    const lines = this.#rest.length === 0 ? head : Buffer.concat([...this.#rest, head])
+    this.#rest = end === chunk.length ? [] : [Buffer.from(chunk.subarray(end))]
+    return lines
+  }
+}
+
+export function countLines(lines: Uint8Array): number {
+  let count = 0
+  for (let at = lines.indexOf(10); at >= 0; at = lines.indexOf(10, at + 1)) count++
+  return count
+}
+
+/** Tuples from COPY output. */
 export class CopyDecoder {
   readonly #types: readonly Type[]
-  #rest: Buffer | null = null
+  readonly #lines = new LineCutter()
 
   constructor(types: readonly Type[]) {
     this.#types = types
   }
 
   push(chunk: Buffer): CopyRows {
-    const end = chunk.lastIndexOf(10) + 1
-    if (end === 0) {
-      this.#rest = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk])
-      return { rows: [], bytes: 0 }
-    }
-    const head = chunk.subarray(0, end)
-    const whole = this.#rest === null ? head : Buffer.concat([this.#rest, head])
-    this.#rest = end === chunk.length ? null : Buffer.from(chunk.subarray(end))
-    return { rows: this.#decode(whole.toString()), bytes: whole.length }
+    const lines = this.#lines.push(chunk)
+    return lines === null ? { rows: [], bytes: 0 } : { rows: this.#decode(lines.toString()), bytes: lines.length }
   }
 
   #decode(text: string): Row[] {

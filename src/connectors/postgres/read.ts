@@ -13,13 +13,16 @@ import { type Client, connect } from './client.ts'
 import { postgresDialect } from './filter.ts'
 import type { PostgresConfig } from './index.ts'
 import { changedSql, holdBack, type Now, type Part, parsePosition, type Position, positionNow, sinceSql } from './position.ts'
-import { clause, columnsSql, copyRows, fetchRows, fieldNamed, openView, type Relation } from './view.ts'
+import { clause, columnsSql, copyRows, fetchRows, fieldNamed, encodedRows, openView, type Relation } from './view.ts'
 
 /** How changes past a cursor are found. */
 type Following = { readonly kind: 'horizon' } | { readonly kind: 'field'; readonly field: Field } | { readonly kind: 'none'; readonly reason: string }
 
-/** Blocks per COPY of a snapshot: 4 MB of table, so that a killed copy repeats little. */
-const BLOCKS_PER_RANGE = 512
+/** Blocks per COPY of a snapshot: 32 MB of table, so that a killed copy repeats little and the server seldom waits for us. */
+const BLOCKS_PER_RANGE = 4096
+
+/** COPY's text format under our session settings. */
+export const copyEncoding = 'postgres/copy-text'
 
 interface Source {
   readonly config: PostgresConfig
@@ -38,6 +41,7 @@ export async function openCollection(config: PostgresConfig, client: Client, nam
     feedReason: source.following.kind === 'none' ? source.following.reason : null,
     read: (cursor, readOptions) => read(source, cursor, readOptions),
     lookup: openLookup(source),
+    encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),
     estimate: async () => {
       const [row] = await client.query(`SELECT sum(c.reltuples) FROM pg_partition_tree(${table.oid}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf`)
@@ -102,6 +106,12 @@ async function* copyPages(client: Client, relation: Relation, from: Position | n
     for (let block = part === start.copy?.part ? start.copy.block : 0; block < blocks; block += BLOCKS_PER_RANGE) {
       const cursor = JSON.stringify({ ...start, copy: { part, block } })
       const range = `ctid >= '(${block},0)' AND ctid < '(${block + BLOCKS_PER_RANGE},0)'`
+      if (options.encoded === true && distinct) {
+        for await (const encoded of encodedRows(client, `SELECT ${columns} FROM ${clause(here, [range])}`)) {
+          yield { puts: [], encoded, deletes: [], rejects: [], cursor, bytes: encoded.bytes.length, distinct }
+        }
+        continue
+      }
       for await (const chunk of copyRows(client, here, `SELECT ${columns} FROM ${clause(here, [range])}`, options.fields)) {
         yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct }
       }

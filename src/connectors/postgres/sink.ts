@@ -1,6 +1,6 @@
 /** A Postgres database as a transactional target. */
 import { SyncError } from '../../core/error.ts'
-import type { SchemaChange } from '../../core/schema.ts'
+import type { Schema, SchemaChange } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Key } from '../../core/value.ts'
 import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
@@ -11,6 +11,7 @@ import { type Client, connect } from './client.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
+import { copyEncoding } from './read.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -80,11 +81,18 @@ async function claimTarget(client: Client, spec: TargetSpec, changes: readonly S
     const schema = await resolveTypes(client, spec.schema)
     const writer = new TableWriter(client, { ...spec, schema }, number)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
-    return [{ spec, generation, writer }, { checkpoint: await readCheckpoint(client, spec), empty: row === undefined }]
+    const checkpoint = await readCheckpoint(client, spec)
+    const target: Target = { checkpoint, empty: row === undefined, ...(takesAsIs(spec, schema) ? { encoding: copyEncoding } : {}) }
+    return [{ spec, generation, writer }, target]
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
     throw error
   }
+}
+
+/** Whether the columns have the very types of the source: then COPY text needs no decoding on its way. */
+function takesAsIs(spec: TargetSpec, resolved: Schema): boolean {
+  return !spec.adopt && spec.schema.system === 'postgres' && spec.schema.fields.every((field, at) => field.native === resolved.fields[at]?.native)
 }
 
 /** Raises the generation. A frozen worker that holds the row in an open transaction is ended: time-outs did not free it when tried. */
@@ -130,6 +138,8 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
   for (const claim of claims.values()) await holdFence(client, claim)
   return {
     put: (sync, rows, options) => claimOf(sync).writer.put(rows, options.fresh),
+    putEncoded: (sync, encoded) => claimOf(sync).writer.putEncoded(encoded),
+    flush: (sync) => claimOf(sync).writer.flush(),
     delete: (sync, keys) => claimOf(sync).writer.delete(keys),
     reject: (sync, rejected, settled) => writeRejections(client, claimOf(sync).spec, rejected, settled),
     checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),
@@ -137,6 +147,7 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
       await client.query('COMMIT')
     },
     rollback: async () => {
+      for (const { writer } of claims.values()) await writer.abandon()
       await client.query('ROLLBACK').catch(() => {})
     },
   }

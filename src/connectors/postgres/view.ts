@@ -3,10 +3,10 @@ import { SyncError } from '../../core/error.ts'
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
-import type { Chunk, Range, View } from '../connector.ts'
+import type { Chunk, Encoded, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
-import { CopyDecoder, literal } from './copy.ts'
+import { CopyDecoder, countLines, LineCutter, literal } from './copy.ts'
 import { fromText } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -57,6 +57,15 @@ export async function* copyRows(client: Client, relation: Relation, query: strin
     const { rows, bytes } = decoder.push(piece)
     if (rows.length === 0) continue
     yield nullableKeyAt.length === 0 ? { rows, rejects: [], bytes } : withoutNullKeys(relation, names, rows, nullableKeyAt, bytes)
+  }
+}
+
+/** The rows of a query as whole lines of COPY output, undecoded. */
+export async function* encodedRows(client: Client, query: string): AsyncIterable<Encoded> {
+  const lines = new LineCutter()
+  for await (const piece of client.copyOut(`COPY (${query}) TO STDOUT`)) {
+    const bytes = lines.push(piece)
+    if (bytes !== null) yield { bytes, rows: countLines(bytes) }
   }
 }
 

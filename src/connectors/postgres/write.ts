@@ -1,14 +1,27 @@
-/** Writing rows into one target table, through COPY: straight in when the keys are new, else through a staging table. */
+/**
+ * Writing rows into one target table, through COPY: straight in when the keys are new, else through a staging table.
+ * Straight in, one COPY stays open for the whole transaction, so that the server works while we read on: rows are
+ * counted as inserted at once, and `flush` corrects that if one of them was refused.
+ */
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import type { PutResult, TargetSpec } from '../connector.ts'
+import type { Encoded, PutResult, TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
-import { type Client, isRowError } from './client.ts'
-import { encodeRow } from './copy.ts'
+import { type Client, type CopyIn, isRowError } from './client.ts'
+import { CopyDecoder, encodeRow } from './copy.ts'
 import { deletedField, rowsTableSql } from './table.ts'
 import { keysSql } from './view.ts'
+
+const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
+
+/** A COPY under way, and what went into it, to find the refused row if there is one. */
+interface Inflow {
+  readonly copy: CopyIn
+  readonly pieces: (string | Uint8Array)[]
+  rows: number
+}
 
 /** Owns the staging table of one target table in one session. */
 export class TableWriter {
@@ -19,6 +32,7 @@ export class TableWriter {
   readonly #columns: string
   readonly #key: readonly Field[]
   #staged = false
+  #inflow: Inflow | null = null
 
   /** `spec.schema` has the native types of this database. */
   constructor(client: Client, spec: TargetSpec, number: number) {
@@ -31,32 +45,53 @@ export class TableWriter {
   }
 
   async put(rows: readonly Row[], fresh: boolean): Promise<PutResult> {
-    if (rows.length === 0) return { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
-    if (!fresh) await this.#stage()
-    // A refused row must not take the transaction with it.
-    await this.#client.query('SAVEPOINT rows')
+    if (rows.length === 0) return nothing
+    const rejected: Rejection[] = []
+    const lines = this.#encode(rows, rejected)
+    if (fresh && !this.#spec.adopt) {
+      await this.#flow(lines, rows.length - rejected.length)
+      return { ...nothing, inserted: rows.length - rejected.length, rejected }
+    }
+    const late = await this.flush()
+    await this.#stage()
+    const result = await this.#attempt(splitLines(lines), (part) => this.#merge(part))
+    return add(add({ ...nothing, rejected }, late), result)
+  }
+
+  async putEncoded(encoded: Encoded): Promise<PutResult> {
+    await this.#flow(encoded.bytes, encoded.rows)
+    return { ...nothing, inserted: encoded.rows }
+  }
+
+  /** Ends the COPY under way. When it failed on a row, its rows go in again by halves, without the refused ones. */
+  async flush(): Promise<PutResult> {
+    const inflow = this.#inflow
+    if (inflow === null) return nothing
+    this.#inflow = null
     try {
-      const result = fresh && !this.#spec.adopt ? await this.#insert(rows) : await this.#merge(rows)
-      await this.#client.query('RELEASE SAVEPOINT rows')
-      return result
+      await inflow.copy.end()
+      await this.#client.query('RELEASE SAVEPOINT inflow')
+      return nothing
     } catch (error) {
       if (!isRowError(error)) throw error
-      await this.#client.query('ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows')
-      if (rows.length === 1) return { inserted: 0, updated: 0, unchanged: 0, rejected: [this.#rejection(rows[0] as Row, error)] }
-      const middle = rows.length >> 1
-      const [head, tail] = [await this.put(rows.slice(0, middle), fresh), await this.put(rows.slice(middle), fresh)]
-      return {
-        inserted: head.inserted + tail.inserted,
-        updated: head.updated + tail.updated,
-        unchanged: head.unchanged + tail.unchanged,
-        rejected: [...head.rejected, ...tail.rejected],
-      }
+      await this.#client.query('ROLLBACK TO SAVEPOINT inflow; RELEASE SAVEPOINT inflow')
+      const lines = inflow.pieces.flatMap((piece) => splitLines(typeof piece === 'string' ? piece : Buffer.from(piece).toString()))
+      const result = await this.#attempt(lines, (part) => this.#insert(part))
+      return { ...result, inserted: result.inserted - inflow.rows }
     }
+  }
+
+  /** Gives up what is under way; the transaction is rolled back next. */
+  async abandon(): Promise<void> {
+    const inflow = this.#inflow
+    this.#inflow = null
+    await inflow?.copy.abandon()
   }
 
   /** Deletes or marks; returns how many rows there were. */
   async delete(keys: readonly Key[]): Promise<number> {
     let deleted = 0
+    await this.flush()
     for (let start = 0; start < keys.length; start += 1000) {
       const isKey = keysSql(this.#key, keys.slice(start, start + 1000))
       if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE NOT _written AND ${isKey}`)
@@ -66,29 +101,67 @@ export class TableWriter {
     return deleted
   }
 
-  async #insert(rows: readonly Row[]): Promise<PutResult> {
-    const inserted = await this.#client.copyIn(`COPY ${this.#table} (${this.#columns}) FROM STDIN`, this.#encode(rows))
-    return { inserted, updated: 0, unchanged: 0, rejected: [] }
+  /** Into the open COPY. A failure shows in flush(), which knows what to do. */
+  async #flow(lines: string | Uint8Array, rows: number): Promise<void> {
+    if (lines.length === 0) return
+    if (this.#inflow === null) {
+      // A refused row must not take the transaction with it.
+      await this.#client.query('SAVEPOINT inflow')
+      this.#inflow = { copy: this.#client.copyIn(this.#copySql(this.#table)), pieces: [], rows: 0 }
+    }
+    this.#inflow.pieces.push(lines)
+    this.#inflow.rows += rows
+    await this.#inflow.copy.write(lines).catch((error) => {
+      if (!isRowError(error)) throw error
+    })
+  }
+
+  /** Writes lines in a savepoint; on a refused row, by halves down to that row. */
+  async #attempt(lines: readonly string[], write: (lines: readonly string[]) => Promise<PutResult>): Promise<PutResult> {
+    if (lines.length === 0) return nothing
+    await this.#client.query('SAVEPOINT rows')
+    try {
+      const result = await write(lines)
+      await this.#client.query('RELEASE SAVEPOINT rows')
+      return result
+    } catch (error) {
+      if (!isRowError(error)) throw error
+      await this.#client.query('ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows')
+      if (lines.length === 1) return { ...nothing, rejected: [this.#rejection(this.#decode(lines[0] as string), error)] }
+      const middle = lines.length >> 1
+      return add(await this.#attempt(lines.slice(0, middle), write), await this.#attempt(lines.slice(middle), write))
+    }
+  }
+
+  async #insert(lines: readonly string[]): Promise<PutResult> {
+    return { ...nothing, inserted: await this.#copy(this.#table, lines) }
+  }
+
+  async #copy(table: string, lines: readonly string[]): Promise<number> {
+    const copy = this.#client.copyIn(this.#copySql(table))
+    for (let start = 0; start < lines.length; start += 500) await copy.write(lines.slice(start, start + 500).join(''))
+    return copy.end()
+  }
+
+  #copySql(table: string): string {
+    return `COPY ${table} (${this.#columns}) FROM STDIN`
   }
 
   /** Update what differs, insert what is new. ON CONFLICT would lock, and so write, every equal row. */
-  async #merge(rows: readonly Row[]): Promise<PutResult> {
+  async #merge(lines: readonly string[]): Promise<PutResult> {
     await this.#client.query(`TRUNCATE ${this.#staging}`)
-    await this.#client.copyIn(`COPY ${this.#staging} (${this.#columns}) FROM STDIN`, this.#encode(rows))
+    await this.#copy(this.#staging, lines)
     const same = this.#sameKey('target', 'staged')
-    const written = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
+    const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
     const updated = await this.#client.execute(this.#updateSql(same))
-    const inserted = Number(
-      (
-        await this.#client.query(
-          `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) SELECT ${this.#columns} FROM ${this.#staging} AS staged
-             WHERE NOT EXISTS (SELECT 1 FROM ${this.#table} AS target WHERE ${same}) RETURNING ${this.#keyColumns()})${written}
-           SELECT count(*) FROM target`,
-        )
-      )[0]?.[0],
+    const [row] = await this.#client.query(
+      `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) SELECT ${this.#columns} FROM ${this.#staging} AS staged
+         WHERE NOT EXISTS (SELECT 1 FROM ${this.#table} AS target WHERE ${same}) RETURNING ${this.#keyColumns()})${noted}
+       SELECT count(*) FROM target`,
     )
+    const inserted = Number(row?.[0])
     if (this.#spec.adopt) await this.#noteEqual()
-    return { inserted, updated, unchanged: rows.length - inserted - updated, rejected: [] }
+    return { inserted, updated, unchanged: lines.length - inserted - updated, rejected: [] }
   }
 
   #updateSql(same: string): string {
@@ -140,17 +213,22 @@ export class TableWriter {
     return this.#key.map(({ name }) => `${a}.${quote(name)} = ${b}.${quote(name)}`).join(' AND ')
   }
 
-  #encode(rows: readonly Row[]): string[] {
-    const pieces: string[] = []
-    let piece = ''
+  /** Rows as lines; a value that Postgres can't hold rejects its row. */
+  #encode(rows: readonly Row[], rejected: Rejection[]): string {
+    let lines = ''
     for (const row of rows) {
-      piece += encodeRow(this.#spec.schema.fields, row)
-      if (piece.length < 65_536) continue
-      pieces.push(piece)
-      piece = ''
+      try {
+        lines += encodeRow(this.#spec.schema.fields, row)
+      } catch (error) {
+        if (!isRowError(error)) throw error
+        rejected.push(this.#rejection(row, error))
+      }
     }
-    if (piece !== '') pieces.push(piece)
-    return pieces
+    return lines
+  }
+
+  #decode(line: string): Row {
+    return new CopyDecoder(this.#spec.schema.fields.map(({ type }) => type)).push(Buffer.from(line)).rows[0] ?? []
   }
 
   #rejection(row: Row, error: unknown): Rejection {
@@ -171,4 +249,13 @@ function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
   const exact = ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes'].includes(field.type) || ['text', 'character varying'].includes(field.native)
   return exact ? column : `${column}::text`
+}
+
+function add(a: PutResult, b: PutResult): PutResult {
+  return { inserted: a.inserted + b.inserted, updated: a.updated + b.updated, unchanged: a.unchanged + b.unchanged, rejected: [...a.rejected, ...b.rejected] }
+}
+
+/** Lines of COPY text, each with its newline (a newline inside a value is escaped). */
+function splitLines(lines: string): string[] {
+  return lines.match(/[^\n]*\n/g) ?? []
 }

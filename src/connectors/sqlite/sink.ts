@@ -7,7 +7,7 @@ import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, V
 import { keyText, parseKeyText } from '../key-text.ts'
 import { quote } from '../sql.ts'
 import { describeTable, parseSchema, tableKind } from './catalog.ts'
-import { attempt, openDatabase, prepareArrays } from './database.ts'
+import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './database.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
@@ -48,8 +48,9 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
     inspect: async (spec) => reading((database) => inspect(database, spec), nothing),
     claim: async (spec, changes) => {
       const database = writer()
-      const [claim, target] = attempt(file, () => claimTarget(database, file, spec, changes, context))
+      const [claim, target] = attempt(file, () => claimTarget(database, spec, changes, context))
       claims.set(spec.sync, claim)
+      if (target.empty) enterBulk(database, config)
       return target
     },
     begin: async () => {
@@ -65,8 +66,12 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       attempt(file, () => reset(database, spec, drop))
     },
     [Symbol.asyncDispose]: async () => {
-      writable?.close()
+      if (writable === null) return
+      const database = writable
       writable = null
+      if (database.isTransaction) database.exec('ROLLBACK')
+      leaveBulk(database)
+      database.close()
     },
   }
 }
@@ -105,7 +110,7 @@ function readCheckpoint(database: DatabaseSync, spec: Pick<TargetSpec, 'project'
   return { cursor: row.cursor === null ? null : String(row.cursor), fingerprint: String(row.fingerprint) }
 }
 
-function claimTarget(database: DatabaseSync, file: string, spec: TargetSpec, changes: readonly SchemaChange[], context: Context): [Claim, Target] {
+function claimTarget(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[], context: Context): [Claim, Target] {
   database.exec('BEGIN IMMEDIATE')
   try {
     applyChanges(database, spec, changes)
