@@ -40,10 +40,13 @@ export function countLines(lines: Uint8Array): number {
 /** Tuples from COPY output. */
 export class CopyDecoder {
   readonly #types: readonly Type[]
+  /** Columns whose text is their value. */
+  readonly #plain: readonly boolean[]
   readonly #lines = new LineCutter()
 
   constructor(types: readonly Type[]) {
     this.#types = types
+    this.#plain = types.map((type) => ['text', 'decimal', 'uuid', 'date', 'json'].includes(type))
   }
 
   push(chunk: Buffer): CopyRows {
@@ -54,14 +57,22 @@ export class CopyDecoder {
   #decode(text: string): Row[] {
     const rows: Row[] = []
     const types = this.#types
-    const last = types.length - 1
-    const escaped = text.includes('\\')
+    const plain = this.#plain
+    const width = types.length
+    // Where the next backslash is: fields before it need no second look.
+    let escape = nextEscape(text, 0)
     for (let at = 0; at < text.length; ) {
-      const row: Value[] = new Array(types.length)
-      if (last < 0) at = text.indexOf('\n', at) + 1
-      for (let column = 0; column <= last; column++) {
-        const end = text.indexOf(column === last ? '\n' : '\t', at)
-        row[column] = decodeField(types[column] as Type, text, at, end, escaped)
+      const row: Value[] = new Array(width)
+      if (width === 0) at = text.indexOf('\n', at) + 1
+      for (let column = 0; column < width; column++) {
+        const end = text.indexOf(column === width - 1 ? '\n' : '\t', at)
+        if (escape < end) {
+          row[column] = decodeEscaped(types[column] as Type, text.slice(at, end))
+          escape = nextEscape(text, end)
+        } else {
+          const raw = text.slice(at, end)
+          row[column] = plain[column] === true ? raw : fromText(types[column] as Type, raw)
+        }
         at = end + 1
       }
       rows.push(row)
@@ -70,10 +81,13 @@ export class CopyDecoder {
   }
 }
 
-function decodeField(type: Type, text: string, start: number, end: number, escaped: boolean): Value {
-  if (escaped && text.charCodeAt(start) === 92 && end - start === 2 && text.charCodeAt(start + 1) === 78) return null
-  const raw = text.slice(start, end)
-  return fromText(type, escaped && raw.includes('\\') ? unescapeField(raw) : raw)
+function nextEscape(text: string, from: number): number {
+  const at = text.indexOf('\\', from)
+  return at < 0 ? text.length : at
+}
+
+function decodeEscaped(type: Type, raw: string): Value {
+  return raw === '\\N' ? null : fromText(type, unescapeField(raw))
 }
 
 const escapes: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' }

@@ -17,7 +17,7 @@ export function openDatabase(config: SqliteConfig, options: { readonly readOnly:
     const isNew = !existsSync(config.file)
     const database = new DatabaseSync(config.file, { readOnly: options.readOnly, timeout: config.busyTimeoutMs })
     // Readers and the sync don't block each other in WAL mode; a file that exists keeps the mode its owner chose.
-    if (isNew && !options.readOnly) database.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
+    if (isNew && !options.readOnly) database.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
     database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')
     database.function('_syncline_order', { deterministic: true }, (type, a, b) =>
       a === null || b === null ? null : order(asType(type), a as Value, b as Value),
@@ -37,8 +37,7 @@ export function enterBulk(database: DatabaseSync, config: SqliteConfig): void {
   if (!isOurs(database)) return
   database.exec('PRAGMA busy_timeout = 0')
   try {
-    const mode = database.prepare('PRAGMA journal_mode = TRUNCATE').get()
-    if (mode?.journal_mode === 'truncate') database.exec('PRAGMA synchronous = FULL')
+    database.exec('PRAGMA journal_mode = TRUNCATE')
   } catch (error) {
     if (!isSqliteError(error)) throw error
   }
