@@ -78,7 +78,7 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
 }
 
 async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Buffer> {
-  const stream = client.query(copyTo(sql, { highWaterMark: 1024 * 1024 }))
+  const stream = client.query(copyTo(sql, { highWaterMark: 64 * 1024 }))
   try {
     for await (const chunk of stream) yield chunk as Buffer
   } catch (error) {

@@ -57,6 +57,21 @@ export function tableKind(database: DatabaseSync, table: string): 'table' | 'vie
   return row === undefined ? null : row.type === 'view' ? 'view' : 'table'
 }
 
+/** Whether a table has rowids that a query can name (a column called rowid hides them). */
+export function hasRowids(database: DatabaseSync, table: string): boolean {
+  if (database.prepare(`SELECT 1 FROM pragma_table_info(?) WHERE lower(name) = 'rowid'`).get(table) !== undefined) return false
+  const row = database.prepare(`SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?`).get(table)
+  return row?.type === 'table' && row.wr === 0
+}
+
+/** Whether the key is an INTEGER PRIMARY KEY, that is, the rowid under another name. */
+export function isRowidKey(database: DatabaseSync, table: string, key: readonly string[]): boolean {
+  if (key.length !== 1 || !hasRowids(database, table)) return false
+  const column = database.prepare('SELECT type, pk FROM pragma_table_info(?) WHERE name = ?').get(table, key[0] ?? '')
+  const keys = database.prepare('SELECT count(*) AS parts FROM pragma_table_info(?) WHERE pk > 0').get(table)
+  return column?.pk === 1 && keys?.parts === 1 && String(column.type).toUpperCase() === 'INTEGER'
+}
+
 /** The schema that Syncline wrote this table with. */
 export function rememberedSchema(database: DatabaseSync, table: string): Schema | null {
   if (tableKind(database, '_syncline_collection') === null) return null

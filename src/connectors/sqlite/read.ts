@@ -5,15 +5,15 @@ import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
 import type { Field, Schema } from '../../core/schema.ts'
 import type { Row, Value } from '../../core/value.ts'
-import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
-import { filterSql, quote, text } from '../sql.ts'
-import { requireTable, tableKind } from './catalog.ts'
+import type { Chunk, Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
+import { filterSql, quote } from '../sql.ts'
+import { hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
 import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
 import { changedKeys, installTriggers, lastNumber, tableOf, triggersStand, untrackable } from './track.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { clause, columnsSql, fetchRows, fieldNamed, openView, type Relation, rowsOf, safeIntegerSql } from './view.ts'
+import { clause, columnsSql, fetchRows, fieldNamed, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
 
 /** How changes past a cursor are found. */
 type Following = { readonly kind: 'triggers' } | { readonly kind: 'field'; readonly field: string } | { readonly kind: 'none' }
@@ -31,7 +31,7 @@ export function openCollection(config: SqliteConfig, name: string, options: Coll
   using reader = openDatabase(config, { readOnly: true, create: false })
   const { schema, table, rowids } = attempt(config.file, () => {
     const found = requireTable(reader, name)
-    return { schema: withKey(found, options.key ?? null), table: tableOf(found), rowids: hasRowids(reader, found) }
+    return { schema: withKey(found, options.key ?? null), table: tableOf(found), rowids: hasRowids(reader, tableOf(found)) }
   })
   const following = chooseFollowing(config, schema, options.cursor ?? null, tableKind(reader, table))
   return {
@@ -81,7 +81,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   if (from !== null && !stood) throw unusable(schema, 'its triggers were dropped in between')
   using database = openDatabase(config, { readOnly: true, create: false })
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  const relation = relationOf(source, options)
+  const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
   const here = positionNow(database, relation, following)
   if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq) throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
@@ -95,19 +95,14 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
 async function* copyPages(database: DatabaseSync, source: Source, relation: Relation, start: Position, options: ReadOptions): AsyncIterable<Page> {
   const distinct = start.copy === undefined
   const names = options.fields
-  // The last column tells how far the copy is; a view or WITHOUT ROWID table is copied in one go.
-  const rowid = source.rowids ? `, ${safeIntegerSql('rowid')}` : ''
-  const conditions = source.rowids && start.copy !== undefined ? [`rowid > ${start.copy}`] : []
-  const sql = `SELECT ${columnsSql(relation, names)}${rowid} FROM ${clause(relation, conditions)}${source.rowids ? ' ORDER BY rowid' : ''}`
-  for await (const chunk of rowsOf(database, relation, sql, [], names)) {
-    let last = start.copy
-    if (source.rowids) {
-      last = String(chunk.rows.at(-1)?.[names.length] ?? last)
-      for (const row of chunk.rows) shorten(row, names.length)
-    }
-    const position: Position = { ...start, ...(last === undefined ? {} : { copy: last }) }
-    yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor: JSON.stringify(position), bytes: chunk.bytes, distinct }
+  const page = (chunk: Chunk, position: Position): Page => ({ puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor: JSON.stringify(position), bytes: chunk.bytes, distinct })
+  if (source.rowids) {
+    const after = start.copy === undefined ? null : BigInt(start.copy)
+    for await (const chunk of pagesByRowid(database, relation, names, { conditions: [], values: [], after })) yield page(chunk, { ...start, copy: String(chunk.last) })
+    return
   }
+  // A view or a WITHOUT ROWID table is copied in one go.
+  for await (const chunk of rowsOf(database, relation, `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [])}`, [], names)) yield page(chunk, start)
 }
 
 async function* changedPages(database: DatabaseSync, source: Source, relation: Relation, from: Position, options: ReadOptions): AsyncIterable<Page> {
@@ -163,7 +158,7 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
   const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
   const database = openDatabase(config, { readOnly: true, create: false })
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  const relation = relationOf({ config, schema }, selection)
+  const relation = relationOf(database, { config, schema }, selection)
   refuseDuplicates(database, relation, schema)
   const cursor = following.kind === 'none' || !stood ? null : JSON.stringify(positionNow(database, relation, following))
   return openView(database, relation, { cursor, dispose: () => database.close() })
@@ -174,7 +169,7 @@ function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
   return triggersStand(reader, schema)
 }
 
-function relationOf(source: Pick<Source, 'config' | 'schema'>, selection: Selection): Relation {
+function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'schema'>, selection: Selection): Relation {
   const { schema } = source
   const filter = selection.where === null ? null : bindFilter(selection.where, schema)
   return {
@@ -184,6 +179,7 @@ function relationOf(source: Pick<Source, 'config' | 'schema'>, selection: Select
     fields: schema.fields,
     key: schema.key.map((name) => fieldNamed(schema, name)),
     system: schema.system,
+    rowidKey: isRowidKey(database, tableOf(schema), schema.key),
   }
 }
 
@@ -191,7 +187,7 @@ function openLookup(config: SqliteConfig, schema: Schema): Lookup {
   const names = schema.fields.map((field) => field.name)
   const lookUp = (key: readonly Field[], values: readonly Row[]): Row[] => {
     using database = openDatabase(config, { readOnly: true, create: false })
-    const relation = { ...relationOf({ config, schema }, { fields: names, where: null }), key }
+    const relation = { ...relationOf(database, { config, schema }, { fields: names, where: null }), key }
     return [...fetchRows(database, relation, values, names).rows]
   }
   return {
@@ -212,14 +208,6 @@ function refuseDuplicates(database: DatabaseSync, relation: Relation, schema: Sc
   })
 }
 
-function hasRowids(database: DatabaseSync, schema: Schema): boolean {
-  const table = tableOf(schema)
-  // A real column called rowid hides SQLite's own.
-  if (schema.fields.some((field) => field.name.toLowerCase() === 'rowid')) return false
-  const row = database.prepare(`SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ${text(table)}`).get()
-  return row?.type === 'table' && row.wr === 0
-}
-
 function parsePosition(schema: Schema, cursor: Cursor): Position {
   const parsed = cursorShape.safeParse(JSON.parse(cursor))
   if (parsed.success) return parsed.data
@@ -228,11 +216,6 @@ function parsePosition(schema: Schema, cursor: Cursor): Position {
 
 function unusable(schema: Schema, reason: string): SyncError {
   return new SyncError('CURSOR_UNUSABLE', `${schema.name} can't be read on from the last checkpoint: ${reason}`)
-}
-
-/** Drops the rowid behind the fields, without a second array per row. */
-function shorten(row: Row, length: number): void {
-  if (Array.isArray(row)) row.length = length
 }
 
 function spell(key: readonly Value[]): string {

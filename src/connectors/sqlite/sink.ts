@@ -6,7 +6,7 @@ import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { keyText, parseKeyText } from '../key-text.ts'
 import { quote } from '../sql.ts'
-import { describeTable, parseSchema, tableKind } from './catalog.ts'
+import { describeTable, isRowidKey, parseSchema, tableKind } from './catalog.ts'
 import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './database.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
@@ -202,6 +202,7 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
     // An adopted table is not STRICT: its values may be of any storage class.
     system: spec.adopt ? 'sqlite' : 'syncline',
+    rowidKey: isRowidKey(database, table, schema.key),
   }
 }
 

@@ -18,6 +18,8 @@ export interface Relation {
   readonly key: readonly Field[]
   /** `sqlite` where values of any storage class may stand in a column; else a STRICT table of ours. */
   readonly system: string
+  /** Whether the key is the table's rowid, so that rowid order is key order. */
+  readonly rowidKey: boolean
 }
 
 /** Rows per chunk: large enough to amortise a turn of the event loop, small enough to die young in memory. */
@@ -52,11 +54,48 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
 }
 
 /** Rows of a range in key order. */
-async function* scan(database: DatabaseSync, relation: Relation, range: Range, names: readonly string[]): AsyncIterable<Chunk> {
+function scan(database: DatabaseSync, relation: Relation, range: Range, names: readonly string[]): AsyncIterable<Chunk> {
   const [conditions, values] = rangeSql(relation, range)
+  if (relation.rowidKey) return pagesByRowid(database, relation, names, { conditions, values, after: null })
   const order = relation.key.map((field) => keySql(relation, field)).join(', ')
-  const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`
-  yield* rowsOf(database, relation, sql, values, names)
+  return rowsOf(database, relation, `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`, values, names)
+}
+
+export interface PageOptions {
+  readonly conditions: readonly string[]
+  readonly values: readonly Bindable[]
+  /** Rows above this rowid only. */
+  readonly after: number | bigint | null
+}
+
+/** A chunk of rows in rowid order; `last` is the highest rowid in it. */
+export interface RowidChunk extends Chunk {
+  readonly last: number | bigint
+}
+
+/** Rows in rowid order, a page per query: measured, fetching a page at once takes three quarters of the time of stepping through it. */
+export async function* pagesByRowid(database: DatabaseSync, relation: Relation, names: readonly string[], options: PageOptions): AsyncIterable<RowidChunk> {
+  const decode = rowDecoder(relation, names)
+  const page = (after: string) => prepareArrays(database, `SELECT ${columnsSql(relation, names)}, ${safeIntegerSql('rowid')} FROM ${clause(relation, [...options.conditions, ...(after === '' ? [] : [after])])} ORDER BY rowid LIMIT ${CHUNK_ROWS}`)
+  const first = page('')
+  const next = page('rowid > ?')
+  for (let last = options.after; ; ) {
+    const stored = attempt(relation.file, () => (last === null ? first.all(...options.values) : next.all(...options.values, last)))
+    const chunk = emptyChunk()
+    for (const row of stored) {
+      const values = asStored(row)
+      last = rowidOf(values.pop())
+      decode(values, chunk)
+    }
+    if (last === null || stored.length === 0) return
+    yield { ...chunk, last }
+    if (stored.length < CHUNK_ROWS) return
+    await breathe()
+  }
+}
+
+function rowidOf(stored: Bindable | undefined): number | bigint {
+  return typeof stored === 'number' ? stored : BigInt(String(stored))
 }
 
 /** The rows of a query in chunks, decoded; a turn of the event loop between chunks lets signals and timers in. */
