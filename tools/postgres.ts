@@ -112,7 +112,8 @@ function launch(binaries: Binaries, folder: ServerFolder, port: number, options:
   const child = spawn(
     binaries.postgres,
     ['-D', folder.dataPath, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
-    { ...binaries.account, env: environment(), stdio: ['ignore', log, log] },
+    // In a group of its own: Ctrl-C is for the program that works with the server, which then ends it.
+    { ...binaries.account, env: environment(), stdio: ['ignore', log, log], detached: true },
   )
   // A server that can't start is seen by its exit; without this the error would end our process.
   child.on('error', () => {})

@@ -31,7 +31,7 @@ async function main([kind = '', ...filters]: readonly string[]): Promise<number>
       return 1
     }
   }
-  console.log(`\n${selected.length} ${kind} ran`)
+  console.log(`\n${kind}: ${selected.length} ran`)
   return 0
 }
 

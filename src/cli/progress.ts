@@ -14,7 +14,7 @@ export interface Step {
 const DRAW_EVERY_MS = 100
 const LINE_EVERY_MS = 2000
 /** What is over sooner needs no progress. */
-const QUIET_MS = 500
+const QUIET_MS = 100
 const BAR_WIDTH = 24
 
 export class ProgressLine {

@@ -19,7 +19,7 @@ const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: []
 /** A COPY under way, and what went into it, to find the refused row if there is one. */
 interface Inflow {
   readonly copy: CopyIn
-  readonly pieces: (string | Uint8Array)[]
+  readonly pieces: Uint8Array[]
   rows: number
 }
 
@@ -49,7 +49,8 @@ export class TableWriter {
     const rejected: Rejection[] = []
     const lines = this.#encode(rows, rejected)
     if (fresh && !this.#spec.adopt) {
-      await this.#flow(lines, rows.length - rejected.length)
+      // As bytes: strings kept until the commit would grow the heap.
+      await this.#flow(Buffer.from(lines), rows.length - rejected.length)
       return { ...nothing, inserted: rows.length - rejected.length, rejected }
     }
     const late = await this.flush()
@@ -75,7 +76,7 @@ export class TableWriter {
     } catch (error) {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT inflow; RELEASE SAVEPOINT inflow')
-      const lines = inflow.pieces.flatMap((piece) => splitLines(typeof piece === 'string' ? piece : Buffer.from(piece).toString()))
+      const lines = inflow.pieces.flatMap((piece) => splitLines(Buffer.from(piece).toString()))
       const result = await this.#attempt(lines, (part) => this.#insert(part))
       return { ...result, inserted: result.inserted - inflow.rows }
     }
@@ -102,7 +103,7 @@ export class TableWriter {
   }
 
   /** Into the open COPY. A failure shows in flush(), which knows what to do. */
-  async #flow(lines: string | Uint8Array, rows: number): Promise<void> {
+  async #flow(lines: Uint8Array, rows: number): Promise<void> {
     if (lines.length === 0) return
     if (this.#inflow === null) {
       // A refused row must not take the transaction with it.

@@ -15,7 +15,9 @@ export function openDatabase(config: SqliteConfig, options: { readonly readOnly:
   }
   return attempt(config.file, () => {
     const isNew = !existsSync(config.file)
-    const database = new DatabaseSync(config.file, { readOnly: options.readOnly, timeout: config.busyTimeoutMs })
+    const database = new DatabaseSync(config.file, { timeout: config.busyTimeoutMs })
+    // Not SQLite's own read-only mode: closing that leaves the -wal and -shm files it made beside the database.
+    if (options.readOnly) database.exec('PRAGMA query_only = ON')
     // Readers and the sync don't block each other in WAL mode; a file that exists keeps the mode its owner chose.
     if (isNew && !options.readOnly) database.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
     database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')

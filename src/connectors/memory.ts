@@ -1,0 +1,311 @@
+/**
+ * The memory connector: the reference for every other. Collections are maps in this process, with a change log, snapshots
+ * and transactions; it can be a source and a transactional target, and a test can make any of its calls fail.
+ */
+import { z } from 'zod'
+import { SyncError } from '../core/error.ts'
+import { bindFilter, evaluate } from '../core/filter.ts'
+import { nearestNames } from '../core/name.ts'
+import type { Schema } from '../core/schema.ts'
+import type { Rejection } from '../core/sync.ts'
+import { canonical, compareKeys, compareValues, type Key, type Row, type Type, type Value } from '../core/value.ts'
+import type { Checkpoint, Collection, CollectionOptions, Connection, ConnectionDefinition, Connector, Owner, Page, ReadOptions, Selection, Sink, SinkTransaction, TargetSpec, View } from './connector.ts'
+import { keyText, parseKeyText } from './key-text.ts'
+
+/** Called before each operation; what it throws, the operation throws. */
+export type Fault = (operation: MemoryOperation, collection: string) => void | Promise<void>
+export type MemoryOperation = 'discover' | 'read' | 'view' | 'scan' | 'fetch' | 'inspect' | 'claim' | 'begin' | 'put' | 'delete' | 'checkpoint' | 'commit' | 'committed'
+
+interface Table {
+  readonly schema: Schema
+  readonly rows: ReadonlyMap<string, Row>
+  /** Key and number of every change, oldest first. */
+  readonly log: readonly { readonly seq: number; readonly key: string }[]
+}
+interface TargetTable {
+  readonly owner: Owner
+  readonly orphans: readonly string[]
+  readonly rejected: ReadonlyMap<string, Rejection>
+}
+
+/** A system in memory. All changes replace immutable values, so a snapshot is a reference. */
+export class MemorySystem {
+  tables: ReadonlyMap<string, Table> = new Map()
+  targets: ReadonlyMap<string, TargetTable> = new Map()
+  checkpoints: ReadonlyMap<string, Checkpoint> = new Map()
+  fences: ReadonlyMap<string, number> = new Map()
+  seq = 0
+  fault: Fault = () => {}
+  /** Rows per page. */
+  pageRows = 100
+
+  create(schema: Schema): void {
+    this.tables = new Map(this.tables).set(schema.name, { schema, rows: new Map(), log: [] })
+  }
+
+  put(name: string, ...rows: readonly Row[]): void {
+    for (const row of rows) this.#change(name, keyOfRow(this.table(name).schema, row), row)
+  }
+
+  delete(name: string, ...keys: readonly Key[]): void {
+    for (const key of keys) this.#change(name, key, null)
+  }
+
+  rows(name: string): readonly Row[] {
+    return sorted(this.table(name))
+  }
+
+  table(name: string): Table {
+    const table = this.tables.get(name)
+    if (table !== undefined) return table
+    const nearest = nearestNames(name, [...this.tables.keys()])
+    throw new SyncError('COLLECTION_UNKNOWN', `there is no collection ${name}`, { hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'The system has none of that name.' })
+  }
+
+  #change(name: string, key: Key, row: Row | null): void {
+    this.tables = new Map(this.tables).set(name, changed(this.table(name), key, row, ++this.seq))
+  }
+}
+
+const memoryConfig = z.strictObject({ system: z.instanceof(MemorySystem) })
+export const memoryConnector: Connector<z.infer<typeof memoryConfig>> = {
+  name: 'memory',
+  config: memoryConfig,
+  open: async ({ system }) => openMemory(system),
+}
+
+/** A system in this process, as source or target. */
+export function memory(options: { readonly system: MemorySystem }): ConnectionDefinition {
+  return { connector: memoryConnector as Connector<never>, config: options }
+}
+
+function openMemory(system: MemorySystem): Connection {
+  return {
+    discover: async () => {
+      await system.fault('discover', '')
+      return [...system.tables.values()].map(({ schema }) => schema)
+    },
+    collection: async (name, options = {}) => openCollection(system, name, options),
+    sink: async () => openSink(system),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+function openCollection(system: MemorySystem, name: string, { key }: CollectionOptions): Collection {
+  const found = system.table(name).schema
+  const schema = key === null || key === undefined ? found : { ...found, key }
+  const all: Selection = { fields: schema.fields.map((field) => field.name), where: null }
+  return {
+    schema,
+    feed: 'complete',
+    feedReason: null,
+    read: (cursor, options) => read(system, schema, cursor, options),
+    view: async (selection) => {
+      await system.fault('view', name)
+      return openView(system, { ...system.table(name), schema }, selection, String(system.seq))
+    },
+    lookup: {
+      fetch: async (keys) => [...(await openView(system, system.table(name), all, '').fetch(keys, all.fields)).rows],
+      find: async (fields, values) => {
+        const at = fields.map((field) => all.fields.indexOf(field))
+        const wanted = new Set(values.map(keyText))
+        return sorted(system.table(name)).filter((row) => wanted.has(keyText(at.map((index) => row[index] ?? null))))
+      },
+    },
+    estimate: async () => system.table(name).rows.size,
+  }
+}
+
+async function* read(system: MemorySystem, schema: Schema, cursor: string | null, options: ReadOptions): AsyncIterable<Page> {
+  await system.fault('read', schema.name)
+  const table = system.table(schema.name)
+  const here = String(system.seq)
+  if (cursor !== null && Number(cursor) > system.seq) throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor`)
+  const since = [...new Set(table.log.filter(({ seq }) => seq > Number(cursor ?? 0)).map(({ key }) => key))]
+  const keys = cursor === null ? [...table.rows.keys()] : since
+  const view = openView(system, { ...table, schema }, options, here)
+  for (let start = 0; start < keys.length; start += system.pageRows) {
+    await system.fault('read', schema.name)
+    const part = keys.slice(start, start + system.pageRows).map(parseKeyText)
+    const { rows: puts } = await view.fetch(part, options.fields)
+    const found = new Set(puts.map((row) => keyText(schema.key.map((name) => row[options.fields.indexOf(name)] ?? null))))
+    const deletes = part.filter((key) => !found.has(keyText(key)))
+    yield { puts, deletes, rejects: [], cursor: cursor ?? '0', bytes: 100 * puts.length, distinct: cursor === null }
+  }
+  yield { puts: [], deletes: [], rejects: [], cursor: here, bytes: 0, distinct: false, view }
+}
+
+function openView(system: MemorySystem, table: Table, selection: Selection, cursor: string): View {
+  const { schema } = table
+  const filter = selection.where === null ? null : bindFilter(selection.where, schema)
+  const rows = sorted(table).filter((row) => filter === null || evaluate(filter, schema, row) === true)
+  const first = schema.fields.findIndex((field) => field.name === schema.key[0])
+  const type = schema.fields[first]?.type ?? 'text'
+  const project = (row: Row, fields: readonly string[]) => fields.map((name) => row[schema.fields.findIndex((field) => field.name === name)] ?? null)
+  const inRange = (value: Value, from: Value, to: Value) => (from === null || compareValues(type, value, from) >= 0) && (to === null || compareValues(type, value, to) < 0)
+  return {
+    cursor,
+    count: async () => rows.length,
+    extent: async () => (rows.length === 0 ? null : [rows[0]?.[first] ?? null, rows.at(-1)?.[first] ?? null]),
+    summarize: async (bounds) => [...bounds, null].map((to, i) => rows.filter((row) => inRange(row[first] ?? null, bounds[i - 1] ?? null, to)).length),
+    scan: async function* (range, fields) {
+      await system.fault('scan', schema.name)
+      const inside = rows.filter((row) => inRange(row[first] ?? null, range.from, range.to))
+      for (let start = 0; start < inside.length; start += system.pageRows) {
+        const part = inside.slice(start, start + system.pageRows)
+        yield { rows: part.map((row) => project(row, fields)), rejects: [], bytes: 100 * part.length }
+      }
+    },
+    fetch: async (keys, fields) => {
+      await system.fault('fetch', schema.name)
+      const wanted = new Set(keys.map(keyText))
+      const found = rows.filter((row) => wanted.has(keyText(keyOfRow(schema, row))))
+      return { rows: found.map((row) => project(row, fields)), rejects: [], bytes: 100 * found.length }
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+function openSink(system: MemorySystem): Sink {
+  const claims = new Map<string, { spec: TargetSpec; generation: number }>()
+  const fence = (spec: Pick<TargetSpec, 'project' | 'sync'>) => `${spec.project}/${spec.sync}`
+  const specOf = (sync: string) => {
+    const claim = claims.get(sync)
+    if (claim === undefined || system.fences.get(fence(claim.spec)) !== claim.generation) throw new SyncError('LEASE_LOST', `another process took over sync ${sync}`)
+    return claim.spec
+  }
+  return {
+    inspect: async (spec) => {
+      await system.fault('inspect', spec.collection)
+      const target = system.targets.get(spec.collection)
+      return {
+        schema: system.tables.get(spec.collection)?.schema ?? null,
+        orphans: target?.orphans ?? [],
+        owner: target?.owner ?? null,
+        checkpoint: system.checkpoints.get(fence(spec)) ?? null,
+      }
+    },
+    claim: async (spec, changes) => {
+      await system.fault('claim', spec.collection)
+      for (const change of changes) alter(system, spec, change)
+      const generation = (system.fences.get(fence(spec)) ?? 0) + 1
+      system.fences = new Map(system.fences).set(fence(spec), generation)
+      claims.set(spec.sync, { spec, generation })
+      return { checkpoint: system.checkpoints.get(fence(spec)) ?? null, empty: system.table(spec.collection).rows.size === 0 }
+    },
+    begin: async () => {
+      await system.fault('begin', '')
+      return openTransaction(system, specOf, fence)
+    },
+    view: async (spec) => {
+      await system.fault('view', spec.collection)
+      return openView(system, system.table(spec.collection), { fields: [], where: null }, '')
+    },
+    rejections: async (sync) => [...(system.targets.get(claims.get(sync)?.spec.collection ?? '')?.rejected.values() ?? [])],
+    reset: async (spec, drop) => {
+      system.checkpoints = without(system.checkpoints, fence(spec))
+      if (!drop) return
+      system.tables = without(system.tables, spec.collection)
+      system.targets = without(system.targets, spec.collection)
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+/** Works on copies, which the commit puts in place of what stands if the fence still holds. */
+function openTransaction(system: MemorySystem, specOf: (sync: string) => TargetSpec, fence: (spec: TargetSpec) => string): SinkTransaction {
+  const base = { tables: system.tables }
+  let { tables, targets, checkpoints } = system
+  const touched = new Set<string>()
+  const edit = (sync: string, key: Key, row: Row | null) => {
+    const { collection } = specOf(sync)
+    tables = new Map(tables).set(collection, changed(tables.get(collection) ?? system.table(collection), key, row, ++system.seq))
+  }
+  return {
+    put: async (sync, rows) => {
+      await system.fault('put', specOf(sync).collection)
+      touched.add(sync)
+      const counts = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
+      for (const row of rows) {
+        const { schema, rows: held } = tables.get(specOf(sync).collection) ?? system.table(specOf(sync).collection)
+        const key = keyOfRow(specOf(sync).schema, row)
+        const placed = schema.fields.map(({ name }) => row[specOf(sync).schema.fields.findIndex((field) => field.name === name)] ?? null)
+        const before = held.get(keyText(key))
+        if (before !== undefined && keyText(before) === keyText(placed)) counts.unchanged++
+        else {
+          edit(sync, key, placed)
+          counts[before === undefined ? 'inserted' : 'updated']++
+        }
+      }
+      return counts
+    },
+    delete: async (sync, keys) => {
+      await system.fault('delete', specOf(sync).collection)
+      const there = keys.filter((key) => tables.get(specOf(sync).collection)?.rows.has(keyText(key)))
+      for (const key of there) edit(sync, key, null)
+      return there.length
+    },
+    reject: async (sync, rejected, settled) => {
+      const { collection } = specOf(sync)
+      const target = targets.get(collection)
+      if (target === undefined) return
+      const gone = new Set(settled.map(keyText))
+      const kept = [...target.rejected].filter(([key]) => !gone.has(key))
+      targets = new Map(targets).set(collection, { ...target, rejected: new Map([...kept, ...rejected.map((rejection): [string, Rejection] => [keyText(rejection.key), rejection])]) })
+    },
+    checkpoint: async (sync, checkpoint) => {
+      await system.fault('checkpoint', specOf(sync).collection)
+      touched.add(sync)
+      if (checkpoint !== null) checkpoints = new Map(checkpoints).set(fence(specOf(sync)), checkpoint)
+    },
+    commit: async () => {
+      await system.fault('commit', '')
+      for (const sync of touched) specOf(sync)
+      // Tables that others changed meanwhile keep their changes.
+      const mine = [...tables].filter(([name, table]) => base.tables.get(name) !== table)
+      system.tables = new Map([...system.tables, ...mine])
+      system.targets = targets
+      system.checkpoints = checkpoints
+      await system.fault('committed', '')
+    },
+    rollback: async () => {},
+  }
+}
+
+function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['claim']>[1][number]): void {
+  const owner = { project: spec.project, sync: spec.sync }
+  const target = system.targets.get(spec.collection) ?? { owner, orphans: [], rejected: new Map() }
+  if (change.kind === 'create') system.create({ ...change.schema, name: spec.collection })
+  if (change.kind === 'add' || change.kind === 'widen') {
+    const table = system.table(spec.collection)
+    const others = table.schema.fields.filter((field) => field.name !== change.field.name)
+    const fields = change.kind === 'add' ? [...others, change.field] : table.schema.fields.map((field) => (field.name === change.field.name ? change.field : field))
+    const rows = change.kind === 'add' ? new Map([...table.rows].map(([key, row]) => [key, [...row, null]])) : table.rows
+    system.tables = new Map(system.tables).set(spec.collection, { ...table, schema: { ...table.schema, fields }, rows })
+  }
+  const orphans = change.kind === 'orphan' ? [...target.orphans, change.field.name] : target.orphans
+  system.targets = new Map(system.targets).set(spec.collection, { ...target, orphans })
+}
+
+function changed(table: Table, key: Key, row: Row | null, seq: number): Table {
+  const rows = new Map(table.rows)
+  if (row === null) rows.delete(keyText(key))
+  else rows.set(keyText(key), row)
+  return { ...table, rows, log: [...table.log, { seq, key: keyText(key) }] }
+}
+
+function keyOfRow(schema: Schema, row: Row): Key {
+  return schema.key.map((name) => {
+    const at = schema.fields.findIndex((field) => field.name === name)
+    return canonical(schema.fields[at]?.type ?? 'text', row[at] ?? null)
+  })
+}
+
+function sorted({ schema, rows }: Table): readonly Row[] {
+  const types = schema.key.map((name): Type => schema.fields.find((field) => field.name === name)?.type ?? 'text')
+  return [...rows.values()].sort((a, b) => compareKeys(types, keyOfRow(schema, a), keyOfRow(schema, b)))
+}
+
+function without<V>(map: ReadonlyMap<string, V>, key: string): ReadonlyMap<string, V> {
+  return new Map([...map].filter(([name]) => name !== key))
+}
