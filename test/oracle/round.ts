@@ -1,0 +1,269 @@
+/**
+ * One round of the oracle: a random schema, random syncs, people who write before and during runs, runs that are killed;
+ * then, when nobody writes any more, `verify` and a comparison by plain SQL must both say equal, and a further run
+ * must write nothing. The seed decides everything but the timing of processes.
+ */
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryFolder } from '../../tools/database.ts'
+import { differences, type Rows } from './canonical.ts'
+import { call, type Ended, type Finished, killNow, type Running, start, writeConfig } from './project.ts'
+import { Random, seedOf } from './random.ts'
+import {
+  type Column,
+  postgresSource,
+  postgresTarget,
+  type SourceOptions,
+  type SourceSide,
+  type SourceTable,
+  sqliteTarget,
+  type TargetSide,
+} from './sides.ts'
+import { sqliteSource } from './sqlite-writer.ts'
+
+export interface Combination {
+  readonly name: string
+  readonly source: 'postgres' | 'sqlite' | 'sqlite with triggers'
+  readonly target: 'postgres' | 'sqlite'
+}
+
+/** What a combination's rounds did. */
+export interface Tally {
+  rounds: number
+  runs: number
+  kills: number
+  checks: number
+  rows: number
+  writes: number
+  held: number
+}
+
+interface Sync {
+  readonly name: string
+  readonly table: SourceTable
+  readonly target: string
+  readonly condition: string
+  readonly deletes: 'propagate' | 'keep' | 'mark'
+  /** Target names by source names; null: all fields, under their own names. */
+  readonly fields: ReadonlyMap<string, string> | null
+  readonly config: object
+}
+
+interface Stage {
+  readonly random: Random
+  readonly folder: string
+  readonly source: SourceSide
+  readonly target: TargetSide
+  readonly syncs: readonly Sync[]
+  readonly tally: Tally
+  /** How long a run takes that nobody kills. */
+  usualMs: number
+}
+
+/** What may end a run while people write, lock and alter: the run says so, and a later one goes on. */
+const passing = new Set(['DATABASE_LOCKED', 'CONNECTION_LOST', 'INTERRUPTED', 'GUARD_HELD'])
+
+export async function playRound(combination: Combination, seed: number, tally: Tally): Promise<void> {
+  const random = new Random(seedOf(seed, combination.name))
+  await using folder = await temporaryFolder()
+  const changesSchema = random.chance(0.35)
+  const options: SourceOptions = {
+    random: random.fork(),
+    folder: folder.path,
+    tables: random.between(1, 3),
+    rows: random.pick([30, 300, 1500]),
+    changesSchema,
+  }
+  await using source =
+    combination.source === 'postgres'
+      ? await postgresSource(options)
+      : await sqliteSource(options, combination.source === 'sqlite with triggers')
+  await using target =
+    combination.target === 'postgres'
+      ? await postgresTarget({ random: random.fork() })
+      : await sqliteTarget({ folder: folder.path })
+  const syncs = source.tables.map((table, at) => drawSync(random, table, `t${at}`, changesSchema))
+  await writeConfig(folder.path, {
+    connections: { source: source.connection, target: target.connection },
+    syncs: Object.fromEntries(syncs.map(({ name, config }) => [name, config])),
+  })
+  const stage: Stage = { random, folder: folder.path, source, target, syncs, tally, usualMs: 200 }
+  try {
+    for (let epoch = random.between(2, 3); epoch > 0; epoch--) {
+      await disturb(stage)
+      await check(stage)
+    }
+  } catch (error) {
+    const about = { syncs: syncs.map(({ config }) => config), statements: source.log().slice(-25) }
+    throw new Error(
+      `${combination.name}, seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : error}\n${JSON.stringify(about, null, 2)}`,
+      { cause: error },
+    )
+  }
+  tally.rounds++
+  tally.writes += source.writes()
+}
+
+function drawSync(random: Random, table: SourceTable, name: string, changesSchema: boolean): Sync {
+  const [where, condition] = random.chance(0.4) ? random.pick(filters) : [undefined, 'true']
+  const deletes = random.weighted<Sync['deletes']>([
+    [7, 'propagate'],
+    [2, 'mark'],
+    [1, 'keep'],
+  ])
+  const fields = !changesSchema && random.chance(0.4) ? drawFields(random, table) : null
+  const config = {
+    from: `source.${table.collection}`,
+    to: `target.${name}`,
+    deletes,
+    mode: random.chance(0.1) ? 'full' : 'auto',
+    batch: { rows: random.pick([1, 7, 50, 50_000]) },
+    ...(random.chance(0.9) ? { guard: { maxDeletes: 1e9, maxDeleteShare: 1 } } : {}),
+    ...(where === undefined ? {} : { where }),
+    ...(fields === null ? {} : { fields: Object.fromEntries([...fields].map(([from, to]) => [to, from])) }),
+  }
+  return { name, table, target: name, condition, deletes, fields, config }
+}
+
+const filters: readonly (readonly [object, string])[] = [
+  [{ grade: { in: ['a', 'ä', 'B'] } }, `grade IN ('a', 'ä', 'B')`],
+  [{ grade: { '!=': 'a' } }, `grade <> 'a'`],
+  [{ level: { '>=': 3 } }, 'level >= 3'],
+  [{ level: { null: false } }, 'level IS NOT NULL'],
+  [{ or: [{ level: { '<': 4 } }, { grade: null }] }, '(level < 4 OR grade IS NULL)'],
+  [{ not: { grade: 'z' }, level: { 'not in': [1, 2] } }, `NOT (grade = 'z') AND level NOT IN (1, 2)`],
+]
+
+/** Some of the fields, some renamed, in another order; the key always. */
+function drawFields(random: Random, table: SourceTable): ReadonlyMap<string, string> {
+  const columns = table.columns()
+  const chosen = random.sample(columns, columns.length).filter((column) => column.isKey || random.chance(0.8))
+  return new Map(chosen.map(({ name }, at) => [name, random.chance(0.4) ? `Renamed ${at}` : name]))
+}
+
+/** People write; runs start in between, and some are killed. */
+async function disturb(stage: Stage): Promise<void> {
+  const { random, source, tally } = stage
+  for (let run = random.between(1, 4); run > 0; run--) {
+    for (let steps = random.between(0, 40); steps > 0; steps--) await source.step()
+    const running = start(stage.folder, 'run')
+    const end = chooseEnd(stage, running)
+    let over = false
+    const watched = end.then(
+      () => {
+        over = true
+      },
+      () => {
+        over = true
+      },
+    )
+    while (!over) {
+      await source.step()
+      await Promise.race([watched, sleep(random.between(0, 6))])
+    }
+    const ended = await end
+    tally.runs++
+    if (ended.signal === 'SIGKILL') tally.kills++
+    else await accept(stage, ended, passing)
+  }
+}
+
+/** Lets the run end by itself, or kills it at any moment, or interrupts it. */
+async function chooseEnd(stage: Stage, running: Running): Promise<Ended> {
+  const { random } = stage
+  const fate = random.weighted<'ends' | 'killed' | 'killed early' | 'interrupted'>([
+    [5, 'ends'],
+    [5, 'killed'],
+    [1, 'killed early'],
+    [1, 'interrupted'],
+  ])
+  const waitMs = random.next() * stage.usualMs
+  if (fate === 'ends') {
+    const ended = await running.ended
+    stage.usualMs = (stage.usualMs + ended.durationMs) / 2
+    return ended
+  }
+  if (fate !== 'killed early') await running.started
+  await Promise.race([running.ended.catch(() => {}), sleep(waitMs)])
+  if (fate !== 'interrupted') return await killNow(running)
+  running.kill('SIGINT')
+  return await running.ended
+}
+
+/** A run that ended by itself must have a good reason if it did not succeed. Held ones are released. */
+async function accept(stage: Stage, ended: Ended, reasons: ReadonlySet<string>): Promise<void> {
+  for (const { sync, run, status, code, message } of ended.finished) {
+    if (status === 'succeeded') continue
+    assert.ok(reasons.has(code ?? ''), `run of ${sync} ${status}: ${code} ${message}\n${ended.stderr.slice(-3000)}`)
+    if (status !== 'held') continue
+    stage.tally.held++
+    const released = await call(stage.folder, 'release', run)
+    assert.equal(released.code, 0, released.stderr)
+  }
+  if (ended.finished.length === 0)
+    assert.ok(
+      ended.code === 130 || ended.code === 0,
+      `exit code ${ended.code}, and nothing was said:\n${ended.stderr.slice(-3000)}`,
+    )
+}
+
+/** Nobody writes any more: both sides become equal, and stay so without another write. */
+async function check(stage: Stage): Promise<void> {
+  const { source, tally } = stage
+  await source.settle()
+  const last = await runUntilFine(stage)
+  await proveEqual(stage)
+  const again = await call(stage.folder, 'run')
+  tally.runs++
+  for (const { sync, status, written } of again.finished)
+    assert.deepEqual(
+      [sync, status, written],
+      [sync, 'succeeded', 0],
+      `the run after ${JSON.stringify(last)} was not idle`,
+    )
+  assert.equal(again.code, 0, again.stderr)
+  tally.checks++
+}
+
+async function runUntilFine(stage: Stage): Promise<readonly Finished[]> {
+  let changes = 0
+  for (let tries = 0; tries < 6; tries++) {
+    const heldBefore = stage.tally.held
+    const ended = await call(stage.folder, 'run')
+    stage.tally.runs++
+    await accept(stage, ended, new Set(['GUARD_HELD']))
+    if (stage.tally.held === heldBefore && ended.finished.some(({ written }) => written > 0)) changes++
+    assert.ok(changes <= 2, 'more than two runs changed something although nobody wrote')
+    if (ended.code === 0) return ended.finished
+  }
+  throw new Error('no run succeeded although nobody wrote')
+}
+
+async function proveEqual(stage: Stage): Promise<void> {
+  const found: string[] = []
+  for (const sync of stage.syncs) {
+    const { left, right, names } = await bothSides(stage, sync)
+    found.push(...differences(left, right, names, sync.deletes === 'keep').map((line) => `${sync.name}: ${line}`))
+    stage.tally.rows += left.size
+  }
+  const verified = await call(stage.folder, 'verify')
+  const verdicts = verified.lines.filter(({ event }) => event === 'verify')
+  const said = verdicts.filter(({ equal }) => equal !== true).map((line) => JSON.stringify(line))
+  assert.deepEqual({ sql: found, verify: said }, { sql: [], verify: [] })
+  assert.equal(verdicts.length, stage.syncs.length, verified.stderr)
+  assert.equal(verified.code, 0, verified.stderr)
+}
+
+async function bothSides(
+  { target }: Stage,
+  sync: Sync,
+): Promise<{ left: Rows; right: Rows; names: readonly string[] }> {
+  const columns = sync.table.columns().filter((column) => sync.fields === null || sync.fields.has(column.name))
+  const renamed = columns.map((column): Column => ({ ...column, name: sync.fields?.get(column.name) ?? column.name }))
+  const read = await sync.table.read(columns, sync.condition)
+  const left = new Map(
+    [...read].map(([key, row]) => [key, row.map((cell, at) => target.loss(columns[at]?.kind ?? 'text', cell))]),
+  )
+  const right = await target.read(sync.target, renamed, sync.deletes === 'mark' ? '_deleted_at IS NULL' : 'true')
+  return { left, right, names: columns.map(({ name }) => name) }
+}

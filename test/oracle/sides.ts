@@ -1,0 +1,148 @@
+/** The two sides of a sync as the oracle sees them: whoever writes on the left, and whoever looks on the right. */
+import { DatabaseSync } from 'node:sqlite'
+import pg from 'pg'
+import { createDatabase } from '../../tools/database.ts'
+import { type Cell, fromSqlite, type Kind, lossOf, type Rows } from './canonical.ts'
+import { keyOf, nameOf, quote, readRows, settings } from './postgres-table.ts'
+import { typesSql } from './postgres-types.ts'
+import { PostgresWriter } from './postgres-writer.ts'
+import type { Random } from './random.ts'
+
+export interface Column {
+  readonly name: string
+  readonly kind: Kind
+  readonly isKey: boolean
+}
+
+export interface SourceTable {
+  /** As a config writes it. */
+  readonly collection: string
+  readonly columns: () => readonly Column[]
+  /** `condition` is SQL that both systems understand. */
+  readonly read: (columns: readonly Column[], condition: string) => Promise<Rows>
+}
+
+export interface SourceSide extends AsyncDisposable {
+  readonly connection: object
+  readonly tables: readonly SourceTable[]
+  /** One thing that somebody does. */
+  step(): Promise<void>
+  /** Ends what is under way. */
+  settle(): Promise<void>
+  readonly writes: () => number
+  readonly log: () => readonly string[]
+}
+
+export interface TargetSide extends AsyncDisposable {
+  readonly connection: object
+  readonly loss: (kind: Kind, cell: Cell) => Cell
+  read(table: string, columns: readonly Column[], condition: string): Promise<Rows>
+}
+
+export interface SourceOptions {
+  readonly random: Random
+  readonly folder: string
+  readonly tables: number
+  readonly rows: number
+  readonly changesSchema: boolean
+}
+
+export async function postgresSource(options: SourceOptions): Promise<SourceSide> {
+  const database = await createDatabase()
+  const writer = new PostgresWriter({ ...options, url: database.url })
+  try {
+    await execute(database.url, typesSql)
+    await writer.open()
+  } catch (error) {
+    await writer[Symbol.asyncDispose]()
+    await database[Symbol.asyncDispose]()
+    throw error
+  }
+  return {
+    connection: { connector: 'postgres', url: database.url },
+    tables: writer.tables.map((table) => ({
+      collection: [table.schema, table.name].map(quotePart).join('.'),
+      columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
+      read: (columns, condition) => readRows(writer.client, nameOf(table), columns, condition),
+    })),
+    step: () => writer.step(),
+    settle: () => writer.settle(),
+    writes: () => writer.writes,
+    log: () => [
+      ...writer.tables.map(
+        (table) =>
+          `${nameOf(table)} key ${keyOf(table)
+            .map((column) => `${column.name} ${column.type.native}`)
+            .join(', ')}`,
+      ),
+      ...writer.log,
+    ],
+    [Symbol.asyncDispose]: async () => {
+      await writer.settle().catch(() => {})
+      await writer[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** A target database that has the source's types only sometimes: without them, such columns are text. */
+export async function postgresTarget({ random }: { random: Random }): Promise<TargetSide> {
+  const database = await createDatabase()
+  if (random.chance(0.6)) await execute(database.url, typesSql)
+  const client = new pg.Client({ connectionString: database.url })
+  client.on('error', () => {})
+  await client.connect()
+  await client.query(settings)
+  return {
+    connection: { connector: 'postgres', url: database.url },
+    loss: (_kind, cell) => cell,
+    read: (table, columns, condition) => readRows(client, `public.${quote(table)}`, columns, condition),
+    [Symbol.asyncDispose]: async () => {
+      await client.end().catch(() => {})
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export async function sqliteTarget({ folder }: { folder: string }): Promise<TargetSide> {
+  return {
+    connection: { connector: 'sqlite', file: './target.db' },
+    loss: lossOf,
+    read: async (table, columns, condition) => {
+      using database = new DatabaseSync(`${folder}/target.db`, { readOnly: true, timeout: 5000 })
+      return readSqlite(database, table, columns, condition)
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+export function readSqlite(database: DatabaseSync, table: string, columns: readonly Column[], condition: string): Rows {
+  const statement = database.prepare(
+    `SELECT ${columns.map((column) => quote(column.name)).join(', ')} FROM ${quote(table)} WHERE ${condition}`,
+  )
+  statement.setReturnArrays(true)
+  statement.setReadBigInts(true)
+  const found = new Map<string, readonly Cell[]>()
+  for (const row of statement.all() as unknown as unknown[][]) {
+    const cells = row.map((value, at) => fromSqlite(columns[at]?.kind ?? 'text', value))
+    const key = JSON.stringify(cells.filter((_cell, at) => columns[at]?.isKey))
+    if (found.has(key)) throw new Error(`two rows of ${table} have the key ${key}`)
+    found.set(key, cells)
+  }
+  return found
+}
+
+/** A part of a dotted name, as configs write it. */
+function quotePart(name: string): string {
+  return /[."]/.test(name) ? quote(name) : name
+}
+
+async function execute(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
