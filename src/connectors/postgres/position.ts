@@ -18,6 +18,8 @@ const shape = z.strictObject({
   source: z.string(),
   /** The physical tables, each with its file: a rewrite or truncation changes the file. */
   parts: z.array(z.tuple([z.string(), z.string()])),
+  /** Digest of the columns' numbers and names: a column dropped and made anew changes every row and touches none. */
+  columns: z.string(),
   horizon: z.string(),
   /** Where an unfinished copy goes on. */
   copy: z.strictObject({ part: z.number(), block: z.number() }).optional(),
@@ -51,12 +53,12 @@ export interface Now {
 export async function positionNow(client: Client, table: Table): Promise<Now> {
   const [row] = await client.query(
     `SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot()),
-       (SELECT oid FROM pg_database WHERE datname = current_database()), pg_is_in_recovery()`,
+       (SELECT oid FROM pg_database WHERE datname = current_database()), (${columnsQuery(table)})`,
   )
-  const [xmin, xmax, database] = row ?? []
+  const [xmin, xmax, database, columns] = row ?? []
   const parts = ['r', 'p'].includes(table.kind) ? await partsOf(client, table) : []
   const source = [await serverIdentity(client), database, table.oid].join('/')
-  const position: Position = { v: 1, source, parts: parts.map(({ oid, file }) => [oid, file]), horizon: String(xmin) }
+  const position: Position = { v: 1, source, parts: parts.map(({ oid, file }) => [oid, file]), columns: String(columns), horizon: String(xmin) }
   return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0) }
 }
 
@@ -71,6 +73,7 @@ export function parsePosition(cursor: Cursor, now: Now, table: Table): Position 
   // Row headers hold 32 bits of the transaction number: half of that range is comparable.
   if (now.xmax - BigInt(from.horizon) > 2_000_000_000n) throw unusable('too many transactions have passed')
   if (JSON.stringify(from.parts) !== JSON.stringify(now.position.parts)) throw unusable('the table was rewritten or truncated, or its partitions changed')
+  if (from.columns !== now.position.columns) throw unusable('its columns changed without a trace in the rows')
   return from
 }
 
@@ -107,6 +110,13 @@ async function notBeyondRunning(client: Client, field: Field, max: string): Prom
        UNION ALL SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()) AS running`,
   )
   return row?.[0] ?? max
+}
+
+/** A virtual column's expression counts too: with it, every value changes. */
+function columnsQuery(table: Table): string {
+  return `SELECT hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END), ', ' ORDER BY a.attnum), 0)
+    FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = ${table.oid} AND a.attnum > 0 AND NOT a.attisdropped`
 }
 
 async function partsOf(client: Client, table: Table): Promise<Part[]> {

@@ -1,0 +1,64 @@
+/** What the oracle found, each as small as it can be. */
+import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, test } from 'node:test'
+import pg from 'pg'
+import { createDatabase, temporaryFolder } from '../../tools/database.ts'
+import { call, writeConfig } from './project.ts'
+
+/** From a Postgres database to a SQLite file; `sync` adds to the sync of table t. */
+async function pgToSqlite(
+  work: (project: {
+    sql: (sql: string) => Promise<unknown>
+    run: () => Promise<void>
+    verify: () => Promise<void>
+  }) => Promise<void>,
+  sync: object = {},
+): Promise<void> {
+  await using database = await createDatabase()
+  await using folder = await temporaryFolder()
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  try {
+    await writeConfig(folder.path, {
+      connections: {
+        source: { connector: 'postgres', url: database.url },
+        target: { connector: 'sqlite', file: './target.db' },
+      },
+      syncs: { t: { from: 'source.t', to: 'target.t', ...sync } },
+    })
+    await work({
+      sql: (sql) => client.query(sql),
+      run: async () => assert.equal((await call(folder.path, 'run')).code, 0),
+      verify: async () =>
+        assert.deepEqual(
+          (await call(folder.path, 'verify')).lines.map(({ equal }) => equal),
+          [true],
+        ),
+    })
+  } finally {
+    await client.end()
+  }
+}
+
+describe('columns that change every row and touch none (hazard 12)', () => {
+  for (const [name, change] of [
+    ['a column is dropped and made anew', 'ALTER TABLE t DROP COLUMN b, ADD COLUMN b text'],
+    [
+      'two columns exchange their names',
+      'ALTER TABLE t RENAME a TO c; ALTER TABLE t RENAME b TO a; ALTER TABLE t RENAME c TO b',
+    ],
+    ['a virtual column gets another expression', 'ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (id + 2)'],
+  ] as const) {
+    test(`${name}: the next run compares in full`, () =>
+      pgToSqlite(async ({ sql, run, verify }) => {
+        await sql(
+          `CREATE TABLE t (id int PRIMARY KEY, a text, b text, v int GENERATED ALWAYS AS (id + 1) VIRTUAL); INSERT INTO t VALUES (1, 'x', 'y'), (2, 'z', null)`,
+        )
+        await run()
+        await sql(change)
+        await run()
+        await verify()
+      }))
+  }
+})
