@@ -55,12 +55,23 @@ async function postgresToSqlite(): Promise<Cost> {
   const table = 'create table items(id,n,title,price,note,active,doc,created,updated,ref)'
   for (let i = 0; i < REPEATS; i++) {
     await rm(join(folder.path, 'psql.db'), { force: true })
-    theirs.push(await cost(`sqlite3 psql.db '${table}' && ${psql} -c 'copy items to stdout csv' | sqlite3 psql.db '.mode csv' '.import /dev/stdin items'`, folder.path))
+    theirs.push(
+      await cost(
+        `sqlite3 psql.db '${table}' && ${psql} -c 'copy items to stdout csv' | sqlite3 psql.db '.mode csv' '.import /dev/stdin items'`,
+        folder.path,
+      ),
+    )
     await reset('pg_sqlite')
     ours.push(await run('pg_sqlite'))
   }
   await verified('pg_sqlite')
-  lines.push({ work: 'Postgres → SQLite, first run', ours: median(ours), against: 'psql COPY csv | sqlite3 .import', theirs: median(theirs), atMost: 0.85 })
+  lines.push({
+    work: 'Postgres → SQLite, first run',
+    ours: median(ours),
+    against: 'psql COPY csv | sqlite3 .import',
+    theirs: median(theirs),
+    atMost: 0.85,
+  })
   return median(ours)
 }
 
@@ -68,11 +79,29 @@ async function followingRuns(first: Cost): Promise<void> {
   const counted = await countSeconds()
   const quiet: number[] = []
   for (let i = 0; i < 5; i++) quiet.push(finished(await run('pg_sqlite')).durationMs / 1000)
-  lines.push({ work: 'second run, nothing changed (without start-up)', ours: middle(quiet), against: 'select count(*)', theirs: counted, atMost: 4 })
+  lines.push({
+    work: 'second run, nothing changed (without start-up)',
+    ours: middle(quiet),
+    against: 'select count(*)',
+    theirs: counted,
+    atMost: 4,
+  })
   await sql(url, 'UPDATE items SET n = n + 1 WHERE id % 100 = 7')
-  lines.push({ work: 'second run, 1 % updated', ours: await run('pg_sqlite'), against: 'first run', theirs: first, atMost: 0.1 })
+  lines.push({
+    work: 'second run, 1 % updated',
+    ours: await run('pg_sqlite'),
+    against: 'first run',
+    theirs: first,
+    atMost: 0.1,
+  })
   await sql(url, 'UPDATE items SET n = n + 1 WHERE id % 100 = 8; DELETE FROM items WHERE id % 1000 = 500')
-  lines.push({ work: 'the same plus 0.1 % deleted', ours: await run('pg_sqlite'), against: 'first run', theirs: first, atMost: 0.3 })
+  lines.push({
+    work: 'the same plus 0.1 % deleted',
+    ours: await run('pg_sqlite'),
+    against: 'first run',
+    theirs: first,
+    atMost: 0.3,
+  })
   const verifies: Cost[] = []
   for (let i = 0; i < REPEATS; i++) verifies.push(await verified('pg_sqlite'))
   lines.push({ work: 'verify', ours: median(verifies), against: 'first run', theirs: first, atMost: 1 })
@@ -88,7 +117,13 @@ async function postgresToPostgres(): Promise<void> {
     ours.push(await run('pg_pg'))
   }
   await verified('pg_pg')
-  lines.push({ work: 'Postgres → Postgres, first run', ours: median(ours), against: 'psql COPY | psql COPY, same key', theirs: median(theirs), atMost: 1.15 })
+  lines.push({
+    work: 'Postgres → Postgres, first run',
+    ours: median(ours),
+    against: 'psql COPY | psql COPY, same key',
+    theirs: median(theirs),
+    atMost: 1.15,
+  })
 }
 
 async function fromSqlite(): Promise<void> {
@@ -102,14 +137,31 @@ async function fromSqlite(): Promise<void> {
     await reset('sqlite_sqlite')
     copies.push(await run('sqlite_sqlite'))
     await sql(url, 'TRUNCATE by_psql')
-    csv.push(await cost(`sqlite3 file.db '.mode csv' 'select * from items' | ${psql} -c 'copy by_psql from stdin csv'`, folder.path))
+    csv.push(
+      await cost(
+        `sqlite3 file.db '.mode csv' 'select * from items' | ${psql} -c 'copy by_psql from stdin csv'`,
+        folder.path,
+      ),
+    )
     await reset('sqlite_pg')
     loads.push(await run('sqlite_pg'))
   }
   await verified('sqlite_sqlite')
   await verified('sqlite_pg')
-  lines.push({ work: 'SQLite → SQLite, first run', ours: median(copies), against: 'sqlite3 .dump | sqlite3', theirs: median(dumps), atMost: 0.6 })
-  lines.push({ work: 'SQLite → Postgres, first run', ours: median(loads), against: '.mode csv | psql COPY', theirs: median(csv), atMost: 1.2 })
+  lines.push({
+    work: 'SQLite → SQLite, first run',
+    ours: median(copies),
+    against: 'sqlite3 .dump | sqlite3',
+    theirs: median(dumps),
+    atMost: 0.6,
+  })
+  lines.push({
+    work: 'SQLite → Postgres, first run',
+    ours: median(loads),
+    against: '.mode csv | psql COPY',
+    theirs: median(csv),
+    atMost: 1.2,
+  })
 }
 
 /** Peak memory of a first run and a verify at two sizes: it must not grow with the table. */
@@ -117,8 +169,20 @@ async function memory(): Promise<void> {
   if (largeRows === 0) return
   await sql(url, createItems(largeRows))
   await reset('pg_sqlite')
-  lines.push({ work: `Postgres → SQLite, ${largeRows.toLocaleString('en')} rows`, ours: await run('pg_sqlite'), against: 'memory: at most 200 MB, flat', theirs: null, atMost: null })
-  lines.push({ work: `verify, ${largeRows.toLocaleString('en')} rows`, ours: await verified('pg_sqlite'), against: '', theirs: null, atMost: null })
+  lines.push({
+    work: `Postgres → SQLite, ${largeRows.toLocaleString('en')} rows`,
+    ours: await run('pg_sqlite'),
+    against: 'memory: at most 200 MB, flat',
+    theirs: null,
+    atMost: null,
+  })
+  lines.push({
+    work: `verify, ${largeRows.toLocaleString('en')} rows`,
+    ours: await verified('pg_sqlite'),
+    against: '',
+    theirs: null,
+    atMost: null,
+  })
 }
 
 async function run(sync: string): Promise<Cost> {
@@ -134,8 +198,10 @@ async function verified(sync: string): Promise<Cost> {
 
 async function reset(sync: string): Promise<void> {
   await cost(`${syncline.join(' ')} reset ${sync} --drop --json`, folder.path)
-  if (sync === 'pg_sqlite') for (const suffix of ['', '-wal', '-shm']) await rm(join(folder.path, `file.db${suffix}`), { force: true })
-  if (sync === 'sqlite_sqlite') for (const suffix of ['', '-wal', '-shm']) await rm(join(folder.path, `copy.db${suffix}`), { force: true })
+  if (sync === 'pg_sqlite')
+    for (const suffix of ['', '-wal', '-shm']) await rm(join(folder.path, `file.db${suffix}`), { force: true })
+  if (sync === 'sqlite_sqlite')
+    for (const suffix of ['', '-wal', '-shm']) await rm(join(folder.path, `copy.db${suffix}`), { force: true })
 }
 
 function finished({ stdout }: Cost): { durationMs: number; inserted: number; updated: number; deleted: number } {

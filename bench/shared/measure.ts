@@ -20,13 +20,19 @@ export const syncline = [join(root, 'node_modules', 'node', 'bin', 'node'), join
 /** Runs a shell command under GNU time; throws with its output when it fails. */
 export async function cost(command: string, cwd: string): Promise<Cost> {
   const report = join(tmpdir(), `syncline-bench-${process.pid}`)
-  const child = spawn('/usr/bin/time', ['-o', report, '-f', '%e %U %S %M', 'bash', '-o', 'pipefail', '-c', command], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('/usr/bin/time', ['-o', report, '-f', '%e %U %S %M', 'bash', '-o', 'pipefail', '-c', command], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => (output.stdout += String(chunk)))
   child.stderr.on('data', (chunk) => (output.stderr += String(chunk)))
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`${command}\nended with exit code ${code}:\n${output.stderr}${output.stdout}`)
-  const [seconds = 0, user = 0, system = 0, kilobytes = 0] = (await readFile(report, 'utf8')).trim().split(' ').map(Number)
+  const [seconds = 0, user = 0, system = 0, kilobytes = 0] = (await readFile(report, 'utf8'))
+    .trim()
+    .split(' ')
+    .map(Number)
   await rm(report)
   return { seconds, cpuSeconds: user + system, peakMegabytes: Math.round(kilobytes / 1024), stdout: output.stdout }
 }
@@ -50,7 +56,15 @@ export function printTable(lines: readonly Line[]): void {
   const rows = lines.map(({ work, ours, against, theirs, atMost }) => {
     const ratio = theirs === null ? null : secondsOf(ours) / secondsOf(theirs)
     const verdict = ratio === null || atMost === null ? '' : ratio <= atMost ? 'met' : 'MISSED'
-    return [work, describe(ours), against, theirs === null ? '' : describe(theirs), ratio === null ? '' : ratio.toFixed(2), atMost === null ? 'report' : String(atMost), verdict]
+    return [
+      work,
+      describe(ours),
+      against,
+      theirs === null ? '' : describe(theirs),
+      ratio === null ? '' : ratio.toFixed(2),
+      atMost === null ? 'report' : String(atMost),
+      verdict,
+    ]
   })
   const table = [['Work', 'Syncline', 'Against', 'Cost', 'Ratio', 'At most', ''], ...rows]
   const widths = table[0]?.map((_cell, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? []

@@ -134,8 +134,8 @@ export interface View extends AsyncDisposable {
   extent(): Promise<readonly [Value, Value] | null>
   /** Rows per range, where `bounds` (ascending values of the first key field) cut the keys into bounds.length + 1 half-open ranges. */
   summarize(bounds: readonly Value[]): Promise<number[]>
-  /** Rows of a range in key order (see `compareKeys`), in chunks; `rejects` as in Page. */
-  scan(range: Range, fields: readonly string[]): AsyncIterable<Chunk>
+  /** Rows of ranges (ascending, disjoint) in key order (see `compareKeys`), in chunks; `rejects` as in Page. */
+  scan(ranges: readonly Range[], fields: readonly string[]): AsyncIterable<Chunk>
   /** Rows by key, in the order of `fields`. */
   fetch(keys: readonly Key[], fields: readonly string[]): Promise<Chunk>
 }
@@ -152,7 +152,7 @@ export interface Range {
   readonly from: Value
   readonly to: Value
 }
-export const everything: Range = { from: null, to: null }
+export const everything: readonly Range[] = [{ from: null, to: null }]
 
 /** What a sync wants to hold in a target table. */
 export interface TargetSpec {
@@ -236,7 +236,8 @@ export interface SinkTransaction {
   reject(sync: SyncId, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void>
   /** Checks the fence, and stores the checkpoint unless it is null. */
   checkpoint(sync: SyncId, checkpoint: Checkpoint | null): Promise<void>
-  commit(): Promise<void>
+  /** `durable: false`: may be lost as a whole, rows and checkpoint, if the target's machine fails before the next durable commit. */
+  commit(options?: { readonly durable: boolean }): Promise<void>
   rollback(): Promise<void>
 }
 

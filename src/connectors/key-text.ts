@@ -2,7 +2,15 @@
 import type { Key, Value } from '../core/value.ts'
 
 export function keyText(key: Key): string {
-  return JSON.stringify(key.map((value) => (typeof value === 'bigint' ? { n: `${value}` } : value instanceof Uint8Array ? { b: Buffer.from(value).toString('hex') } : value)))
+  return JSON.stringify(
+    key.map((value) =>
+      typeof value === 'bigint'
+        ? { n: `${value}` }
+        : value instanceof Uint8Array
+          ? { b: Buffer.from(value).toString('hex') }
+          : value,
+    ),
+  )
 }
 
 /** The reverse of keyText. */

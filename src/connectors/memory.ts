@@ -9,12 +9,40 @@ import { nearestNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
 import { canonical, compareKeys, compareValues, type Key, type Row, type Type, type Value } from '../core/value.ts'
-import type { Checkpoint, Collection, CollectionOptions, Connection, ConnectionDefinition, Connector, Owner, Page, ReadOptions, Selection, Sink, SinkTransaction, TargetSpec, View } from './connector.ts'
+import type {
+  Checkpoint,
+  Collection,
+  CollectionOptions,
+  Connection,
+  ConnectionDefinition,
+  Connector,
+  Owner,
+  Page,
+  ReadOptions,
+  Selection,
+  Sink,
+  SinkTransaction,
+  TargetSpec,
+  View,
+} from './connector.ts'
 import { keyText, parseKeyText } from './key-text.ts'
 
 /** Called before each operation; what it throws, the operation throws. */
 export type Fault = (operation: MemoryOperation, collection: string) => void | Promise<void>
-export type MemoryOperation = 'discover' | 'read' | 'view' | 'scan' | 'fetch' | 'inspect' | 'claim' | 'begin' | 'put' | 'delete' | 'checkpoint' | 'commit' | 'committed'
+export type MemoryOperation =
+  | 'discover'
+  | 'read'
+  | 'view'
+  | 'scan'
+  | 'fetch'
+  | 'inspect'
+  | 'claim'
+  | 'begin'
+  | 'put'
+  | 'delete'
+  | 'checkpoint'
+  | 'commit'
+  | 'committed'
 
 interface Table {
   readonly schema: Schema
@@ -59,7 +87,9 @@ export class MemorySystem {
     const table = this.tables.get(name)
     if (table !== undefined) return table
     const nearest = nearestNames(name, [...this.tables.keys()])
-    throw new SyncError('COLLECTION_UNKNOWN', `there is no collection ${name}`, { hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'The system has none of that name.' })
+    throw new SyncError('COLLECTION_UNKNOWN', `there is no collection ${name}`, {
+      hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'The system has none of that name.',
+    })
   }
 
   #change(name: string, key: Key, row: Row | null): void {
@@ -116,11 +146,17 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
   }
 }
 
-async function* read(system: MemorySystem, schema: Schema, cursor: string | null, options: ReadOptions): AsyncIterable<Page> {
+async function* read(
+  system: MemorySystem,
+  schema: Schema,
+  cursor: string | null,
+  options: ReadOptions,
+): AsyncIterable<Page> {
   await system.fault('read', schema.name)
   const table = system.table(schema.name)
   const here = String(system.seq)
-  if (cursor !== null && Number(cursor) > system.seq) throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor`)
+  if (cursor !== null && Number(cursor) > system.seq)
+    throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor`)
   const since = [...new Set(table.log.filter(({ seq }) => seq > Number(cursor ?? 0)).map(({ key }) => key))]
   const keys = cursor === null ? [...table.rows.keys()] : since
   const view = openView(system, { ...table, schema }, options, here)
@@ -128,7 +164,9 @@ async function* read(system: MemorySystem, schema: Schema, cursor: string | null
     await system.fault('read', schema.name)
     const part = keys.slice(start, start + system.pageRows).map(parseKeyText)
     const { rows: puts } = await view.fetch(part, options.fields)
-    const found = new Set(puts.map((row) => keyText(schema.key.map((name) => row[options.fields.indexOf(name)] ?? null))))
+    const found = new Set(
+      puts.map((row) => keyText(schema.key.map((name) => row[options.fields.indexOf(name)] ?? null))),
+    )
     const deletes = part.filter((key) => !found.has(keyText(key)))
     yield { puts, deletes, rejects: [], cursor: cursor ?? '0', bytes: 100 * puts.length, distinct: cursor === null }
   }
@@ -141,16 +179,21 @@ function openView(system: MemorySystem, table: Table, selection: Selection, curs
   const rows = sorted(table).filter((row) => filter === null || evaluate(filter, schema, row) === true)
   const first = schema.fields.findIndex((field) => field.name === schema.key[0])
   const type = schema.fields[first]?.type ?? 'text'
-  const project = (row: Row, fields: readonly string[]) => fields.map((name) => row[schema.fields.findIndex((field) => field.name === name)] ?? null)
-  const inRange = (value: Value, from: Value, to: Value) => (from === null || compareValues(type, value, from) >= 0) && (to === null || compareValues(type, value, to) < 0)
+  const project = (row: Row, fields: readonly string[]) =>
+    fields.map((name) => row[schema.fields.findIndex((field) => field.name === name)] ?? null)
+  const inRange = (value: Value, from: Value, to: Value) =>
+    (from === null || compareValues(type, value, from) >= 0) && (to === null || compareValues(type, value, to) < 0)
   return {
     cursor,
     count: async () => rows.length,
     extent: async () => (rows.length === 0 ? null : [rows[0]?.[first] ?? null, rows.at(-1)?.[first] ?? null]),
-    summarize: async (bounds) => [...bounds, null].map((to, i) => rows.filter((row) => inRange(row[first] ?? null, bounds[i - 1] ?? null, to)).length),
-    scan: async function* (range, fields) {
+    summarize: async (bounds) =>
+      [...bounds, null].map(
+        (to, i) => rows.filter((row) => inRange(row[first] ?? null, bounds[i - 1] ?? null, to)).length,
+      ),
+    scan: async function* (ranges, fields) {
       await system.fault('scan', schema.name)
-      const inside = rows.filter((row) => inRange(row[first] ?? null, range.from, range.to))
+      const inside = rows.filter((row) => ranges.some(({ from, to }) => inRange(row[first] ?? null, from, to)))
       for (let start = 0; start < inside.length; start += system.pageRows) {
         const part = inside.slice(start, start + system.pageRows)
         yield { rows: part.map((row) => project(row, fields)), rejects: [], bytes: 100 * part.length }
@@ -171,7 +214,8 @@ function openSink(system: MemorySystem): Sink {
   const fence = (spec: Pick<TargetSpec, 'project' | 'sync'>) => `${spec.project}/${spec.sync}`
   const specOf = (sync: string) => {
     const claim = claims.get(sync)
-    if (claim === undefined || system.fences.get(fence(claim.spec)) !== claim.generation) throw new SyncError('LEASE_LOST', `another process took over sync ${sync}`)
+    if (claim === undefined || system.fences.get(fence(claim.spec)) !== claim.generation)
+      throw new SyncError('LEASE_LOST', `another process took over sync ${sync}`)
     return claim.spec
   }
   return {
@@ -191,7 +235,10 @@ function openSink(system: MemorySystem): Sink {
       const generation = (system.fences.get(fence(spec)) ?? 0) + 1
       system.fences = new Map(system.fences).set(fence(spec), generation)
       claims.set(spec.sync, { spec, generation })
-      return { checkpoint: system.checkpoints.get(fence(spec)) ?? null, empty: system.table(spec.collection).rows.size === 0 }
+      return {
+        checkpoint: system.checkpoints.get(fence(spec)) ?? null,
+        empty: system.table(spec.collection).rows.size === 0,
+      }
     },
     begin: async () => {
       await system.fault('begin', '')
@@ -201,7 +248,9 @@ function openSink(system: MemorySystem): Sink {
       await system.fault('view', spec.collection)
       return openView(system, system.table(spec.collection), { fields: [], where: null }, '')
     },
-    rejections: async (sync) => [...(system.targets.get(claims.get(sync)?.spec.collection ?? '')?.rejected.values() ?? [])],
+    rejections: async (sync) => [
+      ...(system.targets.get(claims.get(sync)?.spec.collection ?? '')?.rejected.values() ?? []),
+    ],
     reset: async (spec, drop) => {
       system.checkpoints = without(system.checkpoints, fence(spec))
       if (!drop) return
@@ -213,13 +262,20 @@ function openSink(system: MemorySystem): Sink {
 }
 
 /** Works on copies, which the commit puts in place of what stands if the fence still holds. */
-function openTransaction(system: MemorySystem, specOf: (sync: string) => TargetSpec, fence: (spec: TargetSpec) => string): SinkTransaction {
+function openTransaction(
+  system: MemorySystem,
+  specOf: (sync: string) => TargetSpec,
+  fence: (spec: TargetSpec) => string,
+): SinkTransaction {
   const base = { tables: system.tables }
   let { tables, targets, checkpoints } = system
   const touched = new Set<string>()
   const edit = (sync: string, key: Key, row: Row | null) => {
     const { collection } = specOf(sync)
-    tables = new Map(tables).set(collection, changed(tables.get(collection) ?? system.table(collection), key, row, ++system.seq))
+    tables = new Map(tables).set(
+      collection,
+      changed(tables.get(collection) ?? system.table(collection), key, row, ++system.seq),
+    )
   }
   return {
     put: async (sync, rows) => {
@@ -229,7 +285,9 @@ function openTransaction(system: MemorySystem, specOf: (sync: string) => TargetS
       for (const row of rows) {
         const { schema, rows: held } = tables.get(specOf(sync).collection) ?? system.table(specOf(sync).collection)
         const key = keyOfRow(specOf(sync).schema, row)
-        const placed = schema.fields.map(({ name }) => row[specOf(sync).schema.fields.findIndex((field) => field.name === name)] ?? null)
+        const placed = schema.fields.map(
+          ({ name }) => row[specOf(sync).schema.fields.findIndex((field) => field.name === name)] ?? null,
+        )
         const before = held.get(keyText(key))
         if (before !== undefined && keyText(before) === keyText(placed)) counts.unchanged++
         else {
@@ -251,7 +309,13 @@ function openTransaction(system: MemorySystem, specOf: (sync: string) => TargetS
       if (target === undefined) return
       const gone = new Set(settled.map(keyText))
       const kept = [...target.rejected].filter(([key]) => !gone.has(key))
-      targets = new Map(targets).set(collection, { ...target, rejected: new Map([...kept, ...rejected.map((rejection): [string, Rejection] => [keyText(rejection.key), rejection])]) })
+      targets = new Map(targets).set(collection, {
+        ...target,
+        rejected: new Map([
+          ...kept,
+          ...rejected.map((rejection): [string, Rejection] => [keyText(rejection.key), rejection]),
+        ]),
+      })
     },
     checkpoint: async (sync, checkpoint) => {
       await system.fault('checkpoint', specOf(sync).collection)
@@ -279,8 +343,12 @@ function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['
   if (change.kind === 'add' || change.kind === 'widen') {
     const table = system.table(spec.collection)
     const others = table.schema.fields.filter((field) => field.name !== change.field.name)
-    const fields = change.kind === 'add' ? [...others, change.field] : table.schema.fields.map((field) => (field.name === change.field.name ? change.field : field))
-    const rows = change.kind === 'add' ? new Map([...table.rows].map(([key, row]) => [key, [...row, null]])) : table.rows
+    const fields =
+      change.kind === 'add'
+        ? [...others, change.field]
+        : table.schema.fields.map((field) => (field.name === change.field.name ? change.field : field))
+    const rows =
+      change.kind === 'add' ? new Map([...table.rows].map(([key, row]) => [key, [...row, null]])) : table.rows
     system.tables = new Map(system.tables).set(spec.collection, { ...table, schema: { ...table.schema, fields }, rows })
   }
   const orphans = change.kind === 'orphan' ? [...target.orphans, change.field.name] : target.orphans

@@ -20,9 +20,14 @@ export function fromFunction(type: Type, result: unknown): Value {
   if (type === 'text' && typeof result !== 'object' && typeof result !== 'function') return String(result)
   const given = typeof result === 'boolean' ? 'boolean' : typeof result === 'string' ? 'text' : 'float'
   if (given === 'float' && type === 'float' && typeof result === 'number') return result
-  const value = typeof result === 'object' || typeof result === 'function' ? null : fromText(type, given === 'boolean' ? (result ? 'true' : 'false') : String(result))
+  const value =
+    typeof result === 'object' || typeof result === 'function'
+      ? null
+      : fromText(type, given === 'boolean' ? (result ? 'true' : 'false') : String(result))
   if (value !== null) return value
-  throw new SyncError('VALUE_REFUSED', `compute returned a ${typeof result} that is no ${type}`, { hint: 'Return a value of the declared `type`, or null.' })
+  throw new SyncError('VALUE_REFUSED', `compute returned a ${typeof result} that is no ${type}`, {
+    hint: 'Return a value of the declared `type`, or null.',
+  })
 }
 
 export function isType(name: string): name is Type {
@@ -31,7 +36,8 @@ export function isType(name: string): name is Type {
 
 function toText(type: Type, value: Exclude<Value, null>): string {
   if (type === 'boolean') return value === true ? 'true' : 'false'
-  if (value instanceof Uint8Array) return `\\x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  if (value instanceof Uint8Array)
+    return `\\x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
   return String(value)
 }
 
@@ -44,9 +50,15 @@ function fromText(type: Type, text: string): Value {
     case 'float':
       return floatOf(text)
     case 'decimal':
-      return /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/.test(text) ? text : text === 'true' || text === 'false' ? String(Number(text === 'true')) : null
+      return /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/.test(text)
+        ? text
+        : text === 'true' || text === 'false'
+          ? String(Number(text === 'true'))
+          : null
     case 'bytes':
-      return /^\\x([0-9a-f]{2})*$/i.test(text) ? Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)) : null
+      return /^\\x([0-9a-f]{2})*$/i.test(text)
+        ? Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+        : null
     case 'uuid':
       return /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text) ? spellUuid(text) : null
     case 'date':
@@ -73,13 +85,18 @@ function floatOf(text: string): Value {
   if (/^(NaN|-?Infinity)$/.test(text)) return Number(text)
   if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) return null
   const float = Number(text)
-  const digits = text.replace(/[eE].*$/, '').replace(/[^\d]/g, '').replace(/^0+|0+$/g, '')
-  return digits.length <= 15 || Number.isInteger(float) && Number.isSafeInteger(float) ? float : null
+  const digits = text
+    .replace(/[eE].*$/, '')
+    .replace(/[^\d]/g, '')
+    .replace(/^0+|0+$/g, '')
+  return digits.length <= 15 || (Number.isInteger(float) && Number.isSafeInteger(float)) ? float : null
 }
 
 function spellUuid(text: string): string {
   const digits = text.replaceAll('-', '').toLowerCase()
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join('-')
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
+    '-',
+  )
 }
 
 function isJson(text: string): boolean {

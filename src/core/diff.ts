@@ -20,7 +20,11 @@ export interface Comparison {
 }
 
 /** Pairs of rows by key. Each side's rows must come in key order (`compareKeys`). Both sides are read ahead by one chunk. */
-export async function* compareRows(left: AsyncIterable<readonly Row[]>, right: AsyncIterable<readonly Row[]>, comparison: Comparison): AsyncIterable<Differences> {
+export async function* compareRows(
+  left: AsyncIterable<readonly Row[]>,
+  right: AsyncIterable<readonly Row[]>,
+  comparison: Comparison,
+): AsyncIterable<Differences> {
   const { keyAt, keyTypes, differs } = comparison
   const single = keyAt.length === 1 ? (keyAt[0] as number) : null
   const sides = [openSide(left), openSide(right)] as const
@@ -32,7 +36,8 @@ export async function* compareRows(left: AsyncIterable<readonly Row[]>, right: A
       while (a.at < a.length && b.at < b.length) {
         const x = (a.rows as readonly Row[])[a.at] as Row
         const y = (b.rows as readonly Row[])[b.at] as Row
-        const order = single !== null && x[single] === y[single] ? 0 : compareKeys(keyTypes, keyOf(x, keyAt), keyOf(y, keyAt))
+        const order =
+          single !== null && x[single] === y[single] ? 0 : compareKeys(keyTypes, keyOf(x, keyAt), keyOf(y, keyAt))
         if (order < 0) found.missing.push(x)
         else if (order > 0) found.extra.push(y)
         else if (differs(x, y)) found.different.push({ left: x, right: y })
@@ -43,7 +48,9 @@ export async function* compareRows(left: AsyncIterable<readonly Row[]>, right: A
       if (b.rows === null && a.rows !== null) while (a.at < a.length) found.missing.push(a.rows[a.at++] as Row)
       if (a.rows === null && b.rows !== null) while (b.at < b.length) found.extra.push(b.rows[b.at++] as Row)
       yield found
-      await Promise.all(sides.filter((side) => side.rows !== null && side.at >= side.length).map((side) => side.advance()))
+      await Promise.all(
+        sides.filter((side) => side.rows !== null && side.at >= side.length).map((side) => side.advance()),
+      )
     }
   } finally {
     await Promise.all(sides.map((side) => side.close()))
@@ -52,19 +59,22 @@ export async function* compareRows(left: AsyncIterable<readonly Row[]>, right: A
 
 /** Whether two rows mean different things in any field. */
 export function differsByMeaning(types: readonly Type[]): (left: Row, right: Row) => boolean {
+  const width = types.length
+  // Of equal values, only a float's zero can still differ, by its sign.
+  const floats = types.flatMap((type, at) => (type === 'float' ? [at] : []))
   return (left, right) => {
-    for (let i = 0; i < types.length; i++) {
-      const a = left[i] ?? null
-      const b = right[i] ?? null
-      if (a !== b && !equal(types[i] as Type, a, b)) return true
-      if (a === 0 && !equal(types[i] as Type, a, b)) return true
+    for (let i = 0; i < width; i++) {
+      if (left[i] !== right[i] && !equal(types[i] as Type, left[i] ?? null, right[i] ?? null)) return true
     }
-    return false
+    return floats.some((at) => left[at] === 0 && !Object.is(left[at], right[at]))
   }
 }
 
 /** Whether two rows are spelled differently in any field outside the key: what a run hands to the target, which decides. */
-export function differsBySpelling(types: readonly Type[], keyAt: readonly number[]): (left: Row, right: Row) => boolean {
+export function differsBySpelling(
+  types: readonly Type[],
+  keyAt: readonly number[],
+): (left: Row, right: Row) => boolean {
   const inKey = types.map((_type, at) => keyAt.includes(at))
   return (left, right) => {
     for (let i = 0; i < types.length; i++) {

@@ -5,7 +5,15 @@
 import { SyncError } from './error.ts'
 import type { Field, Schema } from './schema.ts'
 import { compareTimes, normalizeTime } from './time.ts'
-import { canonicalDecimal, canonicalJson, compareText, compareValues, type Row, type Type, type Value } from './value.ts'
+import {
+  canonicalDecimal,
+  canonicalJson,
+  compareText,
+  compareValues,
+  type Row,
+  type Type,
+  type Value,
+} from './value.ts'
 
 export const comparisons = ['=', '!=', '<', '<=', '>', '>='] as const
 export type Comparison = (typeof comparisons)[number]
@@ -55,7 +63,9 @@ export function evaluate(filter: Filter, schema: Schema, row: Row): boolean | nu
     case 'compare':
       return compare(filter.field.type, filter.comparison, valueOf(filter.field, schema, row), filter.value)
     case 'in':
-      return any(filter.values.map((value) => compare(filter.field.type, '=', valueOf(filter.field, schema, row), value)))
+      return any(
+        filter.values.map((value) => compare(filter.field.type, '=', valueOf(filter.field, schema, row), value)),
+      )
     case 'or':
       return any(filter.filters.map((part) => evaluate(part, schema, row)))
     case 'and':
@@ -97,7 +107,8 @@ export function filterFields(filter: Filter): Field[] {
 
 function bindCondition(field: Field, condition: Condition): Filter[] {
   if (condition === null) return [{ kind: 'null', field }]
-  if (typeof condition !== 'object') return [{ kind: 'compare', field, comparison: '=', value: bindLiteral(field, condition) }]
+  if (typeof condition !== 'object')
+    return [{ kind: 'compare', field, comparison: '=', value: bindLiteral(field, condition) }]
   const filters: Filter[] = []
   for (const [operator, operand] of Object.entries(condition)) {
     if (operator === 'null') {
@@ -108,7 +119,12 @@ function bindCondition(field: Field, condition: Condition): Filter[] {
       const inside: Filter = { kind: 'in', field, values }
       filters.push(operator === 'in' ? inside : { kind: 'not', filter: inside })
     } else if ((comparisons as readonly string[]).includes(operator)) {
-      filters.push({ kind: 'compare', field, comparison: operator as Comparison, value: bindLiteral(field, operand as Literal) })
+      filters.push({
+        kind: 'compare',
+        field,
+        comparison: operator as Comparison,
+        value: bindLiteral(field, operand as Literal),
+      })
     } else {
       throw new SyncError('CONFIG_INVALID', `where.${field.name}: unknown operator "${operator}"`, {
         hint: `Use one of ${comparisons.join(', ')}, in, not in, null.`,
@@ -122,9 +138,13 @@ function bindLiteral(field: Field, literal: Literal): Value {
   if (literal === null) return null
   const value = literalOf(field.type, literal)
   if (value !== null) return value
-  throw new SyncError('CONFIG_INVALID', `where.${field.name}: ${JSON.stringify(String(literal))} is not a value of type ${field.type}`, {
-    hint: `The field is declared ${field.native}; write a literal of that type.`,
-  })
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `where.${field.name}: ${JSON.stringify(String(literal))} is not a value of type ${field.type}`,
+    {
+      hint: `The field is declared ${field.native}; write a literal of that type.`,
+    },
+  )
 }
 
 function literalOf(type: Type, literal: Exclude<Literal, null>): Value {

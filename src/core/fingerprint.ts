@@ -10,7 +10,9 @@ export function fingerprint(sync: Sync): string {
     sync.fields === null
       ? null
       : [...sync.fields].map(([name, rule]) =>
-          rule.kind === 'from' ? [name, rule.from, rule.type ?? null] : [name, { version: rule.version, type: rule.type }],
+          rule.kind === 'from'
+            ? [name, rule.from, rule.type ?? null]
+            : [name, { version: rule.version, type: rule.type }],
         )
   return JSON.stringify(
     { from: sync.from, fields, where: sync.where, key: sync.key, deletes: sync.deletes, cursor: sync.cursor },

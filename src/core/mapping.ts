@@ -37,14 +37,23 @@ type Cell = (row: Row) => Value
 /** Binds a sync to its source's schema. `lossOf` tells what the target can't keep of a field. */
 export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) => Loss | null): Mapping {
   if (source.key.length === 0) {
-    throw new SyncError('KEY_MISSING', `${source.name} has no primary key and no unique index over columns that are never NULL`, {
-      hint: `Say in the sync what identifies a row: key: ['…'].`,
-    })
+    throw new SyncError(
+      'KEY_MISSING',
+      `${source.name} has no primary key and no unique index over columns that are never NULL`,
+      {
+        hint: `Say in the sync what identifies a row: key: ['…'].`,
+      },
+    )
   }
-  const rules = [...(sync.fields ?? new Map(source.fields.map((field): [string, FieldRule] => [field.name, { kind: 'from', from: field.name }])))]
+  const rules = [
+    ...(sync.fields ??
+      new Map(source.fields.map((field): [string, FieldRule] => [field.name, { kind: 'from', from: field.name }]))),
+  ]
   const computes = rules.some(([, rule]) => rule.kind === 'compute')
   const fields = rules.map(([name, rule]) => targetField(sync, source, name, rule))
-  const read = computes ? source.fields.map((field) => field.name) : rules.map(([, rule]) => (rule.kind === 'from' ? rule.from : ''))
+  const read = computes
+    ? source.fields.map((field) => field.name)
+    : rules.map(([, rule]) => (rule.kind === 'from' ? rule.from : ''))
   const key = source.key.map((name) => targetKey(sync, source, rules, fields, name))
   const keyAtTarget = key.map((name) => fields.findIndex((field) => field.name === name))
   const keyTypes = keyAtTarget.map((at) => (fields[at] as Field).type)
@@ -86,28 +95,55 @@ function sourceField(sync: Sync, source: Schema, name: string, from: string): Fi
 }
 
 /** Keys pass through unchanged: a converted or computed key could make two rows one. */
-function targetKey(sync: Sync, source: Schema, rules: readonly (readonly [string, FieldRule])[], fields: readonly Field[], name: string): string {
+function targetKey(
+  sync: Sync,
+  source: Schema,
+  rules: readonly (readonly [string, FieldRule])[],
+  fields: readonly Field[],
+  name: string,
+): string {
   const at = rules.findIndex(([, rule]) => rule.kind === 'from' && rule.from === name)
   const target = fields[at]
   if (target === undefined) {
-    throw new SyncError('CONFIG_INVALID', `syncs.${sync.id}.fields: the key field "${name}" of ${source.name} is not among the fields`, { hint: `Add ${name}: '${name}'.` })
+    throw new SyncError(
+      'CONFIG_INVALID',
+      `syncs.${sync.id}.fields: the key field "${name}" of ${source.name} is not among the fields`,
+      { hint: `Add ${name}: '${name}'.` },
+    )
   }
   const type = source.fields.find((field) => field.name === name)?.type
   const spelled = ['text', 'uuid', 'date', 'time', 'timestamp', 'instant']
-  if (target.type === 'json' || (target.type !== type && !(spelled.includes(target.type) && spelled.includes(String(type))))) {
-    throw new SyncError('CONFIG_INVALID', `syncs.${sync.id}.fields.${target.name}: a key can't be ${target.type === 'json' ? 'json' : `converted from ${type} to ${target.type}`}`, {
-      hint: 'Keep the type of the key, or choose another `key`.',
-    })
+  if (
+    target.type === 'json' ||
+    (target.type !== type && !(spelled.includes(target.type) && spelled.includes(String(type))))
+  ) {
+    throw new SyncError(
+      'CONFIG_INVALID',
+      `syncs.${sync.id}.fields.${target.name}: a key can't be ${target.type === 'json' ? 'json' : `converted from ${type} to ${target.type}`}`,
+      {
+        hint: 'Keep the type of the key, or choose another `key`.',
+      },
+    )
   }
   return target.name
 }
 
 /** How each target cell is made; null: rows are already as the target wants them. */
-function cellsOf(rules: readonly (readonly [string, FieldRule])[], source: Schema, read: readonly string[]): readonly Cell[] | null {
-  if (rules.every(([, rule]) => rule.kind === 'from' && (rule.type === undefined || rule.type === typeOf(source, rule.from)))) return null
+function cellsOf(
+  rules: readonly (readonly [string, FieldRule])[],
+  source: Schema,
+  read: readonly string[],
+): readonly Cell[] | null {
+  if (
+    rules.every(
+      ([, rule]) => rule.kind === 'from' && (rule.type === undefined || rule.type === typeOf(source, rule.from)),
+    )
+  )
+    return null
   return rules.map(([name, rule], at): Cell => {
     if (rule.kind === 'compute') {
-      return (row) => fromFunction(rule.type, rule.compute(Object.fromEntries(read.map((field, i) => [field, row[i] ?? null]))))
+      return (row) =>
+        fromFunction(rule.type, rule.compute(Object.fromEntries(read.map((field, i) => [field, row[i] ?? null]))))
     }
     // Without computed fields, rows are read in target order, and a field may be read twice.
     const from = rules.some(([, other]) => other.kind === 'compute') ? read.indexOf(rule.from) : at
@@ -124,7 +160,11 @@ function cellsOf(rules: readonly (readonly [string, FieldRule])[], source: Schem
   })
 }
 
-function mapRows(cells: readonly Cell[] | null, losses: readonly (Loss | null)[], keyOfRow: (row: Row) => Key): Mapping['map'] {
+function mapRows(
+  cells: readonly Cell[] | null,
+  losses: readonly (Loss | null)[],
+  keyOfRow: (row: Row) => Key,
+): Mapping['map'] {
   const lossy = losses.flatMap((loss, at) => (loss === null ? [] : [{ loss, at }]))
   return (rows) => {
     const rejects: Rejection[] = []
@@ -147,7 +187,10 @@ function mapRow(cells: readonly Cell[], row: Row, keyOfRow: (row: Row) => Key, r
   try {
     return [cells.map((cell) => cell(row))]
   } catch (error) {
-    const message = error instanceof SyncError ? error.message : `a function of the config threw: ${error instanceof Error ? error.message : String(error)}`
+    const message =
+      error instanceof SyncError
+        ? error.message
+        : `a function of the config threw: ${error instanceof Error ? error.message : String(error)}`
     rejects.push({ key: keyOfRow(row), code: 'VALUE_REFUSED', message })
     return []
   }

@@ -28,7 +28,10 @@ export function reserved(name: string): boolean {
 
 /** Chooses names by patterns in order: `public.*` adds, `!public.audit_*` takes away. `*` stands for any characters. */
 export function selectNames(names: readonly string[], patterns: readonly string[]): string[] {
-  const rules = patterns.map((pattern) => ({ adds: !pattern.startsWith('!'), test: globTest(pattern.replace(/^!/, '')) }))
+  const rules = patterns.map((pattern) => ({
+    adds: !pattern.startsWith('!'),
+    test: globTest(pattern.replace(/^!/, '')),
+  }))
   return names.filter((name) => {
     if (reserved(name)) return false
     let chosen = rules.length > 0 && !(rules[0] as { adds: boolean }).adds
@@ -41,7 +44,10 @@ export function selectNames(names: readonly string[], patterns: readonly string[
 export function nearestNames(name: string, candidates: readonly string[], limit = 3): string[] {
   const short = (text: string) => (parseName(text).at(-1) ?? text).toLowerCase()
   return candidates
-    .map((candidate) => ({ candidate, distance: Math.min(editDistance(name, candidate), editDistance(short(name), short(candidate))) }))
+    .map((candidate) => ({
+      candidate,
+      distance: Math.min(editDistance(name, candidate), editDistance(short(name), short(candidate))),
+    }))
     .filter(({ distance }) => distance <= Math.max(3, name.length / 3))
     .sort((a, b) => a.distance - b.distance)
     .slice(0, limit)
@@ -49,7 +55,10 @@ export function nearestNames(name: string, candidates: readonly string[], limit 
 }
 
 function globTest(pattern: string): (name: string) => boolean {
-  const source = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')
+  const source = pattern
+    .split('*')
+    .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    .join('.*')
   const expression = new RegExp(`^${source}$`, 's')
   return (name) => expression.test(name)
 }

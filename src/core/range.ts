@@ -21,7 +21,11 @@ export function cutRanges(type: Type, low: Value, high: Value, rows: number): Va
 }
 
 /** Ranges whose counts differ, neighbours joined. */
-export function differingRanges(bounds: readonly Value[], left: readonly number[], right: readonly number[]): { from: Value; to: Value }[] {
+export function differingRanges(
+  bounds: readonly Value[],
+  left: readonly number[],
+  right: readonly number[],
+): { from: Value; to: Value }[] {
   const ranges: { from: Value; to: Value }[] = []
   let joins = false
   for (let i = 0; i <= bounds.length; i++) {

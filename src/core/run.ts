@@ -41,10 +41,35 @@ export interface RunRecord extends Counts {
 
 export type RunEvent =
   | { readonly event: 'run.started'; readonly sync: SyncId; readonly run: string }
-  | ({ readonly event: 'run.progress'; readonly sync: SyncId; readonly run: string; readonly phase: Phase; /** Rows expected in this phase; null: unknown. */ readonly total: number | null } & Counts)
-  | { readonly event: 'run.schema'; readonly sync: SyncId; readonly run: string; readonly changes: readonly SchemaChange[] }
-  | { readonly event: 'run.retrying'; readonly sync: SyncId; readonly run: string; readonly attempt: number; readonly waitMs: number; readonly error: Failure }
-  | ({ readonly event: 'run.finished'; readonly sync: SyncId; readonly run: string; readonly status: 'succeeded' | 'failed' | 'held'; readonly durationMs: number; readonly error?: Failure } & Counts)
+  | ({
+      readonly event: 'run.progress'
+      readonly sync: SyncId
+      readonly run: string
+      readonly phase: Phase /** Rows expected in this phase; null: unknown. */
+      readonly total: number | null
+    } & Counts)
+  | {
+      readonly event: 'run.schema'
+      readonly sync: SyncId
+      readonly run: string
+      readonly changes: readonly SchemaChange[]
+    }
+  | {
+      readonly event: 'run.retrying'
+      readonly sync: SyncId
+      readonly run: string
+      readonly attempt: number
+      readonly waitMs: number
+      readonly error: Failure
+    }
+  | ({
+      readonly event: 'run.finished'
+      readonly sync: SyncId
+      readonly run: string
+      readonly status: 'succeeded' | 'failed' | 'held'
+      readonly durationMs: number
+      readonly error?: Failure
+    } & Counts)
 
 export type Phase = 'copy' | 'follow' | 'compare' | 'sweep'
 

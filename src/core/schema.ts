@@ -56,7 +56,8 @@ export function widens(was: Field, now: Field): boolean {
   const a = parseNative(was.native)
   const b = parseNative(now.native)
   if (was.type === now.type) return widensNative(a, b)
-  if (was.type === 'integer' && now.type === 'decimal') return b.limits.length === 0 || b.limits[0]! - (b.limits[1] ?? 0) >= 19
+  if (was.type === 'integer' && now.type === 'decimal')
+    return b.limits.length === 0 || limitOf(b) - (b.limits[1] ?? 0) >= 19
   if (was.type === 'uuid' && now.type === 'text') return b.limits.length === 0
   return false
 }
@@ -92,7 +93,8 @@ const textNames = ['text', 'character varying', 'varchar']
 
 function widensNative(was: Native, now: Native): boolean {
   if (was.name === now.name) return widensLimits(was, now)
-  const order = (widths: readonly string[]) => widths.includes(was.name) && widths.indexOf(now.name) > widths.indexOf(was.name)
+  const order = (widths: readonly string[]) =>
+    widths.includes(was.name) && widths.indexOf(now.name) > widths.indexOf(was.name)
   if (order(integerWidths) || order(floatWidths)) return true
   if (textNames.includes(now.name) && now.limits.length === 0) return true
   return was.name === 'json' && now.name === 'jsonb'
@@ -103,8 +105,12 @@ function widensLimits(was: Native, now: Native): boolean {
   if (was.limits.length === 0) return false
   const scaleWas = was.limits[1] ?? 0
   const scaleNow = now.limits[1] ?? 0
-  if (now.name === 'numeric') return scaleNow >= scaleWas && now.limits[0]! - scaleNow >= was.limits[0]! - scaleWas
-  return now.limits[0]! >= was.limits[0]!
+  if (now.name === 'numeric') return scaleNow >= scaleWas && limitOf(now) - scaleNow >= limitOf(was) - scaleWas
+  return limitOf(now) >= limitOf(was)
+}
+
+function limitOf(native: Native): number {
+  return native.limits[0] ?? 0
 }
 
 function parseNative(native: string): Native {

@@ -5,7 +5,8 @@ export function normalizeTime(type: 'date' | 'time' | 'timestamp' | 'instant', t
   const trimmed = text.trim()
   if (type !== 'time' && /^[+-]?infinity$/i.test(trimmed)) return trimmed.startsWith('-') ? '-infinity' : 'infinity'
   if (type === 'time') return normalizeClock(trimmed)
-  const match = /^(\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d(?::?\d\d)?)?)?( BC)?$/i.exec(trimmed)
+  const match =
+    /^(\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d(?::?\d\d)?)?)?( BC)?$/i.exec(trimmed)
   if (match === null) return null
   const [, year = '', month = '', day = '', clock, zone, era = ''] = match
   const date = `${year}-${month}-${day}`

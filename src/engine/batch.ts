@@ -62,7 +62,8 @@ export class Batch implements AsyncDisposable {
   async putEncoded(encoded: Encoded): Promise<void> {
     const { sync } = this.#sides.spec
     const transaction = await this.#open()
-    if (transaction.putEncoded === undefined) throw new SyncError('INTERNAL', `the target of ${sync} takes no encoded rows`)
+    if (transaction.putEncoded === undefined)
+      throw new SyncError('INTERNAL', `the target of ${sync} takes no encoded rows`)
     const result = await transaction.putEncoded(sync, encoded)
     this.#reject(result.rejected)
     this.#tally.add({ read: encoded.rows, inserted: result.inserted, unchanged: result.unchanged })
@@ -84,14 +85,17 @@ export class Batch implements AsyncDisposable {
     const { rows, bytes } = this.#sides.sync.batch
     if (this.#signal.aborted) {
       await this.commit(cursor)
-      throw new SyncError('INTERRUPTED', `sync ${this.#sides.sync.id} was interrupted; what it had read is committed`, { hint: 'Run again: it goes on from the last checkpoint.' })
+      throw new SyncError('INTERRUPTED', `sync ${this.#sides.sync.id} was interrupted; what it had read is committed`, {
+        hint: 'Run again: it goes on from the last checkpoint.',
+      })
     }
-    if (this.#rows >= rows || this.#bytes >= bytes) await this.commit(cursor)
+    if (this.#rows >= rows || this.#bytes >= bytes) await this.commit(cursor, { durable: false })
   }
 
-  /** Makes rows and checkpoint durable in one transaction. A null cursor keeps the checkpoint as it is and checks the fence. */
-  async commit(cursor: Cursor | null, complete = false): Promise<void> {
-    const checkpoint: Checkpoint | null = cursor === null && !complete ? null : { cursor, fingerprint: this.#sides.fingerprint }
+  /** Makes rows and checkpoint durable in one transaction. A null cursor keeps the checkpoint as it is, unless the run is complete. */
+  async commit(cursor: Cursor | null, { complete = false, durable = true } = {}): Promise<void> {
+    const checkpoint: Checkpoint | null =
+      cursor === null && !complete ? null : { cursor, fingerprint: this.#sides.fingerprint }
     if (this.#transaction === null && checkpoint === null) return
     const transaction = await this.#open()
     const late = await transaction.flush?.(this.#sides.spec.sync)
@@ -99,9 +103,10 @@ export class Batch implements AsyncDisposable {
       this.#reject(late.rejected)
       this.#tally.add({ inserted: late.inserted, updated: late.updated, unchanged: late.unchanged })
     }
-    if (this.#refused.length + this.#settled.length > 0) await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
+    if (this.#refused.length + this.#settled.length > 0)
+      await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
-    await transaction.commit()
+    await transaction.commit({ durable })
     this.#transaction = null
     this.#rows = 0
     this.#bytes = 0
@@ -128,7 +133,9 @@ export class Batch implements AsyncDisposable {
 
 /** A key as text, to look it up. */
 export function spellKey(key: Key): string {
-  return JSON.stringify(key, (_name, value: Value | readonly Value[]) => (typeof value === 'bigint' ? `${value}n` : value))
+  return JSON.stringify(key, (_name, value: Value | readonly Value[]) =>
+    typeof value === 'bigint' ? `${value}n` : value,
+  )
 }
 
 const nothingPut: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }

@@ -19,11 +19,15 @@ export async function* compareSides(sides: Sides, source: View, target: View | n
   const rejects: Rejection[] = []
   const held = fieldsHeld(sides)
   const types = spec.schema.fields.map((field) => field.type)
-  const stream = compareRows(shouldHold(sides, source.scan(everything, mapping.selection.fields), rejects), target === null ? none() : holds(sides, target, held), {
-    keyAt: mapping.keyAtTarget,
-    keyTypes: mapping.keyTypes,
-    differs: differsByMeaning(types),
-  })
+  const stream = compareRows(
+    shouldHold(sides, source.scan(everything, mapping.selection.fields), rejects),
+    target === null ? none() : holds(sides, target, held),
+    {
+      keyAt: mapping.keyAtTarget,
+      keyTypes: mapping.keyTypes,
+      differs: differsByMeaning(types),
+    },
+  )
   for await (const found of stream) yield { ...found, rejects: rejects.splice(0) }
 }
 
@@ -42,7 +46,11 @@ function fieldsHeld({ spec, state }: Sides): readonly (string | null)[] {
   return spec.schema.fields.map(({ name }) => (there.has(name) ? name : null))
 }
 
-async function* shouldHold({ mapping }: Sides, chunks: AsyncIterable<Chunk>, rejects: Rejection[]): AsyncIterable<readonly Row[]> {
+async function* shouldHold(
+  { mapping }: Sides,
+  chunks: AsyncIterable<Chunk>,
+  rejects: Rejection[],
+): AsyncIterable<readonly Row[]> {
   for await (const chunk of chunks) {
     const mapped = mapping.map(chunk.rows)
     rejects.push(...chunk.rejects, ...mapped.rejects)

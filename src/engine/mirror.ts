@@ -15,12 +15,15 @@ import type { Rejection, Sync } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import { Batch } from './batch.ts'
 import type { Project } from './project.ts'
+import { type Settlement, settle } from './settle.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
-import { settle, type Settlement } from './settle.ts'
 import type { Tally } from './tally.ts'
 
 /** How a run reads its source. */
-export type Reading = { readonly kind: 'copy' } | { readonly kind: 'follow'; readonly cursor: Cursor } | { readonly kind: 'compare'; readonly why: string }
+export type Reading =
+  | { readonly kind: 'copy' }
+  | { readonly kind: 'follow'; readonly cursor: Cursor }
+  | { readonly kind: 'compare'; readonly why: string }
 
 export interface MirrorEvents {
   readonly onSchema: (changes: readonly SchemaChange[]) => void
@@ -50,21 +53,36 @@ export function chooseReading(sides: Sides, target: Target, earlier: readonly Re
   const { sync, source, changes, fingerprint } = sides
   const cursor = target.checkpoint?.cursor ?? null
   if (sync.mode === 'incremental' && source.feed === 'none') {
-    throw new SyncError('CURSOR_UNUSABLE', `sync ${sync.id} asks for mode 'incremental', but ${source.schema.name} can't be followed: ${source.feedReason}`, {
-      hint: "Use mode 'auto', or choose a `cursor`.",
-    })
+    throw new SyncError(
+      'CURSOR_UNUSABLE',
+      `sync ${sync.id} asks for mode 'incremental', but ${source.schema.name} can't be followed: ${source.feedReason}`,
+      {
+        hint: "Use mode 'auto', or choose a `cursor`.",
+      },
+    )
   }
   if (target.empty && (target.checkpoint === null || cursor === null)) return { kind: 'copy' }
   if (sync.mode === 'full') return { kind: 'compare', why: "mode is 'full'" }
-  if (target.checkpoint === null || cursor === null) return { kind: 'compare', why: source.feedReason ?? 'the target has rows and no checkpoint' }
-  if (target.checkpoint.fingerprint !== fingerprint) return { kind: 'compare', why: 'the definition of the sync changed' }
-  if (changes.some((change) => change.kind === 'add' || change.kind === 'widen')) return { kind: 'compare', why: 'the schema changed' }
+  if (target.checkpoint === null || cursor === null)
+    return { kind: 'compare', why: source.feedReason ?? 'the target has rows and no checkpoint' }
+  if (target.checkpoint.fingerprint !== fingerprint)
+    return { kind: 'compare', why: 'the definition of the sync changed' }
+  if (changes.some((change) => change.kind === 'add' || change.kind === 'widen'))
+    return { kind: 'compare', why: 'the schema changed' }
   if (source.feed === 'none') return { kind: 'compare', why: source.feedReason ?? 'the source has no feed' }
-  if (earlier.some(({ key }) => key.includes(null))) return { kind: 'compare', why: 'rejected rows without a key have to be met again' }
+  if (earlier.some(({ key }) => key.includes(null)))
+    return { kind: 'compare', why: 'rejected rows without a key have to be met again' }
   return { kind: 'follow', cursor }
 }
 
-async function readBy(reading: Reading, sides: Sides, target: Target, earlier: readonly Rejection[], project: Project, tally: Tally): Promise<Settlement> {
+async function readBy(
+  reading: Reading,
+  sides: Sides,
+  target: Target,
+  earlier: readonly Rejection[],
+  project: Project,
+  tally: Tally,
+): Promise<Settlement> {
   if (reading.kind === 'compare') return await compare(sides, target, earlier, project, tally)
   const { source, mapping } = sides
   const { signal } = project.context
@@ -72,26 +90,35 @@ async function readBy(reading: Reading, sides: Sides, target: Target, earlier: r
   tally.enter(reading.kind, copies ? ((await source.estimate?.()) ?? null) : null)
   await using batch = new Batch(sides, tally, signal, earlier)
   const hints: Key[] = []
-  const encoded = copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
+  const encoded =
+    copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
   for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal, encoded })) {
     if (page.encoded !== undefined) await batch.putEncoded(page.encoded)
-    if (page.puts.length > 0 || page.rejects.length > 0) await batch.put(page.puts, page.rejects, page.bytes, copies && target.empty && page.distinct)
+    if (page.puts.length > 0 || page.rejects.length > 0)
+      await batch.put(page.puts, page.rejects, page.bytes, copies && target.empty && page.distinct)
     if (hints.length < MAX_DELETE_HINTS) hints.push(...page.deletes)
     if (page.view === undefined) {
       await batch.commitIfDue(page.cursor)
       continue
     }
     const moved = page.cursor !== target.checkpoint?.cursor || sides.fingerprint !== target.checkpoint.fingerprint
-    await batch.commit(source.feed === 'none' ? null : moved ? page.cursor : null, moved)
+    await batch.commit(source.feed === 'none' ? null : moved ? page.cursor : null, { complete: moved })
     return await settle({ sides, batch, source: page.view, hints, project, tally })
   }
   throw new SyncError('INTERNAL', `the connector of ${source.schema.name} ended a read without a view`)
 }
 
 /** Reads both sides in key order and writes what differs: rows that are equal cost nothing but the comparison. */
-async function compare(sides: Sides, target: Target, earlier: readonly Rejection[], project: Project, tally: Tally): Promise<Settlement> {
+async function compare(
+  sides: Sides,
+  target: Target,
+  earlier: readonly Rejection[],
+  project: Project,
+  tally: Tally,
+): Promise<Settlement> {
   const { source, sink, spec, mapping } = sides
-  if (source.view === undefined) throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
+  if (source.view === undefined)
+    throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
   await using left = await source.view(mapping.selection)
   tally.enter('compare', await left.count())
   await using batch = new Batch(sides, tally, project.context.signal, earlier)
@@ -100,11 +127,15 @@ async function compare(sides: Sides, target: Target, earlier: readonly Rejection
     await using right = await sink.view(spec)
     const fields = spec.schema.fields.map((field) => field.name)
     const types = spec.schema.fields.map((field) => field.type)
-    const stream = compareRows(mapped(sides, left.scan(everything, mapping.selection.fields), rejects, tally), rowsOf(right.scan(everything, fields)), {
-      keyAt: mapping.keyAtTarget,
-      keyTypes: mapping.keyTypes,
-      differs: differsBySpelling(types, mapping.keyAtTarget),
-    })
+    const stream = compareRows(
+      mapped(sides, left.scan(everything, mapping.selection.fields), rejects, tally),
+      rowsOf(right.scan(everything, fields)),
+      {
+        keyAt: mapping.keyAtTarget,
+        keyTypes: mapping.keyTypes,
+        differs: differsBySpelling(types, mapping.keyAtTarget),
+      },
+    )
     for await (const found of stream) {
       const rows = [...found.missing, ...found.different.map((pair) => pair.left)]
       tally.add({ read: found.same + rows.length, unchanged: found.same })
@@ -115,12 +146,18 @@ async function compare(sides: Sides, target: Target, earlier: readonly Rejection
   if (rejects.length > 0) await batch.putMapped([], rejects.splice(0), false)
   // Every row of the source has been met: what was rejected earlier and not again is held now, or gone.
   await batch.settle(batch.unseen.map(({ key }) => key))
-  const moved = left.cursor !== (target.checkpoint?.cursor ?? null) || sides.fingerprint !== target.checkpoint?.fingerprint
-  await batch.commit(moved ? left.cursor : null, moved)
+  const moved =
+    left.cursor !== (target.checkpoint?.cursor ?? null) || sides.fingerprint !== target.checkpoint?.fingerprint
+  await batch.commit(moved ? left.cursor : null, { complete: moved })
   return await settle({ sides, batch, source: left, hints: [], project, tally })
 }
 
-async function* mapped(sides: Sides, chunks: AsyncIterable<Chunk>, rejects: Rejection[], tally: Tally): AsyncIterable<readonly Row[]> {
+async function* mapped(
+  sides: Sides,
+  chunks: AsyncIterable<Chunk>,
+  rejects: Rejection[],
+  tally: Tally,
+): AsyncIterable<readonly Row[]> {
   for await (const chunk of chunks) {
     const result = sides.mapping.map(chunk.rows)
     rejects.push(...chunk.rejects, ...result.rejects)

@@ -50,16 +50,31 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
       totals.updates += found.different.length
       totals.deletes += sync.deletes === 'keep' ? 0 : found.extra.length
       totals.rejected += found.rejects.length
-      samples.add('insert', found.missing.map((left) => ({ left, right: null })))
+      samples.add(
+        'insert',
+        found.missing.map((left) => ({ left, right: null })),
+      )
       samples.add('update', found.different)
-      if (sync.deletes !== 'keep') samples.add('delete', found.extra.map((right) => ({ left: null, right })))
+      if (sync.deletes !== 'keep')
+        samples.add(
+          'delete',
+          found.extra.map((right) => ({ left: null, right })),
+        )
     }
   }
   // A rejected row is no deletion: the target keeps what it holds of it.
   const deletes = Math.max(0, totals.deletes - totals.rejected)
   const released = await project.store.runs.released(sync.id)
   const held = drifted || holds(sync.guard, { deletes, targetRows, sourceRows: await source.count(), released })
-  return { sync: sync.id, ...totals, deletes, schema: sides.changes, reading: await describeReading(sides, targetRows), held, samples: samples.all }
+  return {
+    sync: sync.id,
+    ...totals,
+    deletes,
+    schema: sides.changes,
+    reading: await describeReading(sides, targetRows),
+    held,
+    samples: samples.all,
+  }
 }
 
 async function openSource({ source, mapping }: Sides): Promise<View> {
@@ -97,7 +112,12 @@ class Samples {
     const room = MAX_SAMPLES_PER_KIND - this.#samples.filter((sample) => sample.kind === kind).length
     for (const { left, right } of pairs.slice(0, Math.max(0, room))) {
       const row = left ?? right
-      if (row !== null) this.#samples.push({ key: printKey(this.#sides, keyOfRow(this.#sides, row)), kind, fields: this.#changed(left, right) })
+      if (row !== null)
+        this.#samples.push({
+          key: printKey(this.#sides, keyOfRow(this.#sides, row)),
+          kind,
+          fields: this.#changed(left, right),
+        })
     }
   }
 

@@ -35,21 +35,26 @@ export async function settle(ending: Ending): Promise<Settlement> {
   await retryRejected(ending)
   tally.setRejected(batch.rejected.length)
   if (sides.sync.deletes === 'keep') return { status: 'succeeded' }
-  const sourceRows = await source.count()
+  // Both sides count at the same time.
+  const counting = source.count()
+  counting.catch(() => {})
   for (let hints = ending.hints; ; hints = []) {
-    const round = await settleRound({ ...ending, hints }, sourceRows)
+    const round = await settleRound({ ...ending, hints }, counting)
     if (round.status === 'held' || round.missing.length === 0) return round
     await putMissing(ending, round.missing)
     tally.setRejected(batch.rejected.length)
   }
 }
 
-type Round = { readonly status: 'succeeded'; readonly missing: readonly Key[] } | { readonly status: 'held'; readonly deletes: number; readonly missing: readonly Key[] }
+type Round =
+  | { readonly status: 'succeeded'; readonly missing: readonly Key[] }
+  | { readonly status: 'held'; readonly deletes: number; readonly missing: readonly Key[] }
 
-async function settleRound(ending: Ending, sourceRows: number): Promise<Round> {
+async function settleRound(ending: Ending, counting: Promise<number>): Promise<Round> {
   const { sides, batch, project, tally } = ending
   await using target = await sides.sink.view(sides.spec)
   const targetRows = await target.count()
+  const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
   if (targetRows === expected) return { status: 'succeeded', missing: [] }
   tally.enter('sweep', null)
@@ -77,34 +82,47 @@ async function settleRound(ending: Ending, sourceRows: number): Promise<Round> {
 }
 
 /** Calls `drop` with keys that only the target has; returns keys that only the source has, at most MAX_MISSING. */
-async function sweep({ sides, batch, source, project }: Ending, target: View, targetRows: number, drop: (keys: readonly Key[]) => Promise<void>): Promise<Key[]> {
+async function sweep(
+  { sides, batch, source, project }: Ending,
+  target: View,
+  targetRows: number,
+  drop: (keys: readonly Key[]) => Promise<void>,
+): Promise<Key[]> {
   const { mapping } = sides
   const rejected = new Set(batch.rejected.map(({ key }) => spellKey(key)))
   const missing: Key[] = []
   const keyAt = mapping.keyTypes.map((_type, at) => at)
-  for (const range of await rangesToSweep(sides, source, target, targetRows)) {
-    const stream = compareRows(rowsOf(source.scan(range, mapping.sourceKey)), rowsOf(target.scan(range, mapping.schema.key)), { keyAt, keyTypes: mapping.keyTypes, differs: () => false })
-    for await (const found of stream) {
-      if (project.context.signal.aborted) throw interrupted(sides)
-      await drop(found.extra.filter((key) => !rejected.has(spellKey(key))))
-      for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(spellKey(key))) missing.push(key)
-    }
+  const ranges = await rangesToSweep(sides, source, target, targetRows)
+  const stream = compareRows(
+    rowsOf(source.scan(ranges, mapping.sourceKey)),
+    rowsOf(target.scan(ranges, mapping.schema.key)),
+    { keyAt, keyTypes: mapping.keyTypes, differs: () => false },
+  )
+  for await (const found of stream) {
+    if (project.context.signal.aborted) throw interrupted(sides)
+    await drop(found.extra.filter((key) => !rejected.has(spellKey(key))))
+    for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(spellKey(key))) missing.push(key)
   }
   return missing
 }
 
 /** Ranges whose counts differ. Where the source has more rows than the target, the superset rule does not hold: look everywhere. */
-async function rangesToSweep({ mapping }: Sides, source: View, target: View, targetRows: number): Promise<readonly Range[]> {
+async function rangesToSweep(
+  { mapping }: Sides,
+  source: View,
+  target: View,
+  targetRows: number,
+): Promise<readonly Range[]> {
   const type = mapping.keyTypes[0] ?? 'text'
   const extents = [await source.extent(), await target.extent()].filter((extent) => extent !== null)
   const values = extents.flat().filter((value): value is Exclude<Value, null> => value !== null)
-  if (values.length < 4) return [everything]
+  if (values.length < 4) return everything
   const low = values.reduce((a, b) => (b < a ? b : a))
   const high = values.reduce((a, b) => (b > a ? b : a))
   const bounds = cutRanges(type, low, high, targetRows)
-  if (bounds.length === 0) return [everything]
+  if (bounds.length === 0) return everything
   const [left, right] = await Promise.all([source.summarize(bounds), target.summarize(bounds)])
-  return left.some((rows, at) => rows > (right[at] ?? 0)) ? [everything] : differingRanges(bounds, left, right)
+  return left.some((rows, at) => rows > (right[at] ?? 0)) ? everything : differingRanges(bounds, left, right)
 }
 
 /** Of the keys the source reported as deleted, those that are not there any more. */
@@ -143,7 +161,9 @@ async function putMissing({ sides, batch, source }: Ending, missing: readonly Ke
 }
 
 function interrupted({ sync }: Sides): SyncError {
-  return new SyncError('INTERRUPTED', `sync ${sync.id} was interrupted; its deletions were not applied yet`, { hint: 'Run again: it goes on from the last checkpoint.' })
+  return new SyncError('INTERRUPTED', `sync ${sync.id} was interrupted; its deletions were not applied yet`, {
+    hint: 'Run again: it goes on from the last checkpoint.',
+  })
 }
 
 async function* rowsOf(chunks: AsyncIterable<{ readonly rows: readonly Row[] }>): AsyncIterable<readonly Row[]> {

@@ -25,16 +25,35 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
   const right = await project.connection(sync.to.connection)
   const source = await left.collection(sync.from.collection, { key: sync.key, cursor: sync.cursor })
   if (right.sink === undefined) {
-    throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, { hint: 'Its system has no transactions to keep rows and checkpoint together.' })
+    throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, {
+      hint: 'Its system has no transactions to keep rows and checkpoint together.',
+    })
   }
   const sink = await right.sink([sync.id])
   try {
     const mapping = bindMapping(sync, source.schema, (field) => sink.declaredLoss?.(field) ?? null)
-    const spec: TargetSpec = { sync: sync.id, project: project.id, collection: sync.to.collection, schema: mapping.schema, adopt: sync.adopt, deletes: sync.deletes }
+    const spec: TargetSpec = {
+      sync: sync.id,
+      project: project.id,
+      collection: sync.to.collection,
+      schema: mapping.schema,
+      adopt: sync.adopt,
+      deletes: sync.deletes,
+    }
     const state = await sink.inspect(spec)
     refuseForeign(spec, state)
     const changes = diffSchema(state.schema, spec.schema, state.orphans)
-    return { sync, source, sink, spec, mapping, state, changes, fingerprint: fingerprint(sync), [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose]() }
+    return {
+      sync,
+      source,
+      sink,
+      spec,
+      mapping,
+      state,
+      changes,
+      fingerprint: fingerprint(sync),
+      [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
+    }
   } catch (error) {
     await sink[Symbol.asyncDispose]()
     throw error
@@ -55,14 +74,22 @@ function refuseForeign(spec: TargetSpec, state: TargetState): void {
   if (state.schema === null) return
   if (state.owner === null) {
     if (spec.adopt) return
-    throw new SyncError('TARGET_NOT_OURS', `the target table ${spec.collection} exists already, and Syncline did not make it`, {
-      hint: 'Choose another name with `to`, or take it over with `adopt: true` (rows that this sync did not write are never deleted).',
-    })
+    throw new SyncError(
+      'TARGET_NOT_OURS',
+      `the target table ${spec.collection} exists already, and Syncline did not make it`,
+      {
+        hint: 'Choose another name with `to`, or take it over with `adopt: true` (rows that this sync did not write are never deleted).',
+      },
+    )
   }
   if (state.owner.project !== spec.project) {
-    throw new SyncError('TARGET_NOT_OURS', `the target table ${spec.collection} belongs to another Syncline project (sync ${state.owner.sync})`, {
-      hint: 'Choose another name with `to`. Was .syncline/state.db lost or copied? Its project id owns the table.',
-    })
+    throw new SyncError(
+      'TARGET_NOT_OURS',
+      `the target table ${spec.collection} belongs to another Syncline project (sync ${state.owner.sync})`,
+      {
+        hint: 'Choose another name with `to`. Was .syncline/state.db lost or copied? Its project id owns the table.',
+      },
+    )
   }
   if (state.owner.sync !== spec.sync) {
     throw new SyncError('TARGET_SHARED', `the target table ${spec.collection} belongs to sync ${state.owner.sync}`, {

@@ -18,7 +18,11 @@ export interface Verification {
   readonly extra: number
   readonly different: number
   /** At most 20 keys each. */
-  readonly keys: { readonly missing: readonly PrintedKey[]; readonly extra: readonly PrintedKey[]; readonly different: readonly PrintedKey[] }
+  readonly keys: {
+    readonly missing: readonly PrintedKey[]
+    readonly extra: readonly PrintedKey[]
+    readonly different: readonly PrintedKey[]
+  }
   /** Rows written or deleted by `--repair`; 0 without it. */
   readonly repaired: number
 }
@@ -51,7 +55,9 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
   await lookAgain(sides, suspects)
   const repaired = options.repair ? await repair(sides, suspects) : 0
   if (options.repair) await lookAgain(sides, suspects)
-  const counts = Object.fromEntries(kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]])) as Record<Kind, number>
+  const counts = Object.fromEntries(
+    kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]]),
+  ) as Record<Kind, number>
   const print = (kind: Kind) => suspects.keys[kind].slice(0, MAX_KEYS).map((key) => printKey(sides, key))
   return {
     sync: sync.id,
@@ -65,7 +71,12 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
 }
 
 async function compareOnce(sides: Sides, project: Project, options: VerifyOptions): Promise<Suspects> {
-  const suspects: Suspects = { left: 0, right: 0, keys: { missing: [], extra: [], different: [] }, more: { missing: 0, extra: 0, different: 0 } }
+  const suspects: Suspects = {
+    left: 0,
+    right: 0,
+    keys: { missing: [], extra: [], different: [] },
+    more: { missing: 0, extra: 0, different: 0 },
+  }
   const suspect = (kind: Kind, rows: readonly Row[]) => {
     for (const row of rows) {
       if (suspects.keys[kind].length < MAX_RECHECKED) suspects.keys[kind].push(keyOfRow(sides, row))
@@ -81,7 +92,10 @@ async function compareOnce(sides: Sides, project: Project, options: VerifyOption
     suspects.right += found.same + found.extra.length + found.different.length
     suspect('missing', found.missing)
     suspect('extra', sides.sync.deletes === 'keep' ? [] : found.extra)
-    suspect('different', found.different.map((pair) => pair.left))
+    suspect(
+      'different',
+      found.different.map((pair) => pair.left),
+    )
     // A row that can't be read or mapped is not equal to anything.
     for (const { key } of found.rejects) suspects.keys.different.push(key)
     options.onProgress(suspects.left, total)
@@ -109,10 +123,15 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
 function judge({ spec, sync }: Sides, left: Row | undefined, right: Row | undefined): Kind | null {
   if (left === undefined) return right === undefined || sync.deletes === 'keep' ? null : 'extra'
   if (right === undefined) return 'missing'
-  return spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null)) ? null : 'different'
+  return spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null))
+    ? null
+    : 'different'
 }
 
-async function fetchBoth(sides: Sides, keys: readonly Key[]): Promise<{ left: Map<string, Row>; right: Map<string, Row>; rejected: Set<string> }> {
+async function fetchBoth(
+  sides: Sides,
+  keys: readonly Key[],
+): Promise<{ left: Map<string, Row>; right: Map<string, Row>; rejected: Set<string> }> {
   const { mapping, spec, sink, state } = sides
   // Target first: a row on its way is then missing or older at the target for sure, and a live writer's next run mends it.
   const right = new Map<string, Row>()
@@ -148,6 +167,7 @@ async function repair(sides: Sides, suspects: Suspects): Promise<number> {
 }
 
 async function openSource({ source, mapping }: Sides) {
-  if (source.view === undefined) throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
+  if (source.view === undefined)
+    throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
   return source.view(mapping.selection)
 }

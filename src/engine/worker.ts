@@ -20,7 +20,9 @@ export async function runSync(sync: Sync, project: Project): Promise<RunRecord> 
   const id = newRunId(project)
   await store.runs.start({ id, sync: sync.id, startedAt })
   emit({ event: 'run.started', sync: sync.id, run: id })
-  const tally = new Tally(context, (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }))
+  const tally = new Tally(context, (phase, total, counts) =>
+    emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+  )
   const outcome = await attemptAll(sync, project, id, tally)
   const record: RunRecord = {
     id,
@@ -35,14 +37,23 @@ export async function runSync(sync: Sync, project: Project): Promise<RunRecord> 
   const { status, durationMs, error } = record
   // History tells interrupted from failed; to the caller both are a run that did not get to its end.
   const told = status === 'succeeded' || status === 'held' ? status : 'failed'
-  emit({ event: 'run.finished', sync: sync.id, run: id, status: told, ...tally.counts, durationMs: durationMs ?? 0, ...(error === null ? {} : { error }) })
+  emit({
+    event: 'run.finished',
+    sync: sync.id,
+    run: id,
+    status: told,
+    ...tally.counts,
+    durationMs: durationMs ?? 0,
+    ...(error === null ? {} : { error }),
+  })
   return record
 }
 
 /** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. */
 export async function resetSync(sync: Sync, project: Project, options: { readonly drop: boolean }): Promise<void> {
   const connection = await project.connection(sync.to.connection)
-  if (connection.sink === undefined) throw new SyncError('READ_ONLY', `connection ${sync.to.connection} holds no checkpoints`)
+  if (connection.sink === undefined)
+    throw new SyncError('READ_ONLY', `connection ${sync.to.connection} holds no checkpoints`)
   await using sink = await connection.sink([sync.id])
   await sink.reset({ sync: sync.id, project: project.id, collection: sync.to.collection }, options.drop)
 }
@@ -55,11 +66,14 @@ async function attemptAll(sync: Sync, project: Project, run: string, tally: Tall
     let generation: number | null = null
     try {
       generation = await store.leases.take(sync.id, EMBEDDED_HOLDER, context.clock.now(), LEASE_MS)
-      const settlement = await mirror(sync, project, tally, { onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run, changes }) })
+      const settlement = await mirror(sync, project, tally, {
+        onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run, changes }),
+      })
       return outcomeOf(sync, run, settlement, tally)
     } catch (error) {
       const failure = asSyncError(error)
-      if (failure.code === 'INTERNAL' && failure.stack !== undefined) context.log(String(error instanceof Error ? error.stack : error))
+      if (failure.code === 'INTERNAL' && failure.stack !== undefined)
+        context.log(String(error instanceof Error ? error.stack : error))
       if (!retriable(failure) || attempt === MAX_ATTEMPTS || context.signal.aborted) return failed(failure)
       const waitMs = Math.round(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + context.random()))
       emit({ event: 'run.retrying', sync: sync.id, run, attempt, waitMs, error: failureOf(failure) })
@@ -78,16 +92,24 @@ async function attemptAll(sync: Sync, project: Project, run: string, tally: Tall
 
 function outcomeOf(sync: Sync, run: string, settlement: Settlement, tally: Tally): Outcome {
   if (settlement.status === 'held') {
-    const error = new SyncError('GUARD_HELD', `sync ${sync.id} would delete ${settlement.deletes} rows of ${sync.to.collection}, more than its guard allows; nothing was deleted`, {
-      hint: `Look at it with \`syncline plan ${sync.id}\`. If it is right: syncline release ${run}, then run again.`,
-    })
+    const error = new SyncError(
+      'GUARD_HELD',
+      `sync ${sync.id} would delete ${settlement.deletes} rows of ${sync.to.collection}, more than its guard allows; nothing was deleted`,
+      {
+        hint: `Look at it with \`syncline plan ${sync.id}\`. If it is right: syncline release ${run}, then run again.`,
+      },
+    )
     return { status: 'held', error: failureOf(error), heldDeletes: settlement.deletes }
   }
   const { rejected } = tally.counts
   if (rejected === 0) return { status: 'succeeded', error: null, heldDeletes: null }
-  const error = new SyncError('ROWS_REJECTED', `${rejected} rows of sync ${sync.id} could not be written; all others were`, {
-    hint: 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
-  })
+  const error = new SyncError(
+    'ROWS_REJECTED',
+    `${rejected} rows of sync ${sync.id} could not be written; all others were`,
+    {
+      hint: 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
+    },
+  )
   return failed(error)
 }
 
@@ -102,7 +124,8 @@ function failureOf(error: SyncError): Failure {
 
 /** Sorts by time and is short enough to type: base 36 of the milliseconds, then four random letters. */
 function newRunId({ context }: Project): string {
-  const tail = Math.floor(context.random() * 36 ** 4).toString(36).padStart(4, '0')
+  const tail = Math.floor(context.random() * 36 ** 4)
+    .toString(36)
+    .padStart(4, '0')
   return `${context.clock.now().toString(36)}${tail}`
 }
-

@@ -19,16 +19,25 @@ export interface Table {
 
 /** All tables and views this role can see, without the system's and Syncline's own. */
 export async function discoverTables(client: Client): Promise<Table[]> {
-  return describe(client, `n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' AND c.relname NOT LIKE '\\_syncline\\_%' AND NOT c.relispartition`)
+  return describe(
+    client,
+    `n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' AND c.relname NOT LIKE '\\_syncline\\_%' AND NOT c.relispartition`,
+  )
 }
 
 /** One table, or COLLECTION_UNKNOWN with the nearest names. A name without a schema is in `public`. */
 export async function requireTable(client: Client, name: string): Promise<Table> {
   const found = await findTable(client, name)
   if (found !== null) return found
-  const nearest = nearestNames(qualified(name), (await discoverTables(client)).map((table) => table.schema.name))
+  const nearest = nearestNames(
+    qualified(name),
+    (await discoverTables(client)).map((table) => table.schema.name),
+  )
   throw new SyncError('COLLECTION_UNKNOWN', `there is no table ${qualified(name)}`, {
-    hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Check the name and the USAGE grant on its schema; `syncline collections` shows what is there.',
+    hint:
+      nearest.length > 0
+        ? `Did you mean ${nearest.join(' or ')}?`
+        : 'Check the name and the USAGE grant on its schema; `syncline collections` shows what is there.',
   })
 }
 
@@ -55,17 +64,30 @@ function qualified(name: string): string {
 
 async function describe(client: Client, condition: string): Promise<Table[]> {
   const rows = await client.query(`${columnsQuery} AND ${condition} ORDER BY n.nspname, c.relname, a.attnum`)
-  const keys = await client.query(`${keysQuery} AND ${condition} ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid`)
+  const keys = await client.query(
+    `${keysQuery} AND ${condition} ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid`,
+  )
   const keyOf = new Map<string, string[]>()
   for (const [oid, names] of keys) if (oid && names && !keyOf.has(oid)) keyOf.set(oid, JSON.parse(names) as string[])
   const tables = new Map<string, Table & { schema: { fields: Field[] } }>()
   for (const [oid, namespace, relation, kind, column, native, required, generated] of rows) {
     if (!oid || !namespace || !relation || !kind) continue
     const key = keyOf.get(oid) ?? []
-    const table = tables.get(oid) ?? { oid, kind, declaredKey: key, schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key } }
+    const table = tables.get(oid) ?? {
+      oid,
+      kind,
+      declaredKey: key,
+      schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key },
+    }
     tables.set(oid, table)
     if (!column || !native) continue
-    table.schema.fields.push({ name: column, type: typeOf(native), native, nullable: required !== 't', writable: generated !== 't' })
+    table.schema.fields.push({
+      name: column,
+      type: typeOf(native),
+      native,
+      nullable: required !== 't',
+      writable: generated !== 't',
+    })
   }
   return [...tables.values()]
 }

@@ -137,7 +137,11 @@ function tlsOptions(tls: Exclude<PostgresConfig['tls'], boolean | undefined>): C
     if (tls.cert !== undefined) options.cert = readFileSync(tls.cert)
     if (tls.key !== undefined) options.key = readFileSync(tls.key)
   } catch (error) {
-    throw new SyncError('FILE_UNUSABLE', `can't read a certificate: ${error instanceof Error ? error.message : error}`, { hint: 'Check the files under `tls` of the connection.', cause: error })
+    throw new SyncError(
+      'FILE_UNUSABLE',
+      `can't read a certificate: ${error instanceof Error ? error.message : error}`,
+      { hint: 'Check the files under `tls` of the connection.', cause: error },
+    )
   }
   if (tls.servername !== undefined) options.servername = tls.servername
   return options
@@ -161,19 +165,59 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
   if (error instanceof SyncError || !(error instanceof Error)) return error
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   const place = placeOf(config)
-  const make = (kind: ConstructorParameters<typeof SyncError>[0], message: string, hint: string) => new SyncError(kind, message, { hint, cause: error })
+  const make = (kind: ConstructorParameters<typeof SyncError>[0], message: string, hint: string) =>
+    new SyncError(kind, message, { hint, cause: error })
   if (['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)) {
-    return make('CONNECTION_REFUSED', `no Postgres answers at ${place} (${code})`, 'Is the server running, and are host and port right?')
+    return make(
+      'CONNECTION_REFUSED',
+      `no Postgres answers at ${place} (${code})`,
+      'Is the server running, and are host and port right?',
+    )
   }
-  if (code === '57P03' || code === '53300') return make('CONNECTION_REFUSED', `Postgres at ${place} takes no connection now: ${error.message}`, 'Wait until it is ready, or close some connections.')
-  if (code.startsWith('28')) return make('AUTH_FAILED', `Postgres at ${place} refused the login: ${error.message}`, 'Check user and password of the connection.')
-  if (code === '3D000') return make('DATABASE_UNKNOWN', `Postgres at ${place}: ${error.message}`, 'Check the database name of the connection.')
+  if (code === '57P03' || code === '53300')
+    return make(
+      'CONNECTION_REFUSED',
+      `Postgres at ${place} takes no connection now: ${error.message}`,
+      'Wait until it is ready, or close some connections.',
+    )
+  if (code.startsWith('28'))
+    return make(
+      'AUTH_FAILED',
+      `Postgres at ${place} refused the login: ${error.message}`,
+      'Check user and password of the connection.',
+    )
+  if (code === '3D000')
+    return make(
+      'DATABASE_UNKNOWN',
+      `Postgres at ${place}: ${error.message}`,
+      'Check the database name of the connection.',
+    )
   if (code === '42501') return make('GRANT_MISSING', `Postgres at ${place}: ${error.message}`, grantHint(error.message))
-  if (code === '53100') return make('DISK_FULL', `Postgres at ${place}: ${error.message}`, 'Free some space on the server and run again.')
-  if (code === '55P03') return make('DATABASE_LOCKED', `Postgres at ${place}: ${error.message}`, 'Another session holds a lock on the table.')
-  if (['40001', '40P01'].includes(code)) return make('DATABASE_LOCKED', `Postgres at ${place}: ${error.message}`, 'Another transaction was in the way; the run is tried again.')
-  if (code.startsWith('08') || code.startsWith('57P') || ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) || /terminated|not queryable|Connection ended|timeout expired/i.test(error.message)) {
-    return make('CONNECTION_LOST', `the connection to Postgres at ${place} was lost: ${error.message}`, 'The run goes on from the last checkpoint when the server is back.')
+  if (code === '53100')
+    return make('DISK_FULL', `Postgres at ${place}: ${error.message}`, 'Free some space on the server and run again.')
+  if (code === '55P03')
+    return make(
+      'DATABASE_LOCKED',
+      `Postgres at ${place}: ${error.message}`,
+      'Another session holds a lock on the table.',
+    )
+  if (['40001', '40P01'].includes(code))
+    return make(
+      'DATABASE_LOCKED',
+      `Postgres at ${place}: ${error.message}`,
+      'Another transaction was in the way; the run is tried again.',
+    )
+  if (
+    code.startsWith('08') ||
+    code.startsWith('57P') ||
+    ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) ||
+    /terminated|not queryable|Connection ended|timeout expired/i.test(error.message)
+  ) {
+    return make(
+      'CONNECTION_LOST',
+      `the connection to Postgres at ${place} was lost: ${error.message}`,
+      'The run goes on from the last checkpoint when the server is back.',
+    )
   }
   return error
 }
@@ -181,8 +225,10 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
 function grantHint(message: string): string {
   const relation = /for (?:table|relation|view|sequence) (\S+)/.exec(message)?.[1]
   const schema = /for schema (\S+)/.exec(message)?.[1]
-  if (relation !== undefined) return `As its owner: GRANT SELECT ON ${relation} TO <user>; a target also needs INSERT, UPDATE, DELETE.`
-  if (schema !== undefined) return `As its owner: GRANT USAGE ON SCHEMA ${schema} TO <user>; a target also needs CREATE.`
+  if (relation !== undefined)
+    return `As its owner: GRANT SELECT ON ${relation} TO <user>; a target also needs INSERT, UPDATE, DELETE.`
+  if (schema !== undefined)
+    return `As its owner: GRANT USAGE ON SCHEMA ${schema} TO <user>; a target also needs CREATE.`
   return 'Grant the missing right; docs/connectors/postgres.md lists what a source and a target need.'
 }
 

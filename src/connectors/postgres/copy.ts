@@ -108,7 +108,9 @@ export function encodeRow(fields: readonly Field[], row: Row): string {
 }
 
 function escapeField(text: string): string {
-  return needsEscape.test(text) ? text.replace(/[\\\n\r\t]/g, (character) => inputEscapes[character] ?? character) : text
+  return needsEscape.test(text)
+    ? text.replace(/[\\\n\r\t]/g, (character) => inputEscapes[character] ?? character)
+    : text
 }
 
 const needsEscape = /[\\\n\r\t]/
@@ -122,5 +124,7 @@ export function literal(field: Field, value: Value, native: string): string {
 
 export function quoteText(value: string): string {
   if (value.includes('\0')) throw new SyncError('VALUE_REFUSED', "Postgres can't hold a NUL character in text")
-  return value.includes('\\') ? `E'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'` : `'${value.replaceAll("'", "''")}'`
+  return value.includes('\\')
+    ? `E'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+    : `'${value.replaceAll("'", "''")}'`
 }

@@ -7,7 +7,8 @@ import { nativeOf } from './types.ts'
 export const postgresDialect: Dialect = {
   literal: (field, value) => literal(field, value, compared(field)),
   compare: (field, comparison, value) => {
-    const column = field.type === 'text' || field.native === 'json' ? `${quote(field.name)}::${compared(field)}` : quote(field.name)
+    const column =
+      field.type === 'text' || field.native === 'json' ? `${quote(field.name)}::${compared(field)}` : quote(field.name)
     return `${column} ${comparison} ${value}${field.type === 'text' ? ' COLLATE "C"' : ''}`
   },
 }

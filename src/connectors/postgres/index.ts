@@ -25,7 +25,10 @@ export const postgresConfig = z
     tls: tls.optional(),
     connectTimeoutMs: z.number().int().positive().default(10_000),
   })
-  .refine((config) => config.url !== undefined || config.host !== undefined, { message: 'give a url or a host', path: ['url'] })
+  .refine((config) => config.url !== undefined || config.host !== undefined, {
+    message: 'give a url or a host',
+    path: ['url'],
+  })
 export type PostgresConfig = z.infer<typeof postgresConfig>
 /** What a person writes: any text may also be `env('NAME')`. */
 export type PostgresOptions = z.input<typeof postgresConfig>

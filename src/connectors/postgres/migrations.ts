@@ -35,7 +35,11 @@ export async function migrate(client: Client): Promise<void> {
     await client.query('CREATE TABLE IF NOT EXISTS _syncline_migration (version integer PRIMARY KEY)')
     const version = await versionOf(client)
     if (version > steps.length) {
-      throw new SyncError('FILE_UNUSABLE', `this database was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`, { hint: 'Update syncline.' })
+      throw new SyncError(
+        'FILE_UNUSABLE',
+        `this database was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`,
+        { hint: 'Update syncline.' },
+      )
     }
     for (let next = version; next < steps.length; next++) {
       await client.query(steps[next] as string)

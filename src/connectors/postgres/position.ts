@@ -58,21 +58,30 @@ export async function positionNow(client: Client, table: Table): Promise<Now> {
   const [xmin, xmax, database, columns] = row ?? []
   const parts = ['r', 'p'].includes(table.kind) ? await partsOf(client, table) : []
   const source = [await serverIdentity(client), database, table.oid].join('/')
-  const position: Position = { v: 1, source, parts: parts.map(({ oid, file }) => [oid, file]), columns: String(columns), horizon: String(xmin) }
+  const position: Position = {
+    v: 1,
+    source,
+    parts: parts.map(({ oid, file }) => [oid, file]),
+    columns: String(columns),
+    horizon: String(xmin),
+  }
   return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0) }
 }
 
 /** Checks that reading on from `cursor` misses nothing; CURSOR_UNUSABLE says why it would. */
 export function parsePosition(cursor: Cursor, now: Now, table: Table): Position {
   const parsed = shape.safeParse(JSON.parse(cursor))
-  const unusable = (reason: string) => new SyncError('CURSOR_UNUSABLE', `${table.schema.name} can't be read on from the last checkpoint: ${reason}`)
+  const unusable = (reason: string) =>
+    new SyncError('CURSOR_UNUSABLE', `${table.schema.name} can't be read on from the last checkpoint: ${reason}`)
   if (!parsed.success) throw unusable('the cursor is of another version')
   const from = parsed.data
-  if (from.source !== now.position.source) throw unusable('it is another server, database or table, or one restored from a backup')
+  if (from.source !== now.position.source)
+    throw unusable('it is another server, database or table, or one restored from a backup')
   if (BigInt(from.horizon) > now.xmax) throw unusable('the server has gone back in time (restored from a backup?)')
   // Row headers hold 32 bits of the transaction number: half of that range is comparable.
   if (now.xmax - BigInt(from.horizon) > 2_000_000_000n) throw unusable('too many transactions have passed')
-  if (JSON.stringify(from.parts) !== JSON.stringify(now.position.parts)) throw unusable('the table was rewritten or truncated, or its partitions changed')
+  if (JSON.stringify(from.parts) !== JSON.stringify(now.position.parts))
+    throw unusable('the table was rewritten or truncated, or its partitions changed')
   if (from.columns !== now.position.columns) throw unusable('its columns changed without a trace in the rows')
   return from
 }
@@ -86,19 +95,28 @@ export function changedSql(position: Position): string {
 /** Rows at or above the held-back lower bound of a cursor field, and those without a value. */
 export function sinceSql(position: Position, field: Field): string {
   const low = position.field?.low ?? null
-  return low === null ? 'true' : `(${quote(field.name)} >= ${literal(field, low, field.native)} OR ${quote(field.name)} IS NULL)`
+  return low === null
+    ? 'true'
+    : `(${quote(field.name)} >= ${literal(field, low, field.native)} OR ${quote(field.name)} IS NULL)`
 }
 
 /**
  * The next lower bound of a cursor field. A value seen now counts only once every transaction that ran at the time has
  * ended (it may still commit rows below); for times, also not above the start of the oldest transaction running now.
  */
-export async function holdBack(client: Client, from: Position | null, now: Now, field: Field, max: string | null): Promise<Position> {
+export async function holdBack(
+  client: Client,
+  from: Position | null,
+  now: Now,
+  field: Field,
+  max: string | null,
+): Promise<Position> {
   const pending = [...(from?.field?.pending ?? [])]
   let low = from?.field?.low ?? null
   while (pending[0] !== undefined && BigInt(pending[0].xmax) <= now.xmin) low = pending.shift()?.value ?? low
   const value = max === null ? null : await notBeyondRunning(client, field, max)
-  if (value !== null && pending.at(-1)?.value !== value && low !== value) pending.push({ value, xmax: String(now.xmax) })
+  if (value !== null && pending.at(-1)?.value !== value && low !== value)
+    pending.push({ value, xmax: String(now.xmax) })
   return { ...now.position, field: { low, pending } }
 }
 
@@ -125,13 +143,22 @@ async function partsOf(client: Client, table: Table): Promise<Part[]> {
      SELECT c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid) / current_setting('block_size')::int, c.oid::regclass
      FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind IN ('r', 'f') ORDER BY c.oid`,
   )
-  return rows.map(([oid, file, blocks, name]) => ({ oid: String(oid), file: String(file), blocks: Number(blocks), name: String(name) }))
+  return rows.map(([oid, file, blocks, name]) => ({
+    oid: String(oid),
+    file: String(file),
+    blocks: Number(blocks),
+    name: String(name),
+  }))
 }
 
 /** System identifier and timeline, where the role may see them; a server that hides them is known by its address and start. */
 async function serverIdentity(client: Client): Promise<string> {
-  const [allowed] = await client.query(`SELECT has_function_privilege('pg_control_system()', 'execute') AND has_function_privilege('pg_control_checkpoint()', 'execute')`)
+  const [allowed] = await client.query(
+    `SELECT has_function_privilege('pg_control_system()', 'execute') AND has_function_privilege('pg_control_checkpoint()', 'execute')`,
+  )
   if (allowed?.[0] !== 't') return 'hidden'
-  const [row] = await client.query('SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c')
+  const [row] = await client.query(
+    'SELECT s.system_identifier, c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c',
+  )
   return `${row?.[0]}/${row?.[1]}`
 }

@@ -12,11 +12,23 @@ import { requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { postgresDialect } from './filter.ts'
 import type { PostgresConfig } from './index.ts'
-import { changedSql, holdBack, type Now, type Part, parsePosition, type Position, positionNow, sinceSql } from './position.ts'
-import { clause, columnsSql, copyRows, fetchRows, fieldNamed, encodedRows, openView, type Relation } from './view.ts'
+import {
+  changedSql,
+  holdBack,
+  type Now,
+  type Part,
+  type Position,
+  parsePosition,
+  positionNow,
+  sinceSql,
+} from './position.ts'
+import { clause, columnsSql, copyRows, encodedRows, fetchRows, fieldNamed, openView, type Relation } from './view.ts'
 
 /** How changes past a cursor are found. */
-type Following = { readonly kind: 'horizon' } | { readonly kind: 'field'; readonly field: Field } | { readonly kind: 'none'; readonly reason: string }
+type Following =
+  | { readonly kind: 'horizon' }
+  | { readonly kind: 'field'; readonly field: Field }
+  | { readonly kind: 'none'; readonly reason: string }
 
 /** Blocks per COPY of a snapshot: 32 MB of table, so that a killed copy repeats little and the server seldom waits for us. */
 const BLOCKS_PER_RANGE = 4096
@@ -30,11 +42,20 @@ interface Source {
   readonly following: Following
 }
 
-export async function openCollection(config: PostgresConfig, client: Client, name: string, options: CollectionOptions): Promise<Collection> {
+export async function openCollection(
+  config: PostgresConfig,
+  client: Client,
+  name: string,
+  options: CollectionOptions,
+): Promise<Collection> {
   const found = await requireTable(client, name)
   const table: Table = { ...found, schema: withKey(found.schema, options.key ?? null) }
   const [standby] = await client.query('SELECT pg_is_in_recovery()')
-  const source: Source = { config, table, following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't') }
+  const source: Source = {
+    config,
+    table,
+    following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't'),
+  }
   return {
     schema: table.schema,
     feed: source.following.kind === 'none' ? 'none' : 'puts',
@@ -44,7 +65,9 @@ export async function openCollection(config: PostgresConfig, client: Client, nam
     encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),
     estimate: async () => {
-      const [row] = await client.query(`SELECT sum(c.reltuples) FROM pg_partition_tree(${table.oid}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf`)
+      const [row] = await client.query(
+        `SELECT sum(c.reltuples) FROM pg_partition_tree(${table.oid}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf`,
+      )
       const [plain] = await client.query(`SELECT reltuples FROM pg_class WHERE oid = ${table.oid}`)
       const estimate = Number(row?.[0] ?? plain?.[0] ?? -1)
       return estimate > 0 ? Math.round(estimate) : null
@@ -62,14 +85,21 @@ function chooseFollowing(table: Table, cursor: string | null, standby: boolean):
   if (cursor !== null) {
     const field = fieldNamed(table.schema, cursor)
     if (['integer', 'timestamp', 'instant', 'date', 'decimal'].includes(field.type)) return { kind: 'field', field }
-    throw new SyncError('CURSOR_UNUSABLE', `column ${cursor} of ${table.schema.name} is ${field.native}, which can't be a cursor`, {
-      hint: 'Choose a number or a time that grows with every change, or leave `cursor` out: Syncline needs none for a table.',
-    })
+    throw new SyncError(
+      'CURSOR_UNUSABLE',
+      `column ${cursor} of ${table.schema.name} is ${field.native}, which can't be a cursor`,
+      {
+        hint: 'Choose a number or a time that grows with every change, or leave `cursor` out: Syncline needs none for a table.',
+      },
+    )
   }
   if (standby) return { kind: 'none', reason: 'the server is a standby, which has no usable transaction horizon' }
   if (table.kind === 'r' || table.kind === 'p') return { kind: 'horizon' }
   const kinds: Readonly<Record<string, string>> = { v: 'a view', m: 'a materialized view', f: 'a foreign table' }
-  return { kind: 'none', reason: `${table.schema.name} is ${kinds[table.kind] ?? 'not a table'}, which has no transaction horizon` }
+  return {
+    kind: 'none',
+    reason: `${table.schema.name} is ${kinds[table.kind] ?? 'not a table'}, which has no transaction horizon`,
+  }
 }
 
 async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
@@ -80,22 +110,40 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const relation = relationOf(source, options)
   await refuseDuplicates(client, relation, table)
   if (from === null || from.copy !== undefined) yield* copyPages(client, relation, from, now, options)
-  const { count, changed, max } = await census(client, relation, following, from)
-  if (from !== null && changed > 0) yield* changedPages(client, relation, following, from, options)
-  const here = following.kind === 'field' ? await holdBack(client, from, now, following.field, max) : now.position
+  if (from !== null && following.kind !== 'none') yield* changedPages(client, relation, following, from, options)
+  // The server counts while the last page is being written.
+  const counting = census(client, relation, following)
+  counting.catch(() => {})
+  const here =
+    following.kind === 'field' ? await holdBack(client, from, now, following.field, (await counting).max) : now.position
   const next = JSON.stringify(here)
-  const view = openView(client, relation, { cursor: next, count, dispose: async () => {} })
+  const view = openView(client, relation, {
+    cursor: next,
+    count: async () => (await counting).count,
+    dispose: async () => {},
+  })
   yield { puts: [], deletes: [], rejects: [], cursor: next, bytes: 0, distinct: false, view }
 }
 
 /** Blocks after blocks. The position keeps the horizon of the copy's beginning, whatever later snapshot it is finished in. */
-async function* copyPages(client: Client, relation: Relation, from: Position | null, now: Now, options: ReadOptions): AsyncIterable<Page> {
+async function* copyPages(
+  client: Client,
+  relation: Relation,
+  from: Position | null,
+  now: Now,
+  options: ReadOptions,
+): AsyncIterable<Page> {
   const start = from ?? now.position
   const distinct = from === null
   const columns = columnsSql(options.fields)
   if (now.parts.length === 0) {
     const cursor = JSON.stringify({ ...start, copy: { part: 0, block: 0 } })
-    for await (const chunk of copyRows(client, relation, `SELECT ${columns} FROM ${clause(relation, [])}`, options.fields)) {
+    for await (const chunk of copyRows(
+      client,
+      relation,
+      `SELECT ${columns} FROM ${clause(relation, [])}`,
+      options.fields,
+    )) {
       yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct }
     }
     return
@@ -112,7 +160,12 @@ async function* copyPages(client: Client, relation: Relation, from: Position | n
         }
         continue
       }
-      for await (const chunk of copyRows(client, here, `SELECT ${columns} FROM ${clause(here, [range])}`, options.fields)) {
+      for await (const chunk of copyRows(
+        client,
+        here,
+        `SELECT ${columns} FROM ${clause(here, [range])}`,
+        options.fields,
+      )) {
         yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct }
       }
       const after = JSON.stringify({ ...start, copy: { part, block: block + BLOCKS_PER_RANGE } })
@@ -121,7 +174,13 @@ async function* copyPages(client: Client, relation: Relation, from: Position | n
   }
 }
 
-async function* changedPages(client: Client, relation: Relation, following: Following, from: Position, options: ReadOptions): AsyncIterable<Page> {
+async function* changedPages(
+  client: Client,
+  relation: Relation,
+  following: Following,
+  from: Position,
+  options: ReadOptions,
+): AsyncIterable<Page> {
   const condition = following.kind === 'field' ? sinceSql(from, following.field) : changedSql(from)
   const order = following.kind === 'field' ? ` ORDER BY ${quote(following.field.name)}` : ''
   const query = `SELECT ${columnsSql(options.fields)} FROM ${clause(relation, [condition])}${order}`
@@ -131,12 +190,15 @@ async function* changedPages(client: Client, relation: Relation, following: Foll
   }
 }
 
-/** Count of rows, count of those that may have changed, and the cursor field's largest value: one pass over the table. */
-async function census(client: Client, relation: Relation, following: Following, from: Position | null): Promise<{ count: number; changed: number; max: string | null }> {
-  const changed = from === null || following.kind === 'none' ? 'NULL' : `count(*) FILTER (WHERE ${following.kind === 'field' ? sinceSql(from, following.field) : changedSql(from)})`
+/** Count of rows and the cursor field's largest value: one pass over the table. */
+async function census(
+  client: Client,
+  relation: Relation,
+  following: Following,
+): Promise<{ count: number; max: string | null }> {
   const max = following.kind === 'field' ? `max(${quote(following.field.name)})::text` : 'NULL'
-  const [row] = await client.query(`SELECT count(*), ${changed}, ${max} FROM ${clause(relation, [])}`)
-  return { count: Number(row?.[0]), changed: Number(row?.[1] ?? 0), max: row?.[2] ?? null }
+  const [row] = await client.query(`SELECT count(*), ${max} FROM ${clause(relation, [])}`)
+  return { count: Number(row?.[0]), max: row?.[1] ?? null }
 }
 
 async function viewNow(source: Source, selection: Selection): Promise<View> {
@@ -146,9 +208,12 @@ async function viewNow(source: Source, selection: Selection): Promise<View> {
     const relation = relationOf(source, selection)
     await refuseDuplicates(client, relation, source.table)
     const { following } = source
-    const max = following.kind === 'field' ? (await census(client, relation, following, null)).max : null
+    const max = following.kind === 'field' ? (await census(client, relation, following)).max : null
     const here = following.kind === 'field' ? await holdBack(client, null, now, following.field, max) : now.position
-    return openView(client, relation, { cursor: following.kind === 'none' ? null : JSON.stringify(here), dispose: async () => client[Symbol.asyncDispose]() })
+    return openView(client, relation, {
+      cursor: following.kind === 'none' ? null : JSON.stringify(here),
+      dispose: async () => client[Symbol.asyncDispose](),
+    })
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
@@ -160,7 +225,8 @@ async function openSnapshot({ config, table }: Source): Promise<Client> {
   const client = await connect(config)
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    if (table.kind === 'r' || table.kind === 'p') await client.query(`LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE`)
+    if (table.kind === 'r' || table.kind === 'p')
+      await client.query(`LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE`)
     return client
   } catch (error) {
     await client[Symbol.asyncDispose]()
@@ -184,7 +250,10 @@ function openLookup(source: Source): Lookup {
   const names = schema.fields.map((field) => field.name)
   const lookUp = async (key: readonly string[], values: readonly Row[]) => {
     await using client = await connect(source.config)
-    const relation = { ...relationOf(source, { fields: names, where: null }), key: key.map((name) => fieldNamed(schema, name)) }
+    const relation = {
+      ...relationOf(source, { fields: names, where: null }),
+      key: key.map((name) => fieldNamed(schema, name)),
+    }
     return [...(await fetchRows(client, relation, values, names)).rows]
   }
   return { fetch: (keys) => lookUp(schema.key, keys), find: (fields, values) => lookUp(fields, values) }
@@ -193,7 +262,13 @@ function openLookup(source: Source): Lookup {
 /** A key that no index keeps unique is checked: two rows under one key would overwrite each other at the target. */
 async function refuseDuplicates(client: Client, relation: Relation, table: Table): Promise<void> {
   if (table.schema.key.length === 0 || table.schema.key.join('\0') === table.declaredKey.join('\0')) return
-  const [row] = await client.query(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${relation.key.map((field) => quote(field.name)).join(', ')} HAVING count(*) > 1 LIMIT 1`)
+  const [row] = await client.query(
+    `SELECT 1 FROM ${clause(relation, [])} GROUP BY ${relation.key.map((field) => quote(field.name)).join(', ')} HAVING count(*) > 1 LIMIT 1`,
+  )
   if (row === undefined) return
-  throw new SyncError('KEY_DUPLICATE', `several rows of ${table.schema.name} have the same (${table.schema.key.join(', ')})`, { hint: 'Choose a `key` that identifies a row.' })
+  throw new SyncError(
+    'KEY_DUPLICATE',
+    `several rows of ${table.schema.name} have the same (${table.schema.key.join(', ')})`,
+    { hint: 'Choose a `key` that identifies a row.' },
+  )
 }

@@ -10,8 +10,8 @@ import { findTable, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
-import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
 import { copyEncoding } from './read.ts'
+import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -55,10 +55,23 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
 async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
   const found = await findTable(client, spec.collection)
   if (found === null) return { schema: null, orphans: [], owner: null, checkpoint: null }
-  if (found.kind !== 'r' && found.kind !== 'p') throw new SyncError('TARGET_NOT_OURS', `${spec.collection} is not a table`, { hint: 'Choose another target name with `to`.' })
+  if (found.kind !== 'r' && found.kind !== 'p')
+    throw new SyncError('TARGET_NOT_OURS', `${spec.collection} is not a table`, {
+      hint: 'Choose another target name with `to`.',
+    })
   const known = await migrated(client)
-  const [row] = known ? await client.query('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = $1', [spec.collection]) : []
-  if (row === undefined) return { schema: adoptable(found.schema, spec.schema), orphans: found.schema.fields.map((field) => field.name), owner: null, checkpoint: null }
+  const [row] = known
+    ? await client.query('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = $1', [
+        spec.collection,
+      ])
+    : []
+  if (row === undefined)
+    return {
+      schema: adoptable(found.schema, spec.schema),
+      orphans: found.schema.fields.map((field) => field.name),
+      owner: null,
+      checkpoint: null,
+    }
   return {
     schema: parseSchema(String(row[2])),
     orphans: JSON.parse(String(row[3])) as string[],
@@ -68,11 +81,23 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
 }
 
 async function readCheckpoint(client: Client, spec: TargetSpec): Promise<Checkpoint | null> {
-  const [row] = await client.query('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
-  return row === undefined || row[1] === null || row[1] === undefined ? null : { cursor: row[0] ?? null, fingerprint: row[1] }
+  const [row] = await client.query(
+    'SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = $1 AND sync = $2',
+    [spec.project, spec.sync],
+  )
+  return row === undefined || row[1] === null || row[1] === undefined
+    ? null
+    : { cursor: row[0] ?? null, fingerprint: row[1] }
 }
 
-async function claimTarget(client: Client, spec: TargetSpec, changes: readonly SchemaChange[], number: number, config: PostgresConfig, context: Context): Promise<[Claim, Target]> {
+async function claimTarget(
+  client: Client,
+  spec: TargetSpec,
+  changes: readonly SchemaChange[],
+  number: number,
+  config: PostgresConfig,
+  context: Context,
+): Promise<[Claim, Target]> {
   await client.query('BEGIN')
   try {
     const generation = await takeFence(client, spec, config, context)
@@ -82,7 +107,11 @@ async function claimTarget(client: Client, spec: TargetSpec, changes: readonly S
     const writer = new TableWriter(client, { ...spec, schema }, number)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
     const checkpoint = await readCheckpoint(client, spec)
-    const target: Target = { checkpoint, empty: row === undefined, ...(takesAsIs(spec, schema) ? { encoding: copyEncoding } : {}) }
+    const target: Target = {
+      checkpoint,
+      empty: row === undefined,
+      ...(takesAsIs(spec, schema) ? { encoding: copyEncoding } : {}),
+    }
     return [{ spec, generation, writer }, target]
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
@@ -92,7 +121,11 @@ async function claimTarget(client: Client, spec: TargetSpec, changes: readonly S
 
 /** Whether the columns have the very types of the source: then COPY text needs no decoding on its way. */
 function takesAsIs(spec: TargetSpec, resolved: Schema): boolean {
-  return !spec.adopt && spec.schema.system === 'postgres' && spec.schema.fields.every((field, at) => field.native === resolved.fields[at]?.native)
+  return (
+    !spec.adopt &&
+    spec.schema.system === 'postgres' &&
+    spec.schema.fields.every((field, at) => field.native === resolved.fields[at]?.native)
+  )
 }
 
 /** Raises the generation. A frozen worker that holds the row in an open transaction is ended: time-outs did not free it when tried. */
@@ -143,8 +176,9 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     delete: (sync, keys) => claimOf(sync).writer.delete(keys),
     reject: (sync, rejected, settled) => writeRejections(client, claimOf(sync).spec, rejected, settled),
     checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),
-    commit: async () => {
-      await client.query('COMMIT')
+    commit: async ({ durable } = { durable: true }) => {
+      // Rows and checkpoint are lost together or not at all, so only a run's last commit has to wait for the disk.
+      await client.query(durable ? 'COMMIT' : 'SET LOCAL synchronous_commit = off; COMMIT')
     },
     rollback: async () => {
       for (const { writer } of claims.values()) await writer.abandon()
@@ -154,16 +188,31 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
 }
 
 async function holdFence(client: Client, { spec, generation }: Claim): Promise<void> {
-  const [row] = await client.query('SELECT 1 FROM _syncline_checkpoint WHERE project = $1 AND sync = $2 AND generation = $3 FOR UPDATE', [spec.project, spec.sync, generation])
+  const [row] = await client.query(
+    'SELECT 1 FROM _syncline_checkpoint WHERE project = $1 AND sync = $2 AND generation = $3 FOR UPDATE',
+    [spec.project, spec.sync, generation],
+  )
   if (row !== undefined) return
   await client.query('ROLLBACK').catch(() => {})
   throw leaseLost(spec)
 }
 
-async function storeCheckpoint(client: Client, { spec, generation }: Claim, checkpoint: Checkpoint | null): Promise<void> {
+async function storeCheckpoint(
+  client: Client,
+  { spec, generation }: Claim,
+  checkpoint: Checkpoint | null,
+): Promise<void> {
   const sets = checkpoint === null ? 'updated_at = now()' : 'updated_at = now(), cursor = $4, fingerprint = $5'
-  const values = [spec.project, spec.sync, generation, ...(checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint])]
-  const updated = await client.execute(`UPDATE _syncline_checkpoint SET ${sets} WHERE project = $1 AND sync = $2 AND generation = $3`, values)
+  const values = [
+    spec.project,
+    spec.sync,
+    generation,
+    ...(checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint]),
+  ]
+  const updated = await client.execute(
+    `UPDATE _syncline_checkpoint SET ${sets} WHERE project = $1 AND sync = $2 AND generation = $3`,
+    values,
+  )
   if (updated !== 1) throw leaseLost(spec)
 }
 
@@ -173,8 +222,18 @@ function leaseLost(spec: TargetSpec): SyncError {
   })
 }
 
-async function writeRejections(client: Client, spec: TargetSpec, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void> {
-  for (const key of settled) await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2 AND key = $3', [spec.project, spec.sync, keyText(key)])
+async function writeRejections(
+  client: Client,
+  spec: TargetSpec,
+  rejected: readonly Rejection[],
+  settled: readonly Key[],
+): Promise<void> {
+  for (const key of settled)
+    await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2 AND key = $3', [
+      spec.project,
+      spec.sync,
+      keyText(key),
+    ])
   for (const { key, code, message } of rejected) {
     await client.query(
       `INSERT INTO _syncline_rejected (project, sync, key, code, message) VALUES ($1, $2, $3, $4, $5)
@@ -185,8 +244,15 @@ async function writeRejections(client: Client, spec: TargetSpec, rejected: reado
 }
 
 async function readRejections(client: Client, spec: TargetSpec): Promise<Rejection[]> {
-  const rows = await client.query('SELECT key, code, message FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
-  return rows.map(([key, code, message]) => ({ key: parseKeyText(key ?? '[]'), code: code ?? '', message: message ?? '' }))
+  const rows = await client.query(
+    'SELECT key, code, message FROM _syncline_rejected WHERE project = $1 AND sync = $2',
+    [spec.project, spec.sync],
+  )
+  return rows.map(([key, code, message]) => ({
+    key: parseKeyText(key ?? '[]'),
+    code: code ?? '',
+    message: message ?? '',
+  }))
 }
 
 /** A session of its own: the sink's is busy writing while rows are read. */
@@ -195,7 +261,10 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<Vie
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     const schema = await resolveTypes(client, spec.schema)
-    return openView(client, targetRelation({ ...spec, schema }), { cursor: null, dispose: async () => client[Symbol.asyncDispose]() })
+    return openView(client, targetRelation({ ...spec, schema }), {
+      cursor: null,
+      dispose: async () => client[Symbol.asyncDispose](),
+    })
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
@@ -212,14 +281,26 @@ function targetRelation(spec: TargetSpec): Relation {
     conditions.push(`EXISTS (SELECT 1 FROM ${rowsTableSql(spec.collection)} AS mine WHERE ${same})`)
   }
   const { fields } = spec.schema
-  return { from: table, where: conditions.length === 0 ? null : conditions.join(' AND '), fields, key: spec.schema.key.flatMap((name) => fields.filter((field) => field.name === name)) }
+  return {
+    from: table,
+    where: conditions.length === 0 ? null : conditions.join(' AND '),
+    fields,
+    key: spec.schema.key.flatMap((name) => fields.filter((field) => field.name === name)),
+  }
 }
 
-async function reset(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): Promise<void> {
+async function reset(
+  client: Client,
+  spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>,
+  drop: boolean,
+): Promise<void> {
   if (!(await migrated(client))) return
   await client.query('BEGIN')
   try {
-    await client.query('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+    await client.query(
+      'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = $1 AND sync = $2',
+      [spec.project, spec.sync],
+    )
     if (drop) await dropTable(client, spec)
     await client.query('COMMIT')
   } catch (error) {
@@ -230,7 +311,10 @@ async function reset(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' |
 
 /** Only a table that this project made is dropped; an adopted one stays. */
 async function dropTable(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>): Promise<void> {
-  const [row] = await client.query('DELETE FROM _syncline_collection WHERE name = $1 AND project = $2 AND sync = $3 RETURNING adopted', [spec.collection, spec.project, spec.sync])
+  const [row] = await client.query(
+    'DELETE FROM _syncline_collection WHERE name = $1 AND project = $2 AND sync = $3 RETURNING adopted',
+    [spec.collection, spec.project, spec.sync],
+  )
   await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
   await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
   if (row?.[0] === 'f') await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)

@@ -21,9 +21,17 @@ export function rowsTableSql(collection: string): string {
 export async function resolveTypes(client: Client, schema: Schema): Promise<Schema> {
   const fields = schema.fields.map((field) => ({ ...field, native: nativeOf(field, schema.system) }))
   const natives = [...new Set(fields.map((field) => field.native))]
-  const known = await client.query(natives.map((native) => `SELECT ${quoteText(native)}, to_regtype(${quoteText(native)}) IS NOT NULL`).join(' UNION ALL '))
+  const known = await client.query(
+    natives
+      .map((native) => `SELECT ${quoteText(native)}, to_regtype(${quoteText(native)}) IS NOT NULL`)
+      .join(' UNION ALL '),
+  )
   const missing = new Set(known.flatMap(([native, there]) => (there === 't' ? [] : [native])))
-  return { ...schema, system: 'postgres', fields: fields.map((field) => (missing.has(field.native) ? { ...field, native: 'text' } : field)) }
+  return {
+    ...schema,
+    system: 'postgres',
+    fields: fields.map((field) => (missing.has(field.native) ? { ...field, native: 'text' } : field)),
+  }
 }
 
 /** Applies what diffSchema found, and remembers the declared types. */
@@ -31,17 +39,23 @@ export async function applyChanges(client: Client, spec: TargetSpec, changes: re
   const resolved = await resolveTypes(client, spec.schema)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
   const table = tableSql(spec.collection)
-  const [before] = await client.query('SELECT schema, orphans FROM _syncline_collection WHERE name = $1', [spec.collection])
+  const [before] = await client.query('SELECT schema, orphans FROM _syncline_collection WHERE name = $1', [
+    spec.collection,
+  ])
   const orphans = before === undefined ? [] : (JSON.parse(String(before[1])) as string[])
   for (const change of changes) {
     if (change.kind === 'create') await createTable(client, spec, native)
-    if (change.kind === 'add') await client.query(`ALTER TABLE ${table} ADD COLUMN ${quote(change.field.name)} ${native(change.field)}`)
-    if (change.kind === 'widen') await client.query(`ALTER TABLE ${table} ALTER COLUMN ${quote(change.field.name)} TYPE ${native(change.field)}`)
+    if (change.kind === 'add')
+      await client.query(`ALTER TABLE ${table} ADD COLUMN ${quote(change.field.name)} ${native(change.field)}`)
+    if (change.kind === 'widen')
+      await client.query(`ALTER TABLE ${table} ALTER COLUMN ${quote(change.field.name)} TYPE ${native(change.field)}`)
     if (change.kind === 'orphan') orphans.push(change.field.name)
   }
-  if (spec.deletes === 'mark') await client.query(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`)
+  if (spec.deletes === 'mark')
+    await client.query(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`)
   if (spec.adopt) await prepareAdoption(client, spec, native)
-  if (before === undefined || changes.length > 0) await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
+  if (before === undefined || changes.length > 0)
+    await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
 }
 
 /** Our own JSON, written by us in the same database: trusted. */
@@ -71,22 +85,44 @@ async function createTable(client: Client, spec: TargetSpec, native: (field: Fie
 /** The list of our keys beside an adopted table. The table's own key must tell its rows apart. */
 async function prepareAdoption(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
   const key = spec.schema.key.map(quote).join(', ')
-  const columns = spec.schema.key.map((name) => `${quote(name)} ${native(spec.schema.fields.find((field) => field.name === name) as Field)}`)
-  await client.query(`CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${columns.join(', ')}, _written boolean NOT NULL, PRIMARY KEY (${key}))`)
-  const [twin] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`)
+  const columns = spec.schema.key.map(
+    (name) => `${quote(name)} ${native(spec.schema.fields.find((field) => field.name === name) as Field)}`,
+  )
+  await client.query(
+    `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${columns.join(', ')}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
+  )
+  const [twin] = await client.query(
+    `SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`,
+  )
   if (twin === undefined) return
-  throw new SyncError('KEY_DUPLICATE', `several rows of ${spec.collection} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`, {
-    hint: 'Remove the duplicates, or choose another `key`.',
-  })
+  throw new SyncError(
+    'KEY_DUPLICATE',
+    `several rows of ${spec.collection} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
+    {
+      hint: 'Remove the duplicates, or choose another `key`.',
+    },
+  )
 }
 
-async function remember(client: Client, spec: TargetSpec, before: Schema | null, orphans: readonly string[]): Promise<void> {
+async function remember(
+  client: Client,
+  spec: TargetSpec,
+  before: Schema | null,
+  orphans: readonly string[],
+): Promise<void> {
   const wanted = new Set(spec.schema.fields.map((field) => field.name))
   const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
   const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
   await client.query(
     `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES ($1, $2, $3, $4, $5, $6)
      ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
-    [spec.collection, spec.project, spec.sync, JSON.stringify(schema), JSON.stringify(orphans.filter((name) => !wanted.has(name))), spec.adopt],
+    [
+      spec.collection,
+      spec.project,
+      spec.sync,
+      JSON.stringify(schema),
+      JSON.stringify(orphans.filter((name) => !wanted.has(name))),
+      spec.adopt,
+    ],
   )
 }

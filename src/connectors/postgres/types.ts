@@ -64,11 +64,11 @@ export const sessionSettings = [
   "SET TimeZone = 'UTC'",
   "SET DateStyle = 'ISO, MDY'",
   "SET IntervalStyle = 'postgres'",
-  "SET extra_float_digits = 1",
+  'SET extra_float_digits = 1',
   "SET bytea_output = 'hex'",
   "SET lc_monetary = 'C'",
   "SET client_encoding = 'UTF8'",
-  "SET standard_conforming_strings = on",
+  'SET standard_conforming_strings = on',
   "SET xmloption = 'content'",
 ].join('; ')
 
@@ -125,7 +125,11 @@ export function toText(field: Field, value: Exclude<Value, null>): string {
           hint: 'Mend the row at the source, or leave the field out.',
         })
       }
-      if (!value.isWellFormed()) throw new SyncError('VALUE_REFUSED', `column ${field.name}: the text holds a lone surrogate, which is not valid Unicode`)
+      if (!value.isWellFormed())
+        throw new SyncError(
+          'VALUE_REFUSED',
+          `column ${field.name}: the text holds a lone surrogate, which is not valid Unicode`,
+        )
       return value
     case 'boolean':
       return value ? 't' : 'f'

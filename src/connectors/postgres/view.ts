@@ -19,8 +19,8 @@ export interface Relation {
 
 export interface ViewOptions {
   readonly cursor: string | null
-  /** Known from an earlier query of the same transaction. */
-  readonly count?: number
+  /** A query of the same transaction that is under way already. */
+  readonly count?: () => Promise<number>
   readonly dispose: () => Promise<void>
 }
 
@@ -28,35 +28,64 @@ export function openView(client: Client, relation: Relation, options: ViewOption
   const first = relation.key[0]
   return {
     cursor: options.cursor,
-    count: async () => options.count ?? Number((await client.query(`SELECT count(*) FROM ${clause(relation, [])}`))[0]?.[0]),
+    count:
+      options.count ??
+      (async () => Number((await client.query(`SELECT count(*) FROM ${clause(relation, [])}`))[0]?.[0])),
     extent: async () => {
       // Postgres has no min(uuid) before 18.
       if (first === undefined || first.type !== 'integer') return null
-      const [row] = await client.query(`SELECT min(${quote(first.name)}), max(${quote(first.name)}) FROM ${clause(relation, [])}`)
+      const [row] = await client.query(
+        `SELECT min(${quote(first.name)}), max(${quote(first.name)}) FROM ${clause(relation, [])}`,
+      )
       const [low, high] = row ?? []
-      return low === null || low === undefined || high === null || high === undefined ? null : [fromText(first.type, low), fromText(first.type, high)]
+      return low === null || low === undefined || high === null || high === undefined
+        ? null
+        : [fromText(first.type, low), fromText(first.type, high)]
     },
     summarize: async (bounds) => summarize(client, relation, bounds),
-    scan: (range, fields) => scan(client, relation, range, fields),
+    scan: (ranges, fields) => scan(client, relation, ranges, fields),
     fetch: async (keys, fields) => fetchRows(client, relation, keys, fields),
     [Symbol.asyncDispose]: options.dispose,
   }
 }
 
-function scan(client: Client, relation: Relation, range: Range, names: readonly string[]): AsyncIterable<Chunk> {
+/** Ranges per query of a sweep. */
+const RANGES_PER_QUERY = 256
+
+async function* scan(
+  client: Client,
+  relation: Relation,
+  ranges: readonly Range[],
+  names: readonly string[],
+): AsyncIterable<Chunk> {
   const order = relation.key.map(keySql).join(', ')
-  return copyRows(client, relation, `SELECT ${columnsSql(names)} FROM ${clause(relation, rangeSql(relation, range))} ORDER BY ${order}`, names)
+  for (let start = 0; start < ranges.length; start += RANGES_PER_QUERY) {
+    const condition = rangesSql(relation, ranges.slice(start, start + RANGES_PER_QUERY))
+    yield* copyRows(
+      client,
+      relation,
+      `SELECT ${columnsSql(names)} FROM ${clause(relation, condition)} ORDER BY ${order}`,
+      names,
+    )
+  }
 }
 
 /** The rows of a query in chunks, through COPY. A row without a key is rejected. */
-export async function* copyRows(client: Client, relation: Relation, query: string, names: readonly string[]): AsyncIterable<Chunk> {
+export async function* copyRows(
+  client: Client,
+  relation: Relation,
+  query: string,
+  names: readonly string[],
+): AsyncIterable<Chunk> {
   const fields = names.map((name) => fieldNamed(relation, name))
   const decoder = new CopyDecoder(fields.map((field) => field.type))
   const nullableKeyAt = relation.key.flatMap((field) => (field.nullable ? [names.indexOf(field.name)] : []))
   for await (const piece of client.copyOut(`COPY (${query}) TO STDOUT`)) {
     const { rows, bytes } = decoder.push(piece)
     if (rows.length === 0) continue
-    yield nullableKeyAt.length === 0 ? { rows, rejects: [], bytes } : withoutNullKeys(relation, names, rows, nullableKeyAt, bytes)
+    yield nullableKeyAt.length === 0
+      ? { rows, rejects: [], bytes }
+      : withoutNullKeys(relation, names, rows, nullableKeyAt, bytes)
   }
 }
 
@@ -69,12 +98,22 @@ export async function* encodedRows(client: Client, query: string): AsyncIterable
   }
 }
 
-export async function fetchRows(client: Client, relation: Relation, keys: readonly Key[], names: readonly string[]): Promise<Chunk> {
+export async function fetchRows(
+  client: Client,
+  relation: Relation,
+  keys: readonly Key[],
+  names: readonly string[],
+): Promise<Chunk> {
   const rows: Row[] = []
   let bytes = 0
   for (let start = 0; start < keys.length; start += 1000) {
     const condition = keysSql(relation.key, keys.slice(start, start + 1000))
-    for await (const chunk of copyRows(client, relation, `SELECT ${columnsSql(names)} FROM ${clause(relation, [condition])}`, names)) {
+    for await (const chunk of copyRows(
+      client,
+      relation,
+      `SELECT ${columnsSql(names)} FROM ${clause(relation, [condition])}`,
+      names,
+    )) {
       rows.push(...chunk.rows)
       bytes += chunk.bytes
     }
@@ -103,7 +142,9 @@ export function columnsSql(names: readonly string[]): string {
 export function fieldNamed(relation: Pick<Relation, 'fields'>, name: string): Field {
   const field = relation.fields.find((candidate) => candidate.name === name)
   if (field !== undefined) return field
-  throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, { hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.` })
+  throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, {
+    hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.`,
+  })
 }
 
 /** The expression whose order is the order of keys: bytes of the canonical spelling, size for numbers. */
@@ -120,17 +161,22 @@ function keySql(field: Field): string {
       return `trim_scale(${column})::text COLLATE "C"`
     default:
       // The cast of a blank-padded char(n) to text strips the blanks that its value has.
-      return field.native.startsWith('character(') ? `textin(bpcharout(${column})) COLLATE "C"` : `${column}::text COLLATE "C"`
+      return field.native.startsWith('character(')
+        ? `textin(bpcharout(${column})) COLLATE "C"`
+        : `${column}::text COLLATE "C"`
   }
 }
 
-function rangeSql(relation: Relation, range: Range): string[] {
+function rangesSql(relation: Relation, ranges: readonly Range[]): string[] {
   const first = relation.key[0]
   if (first === undefined) return []
-  const conditions: string[] = []
-  if (range.from !== null) conditions.push(`${quote(first.name)} >= ${literal(first, range.from, first.native)}`)
-  if (range.to !== null) conditions.push(`${quote(first.name)} < ${literal(first, range.to, first.native)}`)
-  return conditions
+  const condition = ({ from, to }: Range) => [
+    ...(from === null ? [] : [`${quote(first.name)} >= ${literal(first, from, first.native)}`]),
+    ...(to === null ? [] : [`${quote(first.name)} < ${literal(first, to, first.native)}`]),
+  ]
+  const all = ranges.map(condition)
+  if (all.some((parts) => parts.length === 0)) return []
+  return [`(${all.map((parts) => `(${parts.join(' AND ')})`).join(' OR ')})`]
 }
 
 /** One pass over the table, whatever the number of ranges. */
@@ -140,7 +186,8 @@ async function summarize(client: Client, relation: Relation, bounds: readonly Va
   if (first === undefined) return counts
   const array = `ARRAY[${bounds.map((bound) => literal(first, bound, 'text')).join(', ')}]::${bounds.length === 0 ? 'text[]' : boundType(first)}[]`
   const bucket = bounds.length === 0 ? '0' : `width_bucket(${quote(first.name)}::${boundType(first)}, ${array})`
-  for (const [at, rows] of await client.query(`SELECT ${bucket}, count(*) FROM ${clause(relation, [])} GROUP BY 1`)) counts[Number(at)] = Number(rows)
+  for (const [at, rows] of await client.query(`SELECT ${bucket}, count(*) FROM ${clause(relation, [])} GROUP BY 1`))
+    counts[Number(at)] = Number(rows)
   return counts
 }
 
@@ -148,12 +195,23 @@ function boundType(field: Field): string {
   return field.type === 'integer' ? 'bigint' : field.native
 }
 
-function withoutNullKeys(relation: Relation, names: readonly string[], all: readonly Row[], keyAt: readonly number[], bytes: number): Chunk {
+function withoutNullKeys(
+  relation: Relation,
+  names: readonly string[],
+  all: readonly Row[],
+  keyAt: readonly number[],
+  bytes: number,
+): Chunk {
   const rows: Row[] = []
   const rejects: Rejection[] = []
   for (const row of all) {
     if (!keyAt.some((at) => row[at] === null)) rows.push(row)
-    else rejects.push({ key: relation.key.map((field) => row[names.indexOf(field.name)] ?? null), code: 'VALUE_REFUSED', message: 'a key field is NULL' })
+    else
+      rejects.push({
+        key: relation.key.map((field) => row[names.indexOf(field.name)] ?? null),
+        code: 'VALUE_REFUSED',
+        message: 'a key field is NULL',
+      })
   }
   return { rows, rejects, bytes }
 }

@@ -95,9 +95,11 @@ export class TableWriter {
     await this.flush()
     for (let start = 0; start < keys.length; start += 1000) {
       const isKey = keysSql(this.#key, keys.slice(start, start + 1000))
-      if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE NOT _written AND ${isKey}`)
+      if (this.#spec.adopt)
+        await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE NOT _written AND ${isKey}`)
       deleted += await this.#client.execute(this.#deleteSql(isKey))
-      if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE ${isKey}`)
+      if (this.#spec.adopt)
+        await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE ${isKey}`)
     }
     return deleted
   }
@@ -118,7 +120,10 @@ export class TableWriter {
   }
 
   /** Writes lines in a savepoint; on a refused row, by halves down to that row. */
-  async #attempt(lines: readonly string[], write: (lines: readonly string[]) => Promise<PutResult>): Promise<PutResult> {
+  async #attempt(
+    lines: readonly string[],
+    write: (lines: readonly string[]) => Promise<PutResult>,
+  ): Promise<PutResult> {
     if (lines.length === 0) return nothing
     await this.#client.query('SAVEPOINT rows')
     try {
@@ -128,7 +133,8 @@ export class TableWriter {
     } catch (error) {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows')
-      if (lines.length === 1) return { ...nothing, rejected: [this.#rejection(this.#decode(lines[0] as string), error)] }
+      if (lines.length === 1)
+        return { ...nothing, rejected: [this.#rejection(this.#decode(lines[0] as string), error)] }
       const middle = lines.length >> 1
       return add(await this.#attempt(lines.slice(0, middle), write), await this.#attempt(lines.slice(middle), write))
     }
@@ -190,12 +196,17 @@ export class TableWriter {
   /** … and of rows we found equal, which are not ours to delete. */
   async #noteEqual(): Promise<void> {
     const keys = this.#keyColumns()
-    await this.#client.query(`INSERT INTO ${rowsTableSql(this.#spec.collection)} (${keys}, _written) SELECT ${keys}, false FROM ${this.#staging} ON CONFLICT DO NOTHING`)
+    await this.#client.query(
+      `INSERT INTO ${rowsTableSql(this.#spec.collection)} (${keys}, _written) SELECT ${keys}, false FROM ${this.#staging} ON CONFLICT DO NOTHING`,
+    )
   }
 
   #deleteSql(isKey: string): string {
-    const ours = this.#spec.adopt ? ` AND EXISTS (SELECT 1 FROM ${rowsTableSql(this.#spec.collection)} AS mine WHERE ${this.#sameKey('mine', 'target')})` : ''
-    if (this.#spec.deletes === 'mark') return `UPDATE ${this.#table} AS target SET ${quote(deletedField)} = now() WHERE ${quote(deletedField)} IS NULL AND ${isKey}${ours}`
+    const ours = this.#spec.adopt
+      ? ` AND EXISTS (SELECT 1 FROM ${rowsTableSql(this.#spec.collection)} AS mine WHERE ${this.#sameKey('mine', 'target')})`
+      : ''
+    if (this.#spec.deletes === 'mark')
+      return `UPDATE ${this.#table} AS target SET ${quote(deletedField)} = now() WHERE ${quote(deletedField)} IS NULL AND ${isKey}${ours}`
     return `DELETE FROM ${this.#table} AS target WHERE ${isKey}${ours}`
   }
 
@@ -248,12 +259,19 @@ function messageOf(error: unknown): string {
 /** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00). */
 function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
-  const exact = ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes'].includes(field.type) || ['text', 'character varying'].includes(field.native)
+  const exact =
+    ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes'].includes(field.type) ||
+    ['text', 'character varying'].includes(field.native)
   return exact ? column : `${column}::text`
 }
 
 function add(a: PutResult, b: PutResult): PutResult {
-  return { inserted: a.inserted + b.inserted, updated: a.updated + b.updated, unchanged: a.unchanged + b.unchanged, rejected: [...a.rejected, ...b.rejected] }
+  return {
+    inserted: a.inserted + b.inserted,
+    updated: a.updated + b.updated,
+    unchanged: a.unchanged + b.unchanged,
+    rejected: [...a.rejected, ...b.rejected],
+  }
 }
 
 /** Lines of COPY text, each with its newline (a newline inside a value is escaped). */

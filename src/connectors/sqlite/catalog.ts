@@ -24,7 +24,8 @@ export function requireTable(database: DatabaseSync, name: string): Schema {
   const names = discoverTables(database).map((known) => known.name)
   const nearest = nearestNames(name, names)
   throw new SyncError('COLLECTION_UNKNOWN', `there is no table ${name}`, {
-    hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Run `syncline collections` to see what is there.',
+    hint:
+      nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Run `syncline collections` to see what is there.',
   })
 }
 
@@ -53,13 +54,16 @@ export function describeTable(database: DatabaseSync, table: string): Schema | n
 
 /** Whether a table (not a view) of that name exists. */
 export function tableKind(database: DatabaseSync, table: string): 'table' | 'view' | null {
-  const row = database.prepare(`SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)`).get(table)
+  const row = database
+    .prepare(`SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)`)
+    .get(table)
   return row === undefined ? null : row.type === 'view' ? 'view' : 'table'
 }
 
 /** Whether a table has rowids that a query can name (a column called rowid hides them). */
 export function hasRowids(database: DatabaseSync, table: string): boolean {
-  if (database.prepare(`SELECT 1 FROM pragma_table_info(?) WHERE lower(name) = 'rowid'`).get(table) !== undefined) return false
+  if (database.prepare(`SELECT 1 FROM pragma_table_info(?) WHERE lower(name) = 'rowid'`).get(table) !== undefined)
+    return false
   const row = database.prepare(`SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?`).get(table)
   return row?.type === 'table' && row.wr === 0
 }
@@ -92,7 +96,9 @@ function uniqueIndex(database: DatabaseSync, table: string, fields: readonly Fie
     .map((index) => database.prepare('SELECT name FROM pragma_index_info(?) ORDER BY seqno').all(String(index.name)))
     .map((columns) => columns.map((column) => (column.name === null ? null : String(column.name))))
   const required = new Set(fields.filter((field) => !field.nullable).map((field) => field.name))
-  const usable = indexes.filter((columns): columns is string[] => columns.every((name) => name !== null && required.has(name)))
+  const usable = indexes.filter((columns): columns is string[] =>
+    columns.every((name) => name !== null && required.has(name)),
+  )
   return usable.sort((a, b) => a.length - b.length)[0] ?? []
 }
 

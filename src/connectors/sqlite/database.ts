@@ -3,11 +3,14 @@ import { existsSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
-import { types, type Type, type Value } from '../../core/value.ts'
+import { type Type, types, type Value } from '../../core/value.ts'
 import type { SqliteConfig } from './index.ts'
 
 /** Opens the file for reading or for writing; a missing file is made only when `create` says so. */
-export function openDatabase(config: SqliteConfig, options: { readonly readOnly: boolean; readonly create: boolean }): DatabaseSync {
+export function openDatabase(
+  config: SqliteConfig,
+  options: { readonly readOnly: boolean; readonly create: boolean },
+): DatabaseSync {
   if (!options.create && !existsSync(config.file)) {
     throw new SyncError('FILE_UNUSABLE', `there is no SQLite file ${config.file}`, {
       hint: 'Check the `file` of the connection; a relative path is relative to the config file.',
@@ -19,7 +22,8 @@ export function openDatabase(config: SqliteConfig, options: { readonly readOnly:
     // Not SQLite's own read-only mode: closing that leaves the -wal and -shm files it made beside the database.
     if (options.readOnly) database.exec('PRAGMA query_only = ON')
     // Readers and the sync don't block each other in WAL mode; a file that exists keeps the mode its owner chose.
-    if (isNew && !options.readOnly) database.exec(`PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
+    if (isNew && !options.readOnly)
+      database.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
     database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')
     database.function('_syncline_order', { deterministic: true }, (type, a, b) =>
       a === null || b === null ? null : order(asType(type), a as Value, b as Value),

@@ -4,7 +4,10 @@ import type { ConnectionDefinition, Connector } from '../connector.ts'
 
 export const sqliteConfig = z.strictObject({
   file: z.string().min(1).describe('the database file; made when it is a target and does not exist'),
-  track: z.enum(['none', 'triggers']).default('none').describe('triggers: as a source, install triggers that record changed keys'),
+  track: z
+    .enum(['none', 'triggers'])
+    .default('none')
+    .describe('triggers: as a source, install triggers that record changed keys'),
   busyTimeoutMs: z.number().int().nonnegative().default(5_000),
 })
 export type SqliteConfig = z.infer<typeof sqliteConfig>

@@ -30,9 +30,13 @@ export function migrate(database: DatabaseSync): void {
     database.exec('CREATE TABLE IF NOT EXISTS _syncline_migration (version INTEGER PRIMARY KEY) STRICT')
     const version = versionOf(database)
     if (version > steps.length) {
-      throw new SyncError('FILE_UNUSABLE', `this file was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`, {
-        hint: 'Update syncline.',
-      })
+      throw new SyncError(
+        'FILE_UNUSABLE',
+        `this file was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`,
+        {
+          hint: 'Update syncline.',
+        },
+      )
     }
     for (let next = version; next < steps.length; next++) {
       database.exec(steps[next] as string)

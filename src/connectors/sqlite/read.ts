@@ -5,7 +5,17 @@ import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
 import type { Field, Schema } from '../../core/schema.ts'
 import type { Row, Value } from '../../core/value.ts'
-import type { Chunk, Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
+import type {
+  Chunk,
+  Collection,
+  CollectionOptions,
+  Cursor,
+  Lookup,
+  Page,
+  ReadOptions,
+  Selection,
+  View,
+} from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
@@ -16,7 +26,10 @@ import { type Bindable, toStorage } from './types.ts'
 import { clause, columnsSql, fetchRows, fieldNamed, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
 
 /** How changes past a cursor are found. */
-type Following = { readonly kind: 'triggers' } | { readonly kind: 'field'; readonly field: string } | { readonly kind: 'none' }
+type Following =
+  | { readonly kind: 'triggers' }
+  | { readonly kind: 'field'; readonly field: string }
+  | { readonly kind: 'none' }
 
 /** `copy`: the last rowid that was copied. `seq` / `low`: where following goes on. */
 const cursorShape = z.strictObject({
@@ -31,7 +44,11 @@ export function openCollection(config: SqliteConfig, name: string, options: Coll
   using reader = openDatabase(config, { readOnly: true, create: false })
   const { schema, table, rowids } = attempt(config.file, () => {
     const found = requireTable(reader, name)
-    return { schema: withKey(found, options.key ?? null), table: tableOf(found), rowids: hasRowids(reader, tableOf(found)) }
+    return {
+      schema: withKey(found, options.key ?? null),
+      table: tableOf(found),
+      rowids: hasRowids(reader, tableOf(found)),
+    }
   })
   const following = chooseFollowing(config, schema, options.cursor ?? null, tableKind(reader, table))
   return {
@@ -61,17 +78,30 @@ function withKey(schema: Schema, key: readonly string[] | null): Schema {
   return { ...schema, key }
 }
 
-function chooseFollowing(config: SqliteConfig, schema: Schema, cursor: string | null, kind: 'table' | 'view' | null): Following & { reason: string } {
+function chooseFollowing(
+  config: SqliteConfig,
+  schema: Schema,
+  cursor: string | null,
+  kind: 'table' | 'view' | null,
+): Following & { reason: string } {
   if (cursor !== null) {
     const field = fieldNamed(schema, cursor)
-    if (['integer', 'text', 'timestamp', 'instant', 'date', 'float'].includes(field.type)) return { kind: 'field', field: cursor, reason: '' }
-    throw new SyncError('CURSOR_UNUSABLE', `field ${cursor} of ${schema.name} is ${field.type}, which can't be a cursor`, {
-      hint: 'Choose a number or a time that grows with every change, or leave `cursor` out.',
-    })
+    if (['integer', 'text', 'timestamp', 'instant', 'date', 'float'].includes(field.type))
+      return { kind: 'field', field: cursor, reason: '' }
+    throw new SyncError(
+      'CURSOR_UNUSABLE',
+      `field ${cursor} of ${schema.name} is ${field.type}, which can't be a cursor`,
+      {
+        hint: 'Choose a number or a time that grows with every change, or leave `cursor` out.',
+      },
+    )
   }
-  if (config.track !== 'triggers') return { kind: 'none', reason: "the connection has no `track: 'triggers'` and the sync no `cursor`" }
+  if (config.track !== 'triggers')
+    return { kind: 'none', reason: "the connection has no `track: 'triggers'` and the sync no `cursor`" }
   const obstacle = untrackable(schema, kind)
-  return obstacle === null ? { kind: 'triggers', reason: '' } : { kind: 'none', reason: `triggers can't track ${schema.name}: ${obstacle}` }
+  return obstacle === null
+    ? { kind: 'triggers', reason: '' }
+    : { kind: 'none', reason: `triggers can't track ${schema.name}: ${obstacle}` }
 }
 
 async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
@@ -84,7 +114,8 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
   const here = positionNow(database, relation, following)
-  if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq) throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
+  if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq)
+    throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
   if (from === null || from.copy !== undefined) yield* copyPages(database, source, relation, from ?? here, options)
   if (from !== null) yield* changedPages(database, source, relation, from, options)
   const view = openView(database, relation, { cursor: JSON.stringify(here), dispose: () => {} })
@@ -92,27 +123,57 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
 }
 
 /** Every row from the last copied rowid on. Changes made meanwhile are not lost: following starts where the copy began. */
-async function* copyPages(database: DatabaseSync, source: Source, relation: Relation, start: Position, options: ReadOptions): AsyncIterable<Page> {
+async function* copyPages(
+  database: DatabaseSync,
+  source: Source,
+  relation: Relation,
+  start: Position,
+  options: ReadOptions,
+): AsyncIterable<Page> {
   const distinct = start.copy === undefined
   const names = options.fields
-  const page = (chunk: Chunk, position: Position): Page => ({ puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor: JSON.stringify(position), bytes: chunk.bytes, distinct })
+  const page = (chunk: Chunk, position: Position): Page => ({
+    puts: chunk.rows,
+    deletes: [],
+    rejects: chunk.rejects,
+    cursor: JSON.stringify(position),
+    bytes: chunk.bytes,
+    distinct,
+  })
   if (source.rowids) {
     const after = start.copy === undefined ? null : BigInt(start.copy)
-    for await (const chunk of pagesByRowid(database, relation, names, { conditions: [], values: [], after })) yield page(chunk, { ...start, copy: String(chunk.last) })
+    for await (const chunk of pagesByRowid(database, relation, names, { conditions: [], values: [], after }))
+      yield page(chunk, { ...start, copy: String(chunk.last) })
     return
   }
   // A view or a WITHOUT ROWID table is copied in one go.
-  for await (const chunk of rowsOf(database, relation, `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [])}`, [], names)) yield page(chunk, start)
+  for await (const chunk of rowsOf(
+    database,
+    relation,
+    `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [])}`,
+    [],
+    names,
+  ))
+    yield page(chunk, start)
 }
 
-async function* changedPages(database: DatabaseSync, source: Source, relation: Relation, from: Position, options: ReadOptions): AsyncIterable<Page> {
+async function* changedPages(
+  database: DatabaseSync,
+  source: Source,
+  relation: Relation,
+  from: Position,
+  options: ReadOptions,
+): AsyncIterable<Page> {
   const { schema, following } = source
   const cursor = JSON.stringify(from)
   if (following.kind === 'triggers') {
     const keyAt = schema.key.map((name) => options.fields.indexOf(name))
     for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
       const { rows, rejects, bytes } = fetchRows(database, relation, keys, options.fields)
-      const found = new Set([...rows.map((row) => spell(keyAt.map((at) => row[at] ?? null))), ...rejects.map((reject) => spell(reject.key))])
+      const found = new Set([
+        ...rows.map((row) => spell(keyAt.map((at) => row[at] ?? null))),
+        ...rejects.map((reject) => spell(reject.key)),
+      ])
       const deletes = keys.filter((key) => !found.has(spell(key)))
       yield { puts: rows, deletes, rejects, cursor, bytes, distinct: false }
     }
@@ -121,7 +182,9 @@ async function* changedPages(database: DatabaseSync, source: Source, relation: R
     const field = fieldNamed(schema, following.field)
     const column = quote(field.name)
     const [condition, values]: [string, Bindable[]] =
-      from.low === null || from.low === undefined ? ['(1 = 1)', []] : [`(${column} >= ? OR ${column} IS NULL)`, [toStorage(field, from.low, false)]]
+      from.low === null || from.low === undefined
+        ? ['(1 = 1)', []]
+        : [`(${column} >= ? OR ${column} IS NULL)`, [toStorage(field, from.low, false)]]
     const sql = `SELECT ${columnsSql(relation, options.fields)} FROM ${clause(relation, [condition])} ORDER BY ${column}`
     for await (const chunk of rowsOf(database, relation, sql, values, options.fields)) {
       yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct: false }
@@ -191,8 +254,16 @@ function openLookup(config: SqliteConfig, schema: Schema): Lookup {
     return [...fetchRows(database, relation, values, names).rows]
   }
   return {
-    fetch: async (keys) => lookUp(schema.key.map((name) => fieldNamed(schema, name)), keys),
-    find: async (fields, values) => lookUp(fields.map((name) => fieldNamed(schema, name)), values),
+    fetch: async (keys) =>
+      lookUp(
+        schema.key.map((name) => fieldNamed(schema, name)),
+        keys,
+      ),
+    find: async (fields, values) =>
+      lookUp(
+        fields.map((name) => fieldNamed(schema, name)),
+        values,
+      ),
   }
 }
 
@@ -201,7 +272,9 @@ function refuseDuplicates(database: DatabaseSync, relation: Relation, schema: Sc
   const declared = requireTable(database, schema.name).key
   if (schema.key.length === 0 || declared.join('\0') === schema.key.join('\0')) return
   const names = relation.key.map((field) => quote(field.name)).join(', ')
-  const row = attempt(relation.file, () => database.prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`).get())
+  const row = attempt(relation.file, () =>
+    database.prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`).get(),
+  )
   if (row === undefined) return
   throw new SyncError('KEY_DUPLICATE', `several rows of ${schema.name} have the same (${schema.key.join(', ')})`, {
     hint: 'Choose a `key` that identifies a row.',

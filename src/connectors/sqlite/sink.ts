@@ -59,7 +59,14 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       return openTransaction(database, file, claims, context)
     },
     view: async (spec) => viewTarget(config, writable, spec),
-    rejections: async (sync) => reading((database) => [...claims.values()].filter(({ spec }) => spec.sync === sync).flatMap(({ spec }) => readRejections(database, spec)), []),
+    rejections: async (sync) =>
+      reading(
+        (database) =>
+          [...claims.values()]
+            .filter(({ spec }) => spec.sync === sync)
+            .flatMap(({ spec }) => readRejections(database, spec)),
+        [],
+      ),
     declaredLoss: (field) => (field.type === 'float' ? floatLoss : null),
     reset: async (spec, drop) => {
       const database = writer()
@@ -90,12 +97,23 @@ function openForReading(config: SqliteConfig): DatabaseSync | null {
 function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
   const table = ownedTable(spec)
   const kind = tableKind(database, table)
-  if (kind === 'view') throw new SyncError('TARGET_NOT_OURS', `${table} is a view, not a table`, { hint: 'Choose another target name with `to`.' })
+  if (kind === 'view')
+    throw new SyncError('TARGET_NOT_OURS', `${table} is a view, not a table`, {
+      hint: 'Choose another target name with `to`.',
+    })
   const checkpoint = migrated(database) ? readCheckpoint(database, spec) : null
   const found = describeTable(database, table)
   if (found === null) return { ...nothing, checkpoint: null }
-  const row = migrated(database) ? database.prepare('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = ?').get(table) : undefined
-  if (row === undefined) return { schema: adoptable(found, spec.schema), orphans: found.fields.map((field) => field.name), owner: null, checkpoint: null }
+  const row = migrated(database)
+    ? database.prepare('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = ?').get(table)
+    : undefined
+  if (row === undefined)
+    return {
+      schema: adoptable(found, spec.schema),
+      orphans: found.fields.map((field) => field.name),
+      owner: null,
+      checkpoint: null,
+    }
   return {
     schema: parseSchema(String(row.schema)),
     orphans: JSON.parse(String(row.orphans)) as string[],
@@ -105,12 +123,19 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
 }
 
 function readCheckpoint(database: DatabaseSync, spec: Pick<TargetSpec, 'project' | 'sync'>): TargetState['checkpoint'] {
-  const row = database.prepare('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = ? AND sync = ?').get(spec.project, spec.sync)
+  const row = database
+    .prepare('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = ? AND sync = ?')
+    .get(spec.project, spec.sync)
   if (row === undefined || row.fingerprint === null) return null
   return { cursor: row.cursor === null ? null : String(row.cursor), fingerprint: String(row.fingerprint) }
 }
 
-function claimTarget(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[], context: Context): [Claim, Target] {
+function claimTarget(
+  database: DatabaseSync,
+  spec: TargetSpec,
+  changes: readonly SchemaChange[],
+  context: Context,
+): [Claim, Target] {
   database.exec('BEGIN IMMEDIATE')
   try {
     applyChanges(database, spec, changes)
@@ -124,14 +149,22 @@ function claimTarget(database: DatabaseSync, spec: TargetSpec, changes: readonly
     database.exec('COMMIT')
     const writer = new TableWriter(database, spec, context.clock)
     const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
-    return [{ spec, generation, writer }, { checkpoint: readCheckpoint(database, spec), empty }]
+    return [
+      { spec, generation, writer },
+      { checkpoint: readCheckpoint(database, spec), empty },
+    ]
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
 }
 
-function openTransaction(database: DatabaseSync, file: string, claims: ReadonlyMap<SyncId, Claim>, context: Context): SinkTransaction {
+function openTransaction(
+  database: DatabaseSync,
+  file: string,
+  claims: ReadonlyMap<SyncId, Claim>,
+  context: Context,
+): SinkTransaction {
   const claimOf = (sync: SyncId): Claim => {
     const claim = claims.get(sync)
     if (claim === undefined) throw new SyncError('LEASE_LOST', `sync ${sync} has not claimed its target`)
@@ -140,7 +173,8 @@ function openTransaction(database: DatabaseSync, file: string, claims: ReadonlyM
   return {
     put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
     delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
-    reject: async (sync, rejected, settled) => attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
+    reject: async (sync, rejected, settled) =>
+      attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
     checkpoint: async (sync, checkpoint) => {
       const { spec, generation } = claimOf(sync)
       const { changes } = attempt(file, () =>
@@ -149,7 +183,15 @@ function openTransaction(database: DatabaseSync, file: string, claims: ReadonlyM
             `UPDATE _syncline_checkpoint SET updated_at = ?1, cursor = CASE WHEN ?2 THEN ?3 ELSE cursor END, fingerprint = CASE WHEN ?2 THEN ?4 ELSE fingerprint END
              WHERE project = ?5 AND sync = ?6 AND generation = ?7`,
           )
-          .run(context.clock.now(), checkpoint === null ? 0 : 1, checkpoint?.cursor ?? null, checkpoint?.fingerprint ?? null, spec.project, spec.sync, generation),
+          .run(
+            context.clock.now(),
+            checkpoint === null ? 0 : 1,
+            checkpoint?.cursor ?? null,
+            checkpoint?.fingerprint ?? null,
+            spec.project,
+            spec.sync,
+            generation,
+          ),
       )
       if (changes === 1) return
       throw new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
@@ -161,10 +203,18 @@ function openTransaction(database: DatabaseSync, file: string, claims: ReadonlyM
   }
 }
 
-function writeRejections(database: DatabaseSync, spec: TargetSpec, rejected: readonly Rejection[], settled: readonly (readonly unknown[])[], nowMs: number): void {
+function writeRejections(
+  database: DatabaseSync,
+  spec: TargetSpec,
+  rejected: readonly Rejection[],
+  settled: readonly (readonly unknown[])[],
+  nowMs: number,
+): void {
   const forget = database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ? AND key = ?')
   for (const key of settled) forget.run(spec.project, spec.sync, keyText(key as Rejection['key']))
-  const add = database.prepare('INSERT OR REPLACE INTO _syncline_rejected (project, sync, key, code, message, at) VALUES (?, ?, ?, ?, ?, ?)')
+  const add = database.prepare(
+    'INSERT OR REPLACE INTO _syncline_rejected (project, sync, key, code, message, at) VALUES (?, ?, ?, ?, ?, ?)',
+  )
   for (const { key, code, message } of rejected) add.run(spec.project, spec.sync, keyText(key), code, message, nowMs)
 }
 
@@ -210,7 +260,11 @@ function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'
   database.exec('BEGIN IMMEDIATE')
   try {
     const table = ownedTable(spec)
-    database.prepare('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
+    database
+      .prepare(
+        'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = ? AND sync = ?',
+      )
+      .run(spec.project, spec.sync)
     if (drop) dropTable(database, spec, table)
     database.exec('COMMIT')
   } catch (error) {
@@ -221,11 +275,14 @@ function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'
 
 /** Only a table that this project made is dropped; an adopted one stays. */
 function dropTable(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'>, table: string): void {
-  const row = prepareArrays(database, 'SELECT adopted FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?').get(table, spec.project, spec.sync) as unknown as
-    | [number]
-    | undefined
+  const row = prepareArrays(
+    database,
+    'SELECT adopted FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?',
+  ).get(table, spec.project, spec.sync) as unknown as [number] | undefined
   database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
-  database.prepare('DELETE FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?').run(table, spec.project, spec.sync)
+  database
+    .prepare('DELETE FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?')
+    .run(table, spec.project, spec.sync)
   database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
   if (row !== undefined && row[0] === 0) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
 }

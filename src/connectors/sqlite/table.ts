@@ -29,13 +29,18 @@ export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: 
   const keepsMark = spec.deletes === 'mark'
   for (const change of changes) {
     if (change.kind === 'create') database.exec(createSql(spec))
-    if (change.kind === 'add') database.exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(change.field.name)} ${storageOf(change.field.type)}`)
+    if (change.kind === 'add')
+      database.exec(
+        `ALTER TABLE ${quote(table)} ADD COLUMN ${quote(change.field.name)} ${storageOf(change.field.type)}`,
+      )
     if (change.kind === 'orphan') orphans.push(change.field.name)
   }
-  if (changes.some((change) => change.kind === 'widen' && storageOf(change.was.type) !== storageOf(change.field.type))) rebuild(database, spec)
+  if (changes.some((change) => change.kind === 'widen' && storageOf(change.was.type) !== storageOf(change.field.type)))
+    rebuild(database, spec)
   if (keepsMark) addMissingColumn(database, table, deletedField, 'TEXT')
   if (spec.adopt) prepareAdoption(database, spec)
-  if (before === undefined || changes.length > 0) remember(database, spec, before === undefined ? null : parseSchema(String(before.schema)), orphans)
+  if (before === undefined || changes.length > 0)
+    remember(database, spec, before === undefined ? null : parseSchema(String(before.schema)), orphans)
 }
 
 /** The found table as the spec's schema would see it: a column whose storage can hold the wanted type counts as that type. */
@@ -44,7 +49,8 @@ export function adoptable(found: Schema, wanted: Schema): Schema {
     const want = wanted.fields.find(({ name }) => name === field.name)
     if (want === undefined) return field
     const held = storageOf(typeOf(field.native))
-    const holds = held === storageOf(want.type) || field.native === '' || (field.type === 'decimal' && want.type !== 'bytes')
+    const holds =
+      held === storageOf(want.type) || field.native === '' || (field.type === 'decimal' && want.type !== 'bytes')
     return holds ? want : field
   })
   return { ...found, system: wanted.system, fields }
@@ -74,7 +80,9 @@ function rebuild(database: DatabaseSync, spec: TargetSpec): void {
   const names = columns.map((column) => quote(String(column.name)))
   const values = columns.map((column) => {
     const want = spec.schema.fields.find((field) => field.name === column.name)
-    return want === undefined ? quote(String(column.name)) : `CAST(${quote(String(column.name))} AS ${storageOf(want.type)})`
+    return want === undefined
+      ? quote(String(column.name))
+      : `CAST(${quote(String(column.name))} AS ${storageOf(want.type)})`
   })
   database.exec(`INSERT INTO ${quote(table)} (${names.join(', ')}) SELECT ${values.join(', ')} FROM ${quote(old)}`)
   database.exec(`DROP TABLE ${quote(old)}`)
@@ -93,14 +101,20 @@ function prepareAdoption(database: DatabaseSync, spec: TargetSpec): void {
     const field = spec.schema.fields.find((candidate) => candidate.name === name)
     return `${quote(name)} ${storageOf(field?.type ?? 'text')} NOT NULL`
   })
-  database.exec(`CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${columns.join(', ')}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`)
+  database.exec(
+    `CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${columns.join(', ')}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`,
+  )
   try {
     database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${quote(`_syncline_key_${table}`)} ON ${quote(table)} (${key})`)
   } catch (error) {
-    throw new SyncError('KEY_DUPLICATE', `several rows of ${table} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`, {
-      hint: 'Remove the duplicates, or choose another `key`.',
-      cause: error,
-    })
+    throw new SyncError(
+      'KEY_DUPLICATE',
+      `several rows of ${table} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
+      {
+        hint: 'Remove the duplicates, or choose another `key`.',
+        cause: error,
+      },
+    )
   }
 }
 
@@ -113,7 +127,14 @@ function remember(database: DatabaseSync, spec: TargetSpec, before: Schema | nul
       `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
     )
-    .run(ownedTable(spec), spec.project, spec.sync, JSON.stringify(schema), JSON.stringify(orphans.filter((name) => !wanted.has(name))), spec.adopt ? 1 : 0)
+    .run(
+      ownedTable(spec),
+      spec.project,
+      spec.sync,
+      JSON.stringify(schema),
+      JSON.stringify(orphans.filter((name) => !wanted.has(name))),
+      spec.adopt ? 1 : 0,
+    )
 }
 
 /** SQLite's column names ignore case; Postgres' do not. */
@@ -122,9 +143,13 @@ function refuseTwins(schema: Schema): void {
   for (const { name } of schema.fields) {
     const twin = seen.get(name.toLowerCase())
     if (twin !== undefined) {
-      throw new SyncError('CONFIG_INVALID', `fields ${twin} and ${name} of ${schema.name} are one name to SQLite, which ignores case`, {
-        hint: 'Rename one of them with `fields`.',
-      })
+      throw new SyncError(
+        'CONFIG_INVALID',
+        `fields ${twin} and ${name} of ${schema.name} are one name to SQLite, which ignores case`,
+        {
+          hint: 'Rename one of them with `fields`.',
+        },
+      )
     }
     seen.set(name.toLowerCase(), name)
   }

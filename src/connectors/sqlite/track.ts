@@ -4,8 +4,8 @@
  * the engine's count test finds those.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import type { Field, Schema } from '../../core/schema.ts'
 import { parseName } from '../../core/name.ts'
+import type { Field, Schema } from '../../core/schema.ts'
 import type { Key, Value } from '../../core/value.ts'
 import { quote, text } from '../sql.ts'
 
@@ -13,7 +13,9 @@ import { quote, text } from '../sql.ts'
 export function untrackable(schema: Schema, kind: 'table' | 'view' | null): string | null {
   if (kind !== 'table') return 'it is a view'
   if (schema.key.length === 0) return 'it has no key'
-  const field = keyFields(schema).find(({ type }) => !['integer', 'text', 'uuid', 'date', 'time', 'timestamp', 'instant', 'boolean'].includes(type))
+  const field = keyFields(schema).find(
+    ({ type }) => !['integer', 'text', 'uuid', 'date', 'time', 'timestamp', 'instant', 'boolean'].includes(type),
+  )
   return field === undefined ? null : `its key field ${field.name} is of type ${field.type}`
 }
 
@@ -40,7 +42,9 @@ export function installTriggers(database: DatabaseSync, schema: Schema): void {
 export function triggersStand(database: DatabaseSync, schema: Schema): boolean {
   const table = tableOf(schema)
   const row = database
-    .prepare(`SELECT count(*) AS triggers FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?) AND tbl_name = ?`)
+    .prepare(
+      `SELECT count(*) AS triggers FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?) AND tbl_name = ?`,
+    )
     .get(...['insert', 'delete', 'update'].map((event) => `_syncline_track_${event}_${table}`), table)
   return Number(row?.triggers) === 3
 }
@@ -77,7 +81,9 @@ function keyFields(schema: Schema): Field[] {
 
 function parseKey(fields: readonly Field[], json: string): Value[] {
   const reviver = (_name: string, value: unknown, context?: { source?: string }): unknown =>
-    typeof value === 'number' && !Number.isSafeInteger(value) && context?.source !== undefined ? BigInt(context.source) : value
+    typeof value === 'number' && !Number.isSafeInteger(value) && context?.source !== undefined
+      ? BigInt(context.source)
+      : value
   const values = JSON.parse(json, reviver as (name: string, value: unknown) => unknown) as Value[]
   return values.map((value, i) => (fields[i]?.type === 'boolean' && value !== null ? value === 1 : value))
 }

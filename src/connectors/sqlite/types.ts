@@ -104,5 +104,11 @@ function refused(field: Field, what: string): SyncError {
 }
 
 function className(stored: Exclude<Bindable, null>): string {
-  return typeof stored === 'string' ? 'text' : typeof stored === 'object' ? 'blob' : Number.isInteger(Number(stored)) ? 'integer' : 'real'
+  return typeof stored === 'string'
+    ? 'text'
+    : typeof stored === 'object'
+      ? 'blob'
+      : Number.isInteger(Number(stored))
+        ? 'integer'
+        : 'real'
 }

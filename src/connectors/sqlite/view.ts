@@ -47,18 +47,32 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
       return [bigintOf(first, low), bigintOf(first, high)]
     },
     summarize: async (bounds) => summarize(database, relation, bounds),
-    scan: (range, fields) => scan(database, relation, range, fields),
+    scan: (ranges, fields) => scan(database, relation, ranges, fields),
     fetch: async (keys, fields) => fetchRows(database, relation, keys, fields),
     [Symbol.asyncDispose]: async () => options.dispose(),
   }
 }
 
-/** Rows of a range in key order. */
-function scan(database: DatabaseSync, relation: Relation, range: Range, names: readonly string[]): AsyncIterable<Chunk> {
-  const [conditions, values] = rangeSql(relation, range)
-  if (relation.rowidKey) return pagesByRowid(database, relation, names, { conditions, values, after: null })
+/** Rows of ranges in key order. */
+async function* scan(
+  database: DatabaseSync,
+  relation: Relation,
+  ranges: readonly Range[],
+  names: readonly string[],
+): AsyncIterable<Chunk> {
   const order = relation.key.map((field) => keySql(relation, field)).join(', ')
-  return rowsOf(database, relation, `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`, values, names)
+  for (const range of ranges) {
+    const [conditions, values] = rangeSql(relation, range)
+    if (relation.rowidKey) yield* pagesByRowid(database, relation, names, { conditions, values, after: null })
+    else
+      yield* rowsOf(
+        database,
+        relation,
+        `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`,
+        values,
+        names,
+      )
+  }
 }
 
 export interface PageOptions {
@@ -74,13 +88,24 @@ export interface RowidChunk extends Chunk {
 }
 
 /** Rows in rowid order, a page per query: measured, fetching a page at once takes three quarters of the time of stepping through it. */
-export async function* pagesByRowid(database: DatabaseSync, relation: Relation, names: readonly string[], options: PageOptions): AsyncIterable<RowidChunk> {
+export async function* pagesByRowid(
+  database: DatabaseSync,
+  relation: Relation,
+  names: readonly string[],
+  options: PageOptions,
+): AsyncIterable<RowidChunk> {
   const decode = rowDecoder(relation, names)
-  const page = (after: string) => prepareArrays(database, `SELECT ${columnsSql(relation, names)}, ${safeIntegerSql('rowid')} FROM ${clause(relation, [...options.conditions, ...(after === '' ? [] : [after])])} ORDER BY rowid LIMIT ${CHUNK_ROWS}`)
+  const page = (after: string) =>
+    prepareArrays(
+      database,
+      `SELECT ${columnsSql(relation, names)}, ${safeIntegerSql('rowid')} FROM ${clause(relation, [...options.conditions, ...(after === '' ? [] : [after])])} ORDER BY rowid LIMIT ${CHUNK_ROWS}`,
+    )
   const first = page('')
   const next = page('rowid > ?')
   for (let last = options.after; ; ) {
-    const stored = attempt(relation.file, () => (last === null ? first.all(...options.values) : next.all(...options.values, last)))
+    const stored = attempt(relation.file, () =>
+      last === null ? first.all(...options.values) : next.all(...options.values, last),
+    )
     const chunk = emptyChunk()
     for (const row of stored) {
       const values = asStored(row)
@@ -137,7 +162,12 @@ export function breathe(): Promise<void> {
 }
 
 /** Rows by key; keys that are not there are left out. */
-export function fetchRows(database: DatabaseSync, relation: Relation, keys: readonly Key[], names: readonly string[]): Chunk {
+export function fetchRows(
+  database: DatabaseSync,
+  relation: Relation,
+  keys: readonly Key[],
+  names: readonly string[],
+): Chunk {
   const decode = rowDecoder(relation, names)
   const chunk = emptyChunk()
   const perStatement = Math.max(1, Math.floor(900 / relation.key.length))
@@ -145,7 +175,8 @@ export function fetchRows(database: DatabaseSync, relation: Relation, keys: read
     const part = keys.slice(start, start + perStatement)
     const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [keysSql(relation.key, part.length)])}`
     const values = part.flatMap((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
-    for (const stored of attempt(relation.file, () => prepareArrays(database, sql).all(...values))) decode(asStored(stored), chunk)
+    for (const stored of attempt(relation.file, () => prepareArrays(database, sql).all(...values)))
+      decode(asStored(stored), chunk)
   }
   return chunk
 }
@@ -237,7 +268,8 @@ function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bind
       if (field.type === 'integer' && typeof value === 'number') continue
       try {
         if (typeof value === 'object') bytes += value.length
-        row[i] = field.type === 'integer' && typeof value === 'string' ? bigintOf(field, value) : fromStorage(field, value)
+        row[i] =
+          field.type === 'integer' && typeof value === 'string' ? bigintOf(field, value) : fromStorage(field, value)
       } catch (error) {
         if (!(error instanceof SyncError)) throw error
         reject(stored, chunk, error.message)
@@ -257,7 +289,10 @@ function bigintOf(field: Field, digits: string): Value {
 
 export function fieldNamed(relation: Pick<Relation, 'fields'>, name: string): Field {
   const field = relation.fields.find((candidate) => candidate.name === name)
-  if (field === undefined) throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, { hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.` })
+  if (field === undefined)
+    throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, {
+      hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.`,
+    })
   return field
 }
 

@@ -43,7 +43,9 @@ export class TableWriter {
     this.#fields = spec.schema.fields
     this.#key = spec.schema.key.flatMap((name) => this.#fields.filter((field) => field.name === name))
     this.#keyAt = this.#key.map((field) => this.#fields.indexOf(field))
-    this.#respelled = this.#key.flatMap(({ type }, at) => (['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : []))
+    this.#respelled = this.#key.flatMap(({ type }, at) =>
+      ['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : [],
+    )
     this.#keepsNul = keepsNul(database)
     this.#perStatement = Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
   }
@@ -72,7 +74,10 @@ export class TableWriter {
       const values = part.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
       const isKey = keysSql(this.#key, part.length)
       if (this.#spec.adopt) this.#forget(isKey, values)
-      deleted += this.#run(`${this.#deleteSql()} ${isKey}${this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''}`, values)
+      deleted += this.#run(
+        `${this.#deleteSql()} ${isKey}${this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''}`,
+        values,
+      )
       if (this.#spec.adopt) this.#run(`DELETE FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`, values)
     }
     return deleted
@@ -97,7 +102,13 @@ export class TableWriter {
     }
   }
 
-  #putSingly(rows: readonly Row[], start: number, end: number, fresh: boolean, rejected: Rejection[]): [number, number] {
+  #putSingly(
+    rows: readonly Row[],
+    start: number,
+    end: number,
+    fresh: boolean,
+    rejected: Rejection[],
+  ): [number, number] {
     let inserted = 0
     let updated = 0
     for (let i = start; i < end; i++) {
@@ -116,8 +127,13 @@ export class TableWriter {
     let at = 0
     for (let i = start; i < end; i++) {
       const row = rows[i] as Row
-      for (let column = 0; column < width; column++) values[at++] = toStorage(fields[column] as Field, row[column] as Value, this.#keepsNul)
-      for (const key of this.#respelled) values[at - width + (this.#keyAt[key] as number)] = this.#keyValue(key, row[this.#keyAt[key] as number] as Value)
+      for (let column = 0; column < width; column++)
+        values[at++] = toStorage(fields[column] as Field, row[column] as Value, this.#keepsNul)
+      for (const key of this.#respelled)
+        values[at - width + (this.#keyAt[key] as number)] = this.#keyValue(
+          key,
+          row[this.#keyAt[key] as number] as Value,
+        )
     }
     return values
   }
@@ -134,15 +150,21 @@ export class TableWriter {
 
   #existing(rows: readonly Row[], start: number, end: number): number {
     const values: Bindable[] = []
-    for (let i = start; i < end; i++) for (let k = 0; k < this.#keyAt.length; k++) values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
-    const statement = this.#statement(`SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#key, end - start)}`)
+    for (let i = start; i < end; i++)
+      for (let k = 0; k < this.#keyAt.length; k++)
+        values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
+    const statement = this.#statement(
+      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#key, end - start)}`,
+    )
     return Number((statement.get(...values) as unknown as [number])[0])
   }
 
   /** For an adopted table: remembers that this key is ours, and whether we wrote the row. */
   #note(row: Row, written: boolean): void {
     const names = [...this.#key.map((field) => quote(field.name)), '_written'].join(', ')
-    const marks = Array(this.#key.length + 1).fill('?').join(', ')
+    const marks = Array(this.#key.length + 1)
+      .fill('?')
+      .join(', ')
     this.#run(
       `INSERT INTO ${quote(rowsTable(this.#table))} (${names}) VALUES (${marks})
        ON CONFLICT DO UPDATE SET _written = max(_written, excluded._written) WHERE _written < excluded._written`,
@@ -179,8 +201,14 @@ export class TableWriter {
     const table = quote(this.#table)
     const others = this.#fields.filter((field) => !this.#key.includes(field)).map(({ name }) => quote(name))
     const marks = this.#spec.deletes === 'mark'
-    const sets = [...others.map((name) => `${name} = excluded.${name}`), ...(marks ? [`${quote(deletedField)} = NULL`] : [])]
-    const differs = [...others.map((name) => `${table}.${name} IS NOT excluded.${name}`), ...(marks ? [`${table}.${quote(deletedField)} IS NOT NULL`] : [])]
+    const sets = [
+      ...others.map((name) => `${name} = excluded.${name}`),
+      ...(marks ? [`${quote(deletedField)} = NULL`] : []),
+    ]
+    const differs = [
+      ...others.map((name) => `${table}.${name} IS NOT excluded.${name}`),
+      ...(marks ? [`${table}.${quote(deletedField)} IS NOT NULL`] : []),
+    ]
     const target = this.#key.map(({ name }) => quote(name)).join(', ')
     const action = sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE ${differs.join(' OR ')}`
     return `${this.#insertSql(count)} ON CONFLICT (${target}) ${action}`
