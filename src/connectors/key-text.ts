@@ -16,10 +16,10 @@ export function keyText(key: Key): string {
 /** The reverse of keyText. */
 export function parseKeyText(text: string): Key {
   const parts: unknown = JSON.parse(text)
-  return Array.isArray(parts) ? parts.map(valueOf) : []
+  return Array.isArray(parts) ? parts.map(partOf) : []
 }
 
-function valueOf(part: unknown): Value {
+function partOf(part: unknown): Value {
   if (typeof part === 'object' && part !== null) {
     if ('n' in part) return BigInt(String(part.n))
     if ('b' in part) return new Uint8Array(Buffer.from(String(part.b), 'hex'))

@@ -59,12 +59,12 @@ export function bindFilter(where: Where, schema: Schema): Filter {
 export function evaluate(filter: Filter, schema: Schema, row: Row): boolean | null {
   switch (filter.kind) {
     case 'null':
-      return valueOf(filter.field, schema, row) === null
+      return cellOf(filter.field, schema, row) === null
     case 'compare':
-      return compare(filter.field.type, filter.comparison, valueOf(filter.field, schema, row), filter.value)
+      return compare(filter.field.type, filter.comparison, cellOf(filter.field, schema, row), filter.value)
     case 'in':
       return any(
-        filter.values.map((value) => compare(filter.field.type, '=', valueOf(filter.field, schema, row), value)),
+        filter.values.map((value) => compare(filter.field.type, '=', cellOf(filter.field, schema, row), value)),
       )
     case 'or':
       return any(filter.filters.map((part) => evaluate(part, schema, row)))
@@ -180,7 +180,7 @@ function fieldNamed(schema: Schema, name: string): Field {
   })
 }
 
-function valueOf(field: Field, schema: Schema, row: Row): Value {
+function cellOf(field: Field, schema: Schema, row: Row): Value {
   return row[schema.fields.findIndex((candidate) => candidate.name === field.name)] ?? null
 }
 

@@ -1,6 +1,15 @@
 /** What the contract tests of a connector need to know of it, and how they reach behind it. */
 import assert from 'node:assert/strict'
-import type { Collection, Connection, Context, Cursor, Page, ReadOptions, Selection, View } from '../connectors/connector.ts'
+import type {
+  Collection,
+  Connection,
+  Context,
+  Cursor,
+  Page,
+  ReadOptions,
+  Selection,
+  View,
+} from '../connectors/connector.ts'
 import type { Field, Schema } from '../core/schema.ts'
 import { canonical, type Key, type Row, type Type, type Value } from '../core/value.ts'
 
@@ -79,7 +88,8 @@ export function spell(values: readonly Value[]): string {
     values.map((value) => {
       if (typeof value === 'bigint') return `${value}n`
       if (typeof value === 'number') return Object.is(value, -0) ? '-0' : `${value}`
-      if (value instanceof Uint8Array) return `x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+      if (value instanceof Uint8Array)
+        return `x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
       return value === null || typeof value === 'boolean' ? value : `"${value}`
     }),
   )
@@ -87,7 +97,11 @@ export function spell(values: readonly Value[]): string {
 
 /** A value whose spelling in JavaScript may differ between systems: an integer as number or bigint, decimals, JSON. */
 export function spellRow(shape: Shape, row: Row): string {
-  return spell(row.map((value, at) => (shape.fields[at]?.type === 'float' ? value : canonical(shape.fields[at]?.type ?? 'text', value))))
+  return spell(
+    row.map((value, at) =>
+      shape.fields[at]?.type === 'float' ? value : canonical(shape.fields[at]?.type ?? 'text', value),
+    ),
+  )
 }
 
 export function assertRows(shape: Shape, actual: readonly Row[], expected: readonly Row[]): void {
@@ -114,7 +128,11 @@ export async function readPages(
   return pages
 }
 
-export async function scanAll(view: View, fields: readonly string[], range = { from: null as Value, to: null as Value }): Promise<Row[]> {
+export async function scanAll(
+  view: View,
+  fields: readonly string[],
+  range = { from: null as Value, to: null as Value },
+): Promise<Row[]> {
   const rows: Row[] = []
   for await (const chunk of view.scan([range], fields)) rows.push(...chunk.rows.map((row) => [...row]))
   return rows

@@ -60,15 +60,15 @@ export class CopyDecoder {
     const plain = this.#plain
     const width = types.length
     // Where the next backslash is: fields before it need no second look.
-    let escape = nextEscape(text, 0)
+    let escapeAt = nextEscape(text, 0)
     for (let at = 0; at < text.length; ) {
       const row: Value[] = new Array(width)
       if (width === 0) at = text.indexOf('\n', at) + 1
       for (let column = 0; column < width; column++) {
         const end = text.indexOf(column === width - 1 ? '\n' : '\t', at)
-        if (escape < end) {
+        if (escapeAt < end) {
           row[column] = decodeEscaped(types[column] as Type, text.slice(at, end))
-          escape = nextEscape(text, end)
+          escapeAt = nextEscape(text, end)
         } else {
           const raw = text.slice(at, end)
           row[column] = plain[column] === true ? raw : fromText(types[column] as Type, raw)

@@ -1,0 +1,472 @@
+/** A transactional target, as tests: rows and checkpoint in one transaction, fenced, and nothing written that is there. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Checkpoint, Connection, PutResult, Sink, SinkTransaction, TargetSpec } from '../connectors/connector.ts'
+import { everything } from '../connectors/connector.ts'
+import { SyncError } from '../core/error.ts'
+import { diffSchema, type Schema } from '../core/schema.ts'
+import type { Row, Type, Value } from '../core/value.ts'
+import {
+  assertRows,
+  type ConnectorHarness,
+  type ConnectorUnderTest,
+  fieldNames,
+  type Shape,
+  scanAll,
+  schemaOf,
+  spell,
+} from './connector-harness.ts'
+
+const SYNC = 'stock'
+
+export const items: Shape = {
+  name: 'items',
+  fields: [
+    { name: 'sku', type: 'text' },
+    { name: 'amount', type: 'integer' },
+    { name: 'note', type: 'text' },
+  ],
+  key: ['sku'],
+}
+
+/** A target of the shape, as a sync would want it. */
+export function specOf(shape: Shape, over: Partial<TargetSpec> = {}): TargetSpec {
+  return {
+    sync: SYNC,
+    project: 'project',
+    collection: shape.name,
+    schema: schemaOf(shape),
+    adopt: false,
+    deletes: 'propagate',
+    ...over,
+  }
+}
+
+export async function openSink(connection: Connection): Promise<Sink> {
+  const sink = await connection.sink?.([SYNC])
+  assert.ok(sink !== undefined)
+  return sink
+}
+
+/** Brings the target to the spec and takes the fence. */
+export async function claim(sink: Sink, spec: TargetSpec) {
+  const state = await sink.inspect(spec)
+  return sink.claim(spec, diffSchema(state.schema, spec.schema, state.orphans))
+}
+
+/** One transaction with its checkpoint. */
+export async function transact(
+  sink: Sink,
+  work: (transaction: SinkTransaction) => Promise<void>,
+  checkpoint: Checkpoint | null = null,
+): Promise<void> {
+  const transaction = await sink.begin()
+  try {
+    await work(transaction)
+    await transaction.checkpoint(SYNC, checkpoint)
+    await transaction.commit()
+  } catch (error) {
+    await transaction.rollback()
+    throw error
+  }
+}
+
+/** What a put did, including what it only knows at the end. */
+export async function put(transaction: SinkTransaction, rows: readonly Row[], fresh = false): Promise<PutResult> {
+  const first = await transaction.put(SYNC, rows, { fresh })
+  const late = await transaction.flush?.(SYNC)
+  return {
+    inserted: first.inserted + (late?.inserted ?? 0),
+    updated: first.updated + (late?.updated ?? 0),
+    unchanged: first.unchanged + (late?.unchanged ?? 0),
+    rejected: [...first.rejected, ...(late?.rejected ?? [])],
+  }
+}
+
+export async function held(sink: Sink, spec: TargetSpec): Promise<Row[]> {
+  await using view = await sink.view(spec)
+  return scanAll(
+    view,
+    spec.schema.fields.map(({ name }) => name),
+    everything,
+  )
+}
+
+export function isError(code: SyncError['code']): (error: unknown) => boolean {
+  return (error) => error instanceof SyncError && error.code === code
+}
+
+const rows: readonly Row[] = [
+  ['a', 1, null],
+  ['b', 2, 'two'],
+  ['c', 9007199254740993n, ''],
+]
+
+type WithSink = (run: (given: { sink: Sink; system: ConnectorHarness }) => Promise<void>) => () => Promise<void>
+
+export function sinkTests(connector: ConnectorUnderTest, target: NonNullable<ConnectorUnderTest['target']>): void {
+  const withSink: WithSink = (run) => async () => {
+    await using system = await connector.open()
+    await using sink = await openSink(system.connection)
+    await run({ sink, system })
+  }
+  transactionTests(withSink)
+  putTests(withSink)
+  schemaTests(withSink)
+  valueTests(withSink, connector)
+  if (target.refuses !== null) rejectionTests(withSink, target.refuses)
+}
+
+function transactionTests(withSink: WithSink): void {
+  const spec = specOf(items)
+  const checkpoint: Checkpoint = { cursor: 'far', fingerprint: 'f1' }
+
+  test(
+    'a target that is not there yet has no schema, owner or checkpoint; inspecting makes nothing',
+    withSink(async ({ sink, system }) => {
+      const nothing = { schema: null, orphans: [], owner: null, checkpoint: null }
+      assert.deepEqual(await sink.inspect(spec), nothing)
+      assert.deepEqual(await sink.inspect(spec), nothing)
+      await system.create({ ...items, name: 'other' }, [])
+      assert.deepEqual((await system.connection.discover()).length, 1)
+    }),
+  )
+
+  test(
+    'a claimed target is made, empty and ours',
+    withSink(async ({ sink, system }) => {
+      const target = await claim(sink, spec)
+      assert.deepEqual([target.empty, target.checkpoint], [true, null])
+      const state = await sink.inspect(spec)
+      assert.deepEqual(state.owner, { project: 'project', sync: SYNC })
+      assert.deepEqual(diffSchema(state.schema, spec.schema, state.orphans), [])
+      assert.deepEqual(await held(sink, spec), [])
+      assert.equal((await system.connection.discover()).length, 1)
+    }),
+  )
+
+  test(
+    'rows and checkpoint are there after the commit, for everybody',
+    withSink(async ({ sink, system }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => void (await put(transaction, rows, true)), checkpoint)
+      await using other = await openSink(await system.connect())
+      assert.deepEqual((await other.inspect(spec)).checkpoint, checkpoint)
+      const again = await claim(other, spec)
+      assert.deepEqual([again.empty, again.checkpoint], [false, checkpoint])
+      assertRows(items, await held(other, spec), rows)
+    }),
+  )
+
+  test(
+    'a transaction that is rolled back leaves nothing: no rows, no deletions, no checkpoint',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => void (await put(transaction, rows, true)), checkpoint)
+      const transaction = await sink.begin()
+      await put(transaction, [
+        ['d', 4, null],
+        ['a', 100, null],
+      ])
+      await transaction.delete(SYNC, [['b']])
+      await transaction.reject(SYNC, [{ key: ['x'], code: 'VALUE_REFUSED', message: '' }], [])
+      await transaction.checkpoint(SYNC, { cursor: 'farther', fingerprint: 'f2' })
+      await transaction.rollback()
+      assertRows(items, await held(sink, spec), rows)
+      assert.deepEqual((await sink.inspect(spec)).checkpoint, checkpoint)
+      assert.deepEqual(await sink.rejections(SYNC), [])
+    }),
+  )
+
+  test(
+    'a transaction that was never finished leaves nothing',
+    withSink(async ({ sink, system }) => {
+      await claim(sink, spec)
+      {
+        await using dying = await openSink(await system.connect())
+        await claim(dying, spec)
+        const transaction = await dying.begin()
+        await put(transaction, rows)
+        await transaction.checkpoint(SYNC, checkpoint)
+      }
+      assert.deepEqual(await held(sink, spec), [])
+      assert.equal((await sink.inspect(spec)).checkpoint, null)
+    }),
+  )
+
+  test(
+    'a null checkpoint keeps the one that stands',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async () => {}, checkpoint)
+      await transact(sink, async (transaction) => void (await put(transaction, rows)))
+      assert.deepEqual((await sink.inspect(spec)).checkpoint, checkpoint)
+    }),
+  )
+
+  test(
+    'a checkpoint without a cursor is one',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async () => {}, { cursor: null, fingerprint: 'f1' })
+      assert.deepEqual((await sink.inspect(spec)).checkpoint, { cursor: null, fingerprint: 'f1' })
+    }),
+  )
+
+  test(
+    'whoever claims a target takes the fence: the one before writes nothing more',
+    withSink(async ({ sink, system }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => void (await put(transaction, rows)), checkpoint)
+      await using successor = await openSink(await system.connect())
+      await claim(successor, spec)
+      const zombie = transact(sink, async (transaction) => void (await put(transaction, [['z', 0, null]])), {
+        cursor: 'nowhere',
+        fingerprint: 'f1',
+      })
+      await assert.rejects(zombie, isError('LEASE_LOST'))
+      await transact(successor, async (transaction) => void (await put(transaction, [['d', 4, null]])))
+      assertRows(items, await held(successor, spec), [...rows, ['d', 4, null]])
+      assert.deepEqual((await successor.inspect(spec)).checkpoint, checkpoint)
+    }),
+  )
+
+  test(
+    'a reset forgets the checkpoint and keeps the rows; with drop the table goes as well',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => void (await put(transaction, rows)), checkpoint)
+      await sink.reset(spec, false)
+      assert.equal((await sink.inspect(spec)).checkpoint, null)
+      assertRows(items, await held(sink, spec), rows)
+      await sink.reset(spec, true)
+      assert.deepEqual(await sink.inspect(spec), { schema: null, orphans: [], owner: null, checkpoint: null })
+      const anew = await claim(sink, spec)
+      assert.deepEqual([anew.empty, anew.checkpoint], [true, null])
+    }),
+  )
+}
+
+function putTests(withSink: WithSink): void {
+  const spec = specOf(items)
+
+  test(
+    'a put tells what it inserted, updated and left as it was; putting the same again writes nothing',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => {
+        assert.deepEqual(await put(transaction, rows, true), { inserted: 3, updated: 0, unchanged: 0, rejected: [] })
+      })
+      await transact(sink, async (transaction) => {
+        assert.deepEqual(await put(transaction, rows), { inserted: 0, updated: 0, unchanged: 3, rejected: [] })
+        const some: Row[] = [
+          ['a', 1, null],
+          ['b', 2, null],
+          ['d', 4, 'four'],
+          ['c', 9007199254740993n, 'changed'],
+        ]
+        assert.deepEqual(await put(transaction, some), { inserted: 1, updated: 2, unchanged: 1, rejected: [] })
+        assert.deepEqual(await put(transaction, []), { inserted: 0, updated: 0, unchanged: 0, rejected: [] })
+      })
+      assertRows(items, await held(sink, spec), [
+        ['a', 1, null],
+        ['b', 2, null],
+        ['c', 9007199254740993n, 'changed'],
+        ['d', 4, 'four'],
+      ])
+    }),
+  )
+
+  test(
+    'thousands of rows go in with one put, and are counted',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      const many = Array.from({ length: 3000 }, (_, at): Row => [`sku ${at}`, at, at % 3 === 0 ? null : 'note'])
+      await transact(sink, async (transaction) => {
+        assert.equal((await put(transaction, many.slice(0, 2000), true)).inserted, 2000)
+        assert.deepEqual(await put(transaction, many), { inserted: 1000, updated: 0, unchanged: 2000, rejected: [] })
+      })
+      assertRows(items, await held(sink, spec), many)
+    }),
+  )
+
+  test(
+    'a delete counts the rows there were',
+    withSink(async ({ sink }) => {
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => {
+        await put(transaction, rows)
+        assert.equal(await transaction.delete(SYNC, [['a'], ['c'], ['none']]), 2)
+        assert.equal(await transaction.delete(SYNC, []), 0)
+      })
+      assertRows(items, await held(sink, spec), [rows[1]!])
+    }),
+  )
+
+  test(
+    'a row marked as deleted is not seen any more, and comes back with the next put',
+    withSink(async ({ sink }) => {
+      const marking = specOf(items, { deletes: 'mark' })
+      await claim(sink, marking)
+      await transact(sink, async (transaction) => {
+        await put(transaction, rows)
+        assert.equal(await transaction.delete(SYNC, [['a']]), 1)
+        assert.equal(await transaction.delete(SYNC, [['a']]), 0)
+      })
+      assertRows(items, await held(sink, marking), rows.slice(1))
+      await transact(sink, async (transaction) => void (await put(transaction, rows)))
+      assertRows(items, await held(sink, marking), rows)
+    }),
+  )
+
+  test(
+    'rows of an adopted table that the sync did not write are not seen and not deleted',
+    withSink(async ({ sink, system }) => {
+      const spec = specOf(items, {
+        adopt: true,
+        collection: await system.create(items, [
+          ['foreign', 7, 'not ours'],
+          ['shared', 8, 'to be ours'],
+        ]),
+      })
+      assert.equal((await sink.inspect(spec)).owner, null)
+      await claim(sink, spec)
+      assert.deepEqual(await held(sink, spec), [])
+      await transact(sink, async (transaction) => {
+        await put(transaction, [
+          ['shared', 9, 'ours'],
+          ['new', 1, null],
+        ])
+        assert.equal(await transaction.delete(SYNC, [['foreign']]), 0)
+      })
+      assertRows(items, await held(sink, spec), [
+        ['shared', 9, 'ours'],
+        ['new', 1, null],
+      ])
+      assert.equal((await (await system.connection.collection(spec.collection)).lookup.fetch([['foreign']])).length, 1)
+    }),
+  )
+}
+
+function schemaTests(withSink: WithSink): void {
+  test(
+    'a new field is added and NULL in the rows there are; a dropped one stays and is remembered',
+    withSink(async ({ sink }) => {
+      await claim(sink, specOf(items))
+      await transact(sink, async (transaction) => void (await put(transaction, rows)))
+      const [sku, amount] = items.fields
+      const next: Shape = { ...items, fields: [sku!, amount!, { name: 'added', type: 'boolean' }] }
+      const kinds = diffSchema((await sink.inspect(specOf(next))).schema, schemaOf(next)).map((change) => change.kind)
+      assert.deepEqual(kinds, ['add', 'orphan'])
+      await claim(sink, specOf(next))
+      assertRows(
+        next,
+        await held(sink, specOf(next)),
+        rows.map(([key, value]): Row => [key!, value!, null]),
+      )
+      const state = await sink.inspect(specOf(next))
+      assert.deepEqual(state.orphans, ['note'])
+      assert.deepEqual(diffSchema(state.schema, schemaOf(next), state.orphans), [])
+      await transact(sink, async (transaction) => void (await put(transaction, [['n', 1, true]])))
+    }),
+  )
+}
+
+function rejectionTests(withSink: WithSink, refuses: { readonly type: Type; readonly value: Value }): void {
+  const shape: Shape = {
+    name: 'picky',
+    fields: [
+      { name: 'id', type: 'integer' },
+      { name: 'value', type: refuses.type },
+    ],
+    key: ['id'],
+  }
+  const good = Array.from({ length: 500 }, (_, id): Row => [id, null])
+  const mixed = good.map((row): Row => (row[0] === 250 || row[0] === 499 ? [row[0], refuses.value] : row))
+
+  for (const fresh of [true, false]) {
+    test(
+      `a row it can’t hold comes back, and all others are written (${fresh ? 'new rows' : 'rows that may be there'})`,
+      withSink(async ({ sink }) => {
+        await claim(sink, specOf(shape))
+        await transact(sink, async (transaction) => {
+          const result = await put(transaction, mixed, fresh)
+          assert.deepEqual([result.inserted, result.updated, result.unchanged], [498, 0, 0])
+          assert.deepEqual(result.rejected.map(({ key }) => key).toSorted(), [[250], [499]])
+          for (const { code, message } of result.rejected) assert.ok(code.startsWith('VALUE_REFUSED') && message !== '')
+        })
+        assertRows(
+          shape,
+          await held(sink, specOf(shape)),
+          good.filter(([id]) => id !== 250 && id !== 499),
+        )
+      }),
+    )
+  }
+
+  test(
+    'what was rejected is remembered beside the rows until it is settled',
+    withSink(async ({ sink }) => {
+      await claim(sink, specOf(shape))
+      const rejection = (id: number) => ({ key: [id], code: 'VALUE_REFUSED', message: `no ${id}` })
+      await transact(sink, (transaction) => transaction.reject(SYNC, [rejection(1), rejection(2)], []))
+      await transact(sink, (transaction) =>
+        transaction.reject(SYNC, [{ ...rejection(2), message: 'still no' }, rejection(3)], [[1]]),
+      )
+      const remembered = (await sink.rejections(SYNC)).toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]))
+      assert.deepEqual(remembered, [{ ...rejection(2), message: 'still no' }, rejection(3)])
+    }),
+  )
+}
+
+/** Of every type: what a target must give back as it got it, or declare as lost. */
+const extremes: Readonly<Record<Type, readonly Value[]>> = {
+  boolean: [true, false],
+  integer: [0, -1, 9007199254740993n, 2n ** 63n - 1n, -(2n ** 63n)],
+  float: [0, -0, 0.1, 5e-324, 1.7976931348623157e308, Infinity, -Infinity, NaN],
+  decimal: ['0', '1.50', '-0.000000000000000001', '123456789012345678901234567890.123456789'],
+  text: ['', ' ', 'tab\tline\nreturn\rback\\slash', '\\N', '\\.', 'é😀\u{10ffff}\ufffd', '\'"`$1?', 'null'],
+  bytes: [Uint8Array.of(), Uint8Array.of(0, 1, 92, 255)],
+  uuid: ['0a1b2c3d-0000-4000-8000-0000000000ff'],
+  date: ['2024-02-29', '0001-01-01', '0044-03-15 BC', '10000-01-01', 'infinity', '-infinity'],
+  time: ['00:00:00.000000', '23:59:59.999999', '24:00:00.000000'],
+  timestamp: ['2024-02-29T12:00:00.000001', '0044-03-15T00:00:00.000000 BC', '10000-01-01T00:00:00.000000', 'infinity'],
+  instant: [
+    '2024-02-29T12:00:00.000001Z',
+    '0044-03-15T00:00:00.000000Z BC',
+    '10000-01-01T00:00:00.000000Z',
+    '-infinity',
+  ],
+  json: ['null', '""', '{"a":[1,{"b":null}]}', '12345678901234567890.5', '"\\u20ac"'],
+}
+
+function valueTests(withSink: WithSink, { types = Object.keys(extremes) as Type[] }: ConnectorUnderTest): void {
+  for (const type of types) {
+    const shape: Shape = {
+      name: 'kept',
+      fields: [
+        { name: 'id', type: 'integer' },
+        { name: 'value', type },
+      ],
+      key: ['id'],
+    }
+    const given = [null, ...extremes[type]].map((value, id): Row => [id, value])
+
+    test(
+      `values are kept, or their loss is declared; written once, they are not written again: ${type}`,
+      withSink(async ({ sink }) => {
+        const loss = sink.declaredLoss?.({ type }) ?? ((value: Value) => value)
+        const expected = given.map(([id, value]): Row => [id!, loss(value!)])
+        await claim(sink, specOf(shape))
+        await transact(sink, async (transaction) => void (await put(transaction, expected, true)))
+        await transact(sink, async (transaction) =>
+          assert.equal((await put(transaction, expected)).unchanged, given.length),
+        )
+        const back = await held(sink, specOf(shape))
+        if (type === 'json') assertRows(shape, back, expected)
+        else assert.deepEqual(back.map(spell), expected.map(spell))
+        assert.deepEqual(fieldNames(shape), ['id', 'value'])
+      }),
+    )
+  }
+}
