@@ -1,16 +1,8 @@
-/** Keys as text: how `_syncline_rejected` spells them. Version 1: a JSON array; integers beyond 2^53 and bytes are tagged. */
+/** Keys as text: how `_syncline_rejected` spells them. Version 1: a JSON array; values that JSON has not are tagged. */
 import type { Key, Value } from '../core/value.ts'
 
 export function keyText(key: Key): string {
-  return JSON.stringify(
-    key.map((value) =>
-      typeof value === 'bigint'
-        ? { n: `${value}` }
-        : value instanceof Uint8Array
-          ? { b: Buffer.from(value).toString('hex') }
-          : value,
-    ),
-  )
+  return JSON.stringify(key.map(partText))
 }
 
 /** The reverse of keyText. */
@@ -19,9 +11,19 @@ export function parseKeyText(text: string): Key {
   return Array.isArray(parts) ? parts.map(partOf) : []
 }
 
+/** Integers beyond 2^53, bytes, and the numbers that JSON would write as null or as another. */
+function partText(value: Value): unknown {
+  if (typeof value === 'bigint') return { n: `${value}` }
+  if (value instanceof Uint8Array) return { b: Buffer.from(value).toString('hex') }
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
+    return { f: value === 0 ? '-0' : `${value}` }
+  return value
+}
+
 function partOf(part: unknown): Value {
   if (typeof part === 'object' && part !== null) {
     if ('n' in part) return BigInt(String(part.n))
+    if ('f' in part) return Number(part.f)
     if ('b' in part) return new Uint8Array(Buffer.from(String(part.b), 'hex'))
     return null
   }

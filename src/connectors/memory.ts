@@ -54,6 +54,8 @@ interface TargetTable {
   readonly owner: Owner
   readonly orphans: readonly string[]
   readonly rejected: ReadonlyMap<string, Rejection>
+  /** Keys the sync put there, and whether it wrote the row or found it equal: of an adopted table, only these are its own. */
+  readonly ours: ReadonlyMap<string, boolean>
 }
 
 /** A system in memory. All changes replace immutable values, so a snapshot is a reference. */
@@ -224,7 +226,7 @@ function openSink(system: MemorySystem): Sink {
       const target = system.targets.get(spec.collection)
       return {
         schema: system.tables.get(spec.collection)?.schema ?? null,
-        orphans: target?.orphans ?? [],
+        orphans: target?.orphans ?? system.tables.get(spec.collection)?.schema.fields.map((field) => field.name) ?? [],
         owner: target?.owner ?? null,
         checkpoint: system.checkpoints.get(fence(spec)) ?? null,
       }
@@ -232,6 +234,8 @@ function openSink(system: MemorySystem): Sink {
     claim: async (spec, changes) => {
       await system.fault('claim', spec.collection)
       for (const change of changes) alter(system, spec, change)
+      const held = system.targets.get(spec.collection) ?? newTarget(spec)
+      system.targets = new Map(system.targets).set(spec.collection, held)
       const generation = (system.fences.get(fence(spec)) ?? 0) + 1
       system.fences = new Map(system.fences).set(fence(spec), generation)
       claims.set(spec.sync, { spec, generation })
@@ -246,7 +250,10 @@ function openSink(system: MemorySystem): Sink {
     },
     view: async (spec) => {
       await system.fault('view', spec.collection)
-      return openView(system, system.table(spec.collection), { fields: [], where: null }, '')
+      const table = system.table(spec.collection)
+      const ours = system.targets.get(spec.collection)?.ours
+      const rows = spec.adopt ? new Map([...table.rows].filter(([key]) => ours?.has(key))) : table.rows
+      return openView(system, { ...table, rows }, { fields: [], where: null }, '')
     },
     rejections: async (sync) => [
       ...(system.targets.get(claims.get(sync)?.spec.collection ?? '')?.rejected.values() ?? []),
@@ -277,6 +284,16 @@ function openTransaction(
       changed(tables.get(collection) ?? system.table(collection), key, row, ++system.seq),
     )
   }
+  const own = (sync: string, key: Key, state: 'written' | 'equal' | 'gone') => {
+    const target = targets.get(specOf(sync).collection)
+    if (target === undefined || !specOf(sync).adopt) return
+    const before = target.ours.get(keyText(key)) ?? false
+    const ours =
+      state === 'gone'
+        ? without(target.ours, keyText(key))
+        : new Map(target.ours).set(keyText(key), before || state === 'written')
+    targets = new Map(targets).set(specOf(sync).collection, { ...target, ours })
+  }
   return {
     put: async (sync, rows) => {
       await system.fault('put', specOf(sync).collection)
@@ -289,7 +306,9 @@ function openTransaction(
           ({ name }) => row[specOf(sync).schema.fields.findIndex((field) => field.name === name)] ?? null,
         )
         const before = held.get(keyText(key))
-        if (before !== undefined && keyText(before) === keyText(placed)) counts.unchanged++
+        const equal = before !== undefined && keyText(before) === keyText(placed)
+        own(sync, key, equal ? 'equal' : 'written')
+        if (equal) counts.unchanged++
         else {
           edit(sync, key, placed)
           counts[before === undefined ? 'inserted' : 'updated']++
@@ -299,8 +318,11 @@ function openTransaction(
     },
     delete: async (sync, keys) => {
       await system.fault('delete', specOf(sync).collection)
-      const there = keys.filter((key) => tables.get(specOf(sync).collection)?.rows.has(keyText(key)))
+      const { adopt, collection } = specOf(sync)
+      const mine = (key: Key) => !adopt || targets.get(collection)?.ours.get(keyText(key)) === true
+      const there = keys.filter((key) => tables.get(collection)?.rows.has(keyText(key)) && mine(key))
       for (const key of there) edit(sync, key, null)
+      for (const key of keys) own(sync, key, 'gone')
       return there.length
     },
     reject: async (sync, rejected, settled) => {
@@ -337,8 +359,7 @@ function openTransaction(
 }
 
 function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['claim']>[1][number]): void {
-  const owner = { project: spec.project, sync: spec.sync }
-  const target = system.targets.get(spec.collection) ?? { owner, orphans: [], rejected: new Map() }
+  const target = system.targets.get(spec.collection) ?? newTarget(spec)
   if (change.kind === 'create') system.create({ ...change.schema, name: spec.collection })
   if (change.kind === 'add' || change.kind === 'widen') {
     const table = system.table(spec.collection)
@@ -353,6 +374,10 @@ function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['
   }
   const orphans = change.kind === 'orphan' ? [...target.orphans, change.field.name] : target.orphans
   system.targets = new Map(system.targets).set(spec.collection, { ...target, orphans })
+}
+
+function newTarget({ project, sync }: TargetSpec): TargetTable {
+  return { owner: { project, sync }, orphans: [], rejected: new Map(), ours: new Map() }
 }
 
 function changed(table: Table, key: Key, row: Row | null, seq: number): Table {

@@ -131,10 +131,10 @@ export class Batch implements AsyncDisposable {
   }
 }
 
-/** A key as text, to look it up. */
+/** A key as text, to look it up. JSON alone has no bigints, and writes NaN and the infinities as null. */
 export function spellKey(key: Key): string {
   return JSON.stringify(key, (_name, value: Value | readonly Value[]) =>
-    typeof value === 'bigint' ? `${value}n` : value,
+    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? `${value}n` : value,
   )
 }
 

@@ -1,14 +1,16 @@
 /** What the contract tests of a connector need to know of it, and how they reach behind it. */
 import assert from 'node:assert/strict'
-import type {
-  Collection,
-  Connection,
-  Context,
-  Cursor,
-  Page,
-  ReadOptions,
-  Selection,
-  View,
+import {
+  type Collection,
+  type Connection,
+  type Context,
+  type Cursor,
+  everything,
+  type Page,
+  type Range,
+  type ReadOptions,
+  type Selection,
+  type View,
 } from '../connectors/connector.ts'
 import type { Field, Schema } from '../core/schema.ts'
 import { canonical, type Key, type Row, type Type, type Value } from '../core/value.ts'
@@ -131,9 +133,9 @@ export async function readPages(
 export async function scanAll(
   view: View,
   fields: readonly string[],
-  range = { from: null as Value, to: null as Value },
+  ranges: readonly Range[] = everything,
 ): Promise<Row[]> {
   const rows: Row[] = []
-  for await (const chunk of view.scan([range], fields)) rows.push(...chunk.rows.map((row) => [...row]))
+  for await (const chunk of view.scan(ranges, fields)) rows.push(...chunk.rows.map((row) => [...row]))
   return rows
 }

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Checkpoint, Connection, PutResult, Sink, SinkTransaction, TargetSpec } from '../connectors/connector.ts'
-import { everything } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import { diffSchema, type Schema } from '../core/schema.ts'
+import { diffSchema } from '../core/schema.ts'
 import type { Row, Type, Value } from '../core/value.ts'
 import {
   assertRows,
@@ -88,7 +87,6 @@ export async function held(sink: Sink, spec: TargetSpec): Promise<Row[]> {
   return scanAll(
     view,
     spec.schema.fields.map(({ name }) => name),
-    everything,
   )
 }
 

@@ -14,7 +14,8 @@ export function connectorTests(connector: ConnectorUnderTest): void {
     describe('reading', () => readTests(connector))
     describe('views and lookups', () => viewTests(connector))
     describe('filters', () => filterTests(connector))
-    if (connector.target !== null) describe('as a target', () => sinkTests(connector, connector.target))
+    const { target } = connector
+    if (target !== null) describe('as a target', () => sinkTests(connector, target))
   })
 }
 

@@ -38,8 +38,8 @@ const ascending: Readonly<Partial<Record<Type, readonly Value[]>>> = {
     'a\u0301',
     'b',
     'z',
-    'ß',
     'É',
+    'ß',
     'é',
     'ſ',
     '\ue000',
@@ -187,7 +187,7 @@ export function viewTests(connector: ConnectorUnderTest): void {
           await view.count(),
         )
         const scanned = await Promise.all(
-          [...bounds, null].map(async (to, at) => scanAll(view, ['at'], { from: bounds[at - 1] ?? null, to })),
+          [...bounds, null].map(async (to, at) => scanAll(view, ['at'], [{ from: bounds[at - 1] ?? null, to }])),
         )
         assert.deepEqual(
           counts,
@@ -196,6 +196,18 @@ export function viewTests(connector: ConnectorUnderTest): void {
         assert.deepEqual(
           scanned.flat().map(([at]) => at),
           rows.map((_row, at) => at),
+        )
+        const apart = await scanAll(
+          view,
+          ['at'],
+          [
+            { from: null, to: values[1]! },
+            { from: values[3]!, to: null },
+          ],
+        )
+        assert.deepEqual(
+          apart.map(([at]) => at),
+          [0, ...rows.keys()].filter((at, index) => index === 0 || at >= 3),
         )
       }),
     )
