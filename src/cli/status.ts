@@ -77,7 +77,7 @@ function todoOf(run: RunRecord, released: number | null): string | null {
     return `${count(run.heldDeletes)} deletions are held. Look: syncline plan ${run.sync}   Let them go: syncline release ${run.id}`
   }
   if (run.error === null) return run.status === 'interrupted' ? `interrupted. Go on: syncline run ${run.sync}` : null
-  return [run.error.message, run.error.hint].filter((part) => part !== null).join(' ')
+  return [run.error.message, run.error.hint].filter((part) => part !== null).join('\n  ')
 }
 
 function objectOf({ name, last, lagMs, released, todo }: Standing): Record<string, unknown> {

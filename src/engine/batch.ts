@@ -21,6 +21,8 @@ export class Batch implements AsyncDisposable {
   /** To be written with the next commit. */
   #refused: Rejection[] = []
   #settled: Key[] = []
+  /** Counted when it is committed: a transaction that fails has written nothing. */
+  #written = nothingWritten
 
   constructor(sides: Sides, tally: Tally, signal: AbortSignal, earlier: readonly Rejection[]) {
     this.#sides = sides
@@ -54,7 +56,7 @@ export class Batch implements AsyncDisposable {
     const result: PutResult = rows.length === 0 ? nothingPut : await transaction.put(spec.sync, rows, { fresh })
     this.#reject([...rejects, ...result.rejected])
     if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget, mapping.keyTypes)))
-    this.#tally.add({ inserted: result.inserted, updated: result.updated, unchanged: result.unchanged })
+    this.#count(result)
     this.#rows += rows.length
   }
 
@@ -66,7 +68,8 @@ export class Batch implements AsyncDisposable {
       throw new SyncError('INTERNAL', `the target of ${sync} takes no encoded rows`)
     const result = await transaction.putEncoded(sync, encoded)
     this.#reject(result.rejected)
-    this.#tally.add({ read: encoded.rows, inserted: result.inserted, unchanged: result.unchanged })
+    this.#tally.add({ read: encoded.rows })
+    this.#count(result)
     this.#rows += encoded.rows
     this.#bytes += encoded.bytes.length
   }
@@ -101,12 +104,14 @@ export class Batch implements AsyncDisposable {
     const late = await transaction.flush?.(this.#sides.spec.sync)
     if (late !== undefined) {
       this.#reject(late.rejected)
-      this.#tally.add({ inserted: late.inserted, updated: late.updated, unchanged: late.unchanged })
+      this.#count(late)
     }
     if (this.#refused.length + this.#settled.length > 0)
       await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
     await transaction.commit({ durable })
+    this.#tally.add(this.#written)
+    this.#written = nothingWritten
     this.#transaction = null
     this.#rows = 0
     this.#bytes = 0
@@ -120,6 +125,11 @@ export class Batch implements AsyncDisposable {
   async #open(): Promise<SinkTransaction> {
     this.#transaction ??= await this.#sides.sink.begin()
     return this.#transaction
+  }
+
+  #count({ inserted, updated, unchanged }: PutResult): void {
+    const { inserted: more, updated: changed, unchanged: same } = this.#written
+    this.#written = { inserted: more + inserted, updated: changed + updated, unchanged: same + unchanged }
   }
 
   #reject(rejections: readonly Rejection[]): void {
@@ -138,4 +148,5 @@ export function spellKey(key: Key): string {
   )
 }
 
+const nothingWritten = { inserted: 0, updated: 0, unchanged: 0 }
 const nothingPut: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
