@@ -84,6 +84,10 @@ export function fromStorage(field: Field, stored: Bindable): Value {
     case 'bytes':
       if (typeof stored === 'object') return stored
       break
+    case 'json':
+      // A column declared JSON has numeric affinity: SQLite stores the text 1.50 as a number.
+      if (typeof stored === 'string' || Number.isFinite(stored)) return String(stored)
+      break
     default:
       if (typeof stored === 'string') return stored
   }

@@ -203,14 +203,22 @@ export function columnsSql(relation: Relation, names: readonly string[]): string
 function columnSql(relation: Relation, field: Field): string {
   const column = quote(field.name)
   if (field.type === 'integer') return safeIntegerSql(column)
-  const strict = relation.system !== 'sqlite'
-  if (strict || field.type === 'float' || (field.type === 'text' && field.native !== '')) return column
-  return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
+  // A REAL column turns integers into reals, and a TEXT column into text.
+  const holdsNone = field.type === 'float' || (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
+  if (relation.system !== 'sqlite' || holdsNone) return column
+  const digits = ['decimal', 'json', 'bytes'].includes(field.type) || ['', 'ANY'].includes(field.native.toUpperCase())
+  if (digits) return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
+  return field.type === 'boolean' ? safeIntegerSql(column) : safeNumberSql(column)
 }
 
 /** An integer as a number when it is safe, else as text: node:sqlite would throw. */
 export function safeIntegerSql(column: string): string {
-  return `CASE WHEN ${column} BETWEEN -9007199254740991 AND 9007199254740991 THEN ${column} ELSE CAST(${column} AS TEXT) END`
+  return `CASE WHEN ${column} BETWEEN -9007199254740991 AND 9007199254740991 OR typeof(${column}) <> 'integer' THEN ${column} ELSE CAST(${column} AS TEXT) END`
+}
+
+/** For a column that should hold no number: one that does is still a number when it comes out, to be refused. */
+function safeNumberSql(column: string): string {
+  return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS REAL) ELSE ${column} END`
 }
 
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
@@ -265,7 +273,7 @@ function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bind
         if (plainText[i] === true) continue
       }
       const field = fields[i] as Field
-      if (field.type === 'integer' && typeof value === 'number') continue
+      if (field.type === 'integer' && Number.isInteger(value)) continue
       try {
         if (typeof value === 'object') bytes += value.length
         row[i] =
