@@ -11,6 +11,10 @@ const rounds = Number(process.env.SYNCLINE_ORACLE_ROUNDS ?? 8)
 const combinations: readonly Combination[] = [
   { name: 'postgres → sqlite', source: 'postgres', target: 'sqlite' },
   { name: 'postgres → postgres', source: 'postgres', target: 'postgres' },
+  { name: 'sqlite → sqlite', source: 'sqlite', target: 'sqlite' },
+  { name: 'sqlite with triggers → sqlite', source: 'sqlite with triggers', target: 'sqlite' },
+  { name: 'sqlite → postgres', source: 'sqlite', target: 'postgres' },
+  { name: 'sqlite with triggers → postgres', source: 'sqlite with triggers', target: 'postgres' },
 ]
 
 console.log(`oracle: seed ${seed}, ${rounds} rounds of each combination`)

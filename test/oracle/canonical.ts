@@ -60,6 +60,8 @@ export function fromSqlite(kind: Kind, value: unknown): Cell {
       return value instanceof Uint8Array ? stray(kind, value) : spellDecimal(String(value))
     case 'json':
       return value instanceof Uint8Array ? stray(kind, value) : spellJson(String(value))
+    case 'uuid':
+      return typeof value === 'string' ? value.toLowerCase() : stray(kind, value)
     default:
       return typeof value === 'string' ? value : stray(kind, value)
   }

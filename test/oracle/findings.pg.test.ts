@@ -1,6 +1,5 @@
 /** What the oracle found, each as small as it can be. */
 import assert from 'node:assert/strict'
-import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import pg from 'pg'
 import { createDatabase, temporaryFolder } from '../../tools/database.ts'

@@ -61,7 +61,7 @@ interface Stage {
 }
 
 /** What may end a run while people write, lock and alter: the run says so, and a later one goes on. */
-const passing = new Set(['DATABASE_LOCKED', 'CONNECTION_LOST', 'INTERRUPTED', 'GUARD_HELD'])
+const passing = new Set(['DATABASE_LOCKED', 'CONNECTION_LOST', 'INTERRUPTED', 'GUARD_HELD', 'ROWS_REJECTED'])
 
 export async function playRound(combination: Combination, seed: number, tally: Tally): Promise<void> {
   const random = new Random(seedOf(seed, combination.name))
@@ -194,7 +194,11 @@ async function chooseEnd(stage: Stage, running: Running): Promise<Ended> {
 async function accept(stage: Stage, ended: Ended, reasons: ReadonlySet<string>): Promise<void> {
   for (const { sync, run, status, code, message } of ended.finished) {
     if (status === 'succeeded') continue
-    assert.ok(reasons.has(code ?? ''), `run of ${sync} ${status}: ${code} ${message}\n${ended.stderr.slice(-3000)}`)
+    const rows = code === 'ROWS_REJECTED' && !reasons.has(code) ? await stage.target.rejections() : []
+    assert.ok(
+      reasons.has(code ?? ''),
+      `run of ${sync} ${status}: ${code} ${message} ${rows.join('; ')}\n${ended.stderr.slice(-3000)}`,
+    )
     if (status !== 'held') continue
     stage.tally.held++
     const released = await call(stage.folder, 'release', run)

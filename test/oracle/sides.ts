@@ -37,6 +37,8 @@ export interface TargetSide extends AsyncDisposable {
   readonly connection: object
   readonly loss: (kind: Kind, cell: Cell) => Cell
   read(table: string, columns: readonly Column[], condition: string): Promise<Rows>
+  /** Why rows were refused. */
+  rejections(): Promise<readonly string[]>
 }
 
 export interface SourceOptions {
@@ -97,6 +99,8 @@ export async function postgresTarget({ random }: { random: Random }): Promise<Ta
     connection: { connector: 'postgres', url: database.url },
     loss: (_kind, cell) => cell,
     read: (table, columns, condition) => readRows(client, `public.${quote(table)}`, columns, condition),
+    rejections: async () =>
+      (await client.query<{ why: string }>(`${rejectionsSql} LIMIT 5`)).rows.map(({ why }) => why),
     [Symbol.asyncDispose]: async () => {
       await client.end().catch(() => {})
       await database[Symbol.asyncDispose]()
@@ -111,6 +115,13 @@ export async function sqliteTarget({ folder }: { folder: string }): Promise<Targ
     read: async (table, columns, condition) => {
       using database = new DatabaseSync(`${folder}/target.db`, { readOnly: true, timeout: 5000 })
       return readSqlite(database, table, columns, condition)
+    },
+    rejections: async () => {
+      using database = new DatabaseSync(`${folder}/target.db`, { readOnly: true, timeout: 5000 })
+      return database
+        .prepare(`${rejectionsSql} LIMIT 5`)
+        .all()
+        .map(({ why }) => String(why))
     },
     [Symbol.asyncDispose]: async () => {},
   }
@@ -131,6 +142,8 @@ export function readSqlite(database: DatabaseSync, table: string, columns: reado
   }
   return found
 }
+
+const rejectionsSql = `SELECT sync || ' ' || key || ': ' || message AS why FROM _syncline_rejected ORDER BY at DESC`
 
 /** A part of a dotted name, as configs write it. */
 function quotePart(name: string): string {
