@@ -42,6 +42,6 @@ export function filterSql(filter: Filter, dialect: Dialect): string {
 
 function comparisonSql(field: Field, comparison: Comparison, value: Value, dialect: Dialect): string {
   // NULL compares to nothing: unknown, whatever the operator.
-  if (value === null) return `(${quote(field.name)} IS NULL AND NULL)`
+  if (value === null) return '(NULL = NULL)'
   return dialect.compare(field, comparison, dialect.literal(field, value))
 }

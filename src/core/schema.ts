@@ -1,4 +1,5 @@
 /** Schemas: what a collection's rows look like, and what changed between two versions of that. */
+import { SyncError } from './error.ts'
 import type { Type } from './value.ts'
 
 /** One field of a collection. */
@@ -20,6 +21,22 @@ export interface Schema {
   readonly fields: readonly Field[]
   /** Names of the key fields, in key order. Empty: the system declares none. */
   readonly key: readonly string[]
+}
+
+/** A field by its name; CONFIG_INVALID lists what there is. */
+export function fieldNamed(schema: Pick<Schema, 'fields'>, name: string): Field {
+  const field = schema.fields.find((candidate) => candidate.name === name)
+  if (field !== undefined) return field
+  throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, {
+    hint: `The columns are ${schema.fields.map((known) => known.name).join(', ')}.`,
+  })
+}
+
+/** The schema with another key, where a person chose one. */
+export function withKey(schema: Schema, key: readonly string[] | null): Schema {
+  if (key === null) return schema
+  for (const name of key) fieldNamed(schema, name)
+  return { ...schema, key }
 }
 
 /** One difference between the schema a target holds and the schema it should hold. */

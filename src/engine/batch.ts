@@ -1,9 +1,10 @@
 /** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
 import type { Checkpoint, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
+import { keyText } from '../connectors/key-text.ts'
 import { SyncError } from '../core/error.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
-import type { Key, Row, Value } from '../core/value.ts'
+import type { Key, Row } from '../core/value.ts'
 import type { Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
 
@@ -28,7 +29,7 @@ export class Batch implements AsyncDisposable {
     this.#sides = sides
     this.#tally = tally
     this.#signal = signal
-    this.#rejected = new Map(earlier.map((rejection) => [spellKey(rejection.key), rejection]))
+    this.#rejected = new Map(earlier.map((rejection) => [keyText(rejection.key), rejection]))
     this.#unseen = new Map(this.#rejected)
   }
 
@@ -76,9 +77,9 @@ export class Batch implements AsyncDisposable {
 
   /** Forgets earlier rejections of these keys, unless they were refused again in this run. */
   async settle(keys: readonly Key[]): Promise<void> {
-    const settled = keys.filter((key) => this.#unseen.delete(spellKey(key)))
+    const settled = keys.filter((key) => this.#unseen.delete(keyText(key)))
     if (settled.length === 0) return
-    for (const key of settled) this.#rejected.delete(spellKey(key))
+    for (const key of settled) this.#rejected.delete(keyText(key))
     this.#settled.push(...settled)
     await this.#open()
   }
@@ -134,18 +135,11 @@ export class Batch implements AsyncDisposable {
 
   #reject(rejections: readonly Rejection[]): void {
     for (const rejection of rejections) {
-      this.#rejected.set(spellKey(rejection.key), rejection)
-      this.#unseen.delete(spellKey(rejection.key))
+      this.#rejected.set(keyText(rejection.key), rejection)
+      this.#unseen.delete(keyText(rejection.key))
     }
     this.#refused.push(...rejections)
   }
-}
-
-/** A key as text, to look it up. JSON alone has no bigints, and writes NaN and the infinities as null. */
-export function spellKey(key: Key): string {
-  return JSON.stringify(key, (_name, value: Value | readonly Value[]) =>
-    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? `${value}n` : value,
-  )
 }
 
 const nothingWritten = { inserted: 0, updated: 0, unchanged: 0 }

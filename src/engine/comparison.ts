@@ -68,3 +68,8 @@ async function* holds(_sides: Sides, target: View, held: readonly (string | null
 }
 
 async function* none(): AsyncIterable<readonly Row[]> {}
+
+/** The rows of chunks. */
+export async function* rowsOf(chunks: AsyncIterable<Chunk>): AsyncIterable<readonly Row[]> {
+  for await (const chunk of chunks) yield chunk.rows
+}

@@ -14,6 +14,7 @@ import type { SchemaChange } from '../core/schema.ts'
 import type { Rejection, Sync } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import { Batch } from './batch.ts'
+import { rowsOf } from './comparison.ts'
 import type { Project } from './project.ts'
 import { type Settlement, settle } from './settle.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
@@ -164,8 +165,4 @@ async function* mapped(
     tally.add({ lossy: result.lossy })
     yield result.rows
   }
-}
-
-async function* rowsOf(chunks: AsyncIterable<Chunk>): AsyncIterable<readonly Row[]> {
-  for await (const chunk of chunks) yield chunk.rows
 }

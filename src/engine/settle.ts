@@ -4,12 +4,14 @@
  */
 import type { Range, View } from '../connectors/connector.ts'
 import { everything } from '../connectors/connector.ts'
+import { keyText } from '../connectors/key-text.ts'
 import { compareRows } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { cutRanges, differingRanges } from '../core/range.ts'
-import type { Key, Row, Value } from '../core/value.ts'
-import { type Batch, spellKey } from './batch.ts'
+import type { Key, Value } from '../core/value.ts'
+import type { Batch } from './batch.ts'
+import { rowsOf } from './comparison.ts'
 import type { Project } from './project.ts'
 import type { Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
@@ -89,7 +91,7 @@ async function sweep(
   drop: (keys: readonly Key[]) => Promise<void>,
 ): Promise<Key[]> {
   const { mapping } = sides
-  const rejected = new Set(batch.rejected.map(({ key }) => spellKey(key)))
+  const rejected = new Set(batch.rejected.map(({ key }) => keyText(key)))
   const missing: Key[] = []
   const keyAt = mapping.keyTypes.map((_type, at) => at)
   const ranges = await rangesToSweep(sides, source, target, targetRows)
@@ -100,8 +102,8 @@ async function sweep(
   )
   for await (const found of stream) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    await drop(found.extra.filter((key) => !rejected.has(spellKey(key))))
-    for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(spellKey(key))) missing.push(key)
+    await drop(found.extra.filter((key) => !rejected.has(keyText(key))))
+    for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(keyText(key))) missing.push(key)
   }
   return missing
 }
@@ -129,8 +131,8 @@ async function rangesToSweep(
 async function gone({ hints, source, sides }: Ending): Promise<readonly Key[]> {
   if (hints.length === 0) return []
   const there = await source.fetch(hints, sides.mapping.sourceKey)
-  const found = new Set([...there.rows, ...there.rejects.map(({ key }) => key)].map(spellKey))
-  return hints.filter((key) => !found.has(spellKey(key)))
+  const found = new Set([...there.rows, ...there.rejects.map(({ key }) => key)].map(keyText))
+  return hints.filter((key) => !found.has(keyText(key)))
 }
 
 /** Rejected rows that the target does not hold in an older version either. */
@@ -164,8 +166,4 @@ function interrupted({ sync }: Sides): SyncError {
   return new SyncError('INTERRUPTED', `sync ${sync.id} was interrupted; its deletions were not applied yet`, {
     hint: 'Run again: it goes on from the last checkpoint.',
   })
-}
-
-async function* rowsOf(chunks: AsyncIterable<{ readonly rows: readonly Row[] }>): AsyncIterable<readonly Row[]> {
-  for await (const chunk of chunks) yield chunk.rows
 }

@@ -1,9 +1,9 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
+import { keyText } from '../connectors/key-text.ts'
 import { SyncError } from '../core/error.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
-import { spellKey } from './batch.ts'
 import { compareSides, keyOfRow, printKey } from './comparison.ts'
 import type { Project } from './project.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
@@ -112,7 +112,7 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
   for (const kind of kinds) suspects.keys[kind].length = 0
   const seen = new Set<string>()
   for (const { key } of all) {
-    const id = spellKey(key)
+    const id = keyText(key)
     if (seen.has(id)) continue
     seen.add(id)
     const kind = rejected.has(id) || key.includes(null) ? 'different' : judge(sides, left.get(id), right.get(id))
@@ -138,13 +138,13 @@ async function fetchBoth(
   if (state.schema !== null) {
     await using target = await sink.view(spec)
     const names = spec.schema.fields.map((field) => field.name)
-    for (const row of (await target.fetch(keys, names)).rows) right.set(spellKey(keyOfRow(sides, row)), row)
+    for (const row of (await target.fetch(keys, names)).rows) right.set(keyText(keyOfRow(sides, row)), row)
   }
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
   const mapped = mapping.map(chunk.rows)
-  const left = new Map(mapped.rows.map((row) => [spellKey(keyOfRow(sides, row)), row]))
-  const rejected = new Set([...chunk.rejects, ...mapped.rejects].map(({ key }) => spellKey(key)))
+  const left = new Map(mapped.rows.map((row) => [keyText(keyOfRow(sides, row)), row]))
+  const rejected = new Set([...chunk.rejects, ...mapped.rejects].map(({ key }) => keyText(key)))
   return { left, right, rejected }
 }
 

@@ -4,7 +4,7 @@
  */
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
-import type { Field, Schema } from '../../core/schema.ts'
+import { type Field, fieldNamed, type Schema, withKey } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
@@ -22,7 +22,7 @@ import {
   positionNow,
   sinceSql,
 } from './position.ts'
-import { clause, columnsSql, copyRows, encodedRows, fetchRows, fieldNamed, openView, type Relation } from './view.ts'
+import { clause, columnsSql, copyRows, encodedRows, fetchRows, openView, type Relation } from './view.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -73,12 +73,6 @@ export async function openCollection(
       return estimate > 0 ? Math.round(estimate) : null
     },
   }
-}
-
-function withKey(schema: Schema, key: readonly string[] | null): Schema {
-  if (key === null) return schema
-  for (const name of key) fieldNamed(schema, name)
-  return { ...schema, key }
 }
 
 function chooseFollowing(table: Table, cursor: string | null, standby: boolean): Following {

@@ -1,6 +1,5 @@
 /** Rows of a table at one instant: what reads, sweeps, plan and verify of a Postgres table are made of. */
-import { SyncError } from '../../core/error.ts'
-import type { Field } from '../../core/schema.ts'
+import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
 import type { Chunk, Encoded, Range, View } from '../connector.ts'
@@ -137,14 +136,6 @@ export function clause(relation: Relation, conditions: readonly string[]): strin
 
 export function columnsSql(names: readonly string[]): string {
   return names.map(quote).join(', ')
-}
-
-export function fieldNamed(relation: Pick<Relation, 'fields'>, name: string): Field {
-  const field = relation.fields.find((candidate) => candidate.name === name)
-  if (field !== undefined) return field
-  throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, {
-    hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.`,
-  })
 }
 
 /** The expression whose order is the order of keys: bytes of the canonical spelling, size for numbers. */

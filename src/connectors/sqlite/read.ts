@@ -3,8 +3,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
-import type { Field, Schema } from '../../core/schema.ts'
-import type { Row, Value } from '../../core/value.ts'
+import { type Field, fieldNamed, type Schema, withKey } from '../../core/schema.ts'
+import type { Row } from '../../core/value.ts'
 import type {
   Chunk,
   Collection,
@@ -16,6 +16,7 @@ import type {
   Selection,
   View,
 } from '../connector.ts'
+import { keyText } from '../key-text.ts'
 import { filterSql, quote } from '../sql.ts'
 import { hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
@@ -23,7 +24,7 @@ import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
 import { changedKeys, installTriggers, lastNumber, tableOf, triggersStand, untrackable } from './track.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { clause, columnsSql, fetchRows, fieldNamed, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
+import { clause, columnsSql, fetchRows, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -70,12 +71,6 @@ interface Source {
   readonly schema: Schema
   readonly following: Following
   readonly rowids: boolean
-}
-
-function withKey(schema: Schema, key: readonly string[] | null): Schema {
-  if (key === null) return schema
-  for (const name of key) fieldNamed(schema, name)
-  return { ...schema, key }
 }
 
 function chooseFollowing(
@@ -171,10 +166,10 @@ async function* changedPages(
     for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
       const { rows, rejects, bytes } = fetchRows(database, relation, keys, options.fields)
       const found = new Set([
-        ...rows.map((row) => spell(keyAt.map((at) => row[at] ?? null))),
-        ...rejects.map((reject) => spell(reject.key)),
+        ...rows.map((row) => keyText(keyAt.map((at) => row[at] ?? null))),
+        ...rejects.map((reject) => keyText(reject.key)),
       ])
-      const deletes = keys.filter((key) => !found.has(spell(key)))
+      const deletes = keys.filter((key) => !found.has(keyText(key)))
       yield { puts: rows, deletes, rejects, cursor, bytes, distinct: false }
     }
   }
@@ -289,8 +284,4 @@ function parsePosition(schema: Schema, cursor: Cursor): Position {
 
 function unusable(schema: Schema, reason: string): SyncError {
   return new SyncError('CURSOR_UNUSABLE', `${schema.name} can't be read on from the last checkpoint: ${reason}`)
-}
-
-function spell(key: readonly Value[]): string {
-  return JSON.stringify(key, (_name, value) => (typeof value === 'bigint' ? `${value}` : value))
 }

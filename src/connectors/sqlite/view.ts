@@ -1,7 +1,7 @@
 /** Rows of a table at one instant: what reads, sweeps, plan and verify of a SQLite file are made of. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
-import type { Field } from '../../core/schema.ts'
+import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
@@ -293,15 +293,6 @@ function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bind
 function bigintOf(field: Field, digits: string): Value {
   if (/^-?\d+$/.test(digits)) return Number.isSafeInteger(Number(digits)) ? Number(digits) : BigInt(digits)
   return fromStorage(field, digits)
-}
-
-export function fieldNamed(relation: Pick<Relation, 'fields'>, name: string): Field {
-  const field = relation.fields.find((candidate) => candidate.name === name)
-  if (field === undefined)
-    throw new SyncError('CONFIG_INVALID', `there is no column ${name}`, {
-      hint: `The columns are ${relation.fields.map((known) => known.name).join(', ')}.`,
-    })
-  return field
 }
 
 function getRow(database: DatabaseSync, relation: Relation, sql: string): Bindable[] {
