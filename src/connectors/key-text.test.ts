@@ -30,3 +30,8 @@ test('keys that differ have texts that differ', () => {
 test('the text is what tables of rejected rows hold since version 1', () => {
   assert.equal(keyText([1, 'a', 2n ** 60n, Uint8Array.of(1, 255)]), '[1,"a",{"n":"1152921504606846976"},{"b":"01ff"}]')
 })
+
+test('keys that differ are spelled apart, also beyond what JSON can write', () => {
+  const keys = [[Infinity], [-Infinity], [NaN], [null], [0], ['0'], [2n ** 60n], [2n ** 60n + 1n], ['a', 'b'], ['a,b']]
+  assert.equal(new Set(keys.map(keyText)).size, keys.length)
+})

@@ -41,7 +41,7 @@ export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) =
       'KEY_MISSING',
       `${source.name} has no primary key and no unique index over columns that are never NULL`,
       {
-        hint: `Say in the sync what identifies a row: key: ['…'].`,
+        hint: `Say in a sync of its own what identifies a row (key: ['…']), or leave it out of a pattern ('!${source.name}').`,
       },
     )
   }
