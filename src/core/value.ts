@@ -49,6 +49,8 @@ export function equal(type: Type, a: Value, b: Value): boolean {
       return canonicalJson(String(a)) === canonicalJson(String(b))
     case 'bytes':
       return a instanceof Uint8Array && b instanceof Uint8Array && compareBytes(a, b) === 0
+    case 'uuid':
+      return canonicalUuid(String(a)) === canonicalUuid(String(b))
     default:
       return false
   }
@@ -63,7 +65,7 @@ export function canonical(type: Type, value: Value): Value {
     case 'json':
       return canonicalJson(String(value))
     case 'uuid':
-      return String(value).toLowerCase()
+      return canonicalUuid(String(value))
     case 'integer':
       return typeof value === 'bigint' && value <= MAX_SAFE && value >= -MAX_SAFE ? Number(value) : value
     case 'float':
@@ -133,6 +135,15 @@ export function canonicalDecimal(text: string): string {
   fraction = fraction.replace(/0+$/, '')
   const digits = fraction === '' ? whole : `${whole}.${fraction}`
   return sign === '-' && digits !== '0' ? `-${digits}` : digits
+}
+
+/** `{6F9619FF8B86D011B42D00CF4FC964FF}` becomes `6f9619ff-8b86-d011-b42d-00cf4fc964ff`; what is no UUID keeps its spelling. */
+export function canonicalUuid(text: string): string {
+  const digits = text.replace(/[{}-]/g, '').toLowerCase()
+  if (!/^[0-9a-f]{32}$/.test(digits)) return text.toLowerCase()
+  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
+    '-',
+  )
 }
 
 /** JSON text with sorted object keys, no white space, and numbers in canonical decimal form (no precision is lost). */

@@ -22,7 +22,7 @@ export interface ConnectorUnderTest {
   readonly feed: Collection['feed']
   /** A field that the tests raise with every change, where the feed needs one. */
   readonly cursor?: 'version'
-  /** Types its collections can have. Default: all. */
+  /** Types that its collections can have as a source. Default: all. */
   readonly types?: readonly Type[]
   /** Whether it can be a target; and a value that it can't hold, if there is one. */
   readonly target: { readonly refuses: { readonly type: Type; readonly value: Value } | null } | null

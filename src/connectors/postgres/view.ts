@@ -161,9 +161,10 @@ function keySql(field: Field): string {
 function rangesSql(relation: Relation, ranges: readonly Range[]): string[] {
   const first = relation.key[0]
   if (first === undefined) return []
+  const native = first.type === 'text' ? 'text' : first.native
   const condition = ({ from, to }: Range) => [
-    ...(from === null ? [] : [`${quote(first.name)} >= ${literal(first, from, first.native)}`]),
-    ...(to === null ? [] : [`${quote(first.name)} < ${literal(first, to, first.native)}`]),
+    ...(from === null ? [] : [`${boundSql(first)} >= ${literal(first, from, native)}`]),
+    ...(to === null ? [] : [`${boundSql(first)} < ${literal(first, to, native)}`]),
   ]
   const all = ranges.map(condition)
   if (all.some((parts) => parts.length === 0)) return []
@@ -176,14 +177,19 @@ async function summarize(client: Client, relation: Relation, bounds: readonly Va
   const counts: number[] = new Array(bounds.length + 1).fill(0)
   if (first === undefined) return counts
   const array = `ARRAY[${bounds.map((bound) => literal(first, bound, 'text')).join(', ')}]::${bounds.length === 0 ? 'text[]' : boundType(first)}[]`
-  const bucket = bounds.length === 0 ? '0' : `width_bucket(${quote(first.name)}::${boundType(first)}, ${array})`
+  const bucket = bounds.length === 0 ? '0' : `width_bucket(${boundSql(first)}::${boundType(first)}, ${array})`
   for (const [at, rows] of await client.query(`SELECT ${bucket}, count(*) FROM ${clause(relation, [])} GROUP BY 1`))
     counts[Number(at)] = Number(rows)
   return counts
 }
 
+/** What bounds are compared with: text by its bytes, whatever its collation. */
+function boundSql(field: Field): string {
+  return field.type === 'text' ? keySql(field) : quote(field.name)
+}
+
 function boundType(field: Field): string {
-  return field.type === 'integer' ? 'bigint' : field.native
+  return field.type === 'integer' ? 'bigint' : field.type === 'text' ? 'text' : field.native
 }
 
 function withoutNullKeys(

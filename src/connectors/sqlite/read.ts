@@ -22,7 +22,7 @@ import { hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
 import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
-import { changedKeys, installTriggers, lastNumber, tableOf, triggersStand, untrackable } from './track.ts'
+import { changedKeys, installTriggers, lastNumber, schemaNumber, tableOf, triggersStand, untrackable } from './track.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { clause, columnsSql, fetchRows, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
 
@@ -32,11 +32,15 @@ type Following =
   | { readonly kind: 'field'; readonly field: string }
   | { readonly kind: 'none' }
 
-/** `copy`: the last rowid that was copied. `seq` / `low`: where following goes on. */
+/**
+ * `copy`: the last rowid that was copied; empty where a copy has to begin anew. `seq` / `low`: where following goes on.
+ * `schema`: the file's schema then.
+ */
 const cursorShape = z.strictObject({
   v: z.literal(1),
   copy: z.string().optional(),
   seq: z.number().optional(),
+  schema: z.number().optional(),
   low: z.union([z.string(), z.number(), z.null()]).optional(),
 })
 type Position = z.infer<typeof cursorShape>
@@ -103,7 +107,8 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const { config, schema, following } = source
   const stood = following.kind !== 'triggers' || prepareTriggers(config, schema)
   const from = cursor === null ? null : parsePosition(schema, cursor)
-  if (from !== null && !stood) throw unusable(schema, 'its triggers were dropped in between')
+  if (from !== null && (!stood || (following.kind === 'triggers' && from.seq === undefined)))
+    throw unusable(schema, 'its triggers did not stand all the time')
   using database = openDatabase(config, { readOnly: true, create: false })
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
   const relation = relationOf(database, source, options)
@@ -111,6 +116,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const here = positionNow(database, relation, following)
   if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq)
     throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
+  if (from !== null && from.schema !== here.schema) throw unusable(schema, 'the schema of the file changed')
   if (from === null || from.copy !== undefined) yield* copyPages(database, source, relation, from ?? here, options)
   if (from !== null) yield* changedPages(database, source, relation, from, options)
   const view = openView(database, relation, { cursor: JSON.stringify(here), dispose: () => {} })
@@ -136,7 +142,7 @@ async function* copyPages(
     distinct,
   })
   if (source.rowids) {
-    const after = start.copy === undefined ? null : BigInt(start.copy)
+    const after = start.copy === undefined || start.copy === '' ? null : BigInt(start.copy)
     for await (const chunk of pagesByRowid(database, relation, names, { conditions: [], values: [], after }))
       yield page(chunk, { ...start, copy: String(chunk.last) })
     return
@@ -149,7 +155,7 @@ async function* copyPages(
     [],
     names,
   ))
-    yield page(chunk, start)
+    yield page(chunk, { ...start, copy: '' })
 }
 
 async function* changedPages(
@@ -200,12 +206,16 @@ function prepareTriggers(config: SqliteConfig, schema: Schema): boolean {
 function positionNow(database: DatabaseSync, relation: Relation, following: Following): Position {
   switch (following.kind) {
     case 'triggers':
-      return { v: 1, seq: lastNumber(database) }
+      return { v: 1, seq: lastNumber(database), schema: schemaNumber(database) }
     case 'field': {
       const field = fieldNamed(relation, following.field)
       const row = database.prepare(`SELECT CAST(max(${quote(field.name)}) AS TEXT) AS low FROM ${relation.from}`).get()
       const low = row?.low === null || row?.low === undefined ? null : String(row.low)
-      return { v: 1, low: low !== null && (field.type === 'integer' || field.type === 'float') ? Number(low) : low }
+      return {
+        v: 1,
+        low: low !== null && (field.type === 'integer' || field.type === 'float') ? Number(low) : low,
+        schema: schemaNumber(database),
+      }
     }
     case 'none':
       return { v: 1 }
@@ -218,7 +228,9 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
   const relation = relationOf(database, { config, schema }, selection)
   refuseDuplicates(database, relation, schema)
-  const cursor = following.kind === 'none' || !stood ? null : JSON.stringify(positionNow(database, relation, following))
+  // Without triggers there is nothing to read on from, but the next run's read installs them.
+  const here: Position = stood ? positionNow(database, relation, following) : { v: 1 }
+  const cursor = following.kind === 'none' ? null : JSON.stringify(here)
   return openView(database, relation, { cursor, dispose: () => database.close() })
 }
 

@@ -8,6 +8,7 @@ import { parseName } from '../../core/name.ts'
 import type { Field, Schema } from '../../core/schema.ts'
 import type { Key, Value } from '../../core/value.ts'
 import { quote, text } from '../sql.ts'
+import { tableKind } from './catalog.ts'
 
 /** Why a table can't be tracked; null when it can. */
 export function untrackable(schema: Schema, kind: 'table' | 'view' | null): string | null {
@@ -28,14 +29,45 @@ export function installTriggers(database: DatabaseSync, schema: Schema): void {
   const record = (row: 'NEW' | 'OLD') =>
     `DELETE FROM _syncline_change WHERE collection = ${text(table)} AND key = ${key(row)};
      INSERT INTO _syncline_change (collection, key) VALUES (${text(table)}, ${key(row)});`
-  database.exec(`
-    BEGIN IMMEDIATE;
-    CREATE TABLE IF NOT EXISTS _syncline_change (seq INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, key TEXT NOT NULL) STRICT;
-    CREATE UNIQUE INDEX IF NOT EXISTS _syncline_change_key ON _syncline_change (collection, key);
-    CREATE TRIGGER IF NOT EXISTS ${name('insert')} AFTER INSERT ON ${quote(table)} BEGIN ${record('NEW')} END;
-    CREATE TRIGGER IF NOT EXISTS ${name('delete')} AFTER DELETE ON ${quote(table)} BEGIN ${record('OLD')} END;
-    CREATE TRIGGER IF NOT EXISTS ${name('update')} AFTER UPDATE ON ${quote(table)} BEGIN ${record('OLD')} ${record('NEW')} END;
-    COMMIT;`)
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const before = schemaVersion(database)
+    // A table that was renamed took its triggers along: they are dropped by name.
+    database.exec(`
+      CREATE TABLE IF NOT EXISTS _syncline_change (seq INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, key TEXT NOT NULL) STRICT;
+      CREATE UNIQUE INDEX IF NOT EXISTS _syncline_change_key ON _syncline_change (collection, key);
+      CREATE TABLE IF NOT EXISTS _syncline_schema (one INTEGER PRIMARY KEY, own_changes INTEGER NOT NULL) STRICT;
+      DROP TRIGGER IF EXISTS ${name('insert')};
+      DROP TRIGGER IF EXISTS ${name('delete')};
+      DROP TRIGGER IF EXISTS ${name('update')};
+      CREATE TRIGGER ${name('insert')} AFTER INSERT ON ${quote(table)} BEGIN ${record('NEW')} END;
+      CREATE TRIGGER ${name('delete')} AFTER DELETE ON ${quote(table)} BEGIN ${record('OLD')} END;
+      CREATE TRIGGER ${name('update')} AFTER UPDATE ON ${quote(table)} BEGIN ${record('OLD')} ${record('NEW')} END;`)
+    database
+      .prepare(
+        `INSERT INTO _syncline_schema VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET own_changes = own_changes + excluded.own_changes`,
+      )
+      .run(schemaVersion(database) - before)
+    database.exec('COMMIT')
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/**
+ * A number that every schema change of the file moves, and VACUUM too, but not our own installing of triggers. A column
+ * dropped and made anew fires no trigger; a rebuilt table may have got its triggers back from another sync; VACUUM may
+ * renumber rowids under a copy.
+ */
+export function schemaNumber(database: DatabaseSync): number {
+  if (tableKind(database, '_syncline_schema') === null) return schemaVersion(database)
+  const row = database.prepare('SELECT own_changes FROM _syncline_schema').get()
+  return schemaVersion(database) - Number(row?.own_changes ?? 0)
+}
+
+function schemaVersion(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA schema_version').get()?.schema_version)
 }
 
 /** Whether all three triggers are there: dropping and making a table anew drops them silently. */

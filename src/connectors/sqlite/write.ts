@@ -87,7 +87,7 @@ export class TableWriter {
   #putChunk(rows: readonly Row[], start: number, end: number, fresh: boolean, rejected: Rejection[]): [number, number] {
     try {
       const values = this.#bind(rows, start, end)
-      if (fresh) return [this.#run(this.#insertSql(end - start), values), 0]
+      if (fresh && !this.#spec.adopt) return [this.#run(this.#insertSql(end - start), values), 0]
       const existing = this.#existing(rows, start, end)
       const changed = this.#run(this.#upsertSql(end - start), values)
       const inserted = end - start - existing
