@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { temporaryFolder } from '../../tools/database.ts'
-import { call, type Finished, writeConfig } from './project.ts'
+import { call, type Finished, start, writeConfig } from './project.ts'
 
 interface Small {
   /** Runs SQL at the source. */
@@ -11,6 +11,8 @@ interface Small {
   /** Rows of the target's table t. */
   rows(): unknown[]
   run(): Promise<Finished | undefined>
+  /** Begins a run with tiny batches, and interrupts it as soon as rows are in the target. */
+  interrupted(): Promise<void>
   /** Whether verify says equal. */
   equal(): Promise<unknown>
 }
@@ -22,7 +24,7 @@ async function sqliteToSqlite(track: 'none' | 'triggers', work: (small: Small) =
       source: { connector: 'sqlite', file: './source.db', track },
       target: { connector: 'sqlite', file: './target.db' },
     },
-    syncs: { t: { from: 'source.t', to: 'target.t' } },
+    syncs: { t: { from: 'source.t', to: 'target.t', batch: { rows: 100 }, guard: { maxDeletes: 1_000_000 } } },
   })
   const open = (name: string) => new DatabaseSync(`${folder.path}/${name}.db`, { timeout: 5000 })
   await work({
@@ -38,6 +40,12 @@ async function sqliteToSqlite(track: 'none' | 'triggers', work: (small: Small) =
         .map((row) => Object.values(row))
     },
     run: async () => (await call(folder.path, 'run')).finished[0],
+    interrupted: async () => {
+      const running = start(folder.path, 'run')
+      await running.until(({ event, inserted }) => event === 'run.progress' && Number(inserted) > 0)
+      running.kill('SIGINT')
+      assert.equal((await running.ended).code, 130)
+    },
     equal: async () => (await call(folder.path, 'verify')).lines[0]?.equal,
   })
 }
@@ -67,3 +75,54 @@ describe('columns of a SQLite file hold what their declared type says', () => {
       assert.deepEqual(rows(), [[4, 4, '2025-01-31']])
     }))
 })
+
+describe('a followed SQLite table whose schema changed', () => {
+  test('a column that was dropped and made anew is compared in full (hazard 12)', () =>
+    sqliteToSqlite('triggers', async ({ sql, run, equal }) => {
+      sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')`)
+      await run()
+      sql('ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN a TEXT')
+      await run()
+      assert.equal(await equal(), true)
+    }))
+
+  test('the next run but one follows again, and a column of another table is no reason to compare', () =>
+    sqliteToSqlite('triggers', async ({ sql, run }) => {
+      sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')`)
+      assert.equal((await run())?.read, 2)
+      assert.equal((await run())?.read, 0)
+      sql(
+        'CREATE TABLE u (id INTEGER PRIMARY KEY, a TEXT, b TEXT); INSERT INTO u SELECT *, 1 FROM t; DROP TABLE t; ALTER TABLE u RENAME TO t',
+      )
+      assert.equal((await run())?.read, 2)
+      await run()
+      assert.equal((await run())?.read, 0)
+    }))
+
+  test('a table that was renamed leaves its triggers to the table that took its name', () =>
+    sqliteToSqlite('triggers', async ({ sql, run, equal }) => {
+      sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y')`)
+      await run()
+      sql(
+        'ALTER TABLE t RENAME TO old; CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t SELECT * FROM old',
+      )
+      await run()
+      await run()
+      assert.equal((await run())?.read, 0)
+      sql(`UPDATE t SET a = 'z' WHERE id = 2`)
+      assert.equal((await run())?.read, 1)
+      assert.equal(await equal(), true)
+    }))
+})
+
+test('an interrupted copy of a WITHOUT ROWID table begins anew, though both sides have as many rows (hazard 5)', () =>
+  sqliteToSqlite('triggers', async ({ sql, rows, run, interrupted, equal }) => {
+    sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) WITHOUT ROWID;
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000) INSERT INTO t SELECT i, 'x' FROM n`)
+    await interrupted()
+    const copied = rows().length
+    assert.ok(copied > 0 && copied < 300_000, `${copied} rows were copied`)
+    sql(`DELETE FROM t WHERE id <= ${copied} OR id > ${2 * copied}`)
+    await run()
+    assert.equal(await equal(), true)
+  }))

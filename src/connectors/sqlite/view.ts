@@ -225,6 +225,7 @@ function safeNumberSql(column: string): string {
 function keySql(relation: Relation, field: Field): string {
   const column = quote(field.name)
   if (field.type === 'decimal' && relation.system === 'sqlite') return `CAST(${column} AS TEXT)`
+  if (field.type === 'uuid' && relation.system === 'sqlite') return `lower(${column})`
   return ['integer', 'boolean', 'float', 'bytes'].includes(field.type) ? column : `${column} COLLATE BINARY`
 }
 
