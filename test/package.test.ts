@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { readdir, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { temporaryFolder } from '../tools/database.ts'
@@ -15,6 +16,14 @@ const WANTED = [
   /^package\/dist\/(?!.*\.test\.)/,
   /^package\/docs\/(guide|connectors)\//,
 ]
+const OLDEST_NODE = '22.18.0'
+const CONFIG = `import { defineConfig } from 'syncline'
+import { sqlite } from 'syncline/sqlite'
+export default defineConfig({
+  connections: { from: sqlite({ file: './source.db' }), to: sqlite({ file: './target.db' }) },
+  syncs: { items: { from: 'from.item', to: 'to' } },
+})
+`
 const INDISPENSABLE = ['package.json', 'LICENSE', 'CHANGELOG.md', 'bin/syncline.js', 'dist/index.js', 'dist/index.d.ts']
 
 /** Runs a program as a user would: no settings of the npm that runs these tests, and the Node that runs them first. */
@@ -60,5 +69,21 @@ test('the packed package holds what a user needs and nothing else, installs, and
       console.log([syncline, postgres, sqlite].every((module) => Object.keys(module).length > 0))`
     await writeFile(join(project.path, 'use.mjs'), script)
     assert.equal((await run(project.path, process.execPath, 'use.mjs')).trim(), 'true')
+  })
+
+  await t.test('it syncs and verifies on the oldest Node it promises', async () => {
+    await run(project.path, 'npm', 'i', '--prefer-offline', '--no-audit', '--no-fund', `node@${OLDEST_NODE}`)
+    const node = join(project.path, 'node_modules', 'node', 'bin', 'node')
+    assert.equal((await run(project.path, node, '--version')).trim(), `v${OLDEST_NODE}`)
+    await writeFile(join(project.path, 'syncline.config.ts'), CONFIG)
+    const source = new DatabaseSync(join(project.path, 'source.db'))
+    source.exec(`CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price NUMERIC);
+      INSERT INTO item VALUES (1, 'one', 1.5), (2, 'two', NULL), (9007199254740993, 'big', 3)`)
+    source.close()
+    const syncline = (...args: readonly string[]) =>
+      run(project.path, node, 'node_modules/syncline/bin/syncline.js', ...args)
+    assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":3/)
+    assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":0/)
+    assert.match(await syncline('verify', '--json'), /"equal":true/)
   })
 })

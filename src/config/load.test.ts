@@ -88,3 +88,8 @@ test('a mistake in JSON is told without quoting the text around it, which may be
   assert.ok(!error.message.includes('hunter2'))
   assert.ok(!String(error.cause).includes('hunter2'))
 })
+
+test('a TypeScript config is a module also where package.json says commonjs', async () => {
+  const folder = folderWith({ 'package.json': '{ "type": "commonjs" }', 'syncline.config.ts': code })
+  await assert.doesNotReject(() => loadConfig({ folder, environment: { SHOP_URL: 'postgres://localhost/shop' } }))
+})

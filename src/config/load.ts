@@ -1,5 +1,6 @@
 /** Finds, reads and validates the config file. */
 import { existsSync, readFileSync } from 'node:fs'
+import { registerHooks } from 'node:module'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
@@ -68,13 +69,24 @@ function withoutExcerpt(error: unknown): Error {
 }
 
 async function importConfig(path: string): Promise<unknown> {
-  const module: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
+  const url = pathToFileURL(path).href
+  using _ = takeAsModule(url)
+  const module: Record<string, unknown> = await import(url).catch((error: unknown) => {
     throw unreadable(path, error)
   })
   if (module.default !== undefined) return module.default
   throw new SyncError('CONFIG_INVALID', `${basename(path)} has no default export`, {
     hint: 'Write `export default defineConfig({ … })`.',
   })
+}
+
+/** A TypeScript config is a module, whatever the nearest package.json says: `npm init` writes "type": "commonjs" there. */
+function takeAsModule(url: string): Disposable {
+  if (!url.endsWith('.ts')) return { [Symbol.dispose]: () => {} }
+  const hooks = registerHooks({
+    load: (asked, context, next) => next(asked, asked === url ? { ...context, format: 'module-typescript' } : context),
+  })
+  return { [Symbol.dispose]: () => hooks.deregister() }
 }
 
 function unreadable(path: string, error: unknown): SyncError {

@@ -177,21 +177,14 @@ function openTransaction(
       attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
     checkpoint: async (sync, checkpoint) => {
       const { spec, generation } = claimOf(sync)
+      const sets = checkpoint === null ? '' : ', cursor = ?, fingerprint = ?'
+      const values = checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint]
       const { changes } = attempt(file, () =>
         database
           .prepare(
-            `UPDATE _syncline_checkpoint SET updated_at = ?1, cursor = CASE WHEN ?2 THEN ?3 ELSE cursor END, fingerprint = CASE WHEN ?2 THEN ?4 ELSE fingerprint END
-             WHERE project = ?5 AND sync = ?6 AND generation = ?7`,
+            `UPDATE _syncline_checkpoint SET updated_at = ?${sets} WHERE project = ? AND sync = ? AND generation = ?`,
           )
-          .run(
-            context.clock.now(),
-            checkpoint === null ? 0 : 1,
-            checkpoint?.cursor ?? null,
-            checkpoint?.fingerprint ?? null,
-            spec.project,
-            spec.sync,
-            generation,
-          ),
+          .run(context.clock.now(), ...values, spec.project, spec.sync, generation),
       )
       if (changes === 1) return
       throw new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
