@@ -22,6 +22,7 @@ export const errorCodes = {
   CONNECTION_REFUSED: { retry: 'retry', status: 502 },
   CONNECTION_LOST: { retry: 'retry', status: 502 },
   AUTH_FAILED: { retry: 'never', status: 502 },
+  TLS_FAILED: { retry: 'never', status: 502 },
   DATABASE_UNKNOWN: { retry: 'never', status: 502 },
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },

@@ -186,6 +186,13 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
       `Postgres at ${place} refused the login: ${error.message}`,
       'Check user and password of the connection.',
     )
+  if (/CERT|UNABLE_TO_|ALTNAME/.test(code) || /does not support SSL/.test(error.message)) {
+    return make(
+      'TLS_FAILED',
+      `no trusted TLS connection to Postgres at ${place}: ${error.message}`,
+      "Name the server's authority (tls: { ca: './ca.pem' }), or turn TLS off or its check down if you know why.",
+    )
+  }
   if (code === '3D000')
     return make(
       'DATABASE_UNKNOWN',

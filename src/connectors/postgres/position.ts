@@ -151,7 +151,7 @@ async function partsOf(client: Client, table: Table): Promise<Part[]> {
   }))
 }
 
-/** System identifier and timeline, where the role may see them; a server that hides them is known by its address and start. */
+/** System identifier and timeline, where the role may see them (by default every role may). */
 async function serverIdentity(client: Client): Promise<string> {
   const [allowed] = await client.query(
     `SELECT has_function_privilege('pg_control_system()', 'execute') AND has_function_privilege('pg_control_checkpoint()', 'execute')`,

@@ -4,7 +4,7 @@
  */
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
-import { type Field, fieldNamed, type Schema, withKey } from '../../core/schema.ts'
+import { type Field, fieldNamed, withKey } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
