@@ -112,6 +112,8 @@ export interface Collection {
   readonly encoding?: string
   /** The rows as they stand now, at one instant. Absent: the system can't. */
   view?(selection: Selection): Promise<View>
+  /** Before a run looks at a view: installs at the source what following it needs, so that the view has a cursor. Absent: nothing is needed. */
+  prepare?(): Promise<void>
   /** About how many rows there are, at no cost; for progress only. */
   estimate?(): Promise<number | null>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */

@@ -120,6 +120,7 @@ async function compare(
   const { source, sink, spec, mapping } = sides
   if (source.view === undefined)
     throw new SyncError('INTERNAL', `the connector of ${source.schema.name} can't show a view`)
+  await source.prepare?.()
   await using left = await source.view(mapping.selection)
   tally.enter('compare', await left.count())
   await using batch = new Batch(sides, tally, project.context.signal, earlier)

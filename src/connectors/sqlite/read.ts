@@ -63,6 +63,9 @@ export function openCollection(config: SqliteConfig, name: string, options: Coll
     read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
     lookup: openLookup(config, schema),
     view: async (selection) => viewNow(config, schema, following, selection),
+    prepare: async () => {
+      if (following.kind === 'triggers') prepareTriggers(config, schema)
+    },
     estimate: async () => {
       using database = openDatabase(config, { readOnly: true, create: false })
       return Number(database.prepare(`SELECT count(*) AS rows FROM ${quote(table)}`).get()?.rows)
