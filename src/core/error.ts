@@ -15,6 +15,7 @@ export const errorCodes = {
   CURSOR_UNUSABLE: { retry: 'never', status: 422 },
   TARGET_NOT_OURS: { retry: 'never', status: 409 },
   TARGET_SHARED: { retry: 'never', status: 409 },
+  SCHEMA_CHANGED: { retry: 'retry', status: 409 },
   SCHEMA_DRIFT: { retry: 'person', status: 409 },
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },

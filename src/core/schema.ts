@@ -39,6 +39,14 @@ export function withKey(schema: Schema, key: readonly string[] | null): Schema {
   return { ...schema, key }
 }
 
+/** SCHEMA_CHANGED if a collection is not any more what it was when its schema was read: its rows would be misread. */
+export function refuseChanged(was: Schema, now: Schema | null): void {
+  if (now !== null && JSON.stringify(now.fields) === JSON.stringify(was.fields)) return
+  throw new SyncError('SCHEMA_CHANGED', `the schema of ${was.name} changed while a run was beginning`, {
+    hint: 'The run is tried again with the new schema.',
+  })
+}
+
 /** One difference between the schema a target holds and the schema it should hold. */
 export type SchemaChange =
   | { readonly kind: 'create'; readonly schema: Schema }

@@ -1,9 +1,11 @@
 /** What the oracle found, each as small as it can be. */
 import assert from 'node:assert/strict'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { createDatabase, temporaryFolder } from '../../tools/database.ts'
-import { call, writeConfig } from './project.ts'
+import { call, start, writeConfig } from './project.ts'
 
 /** From a Postgres database to a SQLite file; `sync` adds to the sync of table t. */
 async function pgToSqlite(
@@ -59,5 +61,42 @@ describe('columns that change every row and touch none (hazard 12)', () => {
         await run()
         await verify()
       }))
+  }
+})
+
+test('a run that waited for an ALTER TABLE reads rows by the new types (hazard 12)', async () => {
+  await using database = await createDatabase()
+  await using folder = await temporaryFolder()
+  const [one, two] = [
+    new pg.Client({ connectionString: database.url }),
+    new pg.Client({ connectionString: database.url }),
+  ]
+  await Promise.all([one.connect(), two.connect()])
+  try {
+    await writeConfig(folder.path, {
+      connections: {
+        source: { connector: 'postgres', url: database.url },
+        target: { connector: 'sqlite', file: './target.db' },
+      },
+      syncs: { t: { from: 'source.t', to: 'target.t' } },
+    })
+    await one.query('CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 1), (2, 2)')
+    assert.equal((await call(folder.path, 'run')).code, 0)
+    await one.query('BEGIN; ALTER TABLE t ALTER a TYPE numeric USING a + 0.5')
+    const running = start(folder.path, 'run')
+    const waiting = `SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass`
+    while ((await two.query(waiting)).rows.length === 0) await sleep(20)
+    await one.query('COMMIT')
+    assert.equal((await running.ended).code, 0)
+    using target = new DatabaseSync(`${folder.path}/target.db`)
+    assert.deepEqual(
+      target
+        .prepare('SELECT a FROM t ORDER BY id')
+        .all()
+        .map(({ a }) => a),
+      ['1.5', '2.5'],
+    )
+  } finally {
+    await Promise.all([one.end(), two.end()])
   }
 })

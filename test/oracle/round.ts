@@ -61,7 +61,14 @@ interface Stage {
 }
 
 /** What may end a run while people write, lock and alter: the run says so, and a later one goes on. */
-const passing = new Set(['DATABASE_LOCKED', 'CONNECTION_LOST', 'INTERRUPTED', 'GUARD_HELD', 'ROWS_REJECTED'])
+const passing = new Set([
+  'DATABASE_LOCKED',
+  'CONNECTION_LOST',
+  'SCHEMA_CHANGED',
+  'INTERRUPTED',
+  'GUARD_HELD',
+  'ROWS_REJECTED',
+])
 
 export async function playRound(combination: Combination, seed: number, tally: Tally): Promise<void> {
   const random = new Random(seedOf(seed, combination.name))

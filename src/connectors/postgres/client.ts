@@ -202,6 +202,12 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
   if (code === '42501') return make('GRANT_MISSING', `Postgres at ${place}: ${error.message}`, grantHint(error.message))
   if (code === '53100')
     return make('DISK_FULL', `Postgres at ${place}: ${error.message}`, 'Free some space on the server and run again.')
+  if (code === '42P01' || code === '42703')
+    return make(
+      'SCHEMA_CHANGED',
+      `Postgres at ${place}: ${error.message}`,
+      'A table changed while a run was using it. The run is tried again with the new schema.',
+    )
   if (code === '55P03')
     return make(
       'DATABASE_LOCKED',

@@ -4,11 +4,11 @@
  */
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
-import { type Field, fieldNamed, withKey } from '../../core/schema.ts'
+import { type Field, fieldNamed, refuseChanged, withKey } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
-import { requireTable, type Table, tableSql } from './catalog.ts'
+import { findTable, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { postgresDialect } from './filter.ts'
 import type { PostgresConfig } from './index.ts'
@@ -214,13 +214,17 @@ async function viewNow(source: Source, selection: Selection): Promise<View> {
   }
 }
 
-/** A read-only transaction of one snapshot, with the table locked against rewrites before the snapshot is taken. */
+/**
+ * A read-only transaction of one snapshot, with the table locked against rewrites before the snapshot is taken. The lock
+ * may have waited for an ALTER TABLE: the columns must still be those that rows are decoded by.
+ */
 async function openSnapshot({ config, table }: Source): Promise<Client> {
   const client = await connect(config)
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     if (table.kind === 'r' || table.kind === 'p')
       await client.query(`LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE`)
+    refuseChanged(table.schema, (await findTable(client, table.schema.name))?.schema ?? null)
     return client
   } catch (error) {
     await client[Symbol.asyncDispose]()

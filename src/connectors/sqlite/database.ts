@@ -91,6 +91,11 @@ export function keepsNul(database: DatabaseSync): boolean {
 export function translate(error: unknown, file: string): unknown {
   if (!isSqliteError(error)) return error
   const detail = error.message
+  if (/^no such (table|column)/.test(detail))
+    return new SyncError('SCHEMA_CHANGED', `a table of ${file} changed while it was used: ${detail}`, {
+      hint: 'The run is tried again with the new schema.',
+      cause: error,
+    })
   switch (error.errcode & 0xff) {
     case 5:
     case 6:

@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
-import { type Field, fieldNamed, type Schema, withKey } from '../../core/schema.ts'
+import { type Field, fieldNamed, refuseChanged, type Schema, withKey } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import type {
   Chunk,
@@ -18,7 +18,7 @@ import type {
 } from '../connector.ts'
 import { keyText } from '../key-text.ts'
 import { filterSql, quote } from '../sql.ts'
-import { hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
+import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
 import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
@@ -113,7 +113,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   if (from !== null && (!stood || (following.kind === 'triggers' && from.seq === undefined)))
     throw unusable(schema, 'its triggers did not stand all the time')
   using database = openDatabase(config, { readOnly: true, create: false })
-  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  beginSnapshot(database, config, schema)
   const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
   const here = positionNow(database, relation, following)
@@ -228,13 +228,19 @@ function positionNow(database: DatabaseSync, relation: Relation, following: Foll
 function viewNow(config: SqliteConfig, schema: Schema, following: Following, selection: Selection): View {
   const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
   const database = openDatabase(config, { readOnly: true, create: false })
-  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  beginSnapshot(database, config, schema)
   const relation = relationOf(database, { config, schema }, selection)
   refuseDuplicates(database, relation, schema)
   // Without triggers there is nothing to read on from, but the next run's read installs them.
   const here: Position = stood ? positionNow(database, relation, following) : { v: 1 }
   const cursor = following.kind === 'none' ? null : JSON.stringify(here)
   return openView(database, relation, { cursor, dispose: () => database.close() })
+}
+
+/** The columns must still be those that rows are decoded by. */
+function beginSnapshot(database: DatabaseSync, config: SqliteConfig, schema: Schema): void {
+  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  refuseChanged(schema, describeTable(database, tableOf(schema)))
 }
 
 function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
