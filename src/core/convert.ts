@@ -1,12 +1,12 @@
 /** Values from one type to another, without loss or not at all. */
 import { SyncError } from './error.ts'
 import { normalizeTime } from './time.ts'
-import { type Type, types, type Value } from './value.ts'
+import { canonicalDecimal, type Type, types, type Value } from './value.ts'
 
 /** A value of type `to` that means the same; throws VALUE_REFUSED where there is none. */
 export function convert(value: Value, from: Type, to: Type): Value {
   if (value === null || from === to) return value
-  const converted = fromText(to, toText(from, value))
+  const converted = comparable(from, to) ? fromText(to, toText(from, value)) : null
   if (converted !== null) return converted
   throw new SyncError('VALUE_REFUSED', `a ${from} that is no ${to}`, { hint: `Declare another type, or mend the row.` })
 }
@@ -14,9 +14,9 @@ export function convert(value: Value, from: Type, to: Type): Value {
 /** What a config's function returned, as a value of the declared type; throws VALUE_REFUSED for anything else. */
 export function fromFunction(type: Type, result: unknown): Value {
   if (result === null || result === undefined) return null
-  if (result instanceof Date) return fromFunction(type, result.toISOString())
+  if (result instanceof Date && !Number.isNaN(result.getTime())) return fromFunction(type, result.toISOString())
   if (result instanceof Uint8Array && type === 'bytes') return result
-  if (type === 'json' && typeof result === 'object') return JSON.stringify(result)
+  if (type === 'json' && typeof result === 'object' && !(result instanceof Date)) return JSON.stringify(result)
   if (type === 'text' && typeof result !== 'object' && typeof result !== 'function') return String(result)
   const given = typeof result === 'boolean' ? 'boolean' : typeof result === 'string' ? 'text' : 'float'
   if (given === 'float' && type === 'float' && typeof result === 'number') return result
@@ -32,6 +32,14 @@ export function fromFunction(type: Type, result: unknown): Value {
 
 export function isType(name: string): name is Type {
   return types.some((type) => type === name)
+}
+
+const numbers: readonly Type[] = ['boolean', 'integer', 'float', 'decimal']
+const times: readonly Type[] = ['date', 'time', 'timestamp', 'instant']
+
+/** Numbers and points in time share a word, infinity, and nothing else. */
+function comparable(from: Type, to: Type): boolean {
+  return !(numbers.includes(from) && times.includes(to)) && !(times.includes(from) && numbers.includes(to))
 }
 
 function toText(type: Type, value: Exclude<Value, null>): string {
@@ -80,16 +88,13 @@ function integerOf(text: string): Value {
   return Number.isSafeInteger(Number(exact)) ? Number(exact) : exact
 }
 
-/** Only where the float spells the same number: 0.1 does, 2^53 + 1 does not. */
+/** Only where the float spells the same number: 0.1 does, 2^53 + 1 and 10^400 do not. */
 function floatOf(text: string): Value {
   if (/^(NaN|-?Infinity)$/.test(text)) return Number(text)
+  if (text === 'true' || text === 'false') return Number(text === 'true')
   if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) return null
   const float = Number(text)
-  const digits = text
-    .replace(/[eE].*$/, '')
-    .replace(/[^\d]/g, '')
-    .replace(/^0+|0+$/g, '')
-  return digits.length <= 15 || (Number.isInteger(float) && Number.isSafeInteger(float)) ? float : null
+  return canonicalDecimal(String(float)) === canonicalDecimal(text) ? float : null
 }
 
 function spellUuid(text: string): string {

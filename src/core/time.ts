@@ -1,6 +1,9 @@
 /** Spellings of points in time: normalising what people write, and order beyond four-digit years. */
 
-/** Turns a person's or a driver's spelling of a date, time, timestamp or instant into ours; null when it is none. */
+/**
+ * Turns a person's or a driver's spelling of a date, time, timestamp or instant into ours; null when it is none, or when
+ * the type can't hold all of it: a date no time of day, a timestamp no zone but UTC.
+ */
 export function normalizeTime(type: 'date' | 'time' | 'timestamp' | 'instant', text: string): string | null {
   const trimmed = text.trim()
   if (type !== 'time' && /^[+-]?infinity$/i.test(trimmed)) return trimmed.startsWith('-') ? '-infinity' : 'infinity'
@@ -9,16 +12,20 @@ export function normalizeTime(type: 'date' | 'time' | 'timestamp' | 'instant', t
     /^(\d{4,})-(\d\d)-(\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d(?::?\d\d)?)?)?( BC)?$/i.exec(trimmed)
   if (match === null) return null
   const [, year = '', month = '', day = '', clock, zone, era = ''] = match
-  const date = `${year}-${month}-${day}`
-  if (type === 'date') return date + era.toUpperCase()
   const time = normalizeClock(clock ?? '00:00:00')
-  if (time === null) return null
-  if (type === 'timestamp') return `${date}T${time}${era.toUpperCase()}`
+  if (time === null || time.startsWith('24') || !dayExists(era === '' ? Number(year) : 1 - Number(year), month, day))
+    return null
+  const date = `${year}-${month}-${day}`
   const offset = zone === undefined ? 0 : zoneMinutes(zone)
+  if (type !== 'instant' && offset !== 0) return null
+  if (type === 'date') return time === '00:00:00.000000' ? date + era.toUpperCase() : null
+  if (type === 'timestamp') return `${date}T${time}${era.toUpperCase()}`
   if (offset === 0) return `${date}T${time}Z${era.toUpperCase()}`
   if (era !== '' || year.length > 4) return null
   const shifted = Date.parse(`${date}T${time.slice(0, 8)}Z`) - offset * 60_000
-  return Number.isNaN(shifted) ? null : `${new Date(shifted).toISOString().slice(0, 19)}${time.slice(8)}Z`
+  // Into another year of four digits it can't be shifted: year 0 and year 10000 are spelled otherwise.
+  const utc = Number.isNaN(shifted) ? '' : new Date(shifted).toISOString()
+  return utc.length !== 24 || utc.startsWith('0000') ? null : `${utc.slice(0, 19)}${time.slice(8)}Z`
 }
 
 /** Time order of two normalised spellings of one type, also before year 1, after year 9999 and at infinity. */
@@ -46,9 +53,17 @@ function era(text: string): { rank: number; year: number; rest: string } {
 }
 
 function normalizeClock(text: string): string | null {
-  const match = /^(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})0*)?)?$/.exec(text)
+  const match = /^([01]\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,6})0*)?)?$/.exec(text)
   if (match === null) return null
-  return `${match[1]}:${match[2]}:${match[3] ?? '00'}.${(match[4] ?? '').padEnd(6, '0')}`
+  const time = `${match[1]}:${match[2]}:${match[3] ?? '00'}.${(match[4] ?? '').padEnd(6, '0')}`
+  return time > '24:00:00.000000' ? null : time
+}
+
+/** Whether the Gregorian calendar, also before its time, has this day. The year before year 1 is 0. */
+function dayExists(year: number, month: string, day: string): boolean {
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  const days = [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][Number(month) - 1] ?? 0
+  return Number(day) >= 1 && Number(day) <= days
 }
 
 function zoneMinutes(zone: string): number {
