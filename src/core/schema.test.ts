@@ -46,6 +46,17 @@ describe('what must change in a target', () => {
     assert.deepEqual(diffSchema(schema(id, was), schema(id, other)), [{ kind: 'incompatible', field: other, was }])
   })
 
+  test('a length that SQLite declares and does not enforce is no change', () => {
+    const files = (native: string, type: Type = 'text'): Schema => ({
+      ...schema(id, field('a', type, native)),
+      system: 'sqlite',
+    })
+    assert.deepEqual(diffSchema(files('VARCHAR(20)'), files('TEXT')), [])
+    assert.deepEqual(diffSchema(files('TEXT'), files('VARCHAR(20)')), [])
+    const [change] = diffSchema(files('BIGINT', 'integer'), files('DECIMAL(10,2)', 'decimal'))
+    assert.equal(change?.kind, 'widen')
+  })
+
   test('another system’s spelling of the same type is no change', () => {
     const here: Schema = { ...schema(id), system: 'sqlite', fields: [field('id', 'integer', 'INTEGER')] }
     assert.deepEqual(diffSchema(here, schema(id)), [])

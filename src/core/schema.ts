@@ -65,15 +65,24 @@ export function diffSchema(have: Schema | null, want: Schema, orphans: readonly 
   for (const field of want.fields) {
     const was = held.get(field.name)
     if (was === undefined) changes.push({ kind: 'add', field })
-    else if (was.type === field.type && was.native === field.native) continue
-    else if (have.system !== want.system && was.type === field.type) continue
-    else if (widens(was, field)) changes.push({ kind: 'widen', field, was })
+    else if (was.type === field.type && (was.native === field.native || !comparable(have, want))) continue
+    else if (comparable(have, want) ? widens(was, field) : widens(bare(was), bare(field)))
+      changes.push({ kind: 'widen', field, was })
     else changes.push({ kind: 'incompatible', field, was })
   }
   for (const field of have.fields) {
     if (!wanted.has(field.name) && !orphans.includes(field.name)) changes.push({ kind: 'orphan', field })
   }
   return changes
+}
+
+/** Whether the two declare natives in one spelling that binds values. SQLite enforces no length that it declares. */
+function comparable(have: Schema, want: Schema): boolean {
+  return have.system === want.system && want.system !== 'sqlite'
+}
+
+function bare(field: Field): Field {
+  return { ...field, native: '' }
 }
 
 /** Whether every value of `was` is also a value of `now`, spelled the same or convertible without loss. */
