@@ -8,6 +8,7 @@ import { SyncError } from '../core/error.ts'
 import type { RunEvent } from '../core/run.ts'
 import type { Project } from '../engine/project.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
+import { boundYoungGeneration } from './memory.ts'
 import type { Shell } from './shell.ts'
 
 export interface OpenProject extends AsyncDisposable {
@@ -28,6 +29,7 @@ export interface OpenOptions {
 
 /** Opens the project of the shell. Disposing it closes everything, so that the process ends by itself. */
 export async function openProject(shell: Shell, options: OpenOptions): Promise<OpenProject> {
+  boundYoungGeneration()
   const config = await loadConfig({ folder: shell.folder, path: shell.config, environment: shell.environment })
   const store = await openSqliteStore(config.folder, { readOnly: options.readOnly })
   const context: Context = {
