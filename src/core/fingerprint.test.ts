@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fingerprint } from './fingerprint.ts'
+import type { Field, Schema } from './schema.ts'
 import { defaults, type Sync } from './sync.ts'
 
 const sync: Sync = {
@@ -16,6 +17,8 @@ const sync: Sync = {
   adopt: false,
   ...defaults,
 }
+const id: Field = { name: 'id', type: 'integer', native: 'integer', nullable: false, writable: true }
+const target: Schema = { name: 'orders', system: 'postgres', fields: [id], key: ['id'] }
 const computed = (version: string | null, compute = () => 1): Sync => ({
   ...sync,
   fields: new Map([['label', { kind: 'compute', compute, type: 'text', version }]]),
@@ -36,7 +39,7 @@ const changing: readonly (readonly [what: string, from: Sync, to: Sync])[] = [
   ['what happens to deleted rows', sync, { ...sync, deletes: 'mark' }],
 ]
 for (const [what, from, to] of changing) {
-  test(`${what} changes the fingerprint`, () => assert.notEqual(fingerprint(from), fingerprint(to)))
+  test(`${what} changes the fingerprint`, () => assert.notEqual(fingerprint(from, target), fingerprint(to, target)))
 }
 
 const keeping: readonly (readonly [what: string, from: Sync, to: Sync])[] = [
@@ -46,5 +49,17 @@ const keeping: readonly (readonly [what: string, from: Sync, to: Sync])[] = [
   ['the body of a function of the same version', computed('1'), computed('1', () => 2)],
 ]
 for (const [what, from, to] of keeping) {
-  test(`${what} does not change the fingerprint`, () => assert.equal(fingerprint(from), fingerprint(to)))
+  test(`${what} does not change the fingerprint`, () =>
+    assert.equal(fingerprint(from, target), fingerprint(to, target)))
+}
+
+const fields: readonly (readonly [what: string, fields: readonly Field[]])[] = [
+  ['another column', [id, { ...id, name: 'note', type: 'text' }]],
+  ['another type of a column', [{ ...id, type: 'decimal' }]],
+  ['another native type of a column', [{ ...id, native: 'bigint' }]],
+]
+for (const [what, changed] of fields) {
+  test(`${what} changes the fingerprint (hazard 12)`, () => {
+    assert.notEqual(fingerprint(sync, target), fingerprint(sync, { ...target, fields: changed }))
+  })
 }

@@ -51,7 +51,7 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
       mapping,
       state,
       changes,
-      fingerprint: fingerprint(sync),
+      fingerprint: fingerprint(sync, spec.schema),
       [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
     }
   } catch (error) {
