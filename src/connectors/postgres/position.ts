@@ -27,8 +27,8 @@ const shape = z.strictObject({
     .strictObject({
       /** Every row below this value was visible; null: nothing yet. */
       low: z.string().nullable(),
-      /** Values that become `low` once every transaction before `xmax` has ended. */
-      pending: z.array(z.strictObject({ value: z.string(), xmax: z.string() })),
+      /** Values that become `low` once every transaction before `xmax`, and every one of `running`, has ended. */
+      pending: z.array(z.strictObject({ value: z.string(), xmax: z.string(), running: z.array(z.string()) })),
     })
     .optional(),
 })
@@ -47,10 +47,15 @@ export interface Now {
   readonly parts: readonly Part[]
   readonly xmin: bigint
   readonly xmax: bigint
+  /** Transactions that ran before the snapshot was taken; none of the others that ran before is still unseen. */
+  readonly running: readonly string[]
 }
 
+/** Pending values that are kept, at most. */
+const MAX_PENDING = 16
+
 /** The present position, inside a transaction whose snapshot is taken by this query. */
-export async function positionNow(client: Client, table: Table): Promise<Now> {
+export async function positionNow(client: Client, table: Table, running: readonly string[]): Promise<Now> {
   const [row] = await client.query(
     `SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot()),
        (SELECT oid FROM pg_database WHERE datname = current_database()), (${columnsQuery(table)})`,
@@ -65,7 +70,7 @@ export async function positionNow(client: Client, table: Table): Promise<Now> {
     columns: String(columns),
     horizon: String(xmin),
   }
-  return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0) }
+  return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0), running }
 }
 
 /** Checks that reading on from `cursor` misses nothing; CURSOR_UNUSABLE says why it would. */
@@ -101,33 +106,31 @@ export function sinceSql(position: Position, field: Field): string {
 }
 
 /**
- * The next lower bound of a cursor field. A value seen now counts only once every transaction that ran at the time has
- * ended (it may still commit rows below); for times, also not above the start of the oldest transaction running now.
+ * Transactions that run in this database, by their virtual number: also those that have written nothing, and so have no
+ * other, but may have taken the value that they are going to write. Every role sees them.
  */
-export async function holdBack(
-  client: Client,
-  from: Position | null,
-  now: Now,
-  field: Field,
-  max: string | null,
-): Promise<Position> {
-  const pending = [...(from?.field?.pending ?? [])]
-  let low = from?.field?.low ?? null
-  while (pending[0] !== undefined && BigInt(pending[0].xmax) <= now.xmin) low = pending.shift()?.value ?? low
-  const value = max === null ? null : await notBeyondRunning(client, field, max)
-  if (value !== null && pending.at(-1)?.value !== value && low !== value)
-    pending.push({ value, xmax: String(now.xmax) })
-  return { ...now.position, field: { low, pending } }
+export async function runningNow(client: Client): Promise<string[]> {
+  const rows = await client.query(
+    `SELECT l.virtualxid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.pid <> pg_backend_pid() AND a.datname = current_database()`,
+  )
+  return rows.map(([number]) => String(number))
 }
 
-async function notBeyondRunning(client: Client, field: Field, max: string): Promise<string> {
-  if (!['instant', 'timestamp', 'date'].includes(field.type)) return max
-  const [row] = await client.query(
-    `SELECT least(${literal(field, max, field.native)}, min(started)::${field.native})::text FROM (
-       SELECT min(xact_start) AS started FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
-       UNION ALL SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()) AS running`,
-  )
-  return row?.[0] ?? max
+/**
+ * The next lower bound of a cursor field. A value seen now counts only once every transaction that ran at the time has
+ * ended and was seen: it may still commit rows below.
+ */
+export async function holdBack(client: Client, from: Position | null, now: Now, max: string | null): Promise<Position> {
+  const pending = [...(from?.field?.pending ?? [])]
+  let low = from?.field?.low ?? null
+  const ended = ({ xmax, running }: (typeof pending)[number]) =>
+    BigInt(xmax) <= now.xmin && !running.some((number) => now.running.includes(number))
+  while (pending[0] !== undefined && ended(pending[0])) low = pending.shift()?.value ?? low
+  if (max !== null && pending.at(-1)?.value !== max && low !== max)
+    pending.push({ value: max, xmax: String(now.xmax), running: await runningNow(client) })
+  if (pending.length > MAX_PENDING) pending.splice(MAX_PENDING / 2, 1)
+  return { ...now.position, field: { low, pending } }
 }
 
 /** A virtual column's expression counts too: with it, every value changes. */

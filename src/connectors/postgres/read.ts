@@ -20,6 +20,7 @@ import {
   type Position,
   parsePosition,
   positionNow,
+  runningNow,
   sinceSql,
 } from './position.ts'
 import { clause, columnsSql, copyRows, encodedRows, fetchRows, openView, type Relation } from './view.ts'
@@ -98,8 +99,9 @@ function chooseFollowing(table: Table, cursor: string | null, standby: boolean):
 
 async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
   const { table, following } = source
-  await using client = await openSnapshot(source)
-  const now = await positionNow(client, table)
+  await using snapshot = await openSnapshot(source)
+  const { client } = snapshot
+  const now = await positionNow(client, table, snapshot.running)
   const from = cursor === null ? null : parsePosition(cursor, now, table)
   const relation = relationOf(source, options)
   await refuseDuplicates(client, relation, table)
@@ -108,8 +110,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   // The server counts while the last page is being written.
   const counting = census(client, relation, following)
   counting.catch(() => {})
-  const here =
-    following.kind === 'field' ? await holdBack(client, from, now, following.field, (await counting).max) : now.position
+  const here = following.kind === 'field' ? await holdBack(client, from, now, (await counting).max) : now.position
   const next = JSON.stringify(here)
   const view = openView(client, relation, {
     cursor: next,
@@ -196,14 +197,14 @@ async function census(
 }
 
 async function viewNow(source: Source, selection: Selection): Promise<View> {
-  const client = await openSnapshot(source)
+  const { client, running } = await openSnapshot(source)
   try {
-    const now = await positionNow(client, source.table)
+    const now = await positionNow(client, source.table, running)
     const relation = relationOf(source, selection)
     await refuseDuplicates(client, relation, source.table)
     const { following } = source
     const max = following.kind === 'field' ? (await census(client, relation, following)).max : null
-    const here = following.kind === 'field' ? await holdBack(client, null, now, following.field, max) : now.position
+    const here = following.kind === 'field' ? await holdBack(client, null, now, max) : now.position
     return openView(client, relation, {
       cursor: following.kind === 'none' ? null : JSON.stringify(here),
       dispose: async () => client[Symbol.asyncDispose](),
@@ -214,18 +215,25 @@ async function viewNow(source: Source, selection: Selection): Promise<View> {
   }
 }
 
+interface Snapshot extends AsyncDisposable {
+  readonly client: Client
+  /** Transactions that ran just before it was taken. */
+  readonly running: readonly string[]
+}
+
 /**
  * A read-only transaction of one snapshot, with the table locked against rewrites before the snapshot is taken. The lock
  * may have waited for an ALTER TABLE: the columns must still be those that rows are decoded by.
  */
-async function openSnapshot({ config, table }: Source): Promise<Client> {
+async function openSnapshot({ config, table, following }: Source): Promise<Snapshot> {
   const client = await connect(config)
   try {
+    const running = following.kind === 'field' ? await runningNow(client) : []
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     if (table.kind === 'r' || table.kind === 'p')
       await client.query(`LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE`)
     refuseChanged(table.schema, (await findTable(client, table.schema.name))?.schema ?? null)
-    return client
+    return { client, running, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
