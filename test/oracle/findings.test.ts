@@ -13,18 +13,24 @@ interface Small {
   run(): Promise<Finished | undefined>
   /** Begins a run with tiny batches, and interrupts it as soon as rows are in the target. */
   interrupted(): Promise<void>
+  /** What plan announces. */
+  plan(): Promise<unknown[]>
   /** Whether verify says equal. */
   equal(): Promise<unknown>
 }
 
-async function sqliteToSqlite(track: 'none' | 'triggers', work: (small: Small) => Promise<void>): Promise<void> {
+async function sqliteToSqlite(
+  track: 'none' | 'triggers',
+  work: (small: Small) => Promise<void>,
+  sync: object = {},
+): Promise<void> {
   await using folder = await temporaryFolder()
   await writeConfig(folder.path, {
     connections: {
       source: { connector: 'sqlite', file: './source.db', track },
       target: { connector: 'sqlite', file: './target.db' },
     },
-    syncs: { t: { from: 'source.t', to: 'target.t', batch: { rows: 100 }, guard: { maxDeletes: 1_000_000 } } },
+    syncs: { t: { from: 'source.t', to: 'target.t', batch: { rows: 100 }, guard: { maxDeletes: 1_000_000 }, ...sync } },
   })
   const open = (name: string) => new DatabaseSync(`${folder.path}/${name}.db`, { timeout: 5000 })
   await work({
@@ -40,6 +46,8 @@ async function sqliteToSqlite(track: 'none' | 'triggers', work: (small: Small) =
         .map((row) => Object.values(row))
     },
     run: async () => (await call(folder.path, 'run')).finished[0],
+    plan: async () =>
+      (await call(folder.path, 'plan')).lines.map(({ inserts, updates, deletes }) => [inserts, updates, deletes]),
     interrupted: async () => {
       const running = start(folder.path, 'run')
       await running.until(({ event, inserted }) => event === 'run.progress' && Number(inserted) > 0)
@@ -126,3 +134,29 @@ test('an interrupted copy of a WITHOUT ROWID table begins anew, though both side
     await run()
     assert.equal(await equal(), true)
   }))
+
+describe('keys that a SQLite file spells in its own way', () => {
+  for (const [type, keys] of [
+    ['NUMERIC', '(1e20), (2e20), (1e-7), (3), (123456.75), (-0.25)'],
+    ['UUID', `('B0000000-0000-4000-8000-000000000000'), ('a0000000-0000-4000-8000-000000000000')`],
+  ] as const) {
+    test(`${type} keys have one order on both sides`, () =>
+      sqliteToSqlite('none', async ({ sql, run, plan, equal }) => {
+        sql(`CREATE TABLE t (id ${type} PRIMARY KEY); INSERT INTO t VALUES ${keys}`)
+        await run()
+        assert.deepEqual(await plan(), [[0, 0, 0]])
+        assert.equal(await equal(), true)
+      }))
+  }
+
+  test('a filter on a NUMERIC column reads integers beyond 2^53', () =>
+    sqliteToSqlite(
+      'none',
+      async ({ sql, rows, run }) => {
+        sql('CREATE TABLE t (id TEXT PRIMARY KEY, n NUMERIC); INSERT INTO t VALUES (1, 9223372036854775807), (2, 5)')
+        assert.equal((await run())?.status, 'succeeded')
+        assert.deepEqual(rows(), [['1', '9223372036854775807']])
+      },
+      { where: { n: { '>': 5 } } },
+    ))
+})

@@ -20,6 +20,9 @@ export interface Finished {
   readonly sync: string
   readonly run: string
   readonly status: 'succeeded' | 'failed' | 'held'
+  readonly inserted: number
+  readonly deleted: number
+  /** Inserted, updated or deleted. */
   readonly written: number
   readonly read: number
   readonly code: string | null
@@ -129,6 +132,8 @@ function finishedOf(line: Line): Finished[] {
       sync: line.sync,
       run: String(line.run),
       status: line.status as Finished['status'],
+      inserted: Number(line.inserted),
+      deleted: Number(line.deleted),
       written,
       read: Number(line.read),
       code: error?.code ?? null,

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryFolder } from '../../tools/database.ts'
 import { differences, type Rows } from './canonical.ts'
-import { call, type Ended, type Finished, killNow, type Running, start, writeConfig } from './project.ts'
+import { call, type Ended, type Finished, killNow, type Line, type Running, start, writeConfig } from './project.ts'
 import { Random, seedOf } from './random.ts'
 import {
   type Column,
@@ -44,6 +44,7 @@ interface Sync {
   readonly target: string
   readonly condition: string
   readonly deletes: 'propagate' | 'keep' | 'mark'
+  readonly mode: 'auto' | 'full'
   /** Target names by source names; null: all fields, under their own names. */
   readonly fields: ReadonlyMap<string, string> | null
   readonly config: object
@@ -56,7 +57,7 @@ interface Stage {
   readonly target: TargetSide
   readonly syncs: readonly Sync[]
   readonly tally: Tally
-  /** How long a run takes that nobody kills. */
+  /** How long a run takes that nobody kills, from its first sync's start. */
   usualMs: number
 }
 
@@ -94,14 +95,18 @@ export async function playRound(combination: Combination, seed: number, tally: T
     connections: { source: source.connection, target: target.connection },
     syncs: Object.fromEntries(syncs.map(({ name, config }) => [name, config])),
   })
-  const stage: Stage = { random, folder: folder.path, source, target, syncs, tally, usualMs: 200 }
+  const stage: Stage = { random, folder: folder.path, source, target, syncs, tally, usualMs: 60 }
   try {
     for (let epoch = random.between(2, 3); epoch > 0; epoch--) {
       await disturb(stage)
       await check(stage)
     }
   } catch (error) {
-    const about = { syncs: syncs.map(({ config }) => config), statements: source.log().slice(-25) }
+    const about = {
+      tables: source.tables.map((table) => table.describe()),
+      syncs: syncs.map(({ config }) => config),
+      statements: source.log().slice(-25),
+    }
     throw new Error(
       `${combination.name}, seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : error}\n${JSON.stringify(about, null, 2)}`,
       { cause: error },
@@ -119,17 +124,18 @@ function drawSync(random: Random, table: SourceTable, name: string, changesSchem
     [1, 'keep'],
   ])
   const fields = !changesSchema && random.chance(0.4) ? drawFields(random, table) : null
+  const mode = random.chance(0.1) ? 'full' : 'auto'
   const config = {
     from: `source.${table.collection}`,
     to: `target.${name}`,
     deletes,
-    mode: random.chance(0.1) ? 'full' : 'auto',
+    mode,
     batch: { rows: random.pick([1, 7, 50, 50_000]) },
     ...(random.chance(0.9) ? { guard: { maxDeletes: 1e9, maxDeleteShare: 1 } } : {}),
     ...(where === undefined ? {} : { where }),
     ...(fields === null ? {} : { fields: Object.fromEntries([...fields].map(([from, to]) => [to, from])) }),
   }
-  return { name, table, target: name, condition, deletes, fields, config }
+  return { name, table, target: name, condition, deletes, mode, fields, config }
 }
 
 const filters: readonly (readonly [object, string])[] = [
@@ -186,8 +192,10 @@ async function chooseEnd(stage: Stage, running: Running): Promise<Ended> {
   ])
   const waitMs = random.next() * stage.usualMs
   if (fate === 'ends') {
+    await running.started
+    const startedAt = performance.now()
     const ended = await running.ended
-    stage.usualMs = (stage.usualMs + ended.durationMs) / 2
+    stage.usualMs = (stage.usualMs + performance.now() - startedAt) / 2
     return ended
   }
   if (fate !== 'killed early') await running.started
@@ -222,8 +230,13 @@ async function accept(stage: Stage, ended: Ended, reasons: ReadonlySet<string>):
 async function check(stage: Stage): Promise<void> {
   const { source, tally } = stage
   await source.settle()
+  const planned = await plan(stage)
+  const before = { ...tally }
   const last = await runUntilFine(stage)
+  if (tally.runs === before.runs + 1 && tally.held === before.held) comparePlan(stage, planned, last)
   await proveEqual(stage)
+  for (const { sync, inserts, updates, deletes } of await plan(stage))
+    assert.deepEqual([sync, inserts, updates, deletes], [sync, 0, 0, 0], 'plan finds differences between equal sides')
   const again = await call(stage.folder, 'run')
   tally.runs++
   for (const { sync, status, written } of again.finished)
@@ -233,7 +246,38 @@ async function check(stage: Stage): Promise<void> {
       `the run after ${JSON.stringify(last)} was not idle`,
     )
   assert.equal(again.code, 0, again.stderr)
+  refuseNeedlessComparison(stage, again)
   tally.checks++
+}
+
+async function plan(stage: Stage): Promise<readonly Line[]> {
+  const { lines, code, stderr } = await call(stage.folder, 'plan')
+  assert.equal(code, 0, stderr)
+  return lines.filter(({ event }) => event === 'plan')
+}
+
+/** What plan announces is what the run does. A row that was marked as deleted comes back by an update. */
+function comparePlan({ syncs }: Stage, planned: readonly Line[], done: readonly Finished[]): void {
+  for (const { name, deletes } of syncs) {
+    const announced = planned.find(({ sync }) => sync === name)
+    const finished = done.find(({ sync }) => sync === name)
+    const inserted = deletes === 'mark' ? announced?.inserts : finished?.inserted
+    assert.deepEqual(
+      [name, announced?.inserts, announced?.deletes],
+      [name, inserted, finished?.deleted],
+      'plan and run differ',
+    )
+  }
+}
+
+/** Without a change, a source that can be followed is not read in full. */
+function refuseNeedlessComparison({ syncs }: Stage, idle: Ended): void {
+  for (const { name, table, mode } of syncs) {
+    const compared = idle.lines.some(
+      ({ event, sync, phase }) => event === 'run.progress' && sync === name && phase === 'compare',
+    )
+    if (table.follows && mode === 'auto') assert.equal(compared, false, `${name} was compared in full for nothing`)
+  }
 }
 
 async function runUntilFine(stage: Stage): Promise<readonly Finished[]> {

@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import { createDatabase } from '../../tools/database.ts'
 import { type Cell, fromSqlite, type Kind, lossOf, type Rows } from './canonical.ts'
-import { keyOf, nameOf, quote, readRows, settings } from './postgres-table.ts'
+import { createSql, nameOf, quote, readRows, settings } from './postgres-table.ts'
 import { typesSql } from './postgres-types.ts'
 import { PostgresWriter } from './postgres-writer.ts'
 import type { Random } from './random.ts'
@@ -18,6 +18,10 @@ export interface SourceTable {
   /** As a config writes it. */
   readonly collection: string
   readonly columns: () => readonly Column[]
+  /** As it was created, or stands now. */
+  readonly describe: () => string
+  /** Whether a run can find what changed without comparing everything. */
+  readonly follows: boolean
   /** `condition` is SQL that both systems understand. */
   readonly read: (columns: readonly Column[], condition: string) => Promise<Rows>
 }
@@ -65,20 +69,14 @@ export async function postgresSource(options: SourceOptions): Promise<SourceSide
     tables: writer.tables.map((table) => ({
       collection: [table.schema, table.name].map(quotePart).join('.'),
       columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
+      describe: () => createSql(table),
+      follows: true,
       read: (columns, condition) => readRows(writer.client, nameOf(table), columns, condition),
     })),
     step: () => writer.step(),
     settle: () => writer.settle(),
     writes: () => writer.writes,
-    log: () => [
-      ...writer.tables.map(
-        (table) =>
-          `${nameOf(table)} key ${keyOf(table)
-            .map((column) => `${column.name} ${column.type.native}`)
-            .join(', ')}`,
-      ),
-      ...writer.log,
-    ],
+    log: () => writer.log,
     [Symbol.asyncDispose]: async () => {
       await writer.settle().catch(() => {})
       await writer[Symbol.asyncDispose]()

@@ -1,6 +1,7 @@
 /** People at work on SQLite tables: one connection, as SQLite has one writer, with transactions that stay open across runs. */
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Kind } from './canonical.ts'
 import type { Random } from './random.ts'
 import { readSqlite, type SourceOptions, type SourceSide } from './sides.ts'
 import {
@@ -43,15 +44,20 @@ export async function sqliteSource(options: SourceOptions, tracked: boolean): Pr
     tables: writer.tables.map((table) => ({
       collection: /[."]/.test(table.name) ? quote(table.name) : table.name,
       columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
+      describe: () => createSql(table),
+      follows: tracked && table.columns.every(({ type, isKey }) => !isKey || trackable.has(type.kind)),
       read: async (columns, condition) => readSqlite(writer.database, table.name, columns, condition),
     })),
     step: async () => writer.step(),
     settle: () => writer.settle(),
     writes: () => writer.writes,
-    log: () => [...writer.tables.map(createSql), ...writer.log],
+    log: () => writer.log,
     [Symbol.asyncDispose]: async () => writer.database.close(),
   }
 }
+
+/** Keys that a trigger can write down as JSON. */
+const trackable: ReadonlySet<Kind> = new Set<Kind>(['integer', 'text', 'uuid', 'boolean'])
 
 /** The writer comes back later when somebody reads. */
 const BUSY_MS = 30

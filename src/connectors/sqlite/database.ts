@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
-import { type Type, types, type Value } from '../../core/value.ts'
+import { canonical, type Type, types, type Value } from '../../core/value.ts'
 import type { SqliteConfig } from './index.ts'
 
 /** Opens the file for reading or for writing; a missing file is made only when `create` says so. */
@@ -25,8 +25,13 @@ export function openDatabase(
     if (isNew && !options.readOnly)
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
     database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')
-    database.function('_syncline_order', { deterministic: true }, (type, a, b) =>
+    // Integers arrive as bigints, because a number beyond 2^53 would be an error.
+    const pure = { deterministic: true, useBigIntArguments: true }
+    database.function('_syncline_order', pure, (type, a, b) =>
       a === null || b === null ? null : order(asType(type), a as Value, b as Value),
+    )
+    database.function('_syncline_canonical', pure, (type, value) =>
+      value === null || typeof value === 'object' ? value : String(canonical(asType(type), String(value))),
     )
     return database
   })

@@ -229,8 +229,9 @@ function safeNumberSql(column: string): string {
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
 function keySql(relation: Relation, field: Field): string {
   const column = quote(field.name)
-  if (field.type === 'decimal' && relation.system === 'sqlite') return `CAST(${column} AS TEXT)`
-  if (field.type === 'uuid' && relation.system === 'sqlite') return `lower(${column})`
+  // Others spell these as they like: 1e20, an upper-case UUID.
+  if (relation.system === 'sqlite' && ['decimal', 'uuid'].includes(field.type))
+    return `_syncline_canonical('${field.type}', ${column})`
   return ['integer', 'boolean', 'float', 'bytes'].includes(field.type) ? column : `${column} COLLATE BINARY`
 }
 
