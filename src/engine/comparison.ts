@@ -29,6 +29,8 @@ export async function* compareSides(sides: Sides, source: View, target: View | n
     },
   )
   for await (const found of stream) yield { ...found, rejects: rejects.splice(0) }
+  // Where no row could be given, or none after the last that could, nothing was compared.
+  if (rejects.length > 0) yield { missing: [], extra: [], different: [], same: 0, rejects: rejects.splice(0) }
 }
 
 /** A row's key as people see it. */

@@ -84,6 +84,13 @@ describe('columns of a SQLite file hold what their declared type says', () => {
     }))
 })
 
+test('a table of which every row is refused is not called equal to an empty one', () =>
+  sqliteToSqlite('none', async ({ sql, run, equal }) => {
+    sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO t VALUES (1, 'one'), (2, 'two')`)
+    assert.equal((await run())?.code, 'ROWS_REJECTED')
+    assert.equal(await equal(), false)
+  }))
+
 describe('a followed SQLite table whose schema changed', () => {
   test('a column that was dropped and made anew is compared in full (hazard 12)', () =>
     sqliteToSqlite('triggers', async ({ sql, run, equal }) => {
