@@ -133,26 +133,15 @@ export async function openPair<Left extends Database, Right extends Database>(
     sync: { ...wholeTable, ...over },
     interrupt: new AbortController(),
     onPage: () => {},
-    run: async (more) => {
-      try {
-        return await runSync({ ...pair.sync, ...more }, project())
-      } finally {
-        await close()
-      }
-    },
+    run: (more) => runSync({ ...pair.sync, ...more }, project()),
     mustRun: async (more) => {
       const run = await pair.run(more)
       assert.equal(run.status, 'succeeded', `${run.error?.code}: ${run.error?.message}`)
       return run
     },
-    verify: async () => {
-      try {
-        return await verifySync(pair.sync, project(), { repair: false, onProgress: () => {} })
-      } finally {
-        await close()
-      }
-    },
+    verify: () => verifySync(pair.sync, project(), { repair: false, onProgress: () => {} }),
     [Symbol.asyncDispose]: async () => {
+      await close()
       await store[Symbol.asyncDispose]()
       await left[Symbol.asyncDispose]()
       await right[Symbol.asyncDispose]()
