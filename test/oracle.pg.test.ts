@@ -6,7 +6,7 @@ import { describe, test } from 'node:test'
 import { type Combination, playRound, type Tally } from './oracle/round.ts'
 
 const seed = Number(process.env.SYNCLINE_ORACLE_SEED ?? Date.now() % 1_000_000_000)
-const rounds = Number(process.env.SYNCLINE_ORACLE_ROUNDS ?? 6)
+const rounds = Number(process.env.SYNCLINE_ORACLE_ROUNDS ?? 5)
 
 const combinations: readonly Combination[] = [
   { name: 'postgres → sqlite', source: 'postgres', target: 'sqlite' },

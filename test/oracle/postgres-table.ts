@@ -1,7 +1,15 @@
 /** A random Postgres table: its definition, its rows, and statements that change them. */
 import type pg from 'pg'
 import { type Cell, fromPostgres, type Kind, type Rows } from './canonical.ts'
-import { columnTypes, gradeType, keyTypes, levelType, type PostgresType, smallKeyTypes } from './postgres-types.ts'
+import {
+  columnTypes,
+  fillerType,
+  gradeType,
+  keyTypes,
+  levelType,
+  type PostgresType,
+  smallKeyTypes,
+} from './postgres-types.ts'
 import type { Random } from './random.ts'
 
 export interface PostgresColumn {
@@ -24,7 +32,7 @@ export interface PostgresTable {
 
 /** Every session of the oracle: one spelling of each value, and nobody waits long for anybody. */
 export const settings = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
-  SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET lock_timeout = '120ms'; SET deadlock_timeout = '50ms'`
+  SET bytea_output = 'hex'; SET lc_monetary = 'C'; SET lock_timeout = '50ms'; SET deadlock_timeout = '20ms'`
 
 const oddNames = ['select', 'a b', 'Ünï', 'x"y', 'dot.ted', "it's", 'CamelCase', '%s', 'tab\there', 'a,b']
 
@@ -45,6 +53,7 @@ export function drawTable(random: Random, number: number): PostgresTable {
     { name: 'level', type: levelType, isKey: false },
     ...Array.from({ length: random.between(1, 8) }, () => drawColumn(random, table)),
   ]
+  if (random.chance(0.4)) rest.push({ name: 'filler', type: fillerType, isKey: false })
   if (random.chance(0.15)) rest.push({ name: 'twice', type: levelType, isKey: false, generated: 'level * 2' })
   // The key need not come first.
   table.columns = random.chance(0.3) ? [...rest.slice(0, 2), ...key, ...rest.slice(2)] : [...key, ...rest]
@@ -128,6 +137,19 @@ export function updateSql(random: Random, table: PostgresTable, count: number): 
     (column) => `${quote(column.name)} = ${random.chance(0.1) ? quote(column.name) : literalOf(random, column)}`,
   )
   return `UPDATE ${nameOf(table)} SET ${sets.join(', ')} WHERE ${someRows(random, table, count)}`
+}
+
+/** Changes every row that nobody else is changing. */
+export function updateAllSql(random: Random, table: PostgresTable): string {
+  const [one] = random.sample(
+    writable(table).filter((column) => !column.isKey),
+    1,
+  )
+  const key = keyOf(table)
+    .map((column) => quote(column.name))
+    .join(', ')
+  const set = one === undefined ? 'level = level' : `${quote(one.name)} = ${literalOf(random, one)}`
+  return `UPDATE ${nameOf(table)} SET ${set} WHERE (${key}) IN (SELECT ${key} FROM ${nameOf(table)} FOR UPDATE SKIP LOCKED)`
 }
 
 /** Gives one row another key. */

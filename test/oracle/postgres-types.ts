@@ -1,7 +1,7 @@
 /** Column types of random Postgres tables, and values for them in Postgres' own spelling. */
 import type { Kind } from './canonical.ts'
 import type { Random } from './random.ts'
-import { bigint, clock, date, decimal, float, hex, json, keyText, text, timestamp, uuid } from './values.ts'
+import { bigint, clock, date, decimal, filler, float, hex, json, keyText, text, timestamp, uuid } from './values.ts'
 
 export interface PostgresType {
   /** As written in CREATE TABLE. */
@@ -170,6 +170,7 @@ export const smallKeyTypes: readonly PostgresType[] = [
 
 /** For the column that filters look at. */
 export const gradeType = type('text', 'text', (random) => random.pick(['a', 'B', 'ä', 'z', '']))
+export const fillerType = type('text', 'text', filler)
 export const levelType = type('integer', 'integer', (random) => String(random.between(0, 9)))
 
 function money(random: Random): string {

@@ -16,6 +16,7 @@ import {
   quote,
   respellSql,
   settings,
+  updateAllSql,
   updateSql,
 } from './postgres-table.ts'
 import type { Random } from './random.ts'
@@ -102,6 +103,13 @@ export class PostgresWriter implements AsyncDisposable {
     ])()
   }
 
+  /** So much at once that the next run has many batches. */
+  async upheave(): Promise<void> {
+    const free = this.#sessions.find((session) => !session.open)
+    if (free === undefined) return
+    for (const table of this.tables) await this.#try(free, updateAllSql(this.#random, table))
+  }
+
   /** Ends every transaction, so that nothing moves any more. */
   async settle(): Promise<void> {
     for (const session of this.#sessions)
@@ -153,7 +161,7 @@ export class PostgresWriter implements AsyncDisposable {
     await random.weighted<() => Promise<unknown>>([
       [1, () => this.#try(session, `TRUNCATE ${name}`)],
       [1, () => this.#try(session, `BEGIN; TRUNCATE ${name}; ${insertSql(random, table, 5)}; COMMIT`)],
-      [2, () => this.#try(session, updateSql(random, table, 1_000_000))],
+      [2, () => this.#try(session, updateAllSql(random, table))],
       [2, () => this.#try(session, `VACUUM ${name}`)],
       [1, () => this.#try(session, `VACUUM FULL ${name}`)],
       [1, () => this.#try(session, `ANALYZE ${name}`)],

@@ -159,6 +159,7 @@ async function disturb(stage: Stage): Promise<void> {
   const { random, source, tally } = stage
   for (let run = random.between(1, 4); run > 0; run--) {
     for (let steps = random.between(0, 40); steps > 0; steps--) await source.step()
+    if (random.chance(0.3)) await source.upheave()
     const running = start(stage.folder, 'run')
     const end = chooseEnd(stage, running)
     let over = false

@@ -31,6 +31,8 @@ export interface SourceSide extends AsyncDisposable {
   readonly tables: readonly SourceTable[]
   /** One thing that somebody does. */
   step(): Promise<void>
+  /** Nearly every row changes. */
+  upheave(): Promise<void>
   /** Ends what is under way. */
   settle(): Promise<void>
   readonly writes: () => number
@@ -74,6 +76,7 @@ export async function postgresSource(options: SourceOptions): Promise<SourceSide
       read: (columns, condition) => readRows(writer.client, nameOf(table), columns, condition),
     })),
     step: () => writer.step(),
+    upheave: () => writer.upheave(),
     settle: () => writer.settle(),
     writes: () => writer.writes,
     log: () => writer.log,

@@ -1,7 +1,7 @@
 /** Declared types of random SQLite tables, and values for them as SQL literals. */
 import type { Kind } from './canonical.ts'
 import type { Random } from './random.ts'
-import { bigint, decimal, hex, json, keyText, text, uuid } from './values.ts'
+import { bigint, decimal, filler, hex, json, keyText, text, uuid } from './values.ts'
 
 export interface SqliteType {
   readonly declared: string
@@ -93,6 +93,7 @@ export const smallKeyTypes: readonly SqliteType[] = [
 ]
 
 export const gradeType = make('TEXT', 'text', (random) => literal(random.pick(['a', 'B', 'ä', 'z', ''])), true)
+export const fillerType = make('TEXT', 'text', (random) => literal(filler(random)), true)
 export const levelType = make('INTEGER', 'integer', (random) => String(random.between(0, 9)), true)
 
 /** A value of another storage class than its column declares; SQLite takes it, and its row has to be refused. */

@@ -6,6 +6,7 @@ import type { Random } from './random.ts'
 import { readSqlite, type SourceOptions, type SourceSide } from './sides.ts'
 import {
   columnTypes,
+  fillerType,
   gradeType,
   keyTypes,
   levelType,
@@ -49,6 +50,7 @@ export async function sqliteSource(options: SourceOptions, tracked: boolean): Pr
       read: async (columns, condition) => readSqlite(writer.database, table.name, columns, condition),
     })),
     step: async () => writer.step(),
+    upheave: async () => writer.upheave(),
     settle: () => writer.settle(),
     writes: () => writer.writes,
     log: () => writer.log,
@@ -110,6 +112,11 @@ class SqliteWriter {
       [2, () => this.#try('COMMIT')],
       [1, () => this.#try('ROLLBACK')],
     ])()
+  }
+
+  /** So much at once that the next run has many batches. */
+  upheave(): void {
+    for (const table of this.tables) this.#try(updateSql(this.#random, table, 1_000_000))
   }
 
   /** Ends the transaction, and mends the values of the wrong class. */
@@ -285,6 +292,7 @@ function drawTable(random: Random, number: number): SqliteTable {
     },
     ...Array.from({ length: random.between(1, 8) }, () => drawColumn(random, { ...table, drawn: table.drawn++ })),
   ]
+  if (random.chance(0.4)) rest.push({ name: 'filler', type: fillerType, isKey: false })
   table.columns = random.chance(0.3) ? [...rest.slice(0, 2), ...key, ...rest.slice(2)] : [...key, ...rest]
   return table
 }

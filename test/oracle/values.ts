@@ -75,6 +75,11 @@ export function text(random: Random, longest = 8): string {
   return Array.from({ length: random.between(1, longest) }, () => random.pick(pieces)).join('')
 }
 
+/** Enough text that a table has many pages, and a run many batches. */
+export function filler(random: Random): string {
+  return random.pick(['filler ', '📦\t', '\\']).repeat(random.between(20, 150))
+}
+
 /** Text that differs from others by case, accents or plane: byte order, UTF-16 order and collations disagree on it. */
 export function keyText(random: Random): string {
   const letters = [
