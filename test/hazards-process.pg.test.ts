@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
+import { createDatabase } from '../tools/database.ts'
 
 const program = join(import.meta.dirname, 'hazards', 'run-and-end.ts')
 /** Far more than it takes to close everything, and less than any connection's own time-out. */
@@ -17,9 +18,10 @@ describe('hazard 28: a process that is done ends by itself', () => {
     ['terminated', /^(succeeded|failed CONNECTION_LOST)/],
   ] as const) {
     test(`hazard 28: after a run that ${how === 'terminated' ? 'lost its connection' : `is ${how}`}`, async () => {
+      await using database = await createDatabase()
       const child = spawn(
         process.execPath,
-        ['--conditions=syncline-source', '--disable-warning=ExperimentalWarning', program, how],
+        ['--conditions=syncline-source', '--disable-warning=ExperimentalWarning', program, how, database.url],
         { stdio: ['ignore', 'pipe', 'inherit'] },
       )
       const output = text(child.stdout)

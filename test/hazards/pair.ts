@@ -31,7 +31,11 @@ export interface PostgresDatabase extends Database {
 }
 
 export async function postgresDatabase(): Promise<PostgresDatabase> {
-  const database = await createDatabase()
+  return postgresAt(await createDatabase())
+}
+
+/** A database that is there already. */
+export async function postgresAt(database: AsyncDisposable & { readonly url: string }): Promise<PostgresDatabase> {
   const clients: pg.Client[] = []
   const roles: string[] = []
   let url = database.url

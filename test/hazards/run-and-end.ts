@@ -1,8 +1,12 @@
 /** A program that syncs and then has nothing more to do. It must end by itself: nothing here ends it. */
-import { postgresToSqlite } from './pair.ts'
+import { openPair, postgresAt } from './pair.ts'
 
-const how = process.argv[2]
-await using pair = await postgresToSqlite()
+const [how, url = ''] = process.argv.slice(2)
+// Somebody else makes and drops the database: dropping it would end what was left open.
+const given = { url, [Symbol.asyncDispose]: async () => {} }
+await using pair = await openPair(await postgresAt(given), await postgresAt(given), {
+  to: { connection: 'right', collection: 'copy' },
+})
 await pair.left.sql(
   `CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t SELECT n, 'x' FROM generate_series(1, 20000) n`,
 )
