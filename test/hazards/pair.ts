@@ -41,6 +41,8 @@ export async function postgresAt(database: AsyncDisposable & { readonly url: str
   let url = database.url
   const session = async (): Promise<Session> => {
     const client = new pg.Client({ connectionString: database.url })
+    // A test may have the server end it.
+    client.on('error', () => {})
     await client.connect()
     clients.push(client)
     return async (sql) => {
