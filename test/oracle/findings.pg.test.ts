@@ -50,11 +50,15 @@ describe('columns that change every row and touch none (hazard 12)', () => {
       'ALTER TABLE t RENAME a TO c; ALTER TABLE t RENAME b TO a; ALTER TABLE t RENAME c TO b',
     ],
     ['a virtual column gets another expression', 'ALTER TABLE t ALTER COLUMN v SET EXPRESSION AS (id + 2)'],
+    ['a label of an enum is renamed', `ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'`],
+    ['an attribute is added to a composite type', 'ALTER TYPE pair ADD ATTRIBUTE z int'],
   ] as const) {
     test(`${name}: the next run compares in full`, () =>
       pgToSqlite(async ({ sql, run, verify }) => {
         await sql(
-          `CREATE TABLE t (id int PRIMARY KEY, a text, b text, v int GENERATED ALWAYS AS (id + 1) VIRTUAL); INSERT INTO t VALUES (1, 'x', 'y'), (2, 'z', null)`,
+          `CREATE TYPE mood AS ENUM ('ok'); CREATE TYPE pair AS (x int, y int);
+           CREATE TABLE t (id int PRIMARY KEY, a text, b text, m mood[], p pair, v int GENERATED ALWAYS AS (id + 1) VIRTUAL);
+           INSERT INTO t VALUES (1, 'x', 'y', '{ok}', '(1,2)'), (2, 'z', null, null, null)`,
         )
         await run()
         await sql(change)
@@ -100,3 +104,12 @@ test('a run that waited for an ALTER TABLE reads rows by the new types (hazard 1
     await Promise.all([one.end(), two.end()])
   }
 })
+
+test('keys that are equal and spelled differently are one row on both sides', () =>
+  pgToSqlite(async ({ sql, run, verify }) => {
+    await sql(`CREATE TABLE t (id interval PRIMARY KEY, a int); INSERT INTO t VALUES ('1 day', 1), ('2 days', 2)`)
+    await run()
+    await sql(`UPDATE t SET id = '24:00:00' WHERE a = 1`)
+    await run()
+    await verify()
+  }))

@@ -130,6 +130,15 @@ describe('a followed SQLite table whose schema changed', () => {
     }))
 })
 
+test('a key that no trigger can write down does not stop the one who writes it', () =>
+  sqliteToSqlite('triggers', async ({ sql, rows, run }) => {
+    sql(`CREATE TABLE t (id TEXT PRIMARY KEY, a TEXT); INSERT INTO t VALUES ('1', 'x')`)
+    await run()
+    sql(`INSERT INTO t VALUES (x'00', 'y'), ('2', 'z'); UPDATE t SET a = 'new'; DELETE FROM t WHERE id = '1'`)
+    await run()
+    assert.deepEqual(rows(), [['2', 'new']])
+  }))
+
 test('an interrupted copy of a WITHOUT ROWID table begins anew, though both sides have as many rows (hazard 5)', () =>
   sqliteToSqlite('triggers', async ({ sql, rows, run, interrupted, equal }) => {
     sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) WITHOUT ROWID;

@@ -133,12 +133,20 @@ export async function holdBack(client: Client, from: Position | null, now: Now, 
   return { ...now.position, field: { low, pending } }
 }
 
-/** A virtual column's expression counts too: with it, every value changes. */
+/**
+ * A virtual column's expression counts too, and where a column has a type that users made, so do all such types: a label
+ * renamed or an attribute added changes what rows say.
+ */
 function columnsQuery(table: Table): string {
-  return `SELECT hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END), ', ' ORDER BY a.attnum), 0)
-    FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  return `SELECT hashtextextended(concat_ws(' ', string_agg(concat_ws(' ', a.attnum, a.attname, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END), ', ' ORDER BY a.attnum),
+      CASE WHEN bool_or(t.typnamespace <> 'pg_catalog'::regnamespace) THEN concat_ws(' ', (${labelsQuery}), (${attributesQuery})) END), 0)
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = ${table.oid} AND a.attnum > 0 AND NOT a.attisdropped`
 }
+
+const labelsQuery = `SELECT string_agg(concat_ws(' ', oid, enumlabel), ', ' ORDER BY oid) FROM pg_enum`
+const attributesQuery = `SELECT string_agg(concat_ws(' ', a.attrelid, a.attnum, a.attname), ', ' ORDER BY a.attrelid, a.attnum)
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relkind = 'c' AND a.attnum > 0 AND NOT a.attisdropped`
 
 async function partsOf(client: Client, table: Table): Promise<Part[]> {
   const rows = await client.query(

@@ -173,6 +173,8 @@ async function* changedPages(
   if (following.kind === 'triggers') {
     const keyAt = schema.key.map((name) => options.fields.indexOf(name))
     for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
+      // NULL, or bytes where JSON holds none: which row it is can't be told, and its refusal has to be counted.
+      if (keys.some((key) => key.includes(null))) throw unusable(schema, 'a row with a key that is no key was written')
       const { rows, rejects, bytes } = fetchRows(database, relation, keys, options.fields)
       const found = new Set([
         ...rows.map((row) => keyText(keyAt.map((at) => row[at] ?? null))),

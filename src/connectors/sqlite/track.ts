@@ -24,7 +24,10 @@ export function untrackable(schema: Schema, kind: 'table' | 'view' | null): stri
 export function installTriggers(database: DatabaseSync, schema: Schema): void {
   const table = tableOf(schema)
   const name = (event: string) => quote(`_syncline_track_${event}_${table}`)
-  const key = (row: 'NEW' | 'OLD') => `json_array(${schema.key.map((field) => `${row}.${quote(field)}`).join(', ')})`
+  // JSON holds no bytes, and the user's own statement must not fail for it: such a row is refused anyway.
+  const part = (value: string) => `CASE WHEN typeof(${value}) <> 'blob' THEN ${value} END`
+  const key = (row: 'NEW' | 'OLD') =>
+    `json_array(${schema.key.map((field) => part(`${row}.${quote(field)}`)).join(', ')})`
   // DELETE then INSERT: an OR clause of the statement that fires a trigger overrides OR REPLACE inside it.
   const record = (row: 'NEW' | 'OLD') =>
     `DELETE FROM _syncline_change WHERE collection = ${text(table)} AND key = ${key(row)};
