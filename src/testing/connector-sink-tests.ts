@@ -1,106 +1,29 @@
 /** A transactional target, as tests: rows and checkpoint in one transaction, fenced, and nothing written that is there. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Checkpoint, Connection, PutResult, Sink, SinkTransaction, TargetSpec } from '../connectors/connector.ts'
-import { SyncError } from '../core/error.ts'
+import type { Checkpoint } from '../connectors/connector.ts'
 import { diffSchema } from '../core/schema.ts'
-import { type Row, type Type, types, type Value } from '../core/value.ts'
+import type { Row } from '../core/value.ts'
+import { assertRows, type ConnectorUnderTest, type Shape, schemaOf } from './connector-harness.ts'
 import {
-  assertRows,
-  type ConnectorHarness,
-  type ConnectorUnderTest,
-  fieldNames,
-  type Shape,
-  scanAll,
-  schemaOf,
-  spell,
-} from './connector-harness.ts'
-
-const SYNC = 'stock'
-
-export const items: Shape = {
-  name: 'items',
-  fields: [
-    { name: 'sku', type: 'text' },
-    { name: 'amount', type: 'integer' },
-    { name: 'note', type: 'text' },
-  ],
-  key: ['sku'],
-}
-
-/** A target of the shape, as a sync would want it. */
-export function specOf(shape: Shape, over: Partial<TargetSpec> = {}): TargetSpec {
-  return {
-    sync: SYNC,
-    project: 'project',
-    collection: shape.name,
-    schema: schemaOf(shape),
-    adopt: false,
-    deletes: 'propagate',
-    ...over,
-  }
-}
-
-export async function openSink(connection: Connection): Promise<Sink> {
-  const sink = await connection.sink?.([SYNC])
-  assert.ok(sink !== undefined)
-  return sink
-}
-
-/** Brings the target to the spec and takes the fence. */
-export async function claim(sink: Sink, spec: TargetSpec) {
-  const state = await sink.inspect(spec)
-  return sink.claim(spec, diffSchema(state.schema, spec.schema, state.orphans))
-}
-
-/** One transaction with its checkpoint. */
-export async function transact(
-  sink: Sink,
-  work: (transaction: SinkTransaction) => Promise<void>,
-  checkpoint: Checkpoint | null = null,
-): Promise<void> {
-  const transaction = await sink.begin()
-  try {
-    await work(transaction)
-    await transaction.checkpoint(SYNC, checkpoint)
-    await transaction.commit()
-  } catch (error) {
-    await transaction.rollback()
-    throw error
-  }
-}
-
-/** What a put did, including what it only knows at the end. */
-export async function put(transaction: SinkTransaction, rows: readonly Row[], fresh = false): Promise<PutResult> {
-  const first = await transaction.put(SYNC, rows, { fresh })
-  const late = await transaction.flush?.(SYNC)
-  return {
-    inserted: first.inserted + (late?.inserted ?? 0),
-    updated: first.updated + (late?.updated ?? 0),
-    unchanged: first.unchanged + (late?.unchanged ?? 0),
-    rejected: [...first.rejected, ...(late?.rejected ?? [])],
-  }
-}
-
-export async function held(sink: Sink, spec: TargetSpec): Promise<Row[]> {
-  await using view = await sink.view(spec)
-  return await scanAll(
-    view,
-    spec.schema.fields.map(({ name }) => name),
-  )
-}
-
-export function isError(code: SyncError['code']): (error: unknown) => boolean {
-  return (error) => error instanceof SyncError && error.code === code
-}
+  claim,
+  held,
+  isError,
+  items,
+  openSink,
+  put,
+  SYNC,
+  specOf,
+  transact,
+  type WithSink,
+} from './connector-target.ts'
+import { rejectionTests, valueTests } from './connector-value-tests.ts'
 
 const rows: readonly Row[] = [
   ['a', 1, null],
   ['b', 2, 'two'],
   ['c', 9007199254740993n, ''],
 ]
-
-type WithSink = (run: (given: { sink: Sink; system: ConnectorHarness }) => Promise<void>) => () => Promise<void>
 
 export function sinkTests(connector: ConnectorUnderTest, target: NonNullable<ConnectorUnderTest['target']>): void {
   const withSink: WithSink = (run) => async () => {
@@ -368,103 +291,4 @@ function schemaTests(withSink: WithSink): void {
       await transact(sink, async (transaction) => void (await put(transaction, [['n', 1, true]])))
     }),
   )
-}
-
-function rejectionTests(withSink: WithSink, refuses: { readonly type: Type; readonly value: Value }): void {
-  const shape: Shape = {
-    name: 'picky',
-    fields: [
-      { name: 'id', type: 'integer' },
-      { name: 'value', type: refuses.type },
-    ],
-    key: ['id'],
-  }
-  const good = Array.from({ length: 500 }, (_, id): Row => [id, null])
-  const mixed = good.map((row): Row => (row[0] === 250 || row[0] === 499 ? [row[0], refuses.value] : row))
-
-  for (const fresh of [true, false]) {
-    test(
-      `a row it can’t hold comes back, and all others are written (${fresh ? 'new rows' : 'rows that may be there'})`,
-      withSink(async ({ sink }) => {
-        await claim(sink, specOf(shape))
-        await transact(sink, async (transaction) => {
-          const result = await put(transaction, mixed, fresh)
-          assert.deepEqual([result.inserted, result.updated, result.unchanged], [498, 0, 0])
-          assert.deepEqual(result.rejected.map(({ key }) => key).toSorted(), [[250], [499]])
-          for (const { code, message } of result.rejected) assert.ok(code.startsWith('VALUE_REFUSED') && message !== '')
-        })
-        assertRows(
-          shape,
-          await held(sink, specOf(shape)),
-          good.filter(([id]) => id !== 250 && id !== 499),
-        )
-      }),
-    )
-  }
-
-  test(
-    'what was rejected is remembered beside the rows until it is settled',
-    withSink(async ({ sink }) => {
-      await claim(sink, specOf(shape))
-      const rejection = (id: number) => ({ key: [id], code: 'VALUE_REFUSED', message: `no ${id}` })
-      await transact(sink, (transaction) => transaction.reject(SYNC, [rejection(1), rejection(2)], []))
-      await transact(sink, (transaction) =>
-        transaction.reject(SYNC, [{ ...rejection(2), message: 'still no' }, rejection(3)], [[1]]),
-      )
-      const remembered = (await sink.rejections(SYNC)).toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]))
-      assert.deepEqual(remembered, [{ ...rejection(2), message: 'still no' }, rejection(3)])
-    }),
-  )
-}
-
-/** Of every type: what a target must give back as it got it, or declare as lost. */
-const extremes: Readonly<Record<Type, readonly Value[]>> = {
-  boolean: [true, false],
-  integer: [0, -1, 9007199254740993n, 2n ** 63n - 1n, -(2n ** 63n)],
-  float: [0, -0, 0.1, 5e-324, 1.7976931348623157e308, Infinity, -Infinity, NaN],
-  decimal: ['0', '1.50', '-0.000000000000000001', '123456789012345678901234567890.123456789'],
-  text: ['', ' ', 'tab\tline\nreturn\rback\\slash', '\\N', '\\.', 'é😀\u{10ffff}\ufffd', '\'"`$1?', 'null'],
-  bytes: [Uint8Array.of(), Uint8Array.of(0, 1, 92, 255)],
-  uuid: ['0a1b2c3d-0000-4000-8000-0000000000ff'],
-  date: ['2024-02-29', '0001-01-01', '0044-03-15 BC', '10000-01-01', 'infinity', '-infinity'],
-  time: ['00:00:00.000000', '23:59:59.999999', '24:00:00.000000'],
-  timestamp: ['2024-02-29T12:00:00.000001', '0044-03-15T00:00:00.000000 BC', '10000-01-01T00:00:00.000000', 'infinity'],
-  instant: [
-    '2024-02-29T12:00:00.000001Z',
-    '0044-03-15T00:00:00.000000Z BC',
-    '10000-01-01T00:00:00.000000Z',
-    '-infinity',
-  ],
-  json: ['null', '""', '{"a":[1,{"b":null}]}', '12345678901234567890.5', '"\\u20ac"'],
-}
-
-function valueTests(withSink: WithSink): void {
-  for (const type of types) {
-    const shape: Shape = {
-      name: 'kept',
-      fields: [
-        { name: 'id', type: 'integer' },
-        { name: 'value', type },
-      ],
-      key: ['id'],
-    }
-    const given = [null, ...extremes[type]].map((value, id): Row => [id, value])
-
-    test(
-      `values are kept, or their loss is declared; written once, they are not written again: ${type}`,
-      withSink(async ({ sink }) => {
-        const loss = sink.declaredLoss?.({ type }) ?? ((value: Value) => value)
-        const expected = given.map(([id, value]): Row => [id!, loss(value!)])
-        await claim(sink, specOf(shape))
-        await transact(sink, async (transaction) => void (await put(transaction, expected, true)))
-        await transact(sink, async (transaction) =>
-          assert.equal((await put(transaction, expected)).unchanged, given.length),
-        )
-        const back = await held(sink, specOf(shape))
-        if (type === 'json') assertRows(shape, back, expected)
-        else assert.deepEqual(back.map(spell), expected.map(spell))
-        assert.deepEqual(fieldNames(shape), ['id', 'value'])
-      }),
-    )
-  }
 }

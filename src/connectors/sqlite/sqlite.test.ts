@@ -4,7 +4,7 @@ import { describe } from 'node:test'
 import { temporaryFolder } from '../../../tools/database.ts'
 import type { Row, Type, Value } from '../../core/value.ts'
 import { readTests } from '../../testing/connector-read-tests.ts'
-import { claim, openSink, specOf } from '../../testing/connector-sink-tests.ts'
+import { claim, openSink, specOf } from '../../testing/connector-target.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../../testing/index.ts'
 import { sqliteConnector } from './index.ts'
 
