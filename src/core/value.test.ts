@@ -197,3 +197,8 @@ function spell(value: Value): string {
   if (typeof value === 'string') return `'${value}'`
   return Object.is(value, -0) ? '-0' : `${value}${typeof value === 'bigint' ? 'n' : ''}`
 }
+
+test('a JSON number with an enormous exponent is compared without being written out', () => {
+  assert.equal(equal('json', '{"a": 1e999999999}', '{ "a": 1e999999999 }'), true)
+  assert.equal(equal('json', '1e999999999', '1e999999998'), false)
+})

@@ -123,6 +123,8 @@ export function canonicalDecimal(text: string): string {
   if (match === null) return text
   let [, sign = '', whole = '', fraction = ''] = match
   const exponent = match[4] === undefined ? 0 : Number(match[4])
+  // JSON allows 1e999999999: writing that out would fill the memory, and two spellings of it are not worth it.
+  if (Math.abs(exponent) > MAX_EXPONENT) return text
   if (exponent > 0) {
     whole += fraction.slice(0, exponent).padEnd(exponent, '0')
     fraction = fraction.slice(exponent)
@@ -156,6 +158,8 @@ export function canonicalJson(text: string): string {
 }
 
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER)
+/** Postgres' numeric holds 131,072 digits before the point. */
+const MAX_EXPONENT = 200_000
 
 /** A JSON number kept as the text it was written in. */
 class ExactNumber {
