@@ -50,7 +50,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       const database = writer()
       const [claim, target] = attempt(file, () => claimTarget(database, spec, changes, context))
       claims.set(spec.sync, claim)
-      if (target.empty) enterBulk(database, config)
+      if (target.empty && target.checkpoint === null) enterBulk(database, config)
       return target
     },
     begin: async () => {
