@@ -21,7 +21,7 @@ console.log(`oracle: seed ${seed}, ${rounds} rounds of each combination`)
 
 describe('after any writes and any kills, both sides are equal and stay so (hazards 1, 2, 3, 5, 7)', () => {
   for (const combination of combinations) {
-    test(`${combination.name}, seeds ${seed} to ${seed + rounds - 1}`, async () => {
+    test(`${combination.name}, seeds ${seed} to ${seed + rounds - 1}`, { timeout: rounds * 60_000 }, async () => {
       const tally: Tally = { rounds: 0, runs: 0, kills: 0, checks: 0, rows: 0, writes: 0, held: 0 }
       for (let round = 0; round < rounds; round++) await playRound(combination, seed + round, tally)
       const { runs, kills, checks, rows, writes, held } = tally
