@@ -7,26 +7,28 @@ import pg from 'pg'
 import { createDatabase, temporaryFolder } from '../../tools/database.ts'
 import { call, start, writeConfig } from './project.ts'
 
-/** From a Postgres database to a SQLite file; `sync` adds to the sync of table t. */
-async function pgToSqlite(
+/** From a Postgres database to another, or to a SQLite file. */
+async function fromPostgresTo(
+  target: 'sqlite' | 'postgres',
   work: (project: {
     sql: (sql: string) => Promise<unknown>
     run: () => Promise<void>
     verify: () => Promise<void>
   }) => Promise<void>,
-  sync: object = {},
 ): Promise<void> {
   await using database = await createDatabase()
+  await using other = await createDatabase()
   await using folder = await temporaryFolder()
   const client = new pg.Client({ connectionString: database.url })
   await client.connect()
+  const targets = {
+    sqlite: { connector: 'sqlite', file: './target.db' },
+    postgres: { connector: 'postgres', url: other.url },
+  }
   try {
     await writeConfig(folder.path, {
-      connections: {
-        source: { connector: 'postgres', url: database.url },
-        target: { connector: 'sqlite', file: './target.db' },
-      },
-      syncs: { t: { from: 'source.t', to: 'target.t', ...sync } },
+      connections: { source: { connector: 'postgres', url: database.url }, target: targets[target] },
+      syncs: { t: { from: 'source.t', to: 'target.t' } },
     })
     await work({
       sql: (sql) => client.query(sql),
@@ -54,7 +56,7 @@ describe('columns that change every row and touch none (hazard 12)', () => {
     ['an attribute is added to a composite type', 'ALTER TYPE pair ADD ATTRIBUTE z int'],
   ] as const) {
     test(`${name}: the next run compares in full`, () =>
-      pgToSqlite(async ({ sql, run, verify }) => {
+      fromPostgresTo('sqlite', async ({ sql, run, verify }) => {
         await sql(
           `CREATE TYPE mood AS ENUM ('ok'); CREATE TYPE pair AS (x int, y int);
            CREATE TABLE t (id int PRIMARY KEY, a text, b text, m mood[], p pair, v int GENERATED ALWAYS AS (id + 1) VIRTUAL);
@@ -105,11 +107,13 @@ test('a run that waited for an ALTER TABLE reads rows by the new types (hazard 1
   }
 })
 
-test('keys that are equal and spelled differently are one row on both sides', () =>
-  pgToSqlite(async ({ sql, run, verify }) => {
-    await sql(`CREATE TABLE t (id interval PRIMARY KEY, a int); INSERT INTO t VALUES ('1 day', 1), ('2 days', 2)`)
-    await run()
-    await sql(`UPDATE t SET id = '24:00:00' WHERE a = 1`)
-    await run()
-    await verify()
-  }))
+for (const target of ['sqlite', 'postgres'] as const) {
+  test(`a key that is spelled anew and equals the old one is spelled anew in ${target}, too`, () =>
+    fromPostgresTo(target, async ({ sql, run, verify }) => {
+      await sql(`CREATE TABLE t (id interval PRIMARY KEY, a int); INSERT INTO t VALUES ('1 day', 1), ('2 days', 2)`)
+      await run()
+      await sql(`UPDATE t SET id = '24:00:00' WHERE a = 1`)
+      await run()
+      await verify()
+    }))
+}

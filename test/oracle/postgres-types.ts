@@ -157,6 +157,15 @@ export const keyTypes: readonly PostgresType[] = [
   type('timestamptz', 'instant', (random) => timestamp(random, '+00')),
   type('time', 'time', clock),
   type('bytea', 'bytes', (random) => `\\x${hex(random, 4)}`),
+  // Equal values with more than one spelling.
+  type('interval', 'text', (random) =>
+    random.pick([
+      `${random.between(1, 20)} days`,
+      `${24 * random.between(1, 20)}:00:00`,
+      `${random.between(1, 40)} mons`,
+    ]),
+  ),
+  type('numrange', 'text', (random) => `[${random.between(0, 40)}${random.pick(['', '.0', '.00'])},50)`),
   type('inet', 'text', (random) => `10.${random.between(0, 255)}.${random.between(0, 255)}.1`),
 ]
 

@@ -172,7 +172,10 @@ export class TableWriter {
   }
 
   #updateSql(same: string): string {
-    const others = this.#spec.schema.fields.filter((field) => !this.#key.includes(field))
+    // Of keys that are equal, one may be spelled anew (1 day, 24:00:00); numbers have one canonical spelling.
+    const others = this.#spec.schema.fields.filter(
+      (field) => !this.#key.includes(field) || (field.type === 'text' && !tellsApart(field)),
+    )
     const marks = this.#spec.deletes === 'mark'
     const sets = others.map(({ name }) => `${quote(name)} = staged.${quote(name)}`)
     const differs = others.map((field) => `${compared('target', field)} IS DISTINCT FROM ${compared('staged', field)}`)
@@ -259,10 +262,13 @@ function messageOf(error: unknown): string {
 /** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00). */
 function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
-  const exact =
-    ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes'].includes(field.type) ||
-    ['text', 'character varying'].includes(field.native)
-  return exact ? column : `${column}::text`
+  return tellsApart(field) ? column : `${column}::text`
+}
+
+/** Whether values of the field's native type that are equal are spelled equally. */
+function tellsApart({ type, native }: Field): boolean {
+  const exact = ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes']
+  return exact.includes(type) || ['text', 'character varying'].includes(native)
 }
 
 function add(a: PutResult, b: PutResult): PutResult {
