@@ -94,7 +94,7 @@ function sourceField(sync: Sync, source: Schema, name: string, from: string): Fi
   })
 }
 
-/** Keys pass through unchanged: a converted or computed key could make two rows one. */
+/** Keys pass through as they are spelled: a key that is converted or computed could make two rows one, or change their order. */
 function targetKey(
   sync: Sync,
   source: Schema,
@@ -113,10 +113,7 @@ function targetKey(
   }
   const type = source.fields.find((field) => field.name === name)?.type
   const spelled = ['text', 'uuid', 'date', 'time', 'timestamp', 'instant']
-  if (
-    target.type === 'json' ||
-    (target.type !== type && !(spelled.includes(target.type) && spelled.includes(String(type))))
-  ) {
+  if (target.type === 'json' || (target.type !== type && !(target.type === 'text' && spelled.includes(String(type))))) {
     throw new SyncError(
       'CONFIG_INVALID',
       `syncs.${sync.id}.fields.${target.name}: a key can't be ${target.type === 'json' ? 'json' : `converted from ${type} to ${target.type}`}`,

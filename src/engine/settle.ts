@@ -33,10 +33,9 @@ export interface Ending {
 const MAX_MISSING = 50_000
 
 export async function settle(ending: Ending): Promise<Settlement> {
-  const { sides, batch, source, tally } = ending
+  const { batch, source, tally } = ending
   await retryRejected(ending)
   tally.setRejected(batch.rejected.length)
-  if (sides.sync.deletes === 'keep') return { status: 'succeeded' }
   // Both sides count at the same time.
   const counting = source.count()
   counting.catch(() => {})
@@ -58,8 +57,10 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const targetRows = await target.count()
   const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
-  if (targetRows === expected) return { status: 'succeeded', missing: [] }
+  const keeps = sides.sync.deletes === 'keep'
+  if (targetRows === expected || (keeps && targetRows > expected)) return { status: 'succeeded', missing: [] }
   tally.enter('sweep', null)
+  if (keeps) return { status: 'succeeded', missing: await sweep(ending, target, targetRows, async () => {}) }
   const released = await project.store.runs.released(sides.sync.id)
   const transaction = await sides.sink.begin()
   try {

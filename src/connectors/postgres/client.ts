@@ -152,6 +152,8 @@ export function placeOf(config: PostgresConfig): string {
   try {
     if (config.url !== undefined) {
       const url = new URL(config.url)
+      // With another scheme, what looks like a path may hold the password.
+      if (!/^postgres(ql)?:$/.test(url.protocol)) return 'the database of the connection'
       return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`
     }
   } catch {

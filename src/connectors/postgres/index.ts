@@ -16,7 +16,11 @@ const tls = z.union([
 
 export const postgresConfig = z
   .strictObject({
-    url: z.string().optional().describe('postgres://user:password@host:5432/database'),
+    url: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// (postgres://user:password@host:5432/database)')
+      .optional()
+      .describe('postgres://user:password@host:5432/database'),
     host: z.string().optional(),
     port: z.number().int().min(1).max(65535).optional(),
     user: z.string().optional(),

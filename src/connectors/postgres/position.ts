@@ -102,7 +102,14 @@ export function sinceSql(position: Position, field: Field): string {
   const low = position.field?.low ?? null
   return low === null
     ? 'true'
-    : `(${quote(field.name)} >= ${literal(field, low, field.native)} OR ${quote(field.name)} IS NULL)`
+    : `(${quote(field.name)} >= ${literal(field, low, field.native)} OR ${quote(field.name)} IS NULL OR NOT ${finiteSql(field)})`
+}
+
+/** Whether a cursor field's value is finite. Above infinity or NaN nothing would be read again, so such rows are read on every run. */
+export function finiteSql(field: Field): string {
+  const column = quote(field.name)
+  if (['date', 'timestamp', 'instant'].includes(field.type)) return `isfinite(${column})`
+  return field.type === 'decimal' ? `(${column}::text NOT IN ('NaN', 'Infinity', '-Infinity'))` : 'true'
 }
 
 /**

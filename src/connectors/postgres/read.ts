@@ -14,6 +14,7 @@ import { postgresDialect } from './filter.ts'
 import type { PostgresConfig } from './index.ts'
 import {
   changedSql,
+  finiteSql,
   holdBack,
   type Now,
   type Part,
@@ -191,7 +192,10 @@ async function census(
   relation: Relation,
   following: Following,
 ): Promise<{ count: number; max: string | null }> {
-  const max = following.kind === 'field' ? `max(${quote(following.field.name)})::text` : 'NULL'
+  const max =
+    following.kind === 'field'
+      ? `(max(${quote(following.field.name)}) FILTER (WHERE ${finiteSql(following.field)}))::text`
+      : 'NULL'
   const [row] = await client.query(`SELECT count(*), ${max} FROM ${clause(relation, [])}`)
   return { count: Number(row?.[0]), max: row?.[1] ?? null }
 }

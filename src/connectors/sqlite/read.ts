@@ -190,7 +190,10 @@ async function* changedPages(
     const [condition, values]: [string, Bindable[]] =
       from.low === null || from.low === undefined
         ? ['(1 = 1)', []]
-        : [`(${column} >= ? OR ${column} IS NULL)`, [toStorage(field, from.low, false)]]
+        : [
+            `(${column} >= ? OR ${column} IS NULL OR NOT ${regularSql(field)})`,
+            [field.type === 'integer' ? BigInt(from.low) : toStorage(field, from.low, false)],
+          ]
     const sql = `SELECT ${columnsSql(relation, options.fields)} FROM ${clause(relation, [condition])} ORDER BY ${column}`
     for await (const chunk of rowsOf(database, relation, sql, values, options.fields)) {
       yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct: false }
@@ -214,16 +217,34 @@ function positionNow(database: DatabaseSync, relation: Relation, following: Foll
       return { v: 1, seq: lastNumber(database), schema: schemaNumber(database) }
     case 'field': {
       const field = fieldNamed(relation, following.field)
-      const row = database.prepare(`SELECT CAST(max(${quote(field.name)}) AS TEXT) AS low FROM ${relation.from}`).get()
-      const low = row?.low === null || row?.low === undefined ? null : String(row.low)
-      return {
-        v: 1,
-        low: low !== null && (field.type === 'integer' || field.type === 'float') ? Number(low) : low,
-        schema: schemaNumber(database),
-      }
+      // An integer as text: beyond 2^53 a number would be rounded, perhaps up.
+      const value = field.type === 'integer' ? `CAST(max(${quote(field.name)}) AS TEXT)` : `max(${quote(field.name)})`
+      const row = database.prepare(`SELECT ${value} AS low FROM ${relation.from} WHERE ${regularSql(field)}`).get()
+      const low = typeof row?.low === 'string' || typeof row?.low === 'number' ? row.low : null
+      return { v: 1, low, schema: schemaNumber(database) }
     }
     case 'none':
       return { v: 1 }
+  }
+}
+
+/**
+ * Whether a value of a cursor field has a place in its order. Others (infinity, years beyond 9999, another storage class)
+ * would stand above everything, or out of place: they are read on every run, as NULLs are.
+ */
+function regularSql(field: Field): string {
+  const column = quote(field.name)
+  switch (field.type) {
+    case 'integer':
+      return `(typeof(${column}) = 'integer')`
+    case 'float':
+      return `(typeof(${column}) IN ('integer', 'real') AND abs(${column}) < 9e999)`
+    case 'date':
+    case 'timestamp':
+    case 'instant':
+      return `(${column} GLOB '[0-9][0-9][0-9][0-9]-*' AND ${column} NOT LIKE '% BC')`
+    default:
+      return `(typeof(${column}) = 'text' AND ${column} NOT IN ('infinity', '-infinity'))`
   }
 }
 
