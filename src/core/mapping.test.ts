@@ -139,6 +139,16 @@ describe('a mapping that does not fit', () => {
   test('keeps the key', () => refuses({ note: from('note') }, /the key field "id" of orders is not among the fields/))
   test('leaves the type of the key alone', () =>
     refuses({ id: from('id', 'text') }, /a key can't be converted from integer to text/))
+  test('leaves the spelling of the key alone: instants in several zones would change their order', () => {
+    const text: Schema = {
+      ...source,
+      fields: source.fields.map((field) => ({ ...field, type: 'text', native: 'text' })),
+    }
+    for (const type of ['instant', 'uuid', 'date'] as const) {
+      const fields = new Map([['id', { kind: 'from', from: 'id', type } as const]])
+      assert.throws(() => bindMapping(sync(fields), text, lossless), { code: 'CONFIG_INVALID' })
+    }
+  })
   test('can’t compute the key', () => {
     refuses({ id: { kind: 'compute', compute: () => 1, type: 'integer', version: null } }, /key field "id"/)
   })
