@@ -233,6 +233,10 @@ function openSink(system: MemorySystem): Sink {
     },
     claim: async (spec, changes) => {
       await system.fault('claim', spec.collection)
+      if (changes.some((change) => change.kind === 'create')) {
+        system.targets = without(system.targets, spec.collection)
+        system.checkpoints = without(system.checkpoints, fence(spec))
+      }
       for (const change of changes) alter(system, spec, change)
       const held = system.targets.get(spec.collection) ?? newTarget(spec)
       system.targets = new Map(system.targets).set(spec.collection, held)

@@ -119,6 +119,8 @@ export interface Pair<Left extends Database = Database, Right extends Database =
   /** Runs, and fails the test if the run did not succeed. */
   mustRun(over?: Partial<Sync>): Promise<RunRecord>
   verify(): Promise<Verification>
+  /** For what a test asks of the engine itself. */
+  project(): Project
 }
 
 export async function openPair<Left extends Database, Right extends Database>(
@@ -146,6 +148,7 @@ export async function openPair<Left extends Database, Right extends Database>(
       return run
     },
     verify: () => verifySync(pair.sync, project(), { repair: false, onProgress: () => {} }),
+    project: () => project(),
     [Symbol.asyncDispose]: async () => {
       await close()
       await store[Symbol.asyncDispose]()

@@ -101,6 +101,7 @@ async function claimTarget(
   await client.query('BEGIN')
   try {
     const generation = await takeFence(client, spec, config, context)
+    if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
     await applyChanges(client, spec, changes)
     await client.query('COMMIT')
     const schema = await resolveTypes(client, spec.schema)
@@ -117,6 +118,16 @@ async function claimTarget(
     await client.query('ROLLBACK').catch(() => {})
     throw error
   }
+}
+
+/** The table is made anew, so what was remembered of one that somebody dropped, above all how far it had read, is void. */
+async function forgetTable(client: Client, spec: TargetSpec): Promise<void> {
+  await client.query(
+    'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL WHERE project = $1 AND sync = $2',
+    [spec.project, spec.sync],
+  )
+  await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
+  await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
 }
 
 /** Whether the columns have the very types of the source: then COPY text needs no decoding on its way. */

@@ -138,6 +138,7 @@ function claimTarget(
 ): [Claim, Target] {
   database.exec('BEGIN IMMEDIATE')
   try {
+    if (changes.some((change) => change.kind === 'create')) forgetTable(database, spec)
     applyChanges(database, spec, changes)
     const { generation } = database
       .prepare(
@@ -157,6 +158,16 @@ function claimTarget(
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error
   }
+}
+
+/** The table is made anew, so what was remembered of one that somebody dropped, above all how far it had read, is void. */
+function forgetTable(database: DatabaseSync, spec: TargetSpec): void {
+  const table = ownedTable(spec)
+  database
+    .prepare('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL WHERE project = ? AND sync = ?')
+    .run(spec.project, spec.sync)
+  database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
+  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
 }
 
 function openTransaction(
