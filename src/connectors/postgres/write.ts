@@ -162,7 +162,7 @@ export class TableWriter {
     const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
     const updated = await this.#client.execute(this.#updateSql(same))
     const [row] = await this.#client.query(
-      `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) SELECT ${this.#columns} FROM ${this.#staging} AS staged
+      `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) OVERRIDING SYSTEM VALUE SELECT ${this.#columns} FROM ${this.#staging} AS staged
          WHERE NOT EXISTS (SELECT 1 FROM ${this.#table} AS target WHERE ${same}) RETURNING ${this.#keyColumns()})${noted}
        SELECT count(*) FROM target`,
     )
