@@ -1,6 +1,9 @@
 /** A target that somebody else made, changed or dropped; the same for SQLite and Postgres. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Sync } from '../src/core/sync.ts'
+import { planSync } from '../src/engine/plan.ts'
+import { verifySync } from '../src/engine/verify.ts'
 import { type Pair, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const kinds = [
@@ -14,6 +17,21 @@ async function rowsAt(side: Pair['right']): Promise<string[]> {
   return (await side.sql('SELECT id, note FROM t ORDER BY id')).map((row) => row.join(' '))
 }
 
+async function planned(pair: Pair, over: Partial<Sync> = {}): Promise<number[]> {
+  const { inserts, updates, deletes } = await planSync({ ...pair.sync, ...over }, pair.project())
+  return [inserts, updates, deletes]
+}
+
+async function verified(pair: Pair, over: Partial<Sync> = {}, repair = false): Promise<number[]> {
+  const { missing, extra, different } = await verifySync({ ...pair.sync, ...over }, pair.project(), {
+    repair,
+    onProgress: () => {},
+  })
+  return [missing, extra, different]
+}
+
+const theirs = `CREATE TABLE t (id integer PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'a'), (2, 'theirs'), (99, 'theirs')`
+
 for (const { target, open } of kinds)
   describe(`${target} as the target`, () => {
     test('a target table dropped by hand is copied anew, all of it', async () => {
@@ -26,4 +44,77 @@ for (const { target, open } of kinds)
       assert.equal(run.inserted, 4)
       assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c', '4 d'])
     })
+
+    test('a table to be adopted is planned and verified before the first run: nothing in it is extra', async () => {
+      await using pair = await open('none', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(theirs)
+      assert.deepEqual(await planned(pair), [1, 1, 0])
+      assert.deepEqual(await verified(pair), [1, 0, 1])
+      assert.deepEqual(await verified(pair, {}, true), [0, 0, 0])
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c', '99 theirs'])
+    })
+
+    test('an adopted table stays adopted when the sync no longer says so', async () => {
+      await using pair = await open('none', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(theirs)
+      await pair.mustRun()
+      assert.deepEqual(await planned(pair, { adopt: false }), [0, 0, 0])
+      await pair.left.sql(`DELETE FROM t WHERE id = 3`)
+      await pair.mustRun({ adopt: false, mode: 'full' })
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '99 theirs'])
+    })
+
+    test('a table that the sync made is its own, though the sync says later that it adopts', async () => {
+      await using pair = await open('none')
+      await pair.left.sql(three)
+      await pair.mustRun()
+      await pair.left.sql(`DELETE FROM t WHERE id = 3`)
+      assert.deepEqual(await planned(pair, { adopt: true }), [0, 0, 1])
+      await pair.mustRun({ adopt: true })
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b'])
+    })
+
+    test('plan and verify work before marking and a new column are in the target', async () => {
+      await using pair = await open('none')
+      await pair.left.sql(three)
+      await pair.mustRun()
+      assert.deepEqual(await planned(pair, { deletes: 'mark' }), [0, 0, 0])
+      assert.deepEqual(await verified(pair, { deletes: 'mark' }), [0, 0, 0])
+      await pair.left.sql(`ALTER TABLE t ADD COLUMN more text`)
+      await pair.left.sql(`UPDATE t SET more = 'x' WHERE id = 1`)
+      assert.deepEqual(await planned(pair), [0, 1, 0])
+      assert.deepEqual(await verified(pair), [0, 0, 1])
+      assert.deepEqual(await verified(pair, {}, true), [0, 0, 0])
+    })
+
+    test('a repair makes a table that is not there, and what is refused stays different', async () => {
+      await using pair = await open('none', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(`CREATE TABLE t (id integer PRIMARY KEY, note text CHECK (note <> 'b'))`)
+      assert.deepEqual(await verified(pair, {}, true), [1, 0, 0])
+      await pair.right.sql('DROP TABLE t')
+      assert.deepEqual(await verified(pair, {}, true), [0, 0, 0])
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c'])
+    })
+
+    test('marking is refused when the source has a field of the mark’s name', async () => {
+      await using pair = await open('none', { deletes: 'mark' })
+      await pair.left.sql('CREATE TABLE t (id integer PRIMARY KEY, _deleted_at text)')
+      assert.equal((await pair.run()).error?.code, 'CONFIG_INVALID')
+      const fields = new Map([
+        ['id', { kind: 'from', from: 'id' } as const],
+        ['gone', { kind: 'from', from: '_deleted_at' } as const],
+      ])
+      await pair.mustRun({ fields })
+    })
   })
+
+test('a Postgres table that generates its identity always is adopted', async () => {
+  await using pair = await sqliteToPostgres('none', { adopt: true })
+  await pair.left.sql(three)
+  await pair.right.sql('CREATE TABLE t (id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY, note text)')
+  assert.equal((await pair.mustRun()).inserted, 3)
+  assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c'])
+})

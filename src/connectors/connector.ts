@@ -176,6 +176,8 @@ export interface TargetState {
   /** Fields that the source dropped earlier and the target kept. */
   readonly orphans: readonly string[]
   readonly owner: Owner | null
+  /** Of a table with an owner: whether its owner took it over, with rows that are not its own. */
+  readonly adopted?: boolean
   readonly checkpoint: Checkpoint | null
 }
 

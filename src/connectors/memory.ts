@@ -52,6 +52,7 @@ interface Table {
 }
 interface TargetTable {
   readonly owner: Owner
+  readonly adopted: boolean
   readonly orphans: readonly string[]
   readonly rejected: ReadonlyMap<string, Rejection>
   /** Keys the sync put there, and whether it wrote the row or found it equal: of an adopted table, only these are its own. */
@@ -228,6 +229,7 @@ function openSink(system: MemorySystem): Sink {
         schema: system.tables.get(spec.collection)?.schema ?? null,
         orphans: target?.orphans ?? system.tables.get(spec.collection)?.schema.fields.map((field) => field.name) ?? [],
         owner: target?.owner ?? null,
+        ...(target === undefined ? {} : { adopted: target.adopted }),
         checkpoint: system.checkpoints.get(fence(spec)) ?? null,
       }
     },
@@ -256,7 +258,8 @@ function openSink(system: MemorySystem): Sink {
       await system.fault('view', spec.collection)
       const table = system.table(spec.collection)
       const ours = system.targets.get(spec.collection)?.ours
-      const rows = spec.adopt ? new Map([...table.rows].filter(([key]) => ours?.has(key))) : table.rows
+      const rows =
+        spec.adopt && ours !== undefined ? new Map([...table.rows].filter(([key]) => ours.has(key))) : table.rows
       return openView(system, { ...table, rows }, { fields: [], where: null }, '')
     },
     rejections: async (sync) => [
@@ -380,8 +383,8 @@ function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['
   system.targets = new Map(system.targets).set(spec.collection, { ...target, orphans })
 }
 
-function newTarget({ project, sync }: TargetSpec): TargetTable {
-  return { owner: { project, sync }, orphans: [], rejected: new Map(), ours: new Map() }
+function newTarget({ project, sync, adopt }: TargetSpec): TargetTable {
+  return { owner: { project, sync }, adopted: adopt, orphans: [], rejected: new Map(), ours: new Map() }
 }
 
 function changed(table: Table, key: Key, row: Row | null, seq: number): Table {

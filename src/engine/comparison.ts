@@ -6,7 +6,7 @@ import { keyOf } from '../core/mapping.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
-import type { Sides } from './sides.ts'
+import { isForeign, type Sides } from './sides.ts'
 
 /** Rows the source can't give, found on the way. */
 export interface Found extends Differences {
@@ -17,11 +17,10 @@ export interface Found extends Differences {
 export async function* compareSides(sides: Sides, source: View, target: View | null): AsyncIterable<Found> {
   const { mapping, spec } = sides
   const rejects: Rejection[] = []
-  const held = fieldsHeld(sides)
   const types = spec.schema.fields.map((field) => field.type)
   const stream = compareRows(
     shouldHold(sides, source.scan(everything, mapping.selection.fields), rejects),
-    target === null ? none() : holds(sides, target, held),
+    target === null ? none() : holds(sides, target),
     {
       keyAt: mapping.keyAtTarget,
       keyTypes: mapping.keyTypes,
@@ -42,10 +41,22 @@ export function keyOfRow({ mapping }: Sides, row: Row): Key {
   return keyOf(row, mapping.keyAtTarget, mapping.keyTypes)
 }
 
-/** Fields of the spec that the target has already: a field about to be added reads as NULL. */
-function fieldsHeld({ spec, state }: Sides): readonly (string | null)[] {
+/** Whether rows that only the target has are no difference. */
+export function keepsExtra(sides: Sides): boolean {
+  return sides.sync.deletes === 'keep' || isForeign(sides)
+}
+
+/** How to read the target as the spec has it: the fields it holds already, and a field about to be added as NULL. */
+export function targetFields({ spec, state }: Sides): {
+  readonly names: readonly string[]
+  readonly pad: (rows: readonly Row[]) => readonly Row[]
+} {
   const there = new Set(state.schema?.fields.map((field) => field.name))
-  return spec.schema.fields.map(({ name }) => (there.has(name) ? name : null))
+  const wanted = spec.schema.fields.map(({ name }) => name)
+  const names = wanted.filter((name) => there.has(name))
+  if (names.length === wanted.length) return { names, pad: (rows) => rows }
+  const at = wanted.map((name) => names.indexOf(name))
+  return { names, pad: (rows) => rows.map((row) => at.map((index) => row[index] ?? null)) }
 }
 
 async function* shouldHold(
@@ -60,13 +71,9 @@ async function* shouldHold(
   }
 }
 
-async function* holds(_sides: Sides, target: View, held: readonly (string | null)[]): AsyncIterable<readonly Row[]> {
-  const names = held.filter((name) => name !== null)
-  const complete = names.length === held.length
-  const at = held.map((name) => (name === null ? -1 : names.indexOf(name)))
-  for await (const { rows } of target.scan(everything, names)) {
-    yield complete ? rows : rows.map((row) => at.map((index) => row[index] ?? null))
-  }
+async function* holds(sides: Sides, target: View): AsyncIterable<readonly Row[]> {
+  const { names, pad } = targetFields(sides)
+  for await (const { rows } of target.scan(everything, names)) yield pad(rows)
 }
 
 async function* none(): AsyncIterable<readonly Row[]> {}

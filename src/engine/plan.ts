@@ -5,7 +5,7 @@ import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Row, type Value } from '../core/value.ts'
-import { compareSides, keyOfRow, printKey } from './comparison.ts'
+import { compareSides, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
 import { openSides, type Sides } from './sides.ts'
@@ -48,14 +48,14 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
       if (project.context.signal.aborted) break
       totals.inserts += found.missing.length
       totals.updates += found.different.length
-      totals.deletes += sync.deletes === 'keep' ? 0 : found.extra.length
+      totals.deletes += keepsExtra(sides) ? 0 : found.extra.length
       totals.rejected += found.rejects.length
       samples.add(
         'insert',
         found.missing.map((left) => ({ left, right: null })),
       )
       samples.add('update', found.different)
-      if (sync.deletes !== 'keep')
+      if (!keepsExtra(sides))
         samples.add(
           'delete',
           found.extra.map((right) => ({ left: null, right })),

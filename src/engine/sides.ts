@@ -32,7 +32,8 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
   const sink = await right.sink([sync.id])
   try {
     const mapping = bindMapping(sync, source.schema, (field) => sink.declaredLoss?.(field) ?? null)
-    const spec: TargetSpec = {
+    refuseMarkField(sync, mapping)
+    const wanted: TargetSpec = {
       sync: sync.id,
       project: project.id,
       collection: sync.to.collection,
@@ -40,8 +41,11 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
       adopt: sync.adopt,
       deletes: sync.deletes,
     }
-    const state = await sink.inspect(spec)
-    refuseForeign(spec, state)
+    const state = await sink.inspect(wanted)
+    refuseForeign(wanted, state)
+    // Whose rows a table holds was settled when it was first claimed.
+    const adopted = state.schema === null || state.owner === null ? undefined : state.adopted
+    const spec: TargetSpec = { ...wanted, adopt: adopted ?? sync.adopt }
     const changes = diffSchema(state.schema, spec.schema, state.orphans)
     return {
       sync,
@@ -68,6 +72,25 @@ export function refuseDrift({ sync, changes }: Pick<Sides, 'sync' | 'changes'>):
   throw new SyncError('SCHEMA_DRIFT', `sync ${sync.id}: ${incompatible.map(describeChange).join('; ')}`, {
     hint: `Nothing was changed. Either declare a type that holds old and new values (fields: { ${fields}: { from: '…', type: 'text' } }), or make the target anew: syncline reset ${sync.id} --drop.`,
   })
+}
+
+/** The column in which the connectors' targets keep when a row was deleted. */
+const deletedField = '_deleted_at'
+
+function refuseMarkField({ id, deletes }: Sync, { schema }: Mapping): void {
+  if (deletes !== 'mark' || schema.fields.every(({ name }) => name.toLowerCase() !== deletedField)) return
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `sync ${id}: it would write a field ${deletedField}, which \`deletes: 'mark'\` needs for itself`,
+    {
+      hint: `List the fields with \`fields\` and give this one another name (source_deleted_at: '${deletedField}'), or leave it out.`,
+    },
+  )
+}
+
+/** Whether the target is a table to be adopted, none of whose rows is the sync's yet: then none is extra. */
+export function isForeign({ state }: Pick<Sides, 'state'>): boolean {
+  return state.schema !== null && state.owner === null
 }
 
 function refuseForeign(spec: TargetSpec, state: TargetState): void {

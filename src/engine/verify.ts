@@ -4,7 +4,7 @@ import { SyncError } from '../core/error.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
-import { compareSides, keyOfRow, printKey } from './comparison.ts'
+import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
 import type { Project } from './project.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
 
@@ -53,8 +53,12 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
   refuseDrift(sides)
   const suspects = await compareOnce(sides, project, options)
   await lookAgain(sides, suspects)
-  const repaired = options.repair ? await repair(sides, suspects) : 0
-  if (options.repair) await lookAgain(sides, suspects)
+  let repaired = 0
+  if (options.repair) {
+    repaired = await repair(sides, suspects)
+    // The table may be there only now, or have fields only now.
+    await lookAgain({ ...sides, state: await sides.sink.inspect(sides.spec) }, suspects)
+  }
   const counts = Object.fromEntries(
     kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]]),
   ) as Record<Kind, number>
@@ -91,7 +95,7 @@ async function compareOnce(sides: Sides, project: Project, options: VerifyOption
     suspects.left += found.same + found.missing.length + found.different.length + found.rejects.length
     suspects.right += found.same + found.extra.length + found.different.length
     suspect('missing', found.missing)
-    suspect('extra', sides.sync.deletes === 'keep' ? [] : found.extra)
+    suspect('extra', keepsExtra(sides) ? [] : found.extra)
     suspect(
       'different',
       found.different.map((pair) => pair.left),
@@ -120,10 +124,10 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
   }
 }
 
-function judge({ spec, sync }: Sides, left: Row | undefined, right: Row | undefined): Kind | null {
-  if (left === undefined) return right === undefined || sync.deletes === 'keep' ? null : 'extra'
+function judge(sides: Sides, left: Row | undefined, right: Row | undefined): Kind | null {
+  if (left === undefined) return right === undefined || keepsExtra(sides) ? null : 'extra'
   if (right === undefined) return 'missing'
-  return spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null))
+  return sides.spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null))
     ? null
     : 'different'
 }
@@ -137,8 +141,8 @@ async function fetchBoth(
   const right = new Map<string, Row>()
   if (state.schema !== null) {
     await using target = await sink.view(spec)
-    const names = spec.schema.fields.map((field) => field.name)
-    for (const row of (await target.fetch(keys, names)).rows) right.set(keyText(keyOfRow(sides, row)), row)
+    const { names, pad } = targetFields(sides)
+    for (const row of pad((await target.fetch(keys, names)).rows)) right.set(keyText(keyOfRow(sides, row)), row)
   }
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
@@ -156,6 +160,8 @@ async function repair(sides: Sides, suspects: Suspects): Promise<number> {
   const transaction = await sink.begin()
   try {
     const put = await transaction.put(spec.sync, [...left.values()], { fresh: false })
+    // What the target refuses stays different, and the next run tries it again.
+    await transaction.reject(spec.sync, put.rejected, [])
     const deleted = await transaction.delete(spec.sync, suspects.keys.extra)
     await transaction.checkpoint(spec.sync, null)
     await transaction.commit()

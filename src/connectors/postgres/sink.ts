@@ -61,7 +61,7 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
     })
   const known = await migrated(client)
   const [row] = known
-    ? await client.query('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = $1', [
+    ? await client.query('SELECT project, sync, schema, orphans, adopted FROM _syncline_collection WHERE name = $1', [
         spec.collection,
       ])
     : []
@@ -76,6 +76,7 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
     schema: parseSchema(String(row[2])),
     orphans: JSON.parse(String(row[3])) as string[],
     owner: { project: String(row[0]), sync: String(row[1]) },
+    adopted: row[4] === 't',
     checkpoint: await readCheckpoint(client, spec),
   }
 }
@@ -272,7 +273,7 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<Vie
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     const schema = await resolveTypes(client, spec.schema)
-    return openView(client, targetRelation({ ...spec, schema }), {
+    return openView(client, await targetRelation(client, { ...spec, schema }), {
       cursor: null,
       dispose: async () => client[Symbol.asyncDispose](),
     })
@@ -283,13 +284,19 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<Vie
 }
 
 /** The live rows of this sync in its target table. */
-function targetRelation(spec: TargetSpec): Relation {
+async function targetRelation(client: Client, spec: TargetSpec): Promise<Relation> {
   const table = tableSql(spec.collection)
+  const rowsTable = rowsTableSql(spec.collection)
   const conditions: string[] = []
-  if (spec.deletes === 'mark') conditions.push(`${quote(deletedField)} IS NULL`)
-  if (spec.adopt) {
+  // The next run adds the column or makes the table, when marking or adopting is new to the target.
+  const [there] = await client.query(
+    `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped), to_regclass($3) IS NOT NULL`,
+    [table, deletedField, rowsTable],
+  )
+  if (spec.deletes === 'mark' && there?.[0] === 't') conditions.push(`${quote(deletedField)} IS NULL`)
+  if (spec.adopt && there?.[1] === 't') {
     const same = spec.schema.key.map((name) => `mine.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
-    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTableSql(spec.collection)} AS mine WHERE ${same})`)
+    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTable} AS mine WHERE ${same})`)
   }
   const { fields } = spec.schema
   return {

@@ -105,7 +105,9 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
   const found = describeTable(database, table)
   if (found === null) return { ...nothing, checkpoint: null }
   const row = migrated(database)
-    ? database.prepare('SELECT project, sync, schema, orphans FROM _syncline_collection WHERE name = ?').get(table)
+    ? database
+        .prepare('SELECT project, sync, schema, orphans, adopted FROM _syncline_collection WHERE name = ?')
+        .get(table)
     : undefined
   if (row === undefined)
     return {
@@ -118,6 +120,7 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
     schema: parseSchema(String(row.schema)),
     orphans: JSON.parse(String(row.orphans)) as string[],
     owner: { project: String(row.project), sync: String(row.sync) },
+    adopted: Number(row.adopted) === 1,
     checkpoint,
   }
 }
@@ -243,7 +246,9 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
   const table = ownedTable(spec)
   const schema: Schema = spec.schema
   const conditions: string[] = []
-  if (spec.deletes === 'mark') conditions.push(`${quote(deletedField)} IS NULL`)
+  // The next run adds the column, when marking is new to the table.
+  if (spec.deletes === 'mark' && hasColumn(database, table, deletedField))
+    conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
     const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
     conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same})`)
@@ -258,6 +263,10 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     system: spec.adopt ? 'sqlite' : 'syncline',
     rowidKey: isRowidKey(database, table, schema.key),
   }
+}
+
+function hasColumn(database: DatabaseSync, table: string, column: string): boolean {
+  return database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column) !== undefined
 }
 
 function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): void {
