@@ -1,7 +1,7 @@
 /** Making and altering target tables in SQLite. */
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
-import { parseName } from '../../core/name.ts'
+import { formatName, parseName } from '../../core/name.ts'
 import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
@@ -69,14 +69,24 @@ function createSql(spec: TargetSpec): string {
   return `CREATE TABLE ${quote(ownedTable(spec))} (\n  ${columns.join(',\n  ')}\n) STRICT`
 }
 
-/** SQLite can't change a column's type: a new table takes the rows over, converted. */
+/**
+ * SQLite can't change a column's type: a new table takes the rows over, converted, and then the name. People's indexes and
+ * triggers are made again; their views go by the name and are left as they are.
+ */
 function rebuild(database: DatabaseSync, spec: TargetSpec): void {
   const table = ownedTable(spec)
-  const old = `_syncline_old_${table}`
+  if (spec.adopt) {
+    throw new SyncError('SCHEMA_DRIFT', `a column of the adopted table ${table} would have to change its type`, {
+      hint: 'Change the table by hand; Syncline does not make a table anew that is not its own.',
+    })
+  }
+  const next = `_syncline_new_${table}`
   const columns = database.prepare('SELECT name, type FROM pragma_table_info(?)').all(table)
-  database.exec(`ALTER TABLE ${quote(table)} RENAME TO ${quote(old)}`)
-  database.exec(createSql(spec))
-  for (const column of columns) addMissingColumn(database, table, String(column.name), String(column.type))
+  const dependents = database
+    .prepare(`SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL`)
+    .all(table)
+  database.exec(createSql({ ...spec, collection: formatName([next]) }))
+  for (const column of columns) addMissingColumn(database, next, String(column.name), String(column.type))
   const names = columns.map((column) => quote(String(column.name)))
   const values = columns.map((column) => {
     const want = spec.schema.fields.find((field) => field.name === column.name)
@@ -84,8 +94,16 @@ function rebuild(database: DatabaseSync, spec: TargetSpec): void {
       ? quote(String(column.name))
       : `CAST(${quote(String(column.name))} AS ${storageOf(want.type)})`
   })
-  database.exec(`INSERT INTO ${quote(table)} (${names.join(', ')}) SELECT ${values.join(', ')} FROM ${quote(old)}`)
-  database.exec(`DROP TABLE ${quote(old)}`)
+  database.exec(`INSERT INTO ${quote(next)} (${names.join(', ')}) SELECT ${values.join(', ')} FROM ${quote(table)}`)
+  database.exec(`DROP TABLE ${quote(table)}`)
+  // Without this, renaming fails on views that name the table just dropped.
+  database.exec('PRAGMA legacy_alter_table = ON')
+  try {
+    database.exec(`ALTER TABLE ${quote(next)} RENAME TO ${quote(table)}`)
+  } finally {
+    database.exec('PRAGMA legacy_alter_table = OFF')
+  }
+  for (const { sql } of dependents) database.exec(String(sql))
 }
 
 function addMissingColumn(database: DatabaseSync, table: string, column: string, storage: string): void {
