@@ -80,6 +80,11 @@ export class SqliteRunStore implements RunStore {
         hint: '`syncline status` lists the held runs.',
       })
     }
+    if (run.heldDeletes === null) {
+      throw new SyncError('GUARD_HELD', `run ${id} of "${run.sync}" is held by a schema change, not by the guard`, {
+        hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
+      })
+    }
     this.#database.prepare(statements.release).run({ id, at: atMs })
     return { ...run, releasedAt: atMs }
   }
@@ -124,7 +129,7 @@ const statements = {
   release: `update run set released_at = :at, released_seq = (select max(seq) from run) where id = :id`,
   released: `
     select held_deletes from run as held
-    where sync = :sync and status = 'held' and released_at is not null
+    where sync = :sync and status = 'held' and released_at is not null and held_deletes is not null
       and not exists (
         select 1 from run as later
         where later.sync = held.sync and later.seq > held.released_seq

@@ -150,6 +150,28 @@ test('a state that is no database is refused with its path', async () => {
   assert.ok(error.message.includes('state.db'))
 })
 
+test('a run that a schema change holds can’t be released', async () => {
+  await using store = await openSqliteStore(newFolder())
+  const run = { id: 'r1', sync: 'orders', startedAt: 1 }
+  await store.runs.start(run)
+  const error = { code: 'SCHEMA_DRIFT', message: 'n changed', hint: 'declare a type' } as const
+  await store.runs.finish({
+    ...zeroCounts,
+    ...run,
+    status: 'held',
+    durationMs: 1,
+    error,
+    heldDeletes: null,
+    releasedAt: null,
+  })
+  const refused = await store.runs.release('r1', 2).catch((thrown: unknown) => thrown)
+  assert.ok(refused instanceof SyncError && refused.code === 'GUARD_HELD')
+  assert.match(refused.message, /held by a schema change, not by the guard/)
+  assert.equal(refused.hint, 'declare a type')
+  assert.equal((await store.runs.get('r1'))?.releasedAt, null)
+  assert.equal(await store.runs.released('orders'), null)
+})
+
 test('runs that found nothing to do don’t push the others out of the history', async () => {
   await using store = await openSqliteStore(newFolder())
   const finish = async (id: string, inserted: number) => {
