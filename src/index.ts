@@ -2,19 +2,25 @@
 export {
   type CollectionSync,
   type Config,
+  type ConflictRule,
   type ConnectionDefinition,
   defineConfig,
   type FieldDefinition,
+  type PairFieldDefinition,
   type PatternSync,
   type SourceRow,
   type SyncDefinition,
   type SyncOptions,
+  type TwoWayDefinition,
 } from './config/define-config.ts'
 export { env } from './config/env.ts'
 export { type ErrorCode, SyncError } from './core/error.ts'
 export type { Where } from './core/filter.ts'
 export type { Counts, Failure, Phase, PrintedKey, RunEvent, RunRecord, RunStatus } from './core/run.ts'
 export type { Field, Schema, SchemaChange } from './core/schema.ts'
+export { ask, type Direction, type RuleFunction, type SideName } from './core/two-way.ts'
 export type { Row, Type, Value } from './core/value.ts'
 export type { Plan, Sample } from './engine/plan.ts'
+export type { ConflictSample, TwoWayPlan, TwoWaySample } from './engine/two-way-plan.ts'
+export type { TwoWayVerification } from './engine/two-way-verify.ts'
 export type { Verification } from './engine/verify.ts'

@@ -227,6 +227,28 @@ describe('choosing syncs', () => {
     assert.match(err, /"everything\/orders" and "copy"/)
   })
 
+  test('a pattern over what another sync writes is expanded once that has run', async () => {
+    const chain = {
+      onward: { from: 'again', to: 'copy', collections: ['*'] },
+      last: { from: 'copy', to: 'end', collections: ['*'] },
+      everything: { from: 'shop', to: 'warehouse', collections: ['*'] },
+    }
+    const [again, copy, end] = ['warehouse', 'copy', 'end'].map((name) => ({
+      connector: 'sqlite',
+      file: `./${name}.db`,
+    }))
+    const folder = newProject()
+    const config = { connections: { ...connections, again, copy, end }, syncs: chain }
+    writeFileSync(join(folder, 'syncline.config.json'), JSON.stringify(config))
+    const { code, json, err } = await call(folder, 'run', '--json')
+    assert.equal(code, 0, err)
+    const finished = json().filter(({ event }) => event === 'run.finished')
+    assert.deepEqual(
+      finished.map(({ sync, status }) => [sync.split('/')[0], status]),
+      ['everything', 'everything', 'onward', 'onward', 'last', 'last'].map((name) => [name, 'succeeded']),
+    )
+  })
+
   test('reset makes the next run compare everything, and --drop drops the table', async () => {
     const folder = newProject()
     await call(folder, 'run')

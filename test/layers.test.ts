@@ -37,7 +37,7 @@ describe('the layer rule', () => {
     ['testing/index.ts', '../server/app.ts'],
     ['index.ts', './connectors/postgres/index.ts'],
     ['engine/run.ts', 'pg'],
-    ['connectors/sqlite/read.ts', 'pg-copy-streams'],
+    ['connectors/sqlite/read.ts', 'pg'],
     ['engine/run.ts', 'syncline/postgres'],
     ['engine/run.ts', '../../tools/database.ts'],
     ['elsewhere/new.ts', '../core/row.ts'],

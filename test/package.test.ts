@@ -28,7 +28,8 @@ const INDISPENSABLE = ['package.json', 'LICENSE', 'CHANGELOG.md', 'bin/syncline.
 
 /** Runs a program as a user would: no settings of the npm that runs these tests, and the Node that runs them first. */
 async function run(folder: string, program: string, ...args: readonly string[]): Promise<string> {
-  const foreign = /^(npm_|NODE_|INIT_CWD$|SYNCLINE_)/i
+  // Whom the machine trusts stays: without it no registry behind a proxy can be reached.
+  const foreign = /^(npm_|NODE_(?!EXTRA_CA_CERTS$)|INIT_CWD$|SYNCLINE_)/i
   const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
   environment.PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`
   const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env: environment, maxBuffer: 2 ** 26 })

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import type { Sync } from '../src/core/sync.ts'
 import { planSync } from '../src/engine/plan.ts'
 import { verifySync } from '../src/engine/verify.ts'
-import { type Pair, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
+import { type Pair, postgresToPostgres, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const kinds = [
   { target: 'SQLite', open: sqliteToSqlite },
@@ -99,6 +99,18 @@ for (const { target, open } of kinds)
       assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c'])
     })
 
+    test('a marked row that comes back is an insert, as it was planned', async () => {
+      await using pair = await open('none', { deletes: 'mark' })
+      await pair.left.sql(three)
+      await pair.mustRun()
+      await pair.left.sql(`DELETE FROM t WHERE id = 2`)
+      assert.equal((await pair.mustRun()).deleted, 1)
+      await pair.left.sql(`INSERT INTO t VALUES (2, 'back')`)
+      assert.deepEqual(await planned(pair), [1, 0, 0])
+      const { inserted, updated } = await pair.mustRun()
+      assert.deepEqual([inserted, updated], [1, 0])
+    })
+
     test('marking is refused when the source has a field of the mark’s name', async () => {
       await using pair = await open('none', { deletes: 'mark' })
       await pair.left.sql('CREATE TABLE t (id integer PRIMARY KEY, _deleted_at text)')
@@ -118,3 +130,90 @@ test('a Postgres table that generates its identity always is adopted', async () 
   assert.equal((await pair.mustRun()).inserted, 3)
   assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c'])
 })
+
+describe('a Postgres target whose column people use', () => {
+  const narrow = 'CREATE TABLE t (id integer PRIMARY KEY, note varchar(5)); INSERT INTO t VALUES (1, $$a$$)'
+  const wider = 'ALTER TABLE t ALTER note TYPE varchar(9)'
+  for (const { by, use, drop } of [
+    { by: 'a view', use: 'CREATE VIEW seen AS SELECT note FROM t', drop: 'DROP VIEW seen' },
+    {
+      by: 'a generated column',
+      use: 'ALTER TABLE t ADD loud text GENERATED ALWAYS AS (upper(note)) STORED',
+      drop: 'ALTER TABLE t DROP loud',
+    },
+    {
+      by: 'a rule',
+      use: 'CREATE RULE quiet AS ON DELETE TO t WHERE OLD.note IS NULL DO INSTEAD NOTHING',
+      drop: 'DROP RULE quiet ON t',
+    },
+  ]) {
+    test(`widening it, used by ${by}, is held with what to do, and done when that is gone`, async () => {
+      await using pair = await postgresToPostgres()
+      await pair.left.sql(narrow)
+      await pair.mustRun()
+      await pair.right.sql(use)
+      await pair.left.sql(`${wider}; INSERT INTO t VALUES (2, 'longer')`)
+      const { status, error } = await pair.run()
+      assert.deepEqual([status, error?.code], ['held', 'SCHEMA_DRIFT'])
+      assert.match(error?.message ?? '', /widen column note from character varying\(5\) to character varying\(9\)/)
+      assert.match(error?.hint ?? '', /syncline run t/)
+      assert.deepEqual(await rowsAt(pair.right), ['1 a'])
+      await pair.right.sql(drop)
+      await pair.mustRun()
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 longer'])
+    })
+  }
+
+  test('a new column that people have made already is held', async () => {
+    await using pair = await postgresToPostgres()
+    await pair.left.sql(three)
+    await pair.mustRun()
+    await pair.right.sql('ALTER TABLE t ADD more integer')
+    await pair.left.sql('ALTER TABLE t ADD more text')
+    const { status, error } = await pair.run()
+    assert.deepEqual([status, error?.code], ['held', 'SCHEMA_DRIFT'])
+    assert.match(error?.message ?? '', /add column more .*already exists/)
+  })
+})
+
+for (const { target, open, generated, identity } of [
+  { target: 'SQLite', open: sqliteToSqlite, generated: 'n integer AS (id * 2) STORED', identity: false },
+  {
+    target: 'Postgres',
+    open: sqliteToPostgres,
+    generated: 'n integer GENERATED ALWAYS AS (id * 2) STORED',
+    identity: true,
+  },
+] as const)
+  describe(`an adopted ${target} table with a column that it generates`, () => {
+    const four = three.replace('note text', 'note text, n integer').replaceAll(/'(.)'\)/g, "'$1', 7)")
+    const withoutN = new Map(['id', 'note'].map((name) => [name, { kind: 'from', from: name } as const]))
+    const tables = [generated, ...(identity ? ['n integer GENERATED ALWAYS AS IDENTITY'] : [])]
+
+    for (const column of tables) {
+      test(`${column}: is refused where the sync would write it, and left alone where not`, async () => {
+        await using pair = await open('none', { adopt: true })
+        await pair.left.sql(four)
+        await pair.right.sql(`CREATE TABLE t (id integer PRIMARY KEY, note text, ${column})`)
+        await assert.rejects(planned(pair), { code: 'CONFIG_INVALID', message: /generates .*\bn\b/ })
+        const { error } = await pair.run()
+        assert.equal(error?.code, 'CONFIG_INVALID')
+        assert.match(error?.hint ?? '', /fields/)
+        assert.equal((await pair.mustRun({ fields: withoutN })).inserted, 3)
+        await pair.left.sql(`UPDATE t SET note = 'new' WHERE id = 1`)
+        assert.equal((await pair.mustRun({ fields: withoutN })).updated, 1)
+        assert.equal((await pair.run()).error?.code, 'CONFIG_INVALID', 'also when the field comes later')
+      })
+    }
+
+    test('a column of theirs that the sync maps later is filled', async () => {
+      await using pair = await open('none', { adopt: true })
+      await pair.left.sql(four)
+      await pair.right.sql('CREATE TABLE t (id integer PRIMARY KEY, note text, n integer)')
+      await pair.mustRun({ fields: withoutN })
+      assert.deepEqual(await planned(pair), [0, 3, 0])
+      assert.equal((await pair.mustRun()).updated, 3)
+      assert.deepEqual(await verified(pair), [0, 0, 0])
+      assert.equal((await pair.mustRun()).updated, 0)
+    })
+  })

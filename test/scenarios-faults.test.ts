@@ -8,6 +8,9 @@ import type { MemoryOperation, MemorySystem } from '../src/connectors/memory.ts'
 import { SyncError } from '../src/core/error.ts'
 import type { Sync } from '../src/core/sync.ts'
 import type { Row } from '../src/core/value.ts'
+import { runSync } from '../src/engine/worker.ts'
+import { openSqliteStore } from '../src/store/sqlite/store.ts'
+import { temporaryFolder } from '../tools/database.ts'
 import { assertRun, openWorld, someOrders, type World } from './scenarios/world.ts'
 
 interface Story {
@@ -169,6 +172,31 @@ describe('a run that fails', () => {
     assertRun(await world.run(), { inserted: 3 })
   })
 
+  test('because nobody answers is tried once by later runs, until one gets through', async () => {
+    await using world = await failing(() => new SyncError('CONNECTION_REFUSED', 'nobody there'))
+    await world.run()
+    world.clock.waits.length = 0
+    const other = { id: 'other', to: { connection: 'right', collection: 'other' } }
+    assertRun(await world.run(other), { status: 'failed', code: 'CONNECTION_REFUSED' })
+    assert.deepEqual(world.clock.waits, [])
+    const { fault } = world.left
+    leaveAlone(world)
+    assertRun(await world.run(other), { inserted: 3 })
+    world.left.fault = fault
+    await world.run()
+    assert.equal(world.clock.waits.length, 4)
+  })
+
+  test('because nobody answers leaves later runs their patience for other reasons', async () => {
+    await using world = await failing(() => new SyncError('CONNECTION_REFUSED', 'nobody there'), 5)
+    await world.run()
+    let lost = 1
+    world.left.fault = () => {
+      if (lost-- > 0) throw new SyncError('CONNECTION_LOST', 'gone')
+    }
+    assertRun(await world.run(), { inserted: 3 })
+  })
+
   test('twice for such a reason succeeds at the third time', async () => {
     await using world = await failing(() => new SyncError('DATABASE_LOCKED', 'busy'), 2)
     assertRun(await world.run(), { inserted: 3 })
@@ -238,4 +266,32 @@ describe('two workers on one sync', () => {
     assertRun(await world.run(), { status: 'failed', code: 'LEASE_LOST' })
     await assertSettled(world, stories[0]!)
   })
+
+  for (const { name, successor } of [
+    { name: 'from this project', successor: async (world: World) => world.run() },
+    {
+      name: 'from a copy of its state',
+      successor: async (world: World) => {
+        await using folder = await temporaryFolder()
+        await using store = await openSqliteStore(folder.path)
+        return await runSync(world.sync, { ...world.project, store })
+      },
+    },
+  ]) {
+    test(`the one that lost its connection when it was overtaken ${name} does not take over in turn (hazard 24)`, async () => {
+      await using world = await begin(stories[0]!)
+      let overtaken = false
+      world.right.fault = async (operation) => {
+        if (operation !== 'commit' || overtaken) return
+        overtaken = true
+        assertRun(await successor(world), { inserted: 10 })
+        world.put([11, 'new', null])
+        throw new SyncError('CONNECTION_LOST', 'the successor ended this session')
+      }
+      assertRun(await world.run(), { status: 'failed', code: 'LEASE_LOST' })
+      assert.equal(world.writes, 10)
+      await world.run()
+      await assertSettled(world, { ...stories[0]!, writes: 11 })
+    })
+  }
 })

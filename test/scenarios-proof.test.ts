@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { FieldRule } from '../src/core/sync.ts'
+import type { Row } from '../src/core/value.ts'
 import { assertRun, inWorld, someOrders, type World } from './scenarios/world.ts'
 
 /** The target's rows are changed by somebody else: one is gone, one is new, one is different. */
@@ -45,6 +47,47 @@ describe('verify', () => {
       assert.equal(mended.repaired, 3)
       assert.deepEqual(world.target, world.left.rows('orders'))
       assertRun(await world.run(), {})
+    }),
+  )
+
+  test(
+    'with repair mends more than it can keep in mind at once',
+    inWorld(async (world) => {
+      world.put(...someOrders(30))
+      await world.run()
+      world.right.delete('orders', ...someOrders(30).flatMap(([id]) => (Number(id) % 2 === 0 ? [[id!]] : [])))
+      world.right.put('orders', ...[3, 5, 7, 9, 11].map((id): Row => [id, 'different', null]))
+      world.right.put('orders', ...[95, 96, 97, 98, 99].map((id): Row => [id, 'extra', null]))
+      const found = await world.verify({ repair: false, maxSuspects: 3 })
+      assert.deepEqual([found.missing, found.extra, found.different], [15, 5, 5])
+      const mended = await world.verify({ repair: true, maxSuspects: 3 })
+      assert.deepEqual([mended.equal, mended.repaired], [true, 25])
+      assert.deepEqual(world.target, world.left.rows('orders'))
+      assertRun(await world.run(), {})
+    }),
+  )
+
+  test(
+    'with repair gets past rows that can’t be mended, and makes the table when there is none',
+    inWorld(async (world) => {
+      const n = { kind: 'from', from: 'status', type: 'integer' } as const
+      world.sync = {
+        ...world.sync,
+        fields: new Map<string, FieldRule>([
+          ['id', { kind: 'from', from: 'id' }],
+          ['n', n],
+        ]),
+      }
+      world.put(
+        ...someOrders(10),
+        ...someOrders(30)
+          .slice(10)
+          .map(([id]): Row => [id!, '7', null]),
+      )
+      const mended = await world.verify({ repair: true, maxSuspects: 3 })
+      assert.deepEqual([mended.equal, mended.repaired, mended.missing, mended.different], [false, 20, 0, 10])
+      assert.equal(mended.keys.different.length, 10)
+      assert.equal(world.target.length, 20)
     }),
   )
 

@@ -6,11 +6,15 @@ export const exitCodes = { fine: 0, failed: 1, usage: 2, held: 3, interrupted: 1
 
 /** Mistakes in the command or in the config: running it again changes nothing. */
 const usageErrors: readonly string[] = [
+  'USAGE_INVALID',
   'CONFIG_INVALID',
   'ENV_MISSING',
   'COLLECTION_UNKNOWN',
   'SYNC_UNKNOWN',
   'RUN_UNKNOWN',
+  'ROW_UNKNOWN',
+  'CONFLICT_UNKNOWN',
+  'CONFLICT_CLOSED',
   'KEY_MISSING',
   'TARGET_SHARED',
 ]

@@ -1,5 +1,6 @@
 /** `syncline history [sync]`: past runs. */
 import { type Command, InvalidArgumentError } from 'commander'
+import { checkChosen } from '../config/expand.ts'
 import type { RunRecord } from '../core/run.ts'
 import { exitCodes } from './exit-code.ts'
 import { duration, instant, table } from './format.ts'
@@ -11,7 +12,7 @@ export function addHistory(program: Command, execute: Execute): void {
   program
     .command('history')
     .description('past runs, newest first, with what they did')
-    .argument('[sync]', 'only this sync')
+    .argument('[sync]', 'only this one; a pattern’s name means all it expands to')
     .option('-n, --limit <number>', 'how many runs', positive, 20)
     .addHelpText(
       'after',
@@ -39,6 +40,7 @@ export function runObject(run: RunRecord): Record<string, unknown> {
 async function history(shell: Shell, sync: string | undefined, limit: number): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const runs = await opened.project.store.runs.list({ ...(sync === undefined ? {} : { sync }), limit })
+  if (sync !== undefined && runs.length === 0) checkChosen(opened.config, [sync])
   for (const run of runs) show(shell, { event: 'history', ...runObject(run) }, () => {})
   if (shell.json) return exitCodes.fine
   if (runs.length === 0) shell.terminal.out(sync === undefined ? 'no runs yet' : `no runs of ${sync} yet`)

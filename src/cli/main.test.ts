@@ -117,6 +117,24 @@ describe('help and usage', () => {
       assert.match(err, /error:/)
     }
   })
+
+  test('with --json such a mistake is one object on stdout as well', async () => {
+    for (const [message, ...args] of [
+      ["unknown command 'rn'", 'rn', '--json'],
+      ["unknown option '--jsno'", '--json', 'run', '--jsno'],
+      ["missing required argument 'connection'", 'collections', '--json'],
+      ['a positive number is needed', '--json', 'history', '--limit', 'x'],
+      ['a command is missing', '--json'],
+    ] as const) {
+      const { code, json, err } = await call(null, ...args)
+      assert.equal(code, 2, args.join(' '))
+      const [line, ...rest] = json()
+      assert.deepEqual([line.event, line.error.code, rest], ['error', 'USAGE_INVALID', []])
+      assert.ok(line.error.message.includes(message), line.error.message)
+      assert.match(line.error.hint, /syncline --help/)
+      assert.notEqual(err, '')
+    }
+  })
 })
 
 describe('init', () => {
@@ -233,10 +251,24 @@ describe('status, history and release', () => {
     assert.deepEqual(runs[0].error, error)
     assert.equal(runs[1].startedAt, '2023-11-14T22:13:20.000Z')
     assert.equal((await call(folder, 'history', 'orders', '--json')).json().length, 1)
+    assert.deepEqual(
+      (await call(folder, 'history', 'all', '--json')).json().map((run) => run.sync),
+      ['all/customers'],
+    )
     assert.match(
       (await call(folder, 'history')).out,
       /r2 {2}CONNECTION_REFUSED: nobody listens on localhost:1\n {2}start it/,
     )
+  })
+
+  test('history of a sync that has not run says so, of an unknown one is a mistake, and of one that is gone is kept', async () => {
+    const folder = newFolder({ connections, syncs })
+    assert.equal((await call(folder, 'history', 'all/customers')).out, 'no runs of all/customers yet')
+    const unknown = await call(folder, 'history', 'order')
+    assert.equal(unknown.code, 2)
+    assert.match(unknown.err, /there is no sync "order"; did you mean "orders"/)
+    await record(folder, { id: 'r1', sync: 'gone' })
+    assert.match((await call(folder, 'history', 'gone')).out, /gone +succeeded/)
   })
 })
 

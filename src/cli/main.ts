@@ -1,18 +1,23 @@
 /** The `syncline` command: its options, its help, and one file per command. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { SyncError } from '../core/error.ts'
 import { addCollections } from './collections.ts'
+import { addConflicts } from './conflicts.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { addHistory } from './history.ts'
 import { addInit } from './init.ts'
+import { jsonLine } from './json.ts'
 import { addPlan } from './plan.ts'
 import { addRelease } from './release.ts'
 import { addReset } from './reset.ts'
 import { addRun } from './run.ts'
-import { processTerminal, type Shell, showError, type Terminal } from './shell.ts'
+import { errorObject, processTerminal, type Shell, showError, type Terminal } from './shell.ts'
 import { addStatus } from './status.ts'
+import { addUndo } from './undo.ts'
 import { addVerify } from './verify.ts'
 import { addWatch } from './watch.ts'
+import { addWhy } from './why.ts'
 
 /** What a command file gets: a way to run its action in the shell that the global options describe. */
 export type Execute = (action: (shell: Shell) => Promise<number>) => Promise<void>
@@ -35,7 +40,10 @@ export async function main(argv: readonly string[], terminal: Terminal = process
     await program.parseAsync([...argv], { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
-    return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage
+    if (error.exitCode === 0) return exitCodes.fine
+    // The parser has told it on stderr; it stops before it knows all options.
+    if (argv.includes('--json')) terminal.out(jsonLine(errorObject(usageError(error))))
+    return exitCodes.usage
   }
   return exitCode
 }
@@ -49,6 +57,9 @@ const commands = [
   addVerify,
   addStatus,
   addHistory,
+  addConflicts,
+  addWhy,
+  addUndo,
   addReset,
   addRelease,
 ]
@@ -81,6 +92,11 @@ The usual order:
 
 Exit codes: 0 fine, 1 a run failed or sides are not equal, 2 usage or configuration error, 3 held by a guard.`,
     )
+}
+
+function usageError({ code, message }: CommanderError): SyncError {
+  const told = code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '')
+  return new SyncError('USAGE_INVALID', told, { hint: '`syncline --help` lists the commands and options.' })
 }
 
 function makeShell(terminal: Terminal, json: boolean, config: string | undefined): Shell {

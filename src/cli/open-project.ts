@@ -45,6 +45,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     context,
     connection: (name) => pool.get(name),
     reconnect: (name) => pool.close(name),
+    unreachable: new Set(),
     emit: options.emit ?? (() => {}),
   }
   return {

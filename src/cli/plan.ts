@@ -1,12 +1,15 @@
 /** `syncline plan [sync…]`: what a run would change. */
 import type { Command } from 'commander'
 import { describeChange } from '../core/schema.ts'
+import { isTwoWay } from '../core/two-way.ts'
 import { type Plan, planSync, type Sample } from '../engine/plan.ts'
+import { planTwoWay } from '../engine/two-way-plan.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { count, counted, key, value } from './format.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show, showError } from './shell.ts'
+import { showTwoWayPlan } from './two-way.ts'
 
 export function addPlan(program: Command, execute: Execute): void {
   program
@@ -18,7 +21,8 @@ export function addPlan(program: Command, execute: Execute): void {
       `
 Compares both sides in full, and shows rows to insert, update and delete, schema changes, how the next run will read
 the source, and whether the delete guard would hold it.
-With --json, one object per sync: sync, inserts, updates, deletes, schema, samples, reading, held.`,
+With --json, one object per sync: sync, inserts, updates, deletes, schema, samples, reading, held. Of a two-way sync
+also left and right (the counts of each side), pairs, conflicts, conflictSamples; its samples have side and reason.`,
     )
     .action((syncs: string[]) => execute((shell) => plan(shell, syncs)))
 }
@@ -29,8 +33,11 @@ async function plan(shell: Shell, names: readonly string[]): Promise<number> {
   const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
   for (const sync of syncs) {
     try {
-      const planned = await planSync(sync, opened.project)
-      show(shell, objectOf(planned), () => print(shell, planned))
+      if (isTwoWay(sync)) showTwoWayPlan(shell, await planTwoWay(sync, opened.project))
+      else {
+        const planned = await planSync(sync, opened.project)
+        show(shell, objectOf(planned), () => print(shell, planned))
+      }
     } catch (error) {
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
     }

@@ -1,5 +1,7 @@
 /** `syncline reset <sync>`: forgets how far a sync has been read. */
 import type { Command } from 'commander'
+import { SyncError } from '../core/error.ts'
+import { isTwoWay, placesOf } from '../core/two-way.ts'
 import { resetSync } from '../engine/worker.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import type { Execute } from './main.ts'
@@ -24,14 +26,20 @@ async function reset(shell: Shell, name: string, drop: boolean): Promise<number>
   const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
   for (const sync of syncs) {
     try {
+      if (drop && isTwoWay(sync))
+        throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is two-way: its tables are not its own to drop`, {
+          hint: 'Leave --drop out: then only what Syncline remembers of the pairs is forgotten.',
+        })
       await resetSync(sync, opened.project, { drop })
     } catch (error) {
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
       continue
     }
     show(shell, { event: 'reset', sync: sync.id, dropped: drop }, () => {
-      const table = `${sync.to.connection}.${sync.to.collection}`
-      shell.terminal.out(`${sync.id} is reset${drop ? `, ${table} is dropped` : ''}; its next run compares everything`)
+      const [, target] = placesOf(sync)
+      const dropped = drop ? `, ${target.connection}.${target.collection} is dropped` : ''
+      const next = isTwoWay(sync) ? 'its next run pairs all rows anew' : 'its next run compares everything'
+      shell.terminal.out(`${sync.id} is reset${dropped}; ${next}`)
     })
   }
   return codes.length === 0 ? exitCodes.fine : worst(codes)

@@ -79,7 +79,7 @@ test('machines read every event as one JSON line on stdout, and nothing else the
     lines[2]
   assert.deepEqual([event, sync, run, status, read, inserted], ['run.finished', 'orders', 'r1', 'succeeded', 5, 5])
   assert.deepEqual([updated, deleted, unchanged, rejected, durationMs], [0, 0, 0, 0, 1000])
-  assert.deepEqual(rest, { lossy: 0 })
+  assert.deepEqual(rest, { lossy: 0, conflicts: 0 })
   assert.deepEqual(err, ['a note\n'])
 })
 

@@ -59,11 +59,11 @@ function humanReporter(shell: Shell): RunReporter {
       case 'run.progress':
         // Counts go on through the phases of a run; progress is that of the phase.
         if (event.phase !== readBefore.phase)
-          readBefore = { phase: event.phase, read: readBefore.phase === '' ? 0 : event.read }
+          readBefore = { phase: event.phase, read: readBefore.phase === '' ? 0 : doneIn(event) }
         progress.update({
           sync: event.sync,
           phase: event.phase,
-          done: event.read - readBefore.read,
+          done: doneIn(event) - readBefore.read,
           total: event.total,
         })
         break
@@ -78,6 +78,12 @@ function humanReporter(shell: Shell): RunReporter {
     }
   }
   return { emit, log }
+}
+
+/** Rows dealt with: read, or in a two-way sync's last phase decided about. */
+function doneIn(event: Extract<RunEvent, { event: 'run.progress' }>): number {
+  if (event.phase !== 'apply') return event.read
+  return event.inserted + event.updated + event.deleted + event.unchanged
 }
 
 function finishedLines({ terminal }: Shell, run: Finished): string[] {
@@ -100,12 +106,13 @@ export function failureLines(error: Failure): string[] {
 
 /** `1,200 read, 40 inserted, 2 deleted`, `nothing changed` */
 export function describeCounts(counts: Counts): string {
-  const { read, inserted, updated, deleted, rejected, lossy } = counts
+  const { read, inserted, updated, deleted, rejected, lossy, conflicts } = counts
   const parts = [
     inserted > 0 ? `${count(inserted)} inserted` : '',
     updated > 0 ? `${count(updated)} updated` : '',
     deleted > 0 ? `${count(deleted)} deleted` : '',
     rejected > 0 ? `${count(rejected)} rejected` : '',
+    conflicts > 0 ? counted(conflicts, 'conflict') : '',
     lossy > 0 ? `${counted(lossy, 'value')} changed by a declared loss` : '',
   ].filter((part) => part !== '')
   const readPart = read > 0 ? [`${count(read)} read`] : []

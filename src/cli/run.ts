@@ -1,10 +1,11 @@
 /** `syncline run [sync…]`: brings targets up to date, once. */
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
-import type { ExpansionFailure } from '../config/expand.ts'
+import type { Expansion, ExpansionFailure } from '../config/expand.ts'
+import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
-import type { Sync } from '../core/sync.ts'
+import type { AnySync } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
 import { runSync } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
@@ -35,19 +36,42 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
   await using opened = await openProject(shell, { ...reporter, readOnly: false, signal: interrupts.signal })
   const { project } = opened
   await using _lock = await project.store.lock()
-  const { syncs, failures } = await opened.expand(names)
   const records: Pick<RunRecord, 'sync' | 'status' | 'error'>[] = []
-  for (const failure of failures) records.push(await recordFailure(failure, project))
-  for (const sync of syncs) {
+  const runAll = async ({ syncs, failures }: Expansion) => {
+    for (const failure of failures) records.push(await recordFailure(failure, project))
+    for (const sync of syncs) {
+      if (interrupts.signal.aborted) return
+      records.push(await runOne(sync, project))
+    }
+  }
+  const { syncs, failures } = await opened.expand(names)
+  const chained = failures.filter((failure) => isFed(failure, opened.config))
+  await runAll({ syncs, failures: failures.filter((failure) => !chained.includes(failure)) })
+  for (const { name } of chained) {
     if (interrupts.signal.aborted) break
-    records.push(await runOne(sync, project))
+    await runAll(await opened.expand(membersOf(name, names)))
   }
   summarize(shell, records)
   return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
 }
 
+/** Whether what a pattern could not find yet may be there once others have run: they write where it reads. */
+function isFed({ name }: ExpansionFailure, { connections, syncs }: ProjectConfig): boolean {
+  const place = (connection: string | undefined) => connections.get(connection ?? '')?.identity
+  const setup = syncs.find((candidate) => candidate.name === name)
+  const source = setup?.kind === 'one-way' ? place(setup.from.connection) : undefined
+  const written = (other: SyncSetup) => (other.kind === 'one-way' ? [other.to] : [other.left, other.right])
+  return syncs.some((other) => written(other).some(({ connection }) => place(connection) === source))
+}
+
+/** What was chosen of a pattern. */
+function membersOf(pattern: string, chosen: readonly string[]): readonly string[] {
+  const members = chosen.filter((name) => name.startsWith(`${pattern}/`))
+  return members.length === 0 || chosen.includes(pattern) ? [pattern] : members
+}
+
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
-export async function runOne(sync: Sync, project: Project): Promise<Pick<RunRecord, 'sync' | 'status' | 'error'>> {
+export async function runOne(sync: AnySync, project: Project): Promise<Pick<RunRecord, 'sync' | 'status' | 'error'>> {
   try {
     return await runSync(sync, project)
   } catch (error) {

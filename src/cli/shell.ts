@@ -47,13 +47,21 @@ export function show(shell: Shell, object: Readonly<Record<string, unknown>>, hu
 /** Tells of an error: what failed, and what to do. `about` goes into the JSON object. */
 export function showError(shell: Shell, thrown: unknown, about: Readonly<Record<string, unknown>> = {}): SyncError {
   const error = asSyncError(thrown)
-  const { code, message, hint } = error
-  if (shell.json) shell.terminal.out(jsonLine({ event: 'error', ...about, error: { code, message, hint } }))
+  const { message, hint } = error
+  if (shell.json) shell.terminal.out(jsonLine(errorObject(error, about)))
   const subject = typeof about.sync === 'string' ? `${about.sync}: ` : ''
   shell.terminal.err(`${shell.terminal.paint('red', 'error')}: ${subject}${message}\n`)
   if (hint !== null) shell.terminal.err(`  ${hint}\n`)
   if (shell.environment.SYNCLINE_DEBUG === '1') shell.terminal.err(`${stackOf(thrown)}\n`)
   return error
+}
+
+/** An error as `--json` prints it. */
+export function errorObject(
+  { code, message, hint }: SyncError,
+  about: Readonly<Record<string, unknown>> = {},
+): Readonly<Record<string, unknown>> {
+  return { event: 'error', ...about, error: { code, message, hint } }
 }
 
 /** Stacks only, without the errors' other properties: those of a driver may hold values. */

@@ -1,10 +1,13 @@
 /** `syncline status`: how each sync stands, and what waits for a person. */
 import type { Command } from 'commander'
 import type { ProjectConfig } from '../config/schema.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
 import type { RunRecord } from '../core/run.ts'
+import type { Key } from '../core/value.ts'
+import type { PairStore } from '../store/pairs.ts'
 import type { RunStore } from '../store/store.ts'
 import { exitCodes } from './exit-code.ts'
-import { count, duration, instant, table } from './format.ts'
+import { count, counted, duration, instant, table } from './format.ts'
 import { runObject } from './history.ts'
 import type { Execute } from './main.ts'
 import { openProject, systemClock } from './open-project.ts'
@@ -19,7 +22,8 @@ export function addStatus(program: Command, execute: Execute): void {
       `
 Lag is the time since the last run that succeeded began: what the source changed since then may be missing.
 With --json, one object per sync: sync, status (never, if it has not run), run, startedAt, the counts, lagMs,
-heldDeletes, released (how many deletions the next run may do), todo, error.`,
+heldDeletes, released (how many deletions the next run may do), todo, error. Of a two-way sync also openConflicts,
+decidedConflicts and waiting (rows that are tried again on every run, and why).`,
     )
     .action(() => execute(status))
 }
@@ -28,12 +32,70 @@ async function status(shell: Shell): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const { runs } = opened.project.store
   const syncs = await standing(opened.config, runs, systemClock.now())
-  for (const sync of syncs) show(shell, objectOf(sync), () => {})
+  const pairs = new Map<string, PairStanding>()
+  for (const { kind, name } of opened.config.syncs)
+    if (kind === 'two-way') pairs.set(name, await pairStanding(name, opened.project.store.pairs))
+  for (const sync of syncs) show(shell, { ...objectOf(sync), ...pairObject(pairs.get(sync.name)) }, () => {})
   if (shell.json) return exitCodes.fine
   if (syncs.length === 0) shell.terminal.out('the config defines no syncs')
   for (const line of table(syncs.map(cells), header)) shell.terminal.out(line)
   for (const sync of syncs.filter(({ todo }) => todo !== null)) shell.terminal.out(`\n${sync.name}: ${sync.todo}`)
+  for (const [name, waits] of pairs) for (const line of linesOf(name, waits)) shell.terminal.out(line)
   return exitCodes.fine
+}
+
+/** What waits in a two-way sync: for a person, or for the next run. */
+interface PairStanding {
+  readonly conflicts: { readonly open: number; readonly decided: number }
+  /** Rows that are tried again on every run, at most 20. */
+  readonly waiting: readonly {
+    readonly left: unknown
+    readonly right: unknown
+    readonly state: string
+    readonly code: string | null
+    readonly message: string | null
+  }[]
+}
+
+const MAX_WAITING = 20
+
+async function pairStanding(name: string, pairs: PairStore): Promise<PairStanding> {
+  await using memory = await pairs.open(name, { readOnly: true })
+  const found = await memory.waiting()
+  const stored = await memory.byIds(found.pairs.map(({ pair }) => pair))
+  const keyOf = (text: string | undefined) => (text === undefined ? null : parseKeyText(text))
+  const paired = found.pairs.map(({ pair, state, code, message }) => {
+    const one = stored.find(({ id }) => id === pair)
+    return { left: keyOf(one?.left), right: keyOf(one?.right), state, code, message }
+  })
+  const alone = found.unpaired.map(({ side, key, state, code, message }) => ({
+    left: side === 'left' ? keyOf(key) : null,
+    right: side === 'right' ? keyOf(key) : null,
+    state,
+    code,
+    message,
+  }))
+  return { conflicts: await pairs.conflicts.counts(name), waiting: [...paired, ...alone].slice(0, MAX_WAITING) }
+}
+
+function pairObject(standing: PairStanding | undefined): Record<string, unknown> {
+  if (standing === undefined) return {}
+  const { conflicts, waiting } = standing
+  return { openConflicts: conflicts.open, decidedConflicts: conflicts.decided, waiting }
+}
+
+function linesOf(name: string, { conflicts, waiting }: PairStanding): string[] {
+  const { open } = conflicts
+  const lines = open === 0 ? [] : [`\n${name}: ${counted(open, 'open conflict')}. Look: syncline conflicts ${name}`]
+  if (waiting.length > 0) lines.push(`\n${name}: tried again on every run:`)
+  for (const { left, right, state, message } of waiting) {
+    const keys = [
+      left === null ? '' : `left ${keyText(left as Key)}`,
+      right === null ? '' : `right ${keyText(right as Key)}`,
+    ]
+    lines.push(`  ${keys.filter((part) => part !== '').join(', ')}  ${state}${message === null ? '' : `: ${message}`}`)
+  }
+  return lines
 }
 
 interface Standing {

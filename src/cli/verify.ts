@@ -1,5 +1,8 @@
 /** `syncline verify [sync…]`: proof that both sides are equal. */
 import type { Command } from 'commander'
+import { SyncError } from '../core/error.ts'
+import { isTwoWay } from '../core/two-way.ts'
+import { type TwoWayVerification, verifyTwoWay } from '../engine/two-way-verify.ts'
 import { type Verification, verifySync } from '../engine/verify.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { count, counted, key } from './format.ts'
@@ -36,7 +39,13 @@ async function verify(shell: Shell, names: readonly string[], repair: boolean): 
     const onProgress = (done: number, total: number | null) =>
       progress.update({ sync: sync.id, phase: 'verify', done, total })
     try {
-      const verification = await verifySync(sync, opened.project, { repair, onProgress })
+      if (repair && isTwoWay(sync))
+        throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is two-way: neither side is the one to be mended`, {
+          hint: `Run it: syncline run ${sync.id}. What it does not settle is listed by syncline conflicts ${sync.id}.`,
+        })
+      const verification = isTwoWay(sync)
+        ? await verifyTwoWay(sync, opened.project, onProgress)
+        : await verifySync(sync, opened.project, { repair, onProgress })
       progress.clear()
       report(shell, verification)
       codes.push(verification.equal ? exitCodes.fine : exitCodes.failed)
@@ -48,18 +57,19 @@ async function verify(shell: Shell, names: readonly string[], repair: boolean): 
   return worst(codes)
 }
 
-function report(shell: Shell, verification: Verification): void {
+function report(shell: Shell, verification: Verification | TwoWayVerification): void {
   const { sync, equal, left, right, missing, extra, different, keys, ...rest } = verification
   show(shell, { event: 'verify', sync, equal, left, right, missing, extra, different, keys, ...rest }, () =>
     print(shell, verification),
   )
 }
 
-function print({ terminal }: Shell, verification: Verification): void {
+function print({ terminal }: Shell, verification: Verification | TwoWayVerification): void {
   const { sync, equal, left, right, repaired, keys } = verification
   const repairs = repaired > 0 ? `, ${counted(repaired, 'row')} repaired` : ''
+  const apart = 'settled' in verification ? apartOf(verification) : ''
   if (equal) {
-    terminal.out(`${terminal.paint('green', '✓')} ${sync}  equal, ${counted(right, 'row')}${repairs}`)
+    terminal.out(`${terminal.paint('green', '✓')} ${sync}  equal, ${counted(right, 'row')}${repairs}${apart}`)
     return
   }
   terminal.out(
@@ -72,5 +82,16 @@ function print({ terminal }: Shell, verification: Verification): void {
     for (const one of keys[kind]) terminal.out(`    ${key(one)}`)
     if (total > keys[kind].length) terminal.out(`    and ${count(total - keys[kind].length)} more`)
   }
-  if (repaired === 0) terminal.out(`  mend it: syncline verify ${sync} --repair`)
+  if ('settled' in verification) terminal.out(`  go on: syncline run ${sync}; what waits and why: syncline status`)
+  else if (repaired === 0) terminal.out(`  mend it: syncline verify ${sync} --repair`)
+}
+
+/** What is listed apart from equality. */
+function apartOf({ conflicts, ignored, settled }: TwoWayVerification): string {
+  const parts = [
+    conflicts > 0 ? counted(conflicts, 'open conflict') : '',
+    ignored > 0 ? `${count(ignored)} left alone` : '',
+    settled > 0 ? `${count(settled)} that differ as both sides agreed` : '',
+  ].filter((part) => part !== '')
+  return parts.length === 0 ? '' : `; apart from that ${parts.join(', ')}`
 }

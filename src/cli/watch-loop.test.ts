@@ -58,6 +58,7 @@ async function watchUntil(
     context: { signal: stop.signal, clock, random: () => 0, log: () => {} },
     connection: async () => connection as Connection,
     reconnect: async () => {},
+    unreachable: new Set(),
     emit: () => {},
   }
   const ranAt: number[] = []

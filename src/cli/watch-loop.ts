@@ -1,8 +1,10 @@
 /** The loop of `watch`: which sync runs when. Syncs run one after the other. */
 import type { Expansion } from '../config/expand.ts'
 import type { RunRecord } from '../core/run.ts'
-import type { Sync } from '../core/sync.ts'
+import type { Address } from '../core/sync.ts'
+import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
+import { optionsOf } from '../engine/sides.ts'
 
 /** Between two looks for new collections. */
 const LOOK_EVERY_MS = 30_000
@@ -14,7 +16,7 @@ const SLOWEST_MS = 60_000
 const PAUSE_MS = 100
 
 interface Watched {
-  sync: Sync
+  sync: AnySync
   dueAtMs: number
   /** When its last run ended. */
   endedAtMs: number
@@ -28,13 +30,13 @@ type Outcome = Pick<RunRecord, 'status'>
 
 export class Watch {
   readonly #project: Project
-  readonly #runSync: (sync: Sync) => Promise<Outcome>
+  readonly #runSync: (sync: AnySync) => Promise<Outcome>
   readonly #expand: () => Promise<Expansion>
   readonly #watched = new Map<string, Watched>()
   #lookAtMs = 0
   #wake = new AbortController()
 
-  constructor(project: Project, runSync: (sync: Sync) => Promise<Outcome>, expand: () => Promise<Expansion>) {
+  constructor(project: Project, runSync: (sync: AnySync) => Promise<Outcome>, expand: () => Promise<Expansion>) {
     this.#project = project
     this.#runSync = runSync
     this.#expand = expand
@@ -105,9 +107,14 @@ export class Watch {
   }
 
   async #announcements({ sync }: Watched): Promise<void> {
+    const sides = isTwoWay(sync) ? placesOf(sync) : [sync.from]
+    await Promise.all(sides.map((place) => this.#announcementsOf(sync, place)))
+  }
+
+  async #announcementsOf(sync: AnySync, place: Address): Promise<void> {
     const { connection, context } = this.#project
-    const source = await connection(sync.from.connection)
-    const collection = await source.collection(sync.from.collection, { key: sync.key, cursor: sync.cursor })
+    const source = await connection(place.connection)
+    const collection = await source.collection(place.collection, isTwoWay(sync) ? {} : optionsOf(sync))
     // A system that announces nothing leaves `listening` on: there is no need to ask again.
     if (collection.watch === undefined) return await stopped(context.signal)
     for await (const _ of collection.watch(context.signal)) {

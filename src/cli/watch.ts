@@ -41,8 +41,8 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
       if (failed.get(failure.name) !== failure.error.message) await recordFailure(failure, project)
       failed.set(failure.name, failure.error.message)
       // The next look opens it anew.
-      for (const { from } of opened.config.syncs.filter((setup) => setup.name === failure.name))
-        await project.reconnect(from.connection)
+      for (const setup of opened.config.syncs)
+        if (setup.name === failure.name && setup.kind === 'one-way') await project.reconnect(setup.from.connection)
     }
     for (const name of failed.keys()) if (!failures.some((failure) => failure.name === name)) failed.delete(name)
     return expansion

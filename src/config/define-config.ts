@@ -2,6 +2,7 @@
 import type { ConnectionDefinition } from '../connectors/connector.ts'
 import type { Where } from '../core/filter.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
+import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
 
 export type { ConnectionDefinition }
@@ -13,7 +14,7 @@ export interface Config<C extends string = string> {
   readonly syncs: Readonly<Record<string, SyncDefinition<NoInfer<C>>>>
 }
 
-export type SyncDefinition<C extends string = string> = CollectionSync<C> | PatternSync<C>
+export type SyncDefinition<C extends string = string> = CollectionSync<C> | PatternSync<C> | TwoWayDefinition<C>
 
 /** A sync of one collection. */
 export interface CollectionSync<C extends string = string> extends SyncOptions {
@@ -59,6 +60,68 @@ export interface SyncOptions {
   /** For `watch`: the time between runs when nothing announces a change: `500ms`, `2s` (default), `15m`, `1h`. */
   readonly every?: string
 }
+
+/** A sync of two collections that people edit on both sides. */
+export interface TwoWayDefinition<C extends string = string> {
+  /** Left and right: connection and collection each. */
+  readonly between: readonly [`${C}.${string}`, `${C}.${string}`]
+  /** Fields that pair rows met for the first time, on every run; `by` makes values that mean the same equal. */
+  readonly match?: readonly (string | { readonly field: string; readonly by: (value: Value) => unknown })[]
+  /** What belongs together. Omitted: every field that both sides have under one name. */
+  readonly fields?: Readonly<Record<string, PairFieldDefinition>>
+  /** One way into a table that others write to, too: `left-to-right`. Default `both`. */
+  readonly direction?: Direction
+  /** Which side `prefer_local` means. Default `left`. */
+  readonly local?: SideName
+  /** What becomes of a field that both sides changed differently. Default `ask`: it waits for a person. */
+  readonly onConflict?: ConflictRule
+  /** One side deleted the row, the other changed it. `keep` (default): it comes back; `delete`: it goes; `ask`. */
+  readonly onDeleteConflict?: 'keep' | 'delete' | 'ask' | 'manual_review'
+  /** `keep`: a deletion stays on its side. Default `propagate`. */
+  readonly deletes?: 'propagate' | 'keep'
+  /** For `newest`: the fields that say when a row was last changed. */
+  readonly stamp?: { readonly left: string; readonly right: string }
+  /** Fields that identify a row, where a side declares none or another is wanted. */
+  readonly key?: { readonly left?: readonly string[]; readonly right?: readonly string[] }
+  /** Deletions on a side beyond both limits are held until you release them. Default 10 rows and 0.2 of the side's rows. */
+  readonly guard?: Partial<Guard>
+  /** What is remembered of rows: `values` (default), or `hash`, which is smaller and can't be reviewed. */
+  readonly bases?: 'values' | 'hash'
+  /** How many rows are decided about at once. Default 1,000. */
+  readonly batch?: { readonly rows?: number; readonly bytes?: number | string }
+  /** How long writes stay in the journal that `why` and `undo` read. Default 30 days. */
+  readonly journal?: { readonly keepDays: number }
+  /** For `watch`: the time between runs when nothing announces a change: `500ms`, `2s` (default), `15m`, `1h`. */
+  readonly every?: string
+}
+
+/** A field that both sides have: its name where they agree on it, or more said. */
+export type PairFieldDefinition =
+  | string
+  | {
+      /** Field names per side. Default: the name of this entry. */
+      readonly left?: string
+      readonly right?: string
+      /** The type values pass through, without loss or not at all, where the sides' types differ. */
+      readonly type?: Type
+      /** From one side's value to the other's; pure. */
+      readonly toRight?: (value: Value) => unknown
+      readonly toLeft?: (value: Value) => unknown
+      readonly direction?: Direction
+      /** An edit on the side that a one-way field only flows to: `ignore` (default) until the other side changes it, or `revert`. */
+      readonly edits?: 'revert' | 'ignore'
+      readonly onConflict?: ConflictRule
+      /** The two-way sync through whose pairs this key is translated. */
+      readonly references?: string
+    }
+
+export type ConflictRule =
+  | Exclude<Rule, RuleFunction>
+  | 'prefer_local'
+  | 'prefer_remote'
+  | 'manual_review'
+  | 'last-write-wins'
+  | RuleFunction
 
 /** A source row by field name. */
 export type SourceRow = Readonly<Record<string, Value>>

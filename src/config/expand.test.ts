@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { postgres } from '../connectors/postgres/index.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
+import { placesOf } from '../core/two-way.ts'
 import { expandSyncs } from './expand.ts'
 import { targetName } from './names.ts'
 import { parseConfig } from './schema.ts'
@@ -43,7 +44,7 @@ test('a pattern expands to one sync each, without what is excluded and what is o
     everything: { from: 'shop', to: 'warehouse', collections: ['*', '!public.audit_*'] },
   })
   assert.deepEqual(
-    syncs.map((sync) => [sync.id, sync.from.collection, sync.to.collection]),
+    syncs.map((sync) => [sync.id, ...placesOf(sync).map(({ collection }) => collection)]),
     [
       ['everything/orders', 'public.orders', 'orders'],
       ['everything/sales.orders', 'sales.orders', 'sales_orders'],
@@ -58,7 +59,7 @@ test('a connection alone as target names the target after the source', async () 
     b: { from: 'warehouse.items', to: 'copy' },
   })
   assert.deepEqual(
-    syncs.map((sync) => [sync.from.collection, sync.to.collection]),
+    syncs.map((sync) => placesOf(sync).map(({ collection }) => collection)),
     [
       ['public.orders', 'orders'],
       ['items', 'public.items'],
@@ -95,6 +96,14 @@ describe('choosing', () => {
       ['paid'],
     )
   })
+})
+
+test('an unknown member of a pattern is told with every name there is, once', async () => {
+  const syncs = {
+    all: { from: 'shop', to: 'warehouse', collections: ['sales.*'] },
+    b: { from: 'shop.public.orders', to: 'warehouse.x' },
+  }
+  await assert.rejects(expand(syncs, ['all/nothing']), { hint: 'The syncs are all, b, all/sales.orders.' })
 })
 
 describe('two syncs never write one table', () => {

@@ -4,16 +4,17 @@ import { asSyncError, SyncError } from '../core/error.ts'
 import { reserved, selectNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
+import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
 import { didYouMean } from './mistakes.ts'
 import { fullName, sameName, shortName, targetName } from './names.ts'
-import type { ProjectConfig, SyncSetup } from './schema.ts'
+import type { OneWaySetup, Place, ProjectConfig, SyncSetup, TwoWaySetup } from './schema.ts'
 
 /** Lists the collections of a connection. */
 export type Discover = (connection: string) => Promise<readonly Schema[]>
 
 export interface Expansion {
-  /** In the order of the file, expanded ones in the order their connector lists them. */
-  readonly syncs: readonly Sync[]
+  /** In the order of the file, expanded ones in the order their connector lists them, and referenced ones before those that reference them. */
+  readonly syncs: readonly AnySync[]
   /** Definitions that could not be expanded, because their source could not be read. */
   readonly failures: readonly ExpansionFailure[]
 }
@@ -39,7 +40,8 @@ export async function expandSyncs(
   const all: Member[] = []
   const schemas = new Map<string, Promise<readonly Schema[]>>()
   for (const setup of config.syncs) {
-    if (setup.patterns === null) all.push({ setup, sync: singleSync(setup, config) })
+    if (setup.kind === 'two-way') all.push({ setup, sync: twoWaySync(setup, config) })
+    else if (setup.patterns === null) all.push({ setup, sync: singleSync(setup, config) })
     else if (wanted(setup)) {
       const { connection } = setup.from
       const found = schemas.get(connection) ?? discover(connection)
@@ -56,16 +58,16 @@ export async function expandSyncs(
   checkExpanded(chosen, config, syncs, failures)
   const selected = (member: Member) =>
     chosen.length === 0 || chosen.includes(member.setup.name) || chosen.includes(member.sync.id)
-  return { syncs: all.filter(selected).map(({ sync }) => sync), failures }
+  return { syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)), failures }
 }
 
 interface Member {
   readonly setup: SyncSetup
-  readonly sync: Sync
+  readonly sync: AnySync
 }
 
 function expandPatterns(
-  setup: SyncSetup,
+  setup: OneWaySetup,
   patterns: readonly string[],
   config: ProjectConfig,
   schemas: readonly Schema[],
@@ -93,14 +95,11 @@ function expandPatterns(
   }))
 }
 
-function singleSync(setup: SyncSetup, config: ProjectConfig): Sync {
+function singleSync(setup: OneWaySetup, config: ProjectConfig): Sync {
   const [source, target] = [systemOf(config, setup.from.connection), systemOf(config, setup.to.connection)]
   const from = fullName(setup.from.collection ?? '', source)
   const to = setup.to.collection === null ? targetName(from, source, target) : fullName(setup.to.collection, target)
-  for (const [side, name] of Object.entries({ from, to })) {
-    if (!reserved(name)) continue
-    throw new SyncError('CONFIG_INVALID', `syncs.${setup.name}.${side}: ${name} is one of Syncline's own tables`)
-  }
+  refuseReserved(setup.name, { from, to })
   return {
     ...setup.options,
     id: setup.name,
@@ -109,33 +108,90 @@ function singleSync(setup: SyncSetup, config: ProjectConfig): Sync {
   }
 }
 
+function refuseReserved(name: string, collections: Readonly<Record<string, string>>): void {
+  for (const [side, collection] of Object.entries(collections)) {
+    if (!reserved(collection)) continue
+    throw new SyncError('CONFIG_INVALID', `syncs.${name}.${side}: ${collection} is one of Syncline's own tables`)
+  }
+}
+
+function twoWaySync(setup: TwoWaySetup, config: ProjectConfig): TwoWaySync {
+  const place = ({ connection, collection }: Place) => ({
+    connection,
+    collection: fullName(collection ?? '', systemOf(config, connection)),
+  })
+  const [left, right] = [place(setup.left), place(setup.right)]
+  refuseReserved(setup.name, { left: left.collection, right: right.collection })
+  return { ...setup.options, id: setup.name, left, right, cycle: cycleOf(setup.name, config) }
+}
+
+/** The syncs that this one references, directly or not, and that reference it in turn. */
+function cycleOf(name: string, config: ProjectConfig): string[] {
+  const reach = (from: string): Set<string> => {
+    const found = new Set<string>()
+    const waiting = [from]
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      for (const to of referencesOf(config.syncs.find((setup) => setup.name === next))) {
+        if (found.has(to)) continue
+        found.add(to)
+        waiting.push(to)
+      }
+    }
+    return found
+  }
+  return [...reach(name)].filter((other) => reach(other).has(name))
+}
+
+function referencesOf(setup: SyncSetup | undefined): string[] {
+  if (setup?.kind !== 'two-way') return []
+  return (setup.options.fields ?? []).flatMap(({ references }) => references ?? [])
+}
+
+/** A sync runs after those it references, so that its rows find their parents; else the order stays. */
+function parentsFirst(syncs: readonly AnySync[]): AnySync[] {
+  const sorted: AnySync[] = []
+  const visit = (sync: AnySync, path: readonly AnySync[]) => {
+    if (sorted.includes(sync) || path.includes(sync)) return
+    const parents = isTwoWay(sync) ? (sync.fields ?? []).flatMap(({ references }) => references ?? []) : []
+    for (const parent of syncs.filter(({ id }) => parents.includes(id))) visit(parent, [...path, sync])
+    sorted.push(sync)
+  }
+  for (const sync of syncs) visit(sync, [])
+  return sorted
+}
+
 /** Two syncs may not write one table, nor one sync its own source. */
 function checkTargets(members: readonly Member[], config: ProjectConfig): void {
   const writers = new Map<string, Member>()
   for (const member of members) {
-    const { sync, setup } = member
-    const target = placeId(sync.to, config)
-    if (target === placeId(sync.from, config)) {
-      throw new SyncError(
-        'CONFIG_INVALID',
-        `sync "${sync.id}" would write into its own source, ${sync.from.connection}.${sync.from.collection}`,
-      )
+    const { sync } = member
+    const [left, right] = placesOf(sync)
+    if (placeId(left, config) === placeId(right, config)) {
+      const place = `${left.connection}.${left.collection}`
+      const what = isTwoWay(sync) ? 'has one collection on both sides' : 'would write into its own source'
+      throw new SyncError('CONFIG_INVALID', `sync "${sync.id}" ${what}, ${place}`)
     }
-    const other = writers.get(target)
-    if (other !== undefined) {
-      const samePattern = other.setup === setup
-      throw new SyncError(
-        samePattern ? 'CONFIG_INVALID' : 'TARGET_SHARED',
-        `syncs "${other.sync.id}" and "${sync.id}" would both write ${sync.to.connection}.${sync.to.collection}`,
-        {
-          hint: samePattern
-            ? `Take ${sync.from.collection} out of the pattern and give it its own sync with another target.`
-            : 'Give one of them another target, or take it out.',
-        },
-      )
+    for (const place of isTwoWay(sync) ? [left, right] : [right]) {
+      const target = placeId(place, config)
+      const other = writers.get(target)
+      // Two-way syncs share tables; one that a one-way sync owns is nobody else's to write.
+      if (other !== undefined && !(isTwoWay(sync) && isTwoWay(other.sync))) throw shared(other, member, place)
+      writers.set(target, member)
     }
-    writers.set(target, member)
   }
+}
+
+function shared(other: Member, member: Member, place: Sync['to']): SyncError {
+  const samePattern = other.setup === member.setup
+  return new SyncError(
+    samePattern ? 'CONFIG_INVALID' : 'TARGET_SHARED',
+    `syncs "${other.sync.id}" and "${member.sync.id}" would both write ${place.connection}.${place.collection}`,
+    {
+      hint: samePattern
+        ? `Take ${placesOf(member.sync)[0].collection} out of the pattern and give it its own sync with another target.`
+        : 'Give one of them another target, or take it out.',
+    },
+  )
 }
 
 function placeId({ connection, collection }: Sync['to'], config: ProjectConfig): string {
@@ -148,7 +204,7 @@ function systemOf(config: ProjectConfig, connection: string): string {
 }
 
 /** Refuses names that no definition could have, before anything is read. */
-function checkChosen(config: ProjectConfig, chosen: readonly string[]): void {
+export function checkChosen(config: ProjectConfig, chosen: readonly string[]): void {
   const names = config.syncs.map((setup) => setup.name)
   for (const name of chosen) {
     const fits = config.syncs.some(
@@ -161,13 +217,13 @@ function checkChosen(config: ProjectConfig, chosen: readonly string[]): void {
 function checkExpanded(
   chosen: readonly string[],
   config: ProjectConfig,
-  syncs: readonly Sync[],
+  syncs: readonly AnySync[],
   failures: readonly ExpansionFailure[],
 ): void {
   for (const name of chosen) {
     const failed = failures.some((failure) => name.startsWith(`${failure.name}/`))
     if (failed || config.syncs.some((setup) => setup.name === name) || syncs.some((sync) => sync.id === name)) continue
-    throw unknownSync(name, [...config.syncs.map((setup) => setup.name), ...syncs.map((sync) => sync.id)])
+    throw unknownSync(name, [...new Set([...config.syncs.map((setup) => setup.name), ...syncs.map((sync) => sync.id)])])
   }
 }
 

@@ -135,6 +135,7 @@ test('defaults are filled in, also inside a partial guard and batch', () => {
     adopt: false,
     everyMs: 900_000,
   })
+  assert.ok(sync.kind === 'one-way')
   assert.deepEqual(sync.from, { connection: 'shop', collection: 'public.orders' })
   assert.deepEqual(sync.to, { connection: 'warehouse', collection: null })
 })
@@ -167,11 +168,13 @@ test('a filter passes through, and a field named env is no reference', () => {
     s: { 'not in': ['a', 1] },
   }
   const [sync] = parseSyncs({ a: { from: 'shop.public.orders', to: 'warehouse', where } })
-  assert.deepEqual(sync?.options.where, where)
+  assert.ok(sync?.kind === 'one-way')
+  assert.deepEqual(sync.options.where, where)
   const [other] = parseSyncs({
     a: { from: 'shop.public.orders', to: 'warehouse', where: { status: { env: 'URL' } }, fields: { env: 'env' } },
   })
-  assert.deepEqual(other?.options.where, { status: 'postgres://host/shop' })
+  assert.ok(other?.kind === 'one-way')
+  assert.deepEqual(other.options.where, { status: 'postgres://host/shop' })
 })
 
 test('JSON configs name their connector, and files are relative to the config', async () => {

@@ -9,6 +9,7 @@ import { type Environment, resolveEnv } from './env.ts'
 import { resolveFiles } from './files.ts'
 import { didYouMean, type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
+import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
 
 /** A validated config. */
 export interface ProjectConfig {
@@ -27,12 +28,24 @@ export interface ConnectionSetup {
 }
 
 /** A sync as written; patterns are not expanded yet. */
-export interface SyncSetup {
+export type SyncSetup = OneWaySetup | TwoWaySetup
+
+export interface OneWaySetup {
+  readonly kind: 'one-way'
   readonly name: string
   readonly from: Place
   readonly to: Place
   readonly patterns: readonly string[] | null
   readonly options: Omit<Sync, 'id' | 'from' | 'to'>
+}
+
+export interface TwoWaySetup {
+  readonly kind: 'two-way'
+  readonly name: string
+  readonly left: Place
+  readonly right: Place
+  readonly patterns: null
+  readonly options: TwoWayOptions
 }
 
 /** A connection, or one of its collections as the person spelled it. */
@@ -63,6 +76,7 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
   const syncs = written.syncs.flatMap(
     ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
   )
+  mistakes.push(...referenceMistakes(syncs))
   if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
   return { connections, syncs }
 }
@@ -170,6 +184,7 @@ function parseSync(
   if (/[\s/*]/.test(name)) mistakes.push({ path, message: 'a name without slashes, stars and white space is needed' })
   const resolved = resolveEnv(definition, path, surroundings.environment, isPlainInSync)
   for (const { name: variable, path: at } of resolved.missing) mistakes.push(missingVariable(variable, at))
+  if (isTwoWay(resolved.value)) return parseTwoWay(name, resolved.value, path, connections, mistakes, before)
   const parsed = syncSchema.safeParse(resolved.value)
   if (!parsed.success) {
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(syncSchema.shape)))
@@ -186,7 +201,54 @@ function parseSync(
   for (const mistake of shapeMistakes(parsed.data, places))
     mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   if (mistakes.length > before) return null
-  return { name, ...places, patterns: collections, options: syncOptions(parsed.data) }
+  return { kind: 'one-way', name, ...places, patterns: collections, options: syncOptions(parsed.data) }
+}
+
+function isTwoWay(definition: unknown): boolean {
+  return typeof definition === 'object' && definition !== null && 'between' in definition
+}
+
+function parseTwoWay(
+  name: string,
+  definition: unknown,
+  path: readonly PropertyKey[],
+  connections: readonly string[],
+  mistakes: Mistake[],
+  before: number,
+): SyncSetup | null {
+  const parsed = twoWaySchema.safeParse(definition)
+  if (!parsed.success) {
+    mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(twoWaySchema.shape)))
+    return null
+  }
+  const [left, right] = parsed.data.between.map(parsePlace) as [Place, Place]
+  for (const [at, place] of [left, right].entries()) {
+    if (!connections.includes(place.connection)) {
+      const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
+      mistakes.push({ path: [...path, 'between', at], message: `no connection "${place.connection}"${known}` })
+    } else if (place.collection === null)
+      mistakes.push({ path: [...path, 'between', at], message: `name a collection ("${place.connection}.…")` })
+  }
+  const options = twoWayOptions(parsed.data)
+  for (const mistake of twoWayMistakes(options)) mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
+  return mistakes.length > before ? null : { kind: 'two-way', name, left, right, patterns: null, options }
+}
+
+/** A reference is translated through the pairs of a two-way sync between the same connections. */
+function referenceMistakes(syncs: readonly SyncSetup[]): Mistake[] {
+  const twoWay = syncs.filter((setup) => setup.kind === 'two-way')
+  const names = twoWay.map(({ name }) => name)
+  return twoWay.flatMap(({ name, left, right, options }) =>
+    (options.fields ?? []).flatMap(({ name: field, references }): Mistake[] => {
+      if (references === null) return []
+      const path = ['syncs', name, 'fields', field, 'references']
+      const other = twoWay.find((setup) => setup.name === references)
+      if (other === undefined)
+        return [{ path, message: `no two-way sync "${references}"${didYouMean(references, names)}` }]
+      if (other.left.connection === left.connection && other.right.connection === right.connection) return []
+      return [{ path, message: `sync "${references}" is not between ${left.connection} and ${right.connection}` }]
+    }),
+  )
 }
 
 /** What fits one collection and what fits many. */

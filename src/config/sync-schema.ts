@@ -1,12 +1,12 @@
 /** What one sync may say, and its defaults. */
 import { z } from 'zod'
 import type { Literal, Where } from '../core/filter.ts'
-import { defaults, type FieldRule, type Sync } from '../core/sync.ts'
+import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
 import type { SourceRow } from './define-config.ts'
 
-const text = z.string().min(1)
-const type = z.enum(types)
+export const text = z.string().min(1)
+export const type = z.enum(types)
 
 const rule = z.union(
   [
@@ -65,7 +65,7 @@ const where = z
   })
   .catchall(condition)
 
-const bytes = z
+export const bytes = z
   .union([z.number().int().positive(), z.string()], { error: 'expected a size like "8MB" or a number of bytes' })
   .transform((value, context) => {
     const size = typeof value === 'number' ? value : parseSize(value)
@@ -74,12 +74,18 @@ const bytes = z
     return z.NEVER
   })
 
-const every = z.string({ error: 'expected a time like "2s"' }).transform((value, context) => {
+export const every = z.string({ error: 'expected a time like "2s"' }).transform((value, context) => {
   const ms = parseDuration(value)
   if (ms !== null) return ms
   context.addIssue({ code: 'custom', message: 'expected a time like "500ms", "2s", "15m" or "1h"' })
   return z.NEVER
 })
+
+export const guard = z.strictObject({
+  maxDeletes: z.number().int().nonnegative().optional(),
+  maxDeleteShare: z.number().min(0).max(1).optional(),
+})
+export const batch = z.strictObject({ rows: z.number().int().positive().optional(), bytes: bytes.optional() })
 
 export const syncSchema = z.strictObject({
   from: text,
@@ -91,13 +97,8 @@ export const syncSchema = z.strictObject({
   cursor: text.optional(),
   mode: z.enum(['auto', 'full', 'incremental']).default('auto'),
   deletes: z.enum(['propagate', 'keep', 'mark']).default('propagate'),
-  guard: z
-    .strictObject({
-      maxDeletes: z.number().int().nonnegative().optional(),
-      maxDeleteShare: z.number().min(0).max(1).optional(),
-    })
-    .optional(),
-  batch: z.strictObject({ rows: z.number().int().positive().optional(), bytes: bytes.optional() }).optional(),
+  guard: guard.optional(),
+  batch: batch.optional(),
   adopt: z.boolean().default(false),
   every: every.optional(),
 })
@@ -111,13 +112,19 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     cursor: sync.cursor ?? null,
     mode: sync.mode,
     deletes: sync.deletes,
-    guard: {
-      maxDeletes: sync.guard?.maxDeletes ?? defaults.guard.maxDeletes,
-      maxDeleteShare: sync.guard?.maxDeleteShare ?? defaults.guard.maxDeleteShare,
-    },
+    guard: guardOf(sync.guard),
     batch: { rows: sync.batch?.rows ?? defaults.batch.rows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     adopt: sync.adopt,
     everyMs: sync.every ?? defaults.everyMs,
+  }
+}
+
+export function guardOf(
+  guard: { maxDeletes?: number | undefined; maxDeleteShare?: number | undefined } | undefined,
+): Guard {
+  return {
+    maxDeletes: guard?.maxDeletes ?? defaults.guard.maxDeletes,
+    maxDeleteShare: guard?.maxDeleteShare ?? defaults.guard.maxDeleteShare,
   }
 }
 

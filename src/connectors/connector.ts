@@ -6,7 +6,7 @@ import type { ZodType } from 'zod'
 import type { Where } from '../core/filter.ts'
 import type { Schema, SchemaChange } from '../core/schema.ts'
 import type { Rejection, SyncId } from '../core/sync.ts'
-import type { Key, Row, Value } from '../core/value.ts'
+import type { Key, Row, Type, Value } from '../core/value.ts'
 
 /** The world outside: time, chance and interruption come in through here and no other way. */
 export interface Context {
@@ -53,6 +53,8 @@ export interface CollectionOptions {
   readonly key?: readonly string[] | null
   /** A field that grows with every change, as the user's explicit choice. */
   readonly cursor?: string | null
+  /** What fields hold, as a person says; for a system whose columns may hold anything. What is not as said is rejected. */
+  readonly types?: ReadonlyMap<string, Type>
 }
 
 /** How far a collection has been read: opaque text with a version, made and understood by its connector only. */
@@ -66,6 +68,8 @@ export interface Selection {
 
 export interface ReadOptions extends Selection {
   readonly signal: AbortSignal
+  /** Only looks: nothing that following needs is installed at the source. */
+  readonly readOnly?: boolean
   /** Hand rows over as `Page.encoded`, in the collection's `encoding`. */
   readonly encoded?: boolean
 }
@@ -84,6 +88,8 @@ export interface Page {
   readonly puts: readonly Row[]
   /** Keys that are gone. A hint that saves a sweep: the engine checks that they are gone before it deletes. */
   readonly deletes: readonly Key[]
+  /** Keys of puts whose row was deleted and made anew since the cursor: not the row that it was. Absent: the system can't tell. */
+  readonly replaced?: readonly Key[]
   /** Rows the source could not give as its schema declares them. */
   readonly rejects: readonly Rejection[]
   /** Reading on from here misses nothing after this page. */
@@ -116,15 +122,58 @@ export interface Collection {
   prepare?(): Promise<void>
   /** About how many rows there are, at no cost; for progress only. */
   estimate?(): Promise<number | null>
+  /** Conditional writes into a collection that others write to. Absent: read-only. */
+  writer?(spec: WriterSpec): Promise<Writer>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
 }
 
 export interface Lookup {
-  /** Rows by key, in schema order, any order of rows; keys that are not there are left out. */
-  fetch(keys: readonly Key[]): Promise<Row[]>
+  /** Rows by key as they stand now, in the order of `fields` (default: schema order), in any order of rows; keys that are not there are left out. */
+  fetch(keys: readonly Key[], fields?: readonly string[]): Promise<Chunk>
   /** Rows whose `fields` equal one of `values`, in schema order. */
   find(fields: readonly string[], values: readonly Row[]): Promise<Row[]>
+}
+
+/** Who writes, and what it wants to see of the rows it wrote. */
+export interface WriterSpec {
+  readonly project: string
+  /** Fences are per project and name. */
+  readonly name: string
+  /** Fields of the rows in results, in this order. */
+  readonly fields: readonly string[]
+  /** The generation that this run claimed earlier, null on its first attempt. LEASE_LOST when somebody has claimed since. */
+  readonly held: number | null
+}
+
+/** Values by field name. */
+export type Patch = Readonly<Record<string, Value>>
+
+/** What we ask of a system. An update never inserts. */
+export type Write =
+  | { readonly kind: 'insert'; readonly row: Patch }
+  /** Only these fields; refused as stale unless `expected` still holds. */
+  | { readonly kind: 'update'; readonly key: Key; readonly fields: Patch; readonly expected: Patch }
+  | { readonly kind: 'delete'; readonly key: Key; readonly expected: Patch }
+
+export type WriteResult =
+  /** As the system stored it, maybe not as sent; null for a delete. */
+  | { readonly status: 'written'; readonly row: Row | null }
+  /** Someone came first, or the row is gone: reconcile again. */
+  | { readonly status: 'stale' }
+  /** This row only. */
+  | { readonly status: 'rejected'; readonly code: string; readonly message: string }
+
+/** Writes under a fence: whoever claimed before writes nothing more (LEASE_LOST). */
+export interface Writer extends AsyncDisposable {
+  /** Of the fence; grows with every claim. */
+  readonly generation: number
+  /** One result per write, in order. What became of them can be recalled under `id` until it is forgotten. */
+  write(id: string, writes: readonly Write[], forget: readonly string[]): Promise<readonly WriteResult[]>
+  /** What became of the writes under `id`; null for one that took no effect, and null if none did. */
+  recall(id: string): Promise<readonly (WriteResult | null)[] | null>
+  /** Forgets everything that can be recalled. */
+  forget(): Promise<void>
 }
 
 /** The selected rows of a collection as they stood at one instant; for sweeps, plan and verify. */
@@ -201,8 +250,10 @@ export interface Sink extends AsyncDisposable {
   /**
    * Applies the schema changes and takes the fence: whoever held it before writes nothing more (LEASE_LOST).
    * The target is usable until the sink is disposed or somebody else claims it.
+   * `held`: the generation this run claimed earlier, null on its first attempt. LEASE_LOST, and nothing is changed, when
+   * somebody has claimed since: then this is the worker that lost its lease, however it came to try again.
    */
-  claim(spec: TargetSpec, changes: readonly SchemaChange[]): Promise<Target>
+  claim(spec: TargetSpec, changes: readonly SchemaChange[], held: number | null): Promise<Target>
   /** One transaction at a time per sink. */
   begin(): Promise<SinkTransaction>
   /** The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's are left out. */
@@ -218,6 +269,8 @@ export interface Sink extends AsyncDisposable {
 /** A target that this process may write to. */
 export interface Target {
   readonly checkpoint: Checkpoint | null
+  /** Of the fence; grows with every claim. */
+  readonly generation: number
   /** Whether it held no rows when it was claimed. */
   readonly empty: boolean
   /** The wire form in which it takes rows of this schema as they are. Absent: none. */

@@ -19,6 +19,9 @@ connectorTests({
       },
       put: async (shape, rows) => system.put(shape.name, ...rows),
       delete: async (shape, keys) => system.delete(shape.name, ...keys),
+      makeUnique: async (shape, field) => {
+        system.unique = new Map(system.unique).set(shape.name, [field])
+      },
       [Symbol.asyncDispose]: async () => {},
     }
   },

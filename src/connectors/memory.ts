@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import { bindFilter, evaluate } from '../core/filter.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
 import { nearestNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
@@ -24,8 +25,9 @@ import type {
   SinkTransaction,
   TargetSpec,
   View,
+  WriteResult,
 } from './connector.ts'
-import { keyText, parseKeyText } from './key-text.ts'
+import { openMemoryWriter } from './memory-writer.ts'
 
 /** Called before each operation; what it throws, the operation throws. */
 export type Fault = (operation: MemoryOperation, collection: string) => void | Promise<void>
@@ -43,12 +45,18 @@ export type MemoryOperation =
   | 'checkpoint'
   | 'commit'
   | 'committed'
+  | 'lookup'
+  | 'claimWriter'
+  | 'write'
+  | 'written'
+  | 'recall'
+  | 'forget'
 
 interface Table {
   readonly schema: Schema
   readonly rows: ReadonlyMap<string, Row>
   /** Key and number of every change, oldest first. */
-  readonly log: readonly { readonly seq: number; readonly key: string }[]
+  readonly log: readonly { readonly seq: number; readonly key: string; readonly gone: boolean }[]
 }
 interface TargetTable {
   readonly owner: Owner
@@ -69,6 +77,14 @@ export class MemorySystem {
   fault: Fault = () => {}
   /** Rows per page. */
   pageRows = 100
+  /** What the system makes of a row that a writer gives it: trims, rounds, stamps. Default: nothing. */
+  normalize: (collection: string, row: Row) => Row = (_collection, row) => row
+  /** The last number given to a row inserted without a key. */
+  assigned = 0
+  /** Fields no two rows share, by collection. */
+  unique: ReadonlyMap<string, readonly string[]> = new Map()
+  /** What became of writes, by fence and id: what SQL systems keep in `_syncline_write`. */
+  results: ReadonlyMap<string, ReadonlyMap<string, readonly (WriteResult | null)[]>> = new Map()
 
   create(schema: Schema): void {
     this.tables = new Map(this.tables).set(schema.name, { schema, rows: new Map(), log: [] })
@@ -138,7 +154,10 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
       return openView(system, { ...system.table(name), schema }, selection, String(system.seq))
     },
     lookup: {
-      fetch: async (keys) => [...(await openView(system, system.table(name), all, '').fetch(keys, all.fields)).rows],
+      fetch: async (keys, fields = all.fields) => {
+        await system.fault('lookup', name)
+        return await openView(system, { ...system.table(name), schema }, all, '').fetch(keys, fields)
+      },
       find: async (fields, values) => {
         const at = fields.map((field) => all.fields.indexOf(field))
         const wanted = new Set(values.map(keyText))
@@ -146,6 +165,7 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
       },
     },
     estimate: async () => system.table(name).rows.size,
+    writer: (spec) => openMemoryWriter(system, schema, spec),
   }
 }
 
@@ -162,6 +182,7 @@ async function* read(
     throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor`)
   const since = [...new Set(table.log.filter(({ seq }) => seq > Number(cursor ?? 0)).map(({ key }) => key))]
   const keys = cursor === null ? [...table.rows.keys()] : since
+  const gone = new Set(table.log.filter((entry) => entry.gone && entry.seq > Number(cursor ?? 0)).map(({ key }) => key))
   const view = openView(system, { ...table, schema }, options, here)
   for (let start = 0; start < keys.length; start += system.pageRows) {
     await system.fault('read', schema.name)
@@ -171,7 +192,16 @@ async function* read(
       puts.map((row) => keyText(schema.key.map((name) => row[options.fields.indexOf(name)] ?? null))),
     )
     const deletes = part.filter((key) => !found.has(keyText(key)))
-    yield { puts, deletes, rejects: [], cursor: cursor ?? '0', bytes: 100 * puts.length, distinct: cursor === null }
+    const replaced = cursor === null ? [] : part.filter((key) => found.has(keyText(key)) && gone.has(keyText(key)))
+    yield {
+      puts,
+      deletes,
+      replaced,
+      rejects: [],
+      cursor: cursor ?? '0',
+      bytes: 100 * puts.length,
+      distinct: cursor === null,
+    }
   }
   yield { puts: [], deletes: [], rejects: [], cursor: here, bytes: 0, distinct: false, view }
 }
@@ -217,8 +247,7 @@ function openSink(system: MemorySystem): Sink {
   const fence = (spec: Pick<TargetSpec, 'project' | 'sync'>) => `${spec.project}/${spec.sync}`
   const specOf = (sync: string) => {
     const claim = claims.get(sync)
-    if (claim === undefined || system.fences.get(fence(claim.spec)) !== claim.generation)
-      throw new SyncError('LEASE_LOST', `another process took over sync ${sync}`)
+    if (claim === undefined || system.fences.get(fence(claim.spec)) !== claim.generation) throw leaseLost(sync)
     return claim.spec
   }
   return {
@@ -233,20 +262,23 @@ function openSink(system: MemorySystem): Sink {
         checkpoint: system.checkpoints.get(fence(spec)) ?? null,
       }
     },
-    claim: async (spec, changes) => {
+    claim: async (spec, changes, held) => {
       await system.fault('claim', spec.collection)
+      const before = system.fences.get(fence(spec)) ?? 0
+      if (held !== null && held !== before) throw leaseLost(spec.sync)
       if (changes.some((change) => change.kind === 'create')) {
         system.targets = without(system.targets, spec.collection)
         system.checkpoints = without(system.checkpoints, fence(spec))
       }
       for (const change of changes) alter(system, spec, change)
-      const held = system.targets.get(spec.collection) ?? newTarget(spec)
-      system.targets = new Map(system.targets).set(spec.collection, held)
-      const generation = (system.fences.get(fence(spec)) ?? 0) + 1
+      const table = system.targets.get(spec.collection) ?? newTarget(spec)
+      system.targets = new Map(system.targets).set(spec.collection, table)
+      const generation = before + 1
       system.fences = new Map(system.fences).set(fence(spec), generation)
       claims.set(spec.sync, { spec, generation })
       return {
         checkpoint: system.checkpoints.get(fence(spec)) ?? null,
+        generation,
         empty: system.table(spec.collection).rows.size === 0,
       }
     },
@@ -273,6 +305,10 @@ function openSink(system: MemorySystem): Sink {
     },
     [Symbol.asyncDispose]: async () => {},
   }
+}
+
+function leaseLost(sync: string): SyncError {
+  return new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`)
 }
 
 /** Works on copies, which the commit puts in place of what stands if the fence still holds. */
@@ -391,7 +427,7 @@ function changed(table: Table, key: Key, row: Row | null, seq: number): Table {
   const rows = new Map(table.rows)
   if (row === null) rows.delete(keyText(key))
   else rows.set(keyText(key), row)
-  return { ...table, rows, log: [...table.log, { seq, key: keyText(key) }] }
+  return { ...table, rows, log: [...table.log, { seq, key: keyText(key), gone: row === null }] }
 }
 
 function keyOfRow(schema: Schema, row: Row): Key {

@@ -1,5 +1,6 @@
 /** Values from one type to another, without loss or not at all. */
 import { SyncError } from './error.ts'
+import { fromHex, toHex } from './key-text.ts'
 import { normalizeTime } from './time.ts'
 import { canonicalDecimal, type Type, types, type Value } from './value.ts'
 
@@ -44,8 +45,7 @@ function comparable(from: Type, to: Type): boolean {
 
 function toText(type: Type, value: Exclude<Value, null>): string {
   if (type === 'boolean') return value === true ? 'true' : 'false'
-  if (value instanceof Uint8Array)
-    return `\\x${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  if (value instanceof Uint8Array) return `\\x${toHex(value)}`
   return String(value)
 }
 
@@ -64,9 +64,7 @@ function fromText(type: Type, text: string): Value {
           ? String(Number(text === 'true'))
           : null
     case 'bytes':
-      return /^\\x([0-9a-f]{2})*$/i.test(text)
-        ? Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
-        : null
+      return /^\\x([0-9a-f]{2})*$/i.test(text) ? fromHex(text.slice(2)) : null
     case 'uuid':
       return /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text) ? spellUuid(text) : null
     case 'date':

@@ -5,6 +5,7 @@ export type Retry = 'retry' | 'never' | 'person'
 
 /** Every code, what the worker does about it, and the HTTP status it becomes. */
 export const errorCodes = {
+  USAGE_INVALID: { retry: 'never', status: 400 },
   CONFIG_INVALID: { retry: 'never', status: 422 },
   ENV_MISSING: { retry: 'never', status: 422 },
   COLLECTION_UNKNOWN: { retry: 'never', status: 404 },
@@ -17,6 +18,9 @@ export const errorCodes = {
   TARGET_SHARED: { retry: 'never', status: 409 },
   SCHEMA_CHANGED: { retry: 'retry', status: 409 },
   SCHEMA_DRIFT: { retry: 'person', status: 409 },
+  CONFLICT_UNKNOWN: { retry: 'never', status: 404 },
+  CONFLICT_CLOSED: { retry: 'never', status: 409 },
+  ROW_UNKNOWN: { retry: 'never', status: 404 },
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },

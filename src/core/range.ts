@@ -1,22 +1,20 @@
 /** Cutting the keys of a collection into ranges, so that a sweep looks only where counts differ. */
-import { compareValues, type Type, type Value } from './value.ts'
+import type { Type, Value } from './value.ts'
 
 /** Rows per range a sweep aims at, and the most ranges it makes. */
 const ROWS_PER_RANGE = 128
 const MAX_RANGES = 8192
 
-/** Ascending bounds that cut the values between `low` and `high` evenly; none where the type can't be cut by arithmetic. */
+/** Ascending bounds, evenly apart, that cut the values between `low` and `high`; none where the type can't be cut by arithmetic. */
 export function cutRanges(type: Type, low: Value, high: Value, rows: number): Value[] {
-  const ranges = BigInt(Math.min(MAX_RANGES, Math.max(1, Math.ceil(rows / ROWS_PER_RANGE))))
   if (type !== 'integer' || low === null || high === null) return []
+  const ranges = BigInt(Math.min(MAX_RANGES, Math.max(1, Math.ceil(rows / ROWS_PER_RANGE))))
+  const end = BigInt(high as number | bigint) + 1n
   const from = BigInt(low as number | bigint)
-  const span = BigInt(high as number | bigint) - from + 1n
+  const width = (end - from + ranges - 1n) / ranges
   const bounds: Value[] = []
-  for (let i = 1n; i < ranges; i++) {
-    const bound = from + (span * i) / ranges
-    const value = Number.isSafeInteger(Number(bound)) ? Number(bound) : bound
-    if (bounds.length === 0 || compareValues(type, bounds.at(-1) as Value, value) < 0) bounds.push(value)
-  }
+  for (let bound = from + width; bound < end; bound += width)
+    bounds.push(Number.isSafeInteger(Number(bound)) ? Number(bound) : bound)
   return bounds
 }
 

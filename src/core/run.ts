@@ -16,8 +16,19 @@ export interface Counts {
   readonly rejected: number
   /** Values changed by a declared loss of the target (NaN in SQLite). */
   readonly lossy: number
+  /** Conflicts put on record by a two-way sync, those that a rule decided included. */
+  readonly conflicts: number
 }
-export const zeroCounts: Counts = { read: 0, inserted: 0, updated: 0, deleted: 0, unchanged: 0, rejected: 0, lossy: 0 }
+export const zeroCounts: Counts = {
+  read: 0,
+  inserted: 0,
+  updated: 0,
+  deleted: 0,
+  unchanged: 0,
+  rejected: 0,
+  lossy: 0,
+  conflicts: 0,
+}
 
 export interface Failure {
   readonly code: string
@@ -71,7 +82,7 @@ export type RunEvent =
       readonly error?: Failure
     } & Counts)
 
-export type Phase = 'copy' | 'follow' | 'compare' | 'sweep'
+export type Phase = 'copy' | 'follow' | 'compare' | 'sweep' | 'apply'
 
 /** A key as people see it: `{column: value}`, bigints and decimals as strings. */
 export type PrintedKey = Readonly<Record<string, Value>>

@@ -39,6 +39,18 @@ export function withKey(schema: Schema, key: readonly string[] | null): Schema {
   return { ...schema, key }
 }
 
+/** An adopted table: what a sync holds of it, and, as fields that it does not have to mind, what else it was found to have. */
+export function withTheirs(
+  held: { readonly schema: Schema; readonly orphans: readonly string[] },
+  found: Schema,
+): typeof held {
+  const theirs = found.fields.filter(({ name }) => held.schema.fields.every((field) => field.name !== name))
+  return {
+    schema: { ...held.schema, fields: [...held.schema.fields, ...theirs] },
+    orphans: [...held.orphans, ...theirs.map(({ name }) => name)],
+  }
+}
+
 /** SCHEMA_CHANGED if a collection is not any more what it was when its schema was read: its rows would be misread. */
 export function refuseChanged(was: Schema, now: Schema | null): void {
   if (now !== null && JSON.stringify(now.fields) === JSON.stringify(was.fields)) return

@@ -119,6 +119,8 @@ export function compareText(a: string, b: string): number {
 
 /** Drops a decimal's sign of zero, leading zeros, exponent form and trailing zeros: `1.50`, `+1.5` and `15e-1` become `1.5`. */
 export function canonicalDecimal(text: string): string {
+  // Nearly all are spelled so already.
+  if (/^-?(?:[1-9]\d*|0(?=\.))(?:\.\d*[1-9])?$/.test(text)) return text
   const match = /^([+-]?)(\d*)\.?(\d*)(?:[eE]([+-]?\d+))?$/.exec(text)
   if (match === null) return text
   let [, sign = '', whole = '', fraction = ''] = match
@@ -141,6 +143,7 @@ export function canonicalDecimal(text: string): string {
 
 /** `{6F9619FF8B86D011B42D00CF4FC964FF}` becomes `6f9619ff-8b86-d011-b42d-00cf4fc964ff`; what is no UUID keeps its spelling. */
 export function canonicalUuid(text: string): string {
+  if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text)) return text
   const digits = text.replace(/[{}-]/g, '').toLowerCase()
   if (!/^[0-9a-f]{32}$/.test(digits)) return text.toLowerCase()
   return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
@@ -170,6 +173,8 @@ class ExactNumber {
 }
 
 function parseExact(text: string): unknown {
+  // Short whole numbers lose nothing, and without a reviver parsing takes a third of the time.
+  if (!/\d{16}|\d[.eE]|-0/.test(text)) return JSON.parse(text)
   // The third argument (source text) exists from Node 21; numbers keep every digit through it.
   const reviver = (_key: string, value: unknown, context?: { source?: string }): unknown =>
     typeof value === 'number' ? new ExactNumber(context?.source ?? String(value)) : value
@@ -177,6 +182,7 @@ function parseExact(text: string): unknown {
 }
 
 function writeCanonical(value: unknown): string {
+  if (typeof value === 'number') return String(value)
   if (value instanceof ExactNumber) return canonicalDecimal(value.text)
   if (Array.isArray(value)) return `[${value.map(writeCanonical).join(',')}]`
   if (typeof value === 'object' && value !== null) {

@@ -1,7 +1,7 @@
 /** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
 import type { Checkpoint, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
-import { keyText } from '../connectors/key-text.ts'
 import { SyncError } from '../core/error.ts'
+import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
@@ -24,6 +24,7 @@ export class Batch implements AsyncDisposable {
   #settled: Key[] = []
   /** Counted when it is committed: a transaction that fails has written nothing. */
   #written = nothingWritten
+  #inserted = 0
 
   constructor(sides: Sides, tally: Tally, signal: AbortSignal, earlier: readonly Rejection[]) {
     this.#sides = sides
@@ -35,6 +36,11 @@ export class Batch implements AsyncDisposable {
 
   get rejected(): readonly Rejection[] {
     return [...this.#rejected.values()]
+  }
+
+  /** Rows that this run has put into the target and committed, and that were not there before. */
+  get inserted(): number {
+    return this.#inserted
   }
 
   /** Rejected rows of earlier runs that this run has not met: they are tried again at its end. */
@@ -112,6 +118,7 @@ export class Batch implements AsyncDisposable {
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
     await transaction.commit({ durable })
     this.#tally.add(this.#written)
+    this.#inserted += this.#written.inserted
     this.#written = nothingWritten
     this.#transaction = null
     this.#rows = 0

@@ -26,18 +26,23 @@ export type Reading =
   | { readonly kind: 'follow'; readonly cursor: Cursor }
   | { readonly kind: 'compare'; readonly why: string }
 
-export interface MirrorEvents {
+/** One attempt of a run at its mirror. */
+export interface Attempt {
+  /** The generation of the target's fence that an earlier attempt claimed. */
+  readonly held: number | null
+  readonly onClaim: (generation: number) => void
   readonly onSchema: (changes: readonly SchemaChange[]) => void
 }
 
 /** Deleted keys a feed may name before a sweep is cheaper than remembering them. */
 const MAX_DELETE_HINTS = 100_000
 
-export async function mirror(sync: Sync, project: Project, tally: Tally, events: MirrorEvents): Promise<Settlement> {
+export async function mirror(sync: Sync, project: Project, tally: Tally, attempt: Attempt): Promise<Settlement> {
   await using sides = await openSides(sync, project)
   refuseDrift(sides)
-  const target = await sides.sink.claim(sides.spec, sides.changes)
-  if (sides.changes.length > 0) events.onSchema(sides.changes)
+  const target = await sides.sink.claim(sides.spec, sides.changes, attempt.held)
+  attempt.onClaim(target.generation)
+  if (sides.changes.length > 0) attempt.onSchema(sides.changes)
   const earlier = await sides.sink.rejections(sync.id)
   const reading = chooseReading(sides, target, earlier)
   try {
@@ -50,7 +55,11 @@ export async function mirror(sync: Sync, project: Project, tally: Tally, events:
 }
 
 /** Decides how to read. A target that is not empty is only followed by the definition that filled it. */
-export function chooseReading(sides: Sides, target: Target, earlier: readonly Rejection[]): Reading {
+export function chooseReading(
+  sides: Sides,
+  target: Pick<Target, 'checkpoint' | 'empty'>,
+  earlier: readonly Rejection[],
+): Reading {
   const { sync, source, changes, fingerprint } = sides
   const cursor = target.checkpoint?.cursor ?? null
   if (sync.mode === 'incremental' && source.feed === 'none') {
@@ -104,7 +113,8 @@ async function readBy(
     }
     const moved = page.cursor !== target.checkpoint?.cursor || sides.fingerprint !== target.checkpoint.fingerprint
     await batch.commit(source.feed === 'none' ? null : moved ? page.cursor : null, { complete: moved })
-    return await settle({ sides, batch, source: page.view, hints, project, tally })
+    const targetRows = copies && target.empty ? batch.inserted : null
+    return await settle({ sides, batch, source: page.view, targetRows, hints, project, tally })
   }
   throw new SyncError('INTERNAL', `the connector of ${source.schema.name} ended a read without a view`)
 }
@@ -151,7 +161,7 @@ async function compare(
   const moved =
     left.cursor !== (target.checkpoint?.cursor ?? null) || sides.fingerprint !== target.checkpoint?.fingerprint
   await batch.commit(moved ? left.cursor : null, { complete: moved })
-  return await settle({ sides, batch, source: left, hints: [], project, tally })
+  return await settle({ sides, batch, source: left, targetRows: null, hints: [], project, tally })
 }
 
 async function* mapped(

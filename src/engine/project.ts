@@ -11,5 +11,7 @@ export interface Project {
   connection(name: string): Promise<Connection>
   /** Gives up an open connection, so that the next use opens it anew. */
   reconnect(name: string): Promise<void>
+  /** Connections that a run gave up because nobody answered: until one gets through, the others don't wait for them in turn. */
+  readonly unreachable: Set<string>
   readonly emit: (event: RunEvent) => void
 }

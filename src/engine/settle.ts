@@ -4,10 +4,10 @@
  */
 import type { Range, View } from '../connectors/connector.ts'
 import { everything } from '../connectors/connector.ts'
-import { keyText } from '../connectors/key-text.ts'
 import { compareRows } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
+import { keyText } from '../core/key-text.ts'
 import { cutRanges, differingRanges } from '../core/range.ts'
 import type { Key, Value } from '../core/value.ts'
 import type { Batch } from './batch.ts'
@@ -23,6 +23,8 @@ export interface Ending {
   readonly batch: Batch
   /** The source at the instant up to which it was read. */
   readonly source: View
+  /** Rows of a target that was empty: what this run inserted. Null: they have to be counted. */
+  readonly targetRows: number | null
   /** Keys the source reported as deleted. */
   readonly hints: readonly Key[]
   readonly project: Project
@@ -39,6 +41,8 @@ export async function settle(ending: Ending): Promise<Settlement> {
   // Both sides count at the same time.
   const counting = source.count()
   counting.catch(() => {})
+  if (batch.rejected.length === 0 && ending.targetRows !== null && ending.targetRows === (await counting))
+    return { status: 'succeeded' }
   for (let hints = ending.hints; ; hints = []) {
     const round = await settleRound({ ...ending, hints }, counting)
     if (round.status === 'held' || round.missing.length === 0) return round

@@ -1,10 +1,11 @@
 /** Both sides of a mirror sync, opened and checked: the source collection, the sink, and the mapping between them. */
-import type { Collection, Sink, TargetSpec, TargetState } from '../connectors/connector.ts'
+import type { Collection, CollectionOptions, Sink, TargetSpec, TargetState } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { fingerprint } from '../core/fingerprint.ts'
 import { bindMapping, type Mapping } from '../core/mapping.ts'
 import { describeChange, diffSchema, type SchemaChange } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
+import type { Type } from '../core/value.ts'
 import type { Project } from './project.ts'
 
 export interface Sides extends AsyncDisposable {
@@ -23,7 +24,7 @@ export interface Sides extends AsyncDisposable {
 export async function openSides(sync: Sync, project: Project): Promise<Sides> {
   const left = await project.connection(sync.from.connection)
   const right = await project.connection(sync.to.connection)
-  const source = await left.collection(sync.from.collection, { key: sync.key, cursor: sync.cursor })
+  const source = await left.collection(sync.from.collection, optionsOf(sync))
   if (right.sink === undefined) {
     throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, {
       hint: 'Its system has no transactions to keep rows and checkpoint together.',
@@ -43,6 +44,7 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
     }
     const state = await sink.inspect(wanted)
     refuseForeign(wanted, state)
+    refuseGenerated(wanted, state)
     // Whose rows a table holds was settled when it was first claimed.
     const adopted = state.schema === null || state.owner === null ? undefined : state.adopted
     const spec: TargetSpec = { ...wanted, adopt: adopted ?? sync.adopt }
@@ -62,6 +64,14 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
     await sink[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** What a sync says of its source. */
+export function optionsOf({ key, cursor, fields }: Sync): CollectionOptions {
+  const types = new Map<string, Type>()
+  for (const rule of fields?.values() ?? [])
+    if (rule.kind === 'from' && rule.type !== undefined) types.set(rule.from, rule.type)
+  return { key, cursor, types }
 }
 
 /** SCHEMA_DRIFT when the source's schema changed so that the target can't follow by itself. */
@@ -85,6 +95,19 @@ function refuseMarkField({ id, deletes }: Sync, { schema }: Mapping): void {
     {
       hint: `List the fields with \`fields\` and give this one another name (source_deleted_at: '${deletedField}'), or leave it out.`,
     },
+  )
+}
+
+/** A column that the target's system fills itself takes no value of ours. */
+function refuseGenerated({ sync, collection, schema }: TargetSpec, state: TargetState): void {
+  const generated = state.schema?.fields.find(
+    ({ name, writable }) => !writable && schema.fields.some((field) => field.name === name),
+  )
+  if (generated === undefined) return
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `sync ${sync}: the target table ${collection} generates its column ${generated.name} itself`,
+    { hint: 'List the fields with `fields`, and leave this one out.' },
   )
 }
 

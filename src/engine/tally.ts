@@ -41,6 +41,7 @@ export class Tally {
       unchanged: counts.unchanged + (more.unchanged ?? 0),
       rejected: counts.rejected,
       lossy: counts.lossy + (more.lossy ?? 0),
+      conflicts: counts.conflicts + (more.conflicts ?? 0),
     }
     const now = this.#context.clock.now()
     if (now - this.#toldAt < PROGRESS_EVERY_MS) return

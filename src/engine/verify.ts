@@ -1,6 +1,7 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
-import { keyText } from '../connectors/key-text.ts'
+
 import { SyncError } from '../core/error.ts'
+import { keyText } from '../core/key-text.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
@@ -31,11 +32,12 @@ export interface VerifyOptions {
   readonly repair: boolean
   /** Rows compared so far, and how many there are if that is known. */
   readonly onProgress: (compared: number, total: number | null) => void
+  /** Differing keys of a kind kept for the second look; beyond it they are reported as the first look saw them. */
+  readonly maxSuspects?: number
 }
 
 const MAX_KEYS = 20
-/** Differing keys kept for the second look; beyond it they are reported as the first look saw them. */
-const MAX_RECHECKED = 100_000
+const MAX_SUSPECTS = 100_000
 
 type Kind = 'missing' | 'extra' | 'different'
 const kinds: readonly Kind[] = ['missing', 'extra', 'different']
@@ -44,21 +46,17 @@ interface Suspects {
   left: number
   right: number
   readonly keys: Record<Kind, Key[]>
-  /** Beyond MAX_RECHECKED. */
+  /** Beyond `maxSuspects`. */
   readonly more: Record<Kind, number>
 }
 
 export async function verifySync(sync: Sync, project: Project, options: VerifyOptions): Promise<Verification> {
   await using sides = await openSides(sync, project)
   refuseDrift(sides)
-  const suspects = await compareOnce(sides, project, options)
-  await lookAgain(sides, suspects)
-  let repaired = 0
-  if (options.repair) {
-    repaired = await repair(sides, suspects)
-    // The table may be there only now, or have fields only now.
-    await lookAgain({ ...sides, state: await sides.sink.inspect(sides.spec) }, suspects)
-  }
+  const found = await findSuspects(sides, project, options, new Set())
+  const { suspects, repaired } = options.repair
+    ? await repairAll(sides, found, project, options)
+    : { suspects: found, repaired: 0 }
   const counts = Object.fromEntries(
     kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]]),
   ) as Record<Kind, number>
@@ -74,16 +72,57 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
   }
 }
 
-async function compareOnce(sides: Sides, project: Project, options: VerifyOptions): Promise<Suspects> {
+/** Mends in rounds: what a comparison finds beyond the keys it keeps, the next one meets. */
+async function repairAll(
+  sides: Sides,
+  found: Suspects,
+  project: Project,
+  options: VerifyOptions,
+): Promise<{ suspects: Suspects; repaired: number }> {
+  let repaired = 0
+  const refused: Suspects['keys'] = { missing: [], extra: [], different: [] }
+  for (let suspects = found, here = sides; ; ) {
+    repaired += await repair(here, suspects)
+    // The table may be there only now, or have fields only now.
+    here = { ...sides, changes: [], state: await sides.sink.inspect(sides.spec) }
+    await lookAgain(here, suspects)
+    for (const kind of kinds) for (const key of suspects.keys[kind]) refused[kind].push(key)
+    if (kinds.every((kind) => suspects.more[kind] === 0)) return { suspects: { ...suspects, keys: refused }, repaired }
+    const known = new Set(kinds.flatMap((kind) => refused[kind].map(keyText)))
+    suspects = await findSuspects(here, project, options, known)
+  }
+}
+
+/** Looks twice, and leaves out keys that are known already. */
+async function findSuspects(
+  sides: Sides,
+  project: Project,
+  options: VerifyOptions,
+  known: ReadonlySet<string>,
+): Promise<Suspects> {
+  const suspects = await compareOnce(sides, project, options, known)
+  await lookAgain(sides, suspects)
+  return suspects
+}
+
+async function compareOnce(
+  sides: Sides,
+  project: Project,
+  options: VerifyOptions,
+  known: ReadonlySet<string>,
+): Promise<Suspects> {
   const suspects: Suspects = {
     left: 0,
     right: 0,
     keys: { missing: [], extra: [], different: [] },
     more: { missing: 0, extra: 0, different: 0 },
   }
+  const { maxSuspects = MAX_SUSPECTS } = options
   const suspect = (kind: Kind, rows: readonly Row[]) => {
     for (const row of rows) {
-      if (suspects.keys[kind].length < MAX_RECHECKED) suspects.keys[kind].push(keyOfRow(sides, row))
+      const key = keyOfRow(sides, row)
+      if (known.size > 0 && known.has(keyText(key))) continue
+      if (suspects.keys[kind].length < maxSuspects) suspects.keys[kind].push(key)
       else suspects.more[kind]++
     }
   }
@@ -101,7 +140,7 @@ async function compareOnce(sides: Sides, project: Project, options: VerifyOption
       found.different.map((pair) => pair.left),
     )
     // A row that can't be read or mapped is not equal to anything.
-    for (const { key } of found.rejects) suspects.keys.different.push(key)
+    for (const { key } of found.rejects) if (!known.has(keyText(key))) suspects.keys.different.push(key)
     options.onProgress(suspects.left, total)
   }
   return suspects
@@ -155,7 +194,7 @@ async function fetchBoth(
 /** Writes what is missing or different and deletes what is extra, in one fenced transaction. */
 async function repair(sides: Sides, suspects: Suspects): Promise<number> {
   const { sink, spec } = sides
-  await sink.claim(spec, sides.changes)
+  await sink.claim(spec, sides.changes, null)
   const { left } = await fetchBoth(sides, [...suspects.keys.missing, ...suspects.keys.different])
   const transaction = await sink.begin()
   try {

@@ -1,9 +1,11 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { Failure, RunRecord } from '../core/run.ts'
-import type { Sync } from '../core/sync.ts'
+import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
+import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
+import { run } from './run.ts'
 import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
 
@@ -14,7 +16,7 @@ const LEASE_MS = 60_000
 const EMBEDDED_HOLDER = 'embedded'
 
 /** Runs a sync to its end. Never throws for a failed run: the record says what happened. */
-export async function runSync(sync: Sync, project: Project): Promise<RunRecord> {
+export async function runSync(sync: AnySync, project: Project): Promise<RunRecord> {
   const { store, context, emit } = project
   const startedAt = context.clock.now()
   const id = newRunId(project)
@@ -49,8 +51,12 @@ export async function runSync(sync: Sync, project: Project): Promise<RunRecord> 
   return record
 }
 
-/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. */
-export async function resetSync(sync: Sync, project: Project, options: { readonly drop: boolean }): Promise<void> {
+/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs. */
+export async function resetSync(sync: AnySync, project: Project, options: { readonly drop: boolean }): Promise<void> {
+  if (isTwoWay(sync)) {
+    await project.store.pairs.reset(sync.id)
+    return
+  }
   const connection = await project.connection(sync.to.connection)
   if (connection.sink === undefined)
     throw new SyncError('READ_ONLY', `connection ${sync.to.connection} holds no checkpoints`)
@@ -60,41 +66,87 @@ export async function resetSync(sync: Sync, project: Project, options: { readonl
 
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
-async function attemptAll(sync: Sync, project: Project, run: string, tally: Tally): Promise<Outcome> {
-  const { store, context, emit } = project
+/** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
+async function attemptAll(sync: AnySync, project: Project, id: string, tally: Tally): Promise<Outcome> {
+  const { leases } = project.store
+  const now = project.context.clock.now()
+  const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
+  if (lease instanceof SyncError) return failed(lease)
+  try {
+    const outcome = await attemptUnder(lease, sync, project, id, tally)
+    noteReach(outcome, sync, project)
+    return outcome
+  } finally {
+    await leases.free(sync.id, lease)
+  }
+}
+
+async function attemptUnder(
+  lease: number,
+  sync: AnySync,
+  project: Project,
+  id: string,
+  tally: Tally,
+): Promise<Outcome> {
+  const { context, emit } = project
+  let held: number | null = null
+  const fences: Fences = {}
   for (let attempt = 1; ; attempt++) {
-    let generation: number | null = null
     try {
-      generation = await store.leases.take(sync.id, EMBEDDED_HOLDER, context.clock.now(), LEASE_MS)
-      const settlement = await mirror(sync, project, tally, {
-        onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run, changes }),
-      })
-      return outcomeOf(sync, run, settlement, tally)
+      if (attempt > 1) await renew(lease, sync, project)
+      const settlement = isTwoWay(sync)
+        ? await run(sync, project, tally, { run: id, generation: lease, attempt, fences })
+        : await mirror(sync, project, tally, {
+            held,
+            onClaim: (generation) => {
+              held = generation
+            },
+            onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run: id, changes }),
+          })
+      return outcomeOf(sync, id, settlement, tally)
     } catch (error) {
       const failure = asSyncError(error)
       if (failure.code === 'INTERNAL' && failure.stack !== undefined)
         context.log(String(error instanceof Error ? error.stack : error))
-      if (!retriable(failure) || attempt === MAX_ATTEMPTS || context.signal.aborted) return failed(failure)
+      if (attempt === MAX_ATTEMPTS || context.signal.aborted || !worthAnother(failure, sync, project))
+        return failed(failure)
       const waitMs = Math.round(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + context.random()))
-      emit({ event: 'run.retrying', sync: sync.id, run, attempt, waitMs, error: failureOf(failure) })
+      emit({ event: 'run.retrying', sync: sync.id, run: id, attempt, waitMs, error: failureOf(failure) })
       try {
         await context.clock.sleep(waitMs, context.signal)
       } catch {
         return failed(failure)
       }
-      await project.reconnect(sync.from.connection)
-      await project.reconnect(sync.to.connection)
-    } finally {
-      if (generation !== null) await store.leases.free(sync.id, generation)
+      for (const { connection } of placesOf(sync)) await project.reconnect(connection)
     }
   }
 }
 
-function outcomeOf(sync: Sync, run: string, settlement: Settlement, tally: Tally): Outcome {
+/** Whether it may pass. That nobody answers does not, once an earlier run has waited for it in vain. */
+function worthAnother(failure: SyncError, sync: AnySync, { unreachable }: Project): boolean {
+  const waited = placesOf(sync).some(({ connection }) => unreachable.has(connection))
+  return retriable(failure) && !(waited && failure.code === 'CONNECTION_REFUSED')
+}
+
+function noteReach({ error }: Outcome, sync: AnySync, { unreachable }: Project): void {
+  for (const { connection } of placesOf(sync)) {
+    if (error?.code === 'CONNECTION_REFUSED') unreachable.add(connection)
+    else unreachable.delete(connection)
+  }
+}
+
+async function renew(lease: number, sync: AnySync, { store, context }: Project): Promise<void> {
+  if (await store.leases.renew(sync.id, lease, context.clock.now(), LEASE_MS)) return
+  throw new SyncError('LEASE_LOST', `another process took over sync ${sync.id}; this one does not try again`, {
+    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
+  })
+}
+
+function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Tally): Outcome {
   if (settlement.status === 'held') {
     const error = new SyncError(
       'GUARD_HELD',
-      `sync ${sync.id} would delete ${settlement.deletes} rows of ${sync.to.collection}, more than its guard allows; nothing was deleted`,
+      `sync ${sync.id} would delete ${settlement.deletes} rows${isTwoWay(sync) ? '' : ` of ${sync.to.collection}`}, more than its guard allows; nothing was deleted`,
       {
         hint: `Look at it with \`syncline plan ${sync.id}\`. If it is right: syncline release ${run}, then run again.`,
       },
@@ -107,7 +159,9 @@ function outcomeOf(sync: Sync, run: string, settlement: Settlement, tally: Tally
     'ROWS_REJECTED',
     `${rejected} rows of sync ${sync.id} could not be written; all others were`,
     {
-      hint: 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
+      hint: isTwoWay(sync)
+        ? `\`syncline status\` names their keys and the reasons. They are tried again on every run.`
+        : 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
     },
   )
   return failed(error)
@@ -123,7 +177,7 @@ function failureOf(error: SyncError): Failure {
 }
 
 /** Sorts by time and is short enough to type: base 36 of the milliseconds, then four random letters. */
-function newRunId({ context }: Project): string {
+export function newRunId({ context }: Project): string {
   const tail = Math.floor(context.random() * 36 ** 4)
     .toString(36)
     .padStart(4, '0')

@@ -1,6 +1,7 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
+import type { PairStore } from './pairs.ts'
 
 /** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
 export interface Store extends AsyncDisposable {
@@ -10,6 +11,7 @@ export interface Store extends AsyncDisposable {
   lock(): Promise<AsyncDisposable>
   readonly runs: RunStore
   readonly leases: LeaseStore
+  readonly pairs: PairStore
 }
 
 /** The history of runs. */
@@ -28,6 +30,7 @@ export interface RunStore {
 
 /** Which runs of the history. */
 export interface RunFilter {
+  /** A pattern's name means all it expanded to. */
   readonly sync?: SyncId
   readonly status?: RunStatus
   /** Only the newest (of that status) of each sync. */

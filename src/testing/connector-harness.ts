@@ -26,6 +26,8 @@ export interface ConnectorUnderTest {
   readonly types?: readonly Type[]
   /** Whether it can be a target; and a value that it can't hold, if there is one. */
   readonly target: { readonly refuses: { readonly type: Type; readonly value: Value } | null } | null
+  /** Whether its collections take conditional writes. Default: yes. */
+  readonly writes?: boolean
   /** A new, empty system. */
   open(): Promise<ConnectorHarness>
 }
@@ -40,6 +42,8 @@ export interface ConnectorHarness extends AsyncDisposable {
   /** Inserts rows, or replaces those of the same key. */
   put(shape: Shape, rows: readonly Row[]): Promise<void>
   delete(shape: Shape, keys: readonly Key[]): Promise<void>
+  /** From now on, no two rows share this field's value. */
+  makeUnique(shape: Shape, field: string): Promise<void>
 }
 
 /** A collection to make: every field but the key's may be NULL. */

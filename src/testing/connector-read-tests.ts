@@ -221,6 +221,27 @@ function feedTests({ feed }: ConnectorUnderTest, withWorld: WithWorld): void {
     }),
   )
 
+  if (feed === 'complete')
+    test(
+      'a row that was deleted and made anew is told from one that was updated',
+      withWorld(range(0, 5), async ({ world, collection }) => {
+        const cursor = (await readPages(collection, null, everything)).at(-1)?.cursor ?? null
+        await world.put([1], 'updated')
+        await world.delete(2, 3)
+        await world.put([2], 'another')
+        const pages = await readPages(collection, cursor, everything)
+        assert.deepEqual(
+          pages.flatMap((page) => page.replaced ?? []),
+          [[2]],
+        )
+        const again = await readPages(collection, pages.at(-1)?.cursor ?? null, everything)
+        assert.deepEqual(
+          again.flatMap((page) => page.replaced ?? []),
+          [],
+        )
+      }),
+    )
+
   test(
     'reading on again and again misses nothing, and counts say what was deleted',
     withWorld(range(0, 10), async ({ world, collection }) => {

@@ -153,6 +153,39 @@ function transactionTests(withSink: WithSink): void {
   )
 
   test(
+    'a run that claims once more goes on only if nobody claimed since',
+    withSink(async ({ sink, system }) => {
+      const first = await claim(sink, spec)
+      await using again = await openSink(await system.connect())
+      const second = await claim(again, spec, first.generation)
+      await using successor = await openSink(await system.connect())
+      const third = await claim(successor, spec)
+      await using late = await openSink(await system.connect())
+      await assert.rejects(claim(late, spec, second.generation), isError('LEASE_LOST'))
+      await transact(successor, async (transaction) => void (await put(transaction, rows)), checkpoint)
+      assertRows(items, await held(successor, spec), rows)
+      assert.ok((await claim(late, spec, third.generation)).generation > third.generation)
+    }),
+  )
+
+  test(
+    'a run that claims once more leaves a successor alone that is in the middle of a transaction',
+    withSink(async ({ sink, system }) => {
+      const first = await claim(sink, spec)
+      await using successor = await openSink(await system.connect())
+      await claim(successor, spec)
+      const transaction = await successor.begin()
+      await put(transaction, rows)
+      await using late = await openSink(await system.connect())
+      await assert.rejects(claim(late, spec, first.generation))
+      await transaction.checkpoint(SYNC, checkpoint)
+      await transaction.commit()
+      assertRows(items, await held(successor, spec), rows)
+      await assert.rejects(claim(late, spec, first.generation), isError('LEASE_LOST'))
+    }),
+  )
+
+  test(
     'a reset forgets the checkpoint and keeps the rows; with drop the table goes as well',
     withSink(async ({ sink }) => {
       await claim(sink, spec)
@@ -225,7 +258,7 @@ function putTests(withSink: WithSink): void {
   )
 
   test(
-    'a row marked as deleted is not seen any more, and comes back with the next put',
+    'a row marked as deleted is not seen any more, and comes back with the next put, as an insert',
     withSink(async ({ sink }) => {
       const marking = specOf(items, { deletes: 'mark' })
       await claim(sink, marking)
@@ -235,8 +268,11 @@ function putTests(withSink: WithSink): void {
         assert.equal(await transaction.delete(SYNC, [['a']]), 0)
       })
       assertRows(items, await held(sink, marking), rows.slice(1))
-      await transact(sink, async (transaction) => void (await put(transaction, rows)))
-      assertRows(items, await held(sink, marking), rows)
+      const back: Row[] = [['a', 1, null], ['b', 9, null], rows[2]!, ['d', 4, null]]
+      await transact(sink, async (transaction) => {
+        assert.deepEqual(await put(transaction, back), { inserted: 2, updated: 1, unchanged: 1, rejected: [] })
+      })
+      assertRows(items, await held(sink, marking), back)
     }),
   )
 
@@ -264,7 +300,10 @@ function putTests(withSink: WithSink): void {
         ['shared', 9, 'ours'],
         ['new', 1, null],
       ])
-      assert.equal((await (await system.connection.collection(spec.collection)).lookup.fetch([['foreign']])).length, 1)
+      assert.equal(
+        (await (await system.connection.collection(spec.collection)).lookup.fetch([['foreign']])).rows.length,
+        1,
+      )
     }),
   )
 }

@@ -1,6 +1,14 @@
 /** A claimed target in the hands of the contract tests: one transaction, one put, what it holds. */
 import assert from 'node:assert/strict'
-import type { Checkpoint, Connection, PutResult, Sink, SinkTransaction, TargetSpec } from '../connectors/connector.ts'
+import type {
+  Checkpoint,
+  Connection,
+  PutResult,
+  Sink,
+  SinkTransaction,
+  Target,
+  TargetSpec,
+} from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { diffSchema } from '../core/schema.ts'
 import type { Row } from '../core/value.ts'
@@ -38,10 +46,10 @@ export async function openSink(connection: Connection): Promise<Sink> {
   return sink
 }
 
-/** Brings the target to the spec and takes the fence. */
-export async function claim(sink: Sink, spec: TargetSpec) {
+/** Brings the target to the spec and takes the fence; `held`: the generation that this run has claimed before. */
+export async function claim(sink: Sink, spec: TargetSpec, held: number | null = null): Promise<Target> {
   const state = await sink.inspect(spec)
-  return sink.claim(spec, diffSchema(state.schema, spec.schema, state.orphans))
+  return sink.claim(spec, diffSchema(state.schema, spec.schema, state.orphans), held)
 }
 
 /** One transaction with its checkpoint. */

@@ -6,6 +6,7 @@ import { type ConnectorHarness, type ConnectorUnderTest, type Shape, schemaOf } 
 import { readTests } from './connector-read-tests.ts'
 import { sinkTests } from './connector-sink-tests.ts'
 import { filterTests, viewTests } from './connector-view-tests.ts'
+import { writerTests } from './connector-writer-tests.ts'
 
 /** Runs the contract tests. `connector.open` gives a new, empty system each time. */
 export function connectorTests(connector: ConnectorUnderTest): void {
@@ -16,6 +17,7 @@ export function connectorTests(connector: ConnectorUnderTest): void {
     describe('filters', () => filterTests(connector))
     const { target } = connector
     if (target !== null) describe('as a target', () => sinkTests(connector, target))
+    if (connector.writes !== false) describe('as a side of a two-way sync', () => writerTests(connector))
   })
 }
 

@@ -117,6 +117,49 @@ export function viewTests(connector: ConnectorUnderTest): void {
   }
 
   test(
+    'bounds that are evenly apart put every integer in its range, far below and far above them, too',
+    withView(
+      keyed('integer'),
+      (ascending.integer ?? []).map((value, at): Row => [value, at]),
+      async (view) => {
+        for (const bounds of [
+          [-10, 0, 10, 20],
+          [0, 1, 2],
+          [-(2n ** 62n), 0, 2n ** 62n],
+          [-(2n ** 63n) + 1n, 2n ** 63n - 1n],
+        ])
+          assert.deepEqual(
+            await view.summarize(bounds),
+            [...bounds, null].map(
+              (to, at) =>
+                (ascending.integer ?? [])
+                  .map((key) => BigInt(String(key)))
+                  .filter((key) => (at === 0 || key >= bounds[at - 1]!) && (to === null || key < to)).length,
+            ),
+          )
+      },
+    ),
+  )
+
+  test(
+    'many ranges are scanned at once, in order, the open ends too',
+    withView(
+      keyed('integer'),
+      Array.from({ length: 3000 }, (_, at): Row => [at - 1500, at]),
+      async (view) => {
+        const ranges = Array.from({ length: 300 }, (_, at) => ({ from: at * 10 - 1500, to: at * 10 - 1497 }))
+        const open = [{ from: null, to: -1490 }, ...ranges.slice(1, -1), { from: 1490, to: null }]
+        const scanned = await scanAll(view, ['k'], open)
+        const inside = (key: number) => key < -1490 || key >= 1490 || (key + 1500) % 10 < 3
+        assert.deepEqual(
+          scanned.map(([key]) => key),
+          Array.from({ length: 3000 }, (_, at) => at - 1500).filter(inside),
+        )
+      },
+    ),
+  )
+
+  test(
     'one range without bounds is everything',
     withView(
       pairs,
@@ -219,11 +262,13 @@ export function viewTests(connector: ConnectorUnderTest): void {
     const { lookup } = await system.connection.collection(await system.create(pairs, rows))
     assertRows(
       pairs,
-      await lookup.fetch([
-        ['a', 2],
-        ['b', 1],
-        ['c', 1],
-      ]),
+      (
+        await lookup.fetch([
+          ['a', 2],
+          ['b', 1],
+          ['c', 1],
+        ])
+      ).rows,
       [rows[1]!, rows[2]!],
     )
     assertRows(pairs, await lookup.find(['note'], [['x']]), [rows[0]!, rows[1]!])
@@ -238,7 +283,8 @@ export function viewTests(connector: ConnectorUnderTest): void {
       ),
       [rows[0]!],
     )
-    assert.deepEqual(await lookup.fetch([]), [])
+    assert.deepEqual((await lookup.fetch([['a', 2]], ['note'])).rows, [['x']])
+    assert.deepEqual((await lookup.fetch([])).rows, [])
   })
 }
 

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import { SyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
+import { pairTests } from './store-pair-tests.ts'
 
 /** One project's state, which can be opened several times at once, as by several processes. */
 export interface StoreState extends AsyncDisposable {
@@ -21,6 +22,7 @@ export function storeTests(name: string, make: () => Promise<StoreState>): void 
     describe('runs', () => runTests(withState))
     describe('releases', () => releaseTests(withState))
     describe('leases', () => leaseTests(withState))
+    describe('pairs', () => pairTests(withState))
   })
 }
 
@@ -93,9 +95,15 @@ function runTests(withState: WithState): void {
       assert.deepEqual(await ids({}), ['r3', 'r2', 'r1'])
       assert.deepEqual(await ids({}, 2), ['r3', 'r2'])
       assert.deepEqual(await ids({ sync: 'a' }), ['r3', 'r1'])
+      assert.deepEqual(await ids({ sync: 'x' }), [])
+      await finish(store, record('r4', { sync: 'a_b/x' }))
+      await finish(store, record('r5', { sync: 'a_b' }))
+      await finish(store, record('r6', { sync: 'a1b/x' }))
+      assert.deepEqual(await ids({ sync: 'a_b' }), ['r5', 'r4'], 'a pattern means all it expanded to')
+      assert.deepEqual(await ids({ sync: 'a' }), ['r3', 'r1'])
       assert.deepEqual(await ids({ status: 'failed' }), ['r2'])
-      assert.deepEqual(await ids({ latest: true }), ['r3', 'r2'])
-      assert.deepEqual(await ids({ latest: true, status: 'succeeded' }), ['r1'])
+      assert.deepEqual(await ids({ latest: true }), ['r6', 'r5', 'r4', 'r3', 'r2'])
+      assert.deepEqual(await ids({ latest: true, status: 'succeeded' }), ['r6', 'r5', 'r4', 'r1'])
     }),
   )
 

@@ -179,6 +179,7 @@ export async function openPair<Left extends Database, Right extends Database>(
         await open.get(name)?.[Symbol.asyncDispose]()
         open.delete(name)
       },
+      unreachable: new Set(),
       emit: () => {},
     }
   }

@@ -82,6 +82,53 @@ describe('columns of a SQLite file hold what their declared type says', () => {
       assert.deepEqual([finished?.status, finished?.code], ['failed', 'ROWS_REJECTED'])
       assert.deepEqual(rows(), [[4, 4, '2025-01-31']])
     }))
+
+  const epochs = `CREATE TABLE t (id INTEGER PRIMARY KEY, at DATETIME, seen TIMESTAMP);
+    INSERT INTO t VALUES (1, 1700000000, 1700000000.25), (2, -5, 3), (3, 9007199254740993, null), (4, '2025-01-31', 1)`
+  test('epochs in a DATETIME column are refused, and read where the config says that they are numbers', async () => {
+    await sqliteToSqlite('triggers', async ({ sql, rows, run }) => {
+      sql(epochs)
+      assert.equal((await run())?.code, 'ROWS_REJECTED')
+      assert.deepEqual(rows(), [])
+    })
+    await sqliteToSqlite(
+      'triggers',
+      async ({ sql, rows, run, plan, equal }) => {
+        sql(epochs)
+        assert.equal((await run())?.status, 'succeeded')
+        assert.deepEqual(rows(), [
+          [1, 1700000000, '1700000000.25'],
+          [2, -5, '3'],
+        ])
+        assert.equal(await equal(), true)
+        assert.deepEqual(await plan(), [[0, 0, 0]])
+        sql('UPDATE t SET at = 1700000001 WHERE id = 1')
+        assert.equal((await run())?.written, 1)
+      },
+      {
+        fields: {
+          id: 'id',
+          at: { from: 'at', type: 'integer' },
+          seen: { from: 'seen', type: 'decimal' },
+        },
+        where: { at: { '<': 2_000_000_000 } },
+      },
+    )
+  })
+
+  test('an epoch beyond 2^53 is refused as a float, and so is a text among the numbers', () =>
+    sqliteToSqlite(
+      'none',
+      async ({ sql, rows, run }) => {
+        sql(epochs)
+        assert.equal((await run())?.code, 'ROWS_REJECTED')
+        assert.deepEqual(rows(), [
+          [1, 1700000000],
+          [2, -5],
+        ])
+      },
+      { fields: { id: 'id', at: { from: 'at', type: 'float' } } },
+    ))
 })
 
 test('a table of which every row is refused is not called equal to an empty one', () =>

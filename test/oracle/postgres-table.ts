@@ -9,6 +9,7 @@ import {
   levelType,
   type PostgresType,
   smallKeyTypes,
+  stampType,
 } from './postgres-types.ts'
 import type { Random } from './random.ts'
 
@@ -18,6 +19,8 @@ export interface PostgresColumn {
   readonly isKey: boolean
   /** A generated column can't be written. */
   readonly generated?: string
+  /** A trigger writes the time of each change into it. */
+  readonly stamped?: true
 }
 
 export interface PostgresTable {
@@ -36,7 +39,7 @@ export const settings = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET I
 
 const oddNames = ['select', 'a b', 'Ünï', 'x"y', 'dot.ted', "it's", 'CamelCase', '%s', 'tab\there', 'a,b']
 
-export function drawTable(random: Random, number: number): PostgresTable {
+export function drawTable(random: Random, number: number, stamped: boolean): PostgresTable {
   const composite = random.chance(0.4)
   const first = random.pick(keyTypes)
   const key: PostgresColumn[] = [{ name: random.chance(0.2) ? 'Key 1' : 'k1', type: first, isKey: true }]
@@ -48,13 +51,14 @@ export function drawTable(random: Random, number: number): PostgresTable {
     partitions: random.chance(0.2) ? random.between(2, 3) : 0,
     drawn: 0,
   }
-  const rest = [
+  const rest: PostgresColumn[] = [
     { name: 'grade', type: gradeType, isKey: false },
     { name: 'level', type: levelType, isKey: false },
     ...Array.from({ length: random.between(1, 8) }, () => drawColumn(random, table)),
   ]
   if (random.chance(0.4)) rest.push({ name: 'filler', type: fillerType, isKey: false })
   if (random.chance(0.15)) rest.push({ name: 'twice', type: levelType, isKey: false, generated: 'level * 2' })
+  if (stamped) rest.push({ name: 'touched', type: stampType, isKey: false, stamped: true })
   // The key need not come first.
   table.columns = random.chance(0.3) ? [...rest.slice(0, 2), ...key, ...rest.slice(2)] : [...key, ...rest]
   return table
@@ -83,7 +87,13 @@ export function createSql(table: PostgresTable): string {
   return [
     `CREATE TABLE ${nameOf(table)} (${columns.join(', ')}, PRIMARY KEY (${key.join(', ')}))${partitioned}`,
     ...parts,
+    ...(table.columns.some(({ stamped }) => stamped) ? [stampSql(table)] : []),
   ].join('; ')
+}
+
+function stampSql(table: PostgresTable): string {
+  return `CREATE OR REPLACE FUNCTION public.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := clock_timestamp(); RETURN NEW; END';
+    CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON ${nameOf(table)} FOR EACH ROW EXECUTE FUNCTION public.stamp()`
 }
 
 export function nameOf(table: PostgresTable): string {
@@ -103,7 +113,7 @@ export function keyOf(table: PostgresTable): readonly PostgresColumn[] {
 }
 
 function writable(table: PostgresTable): readonly PostgresColumn[] {
-  return table.columns.filter((column) => column.generated === undefined)
+  return table.columns.filter((column) => column.generated === undefined && column.stamped === undefined)
 }
 
 /** Inserts `count` drawn rows; what to do with keys that are there is drawn too. */

@@ -180,6 +180,7 @@ export const smallKeyTypes: readonly PostgresType[] = [
 /** For the column that filters look at. */
 export const gradeType = type('text', 'text', (random) => random.pick(['a', 'B', 'ä', 'z', '']))
 export const fillerType = type('text', 'text', filler)
+export const stampType = type('timestamptz', 'instant', () => 'now')
 export const levelType = type('integer', 'integer', (random) => String(random.between(0, 9)))
 
 function money(random: Random): string {

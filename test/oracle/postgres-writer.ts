@@ -69,7 +69,9 @@ export class PostgresWriter implements AsyncDisposable {
       this.#sessions.push({ client, open: false, savepoints: 0 })
     }
     for (let i = 0; i < this.#options.tables; i++) {
-      const table = drawTable(this.#random, i)
+      // What a change of the schema does to the values, no stamp tells.
+      const stamped = !this.#options.changesSchema && this.#random.chance(0.3)
+      const table = drawTable(this.#random, i, stamped)
       this.tables.push(table)
       await this.#client().query(createSql(table))
       const rows = this.#random.chance(0.1) ? 0 : this.#random.between(1, this.#options.rows)

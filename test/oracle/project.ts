@@ -52,6 +52,13 @@ export async function writeConfig(folder: string, config: unknown): Promise<void
   await writeFile(join(folder, 'syncline.config.json'), JSON.stringify(config, null, 2))
 }
 
+/** The same as a module, for what JSON can't say: functions, which must not use anything around them. */
+export async function writeModule(folder: string, config: unknown): Promise<void> {
+  const text = JSON.stringify(config, (_name, value) => (typeof value === 'function' ? `<${value}>` : value), 2)
+  const source = text.replaceAll(/"<(.*)>"/g, (_all, body: string) => JSON.parse(`"${body}"`) as string)
+  await writeFile(join(folder, 'syncline.config.js'), `export default ${source}`)
+}
+
 /** Starts `syncline <args> --json` in the folder. */
 export function start(folder: string, ...args: string[]): Running {
   const begun = performance.now()

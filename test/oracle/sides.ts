@@ -20,6 +20,10 @@ export interface SourceTable {
   readonly columns: () => readonly Column[]
   /** As it was created, or stands now. */
   readonly describe: () => string
+  /** Whether Postgres takes keys for one that plan takes for two: intervals of 1 day and of 24:00:00. */
+  readonly twins: boolean
+  /** A field that every change moves on. */
+  readonly cursor: string | null
   /** Whether a run can find what changed without comparing everything. */
   readonly follows: boolean
   /** `condition` is SQL that both systems understand. */
@@ -43,6 +47,8 @@ export interface TargetSide extends AsyncDisposable {
   readonly connection: object
   readonly loss: (kind: Kind, cell: Cell) => Cell
   read(table: string, columns: readonly Column[], condition: string): Promise<Rows>
+  /** Makes a table that Syncline wrote one that somebody else made, as it stands. */
+  disown(table: string): Promise<void>
   /** Why rows were refused. */
   rejections(): Promise<readonly string[]>
 }
@@ -72,6 +78,8 @@ export async function postgresSource(options: SourceOptions): Promise<SourceSide
       collection: [table.schema, table.name].map(quotePart).join('.'),
       columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
       describe: () => createSql(table),
+      twins: table.columns.some(({ isKey, type }) => isKey && type.native === 'interval'),
+      cursor: table.columns.find(({ stamped }) => stamped)?.name ?? null,
       follows: true,
       read: (columns, condition) => readRows(writer.client, nameOf(table), columns, condition),
     })),
@@ -100,6 +108,9 @@ export async function postgresTarget({ random }: { random: Random }): Promise<Ta
     connection: { connector: 'postgres', url: database.url },
     loss: (_kind, cell) => cell,
     read: (table, columns, condition) => readRows(client, `public.${quote(table)}`, columns, condition),
+    disown: async (table) => {
+      await client.query(disownSql(`public.${table}`))
+    },
     rejections: async () =>
       (await client.query<{ why: string }>(`${rejectionsSql} LIMIT 5`)).rows.map(({ why }) => why),
     [Symbol.asyncDispose]: async () => {
@@ -116,6 +127,10 @@ export async function sqliteTarget({ folder }: { folder: string }): Promise<Targ
     read: async (table, columns, condition) => {
       using database = new DatabaseSync(`${folder}/target.db`, { readOnly: true, timeout: 5000 })
       return readSqlite(database, table, columns, condition)
+    },
+    disown: async (table) => {
+      using database = new DatabaseSync(`${folder}/target.db`, { timeout: 5000 })
+      database.exec(disownSql(table))
     },
     rejections: async () => {
       using database = new DatabaseSync(`${folder}/target.db`, { readOnly: true, timeout: 5000 })
@@ -142,6 +157,11 @@ export function readSqlite(database: DatabaseSync, table: string, columns: reado
     found.set(key, cells)
   }
   return found
+}
+
+function disownSql(table: string): string {
+  return `DELETE FROM _syncline_collection WHERE name = '${table}'; DELETE FROM _syncline_checkpoint WHERE collection = '${table}';
+    DELETE FROM _syncline_rejected`
 }
 
 const rejectionsSql = `SELECT sync || ' ' || key || ': ' || message AS why FROM _syncline_rejected ORDER BY at DESC`

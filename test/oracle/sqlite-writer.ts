@@ -46,6 +46,8 @@ export async function sqliteSource(options: SourceOptions, tracked: boolean): Pr
       collection: /[."]/.test(table.name) ? quote(table.name) : table.name,
       columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
       describe: () => createSql(table),
+      twins: false,
+      cursor: null,
       follows: tracked && table.columns.every(({ type, isKey }) => !isKey || trackable.has(type.kind)),
       read: async (columns, condition) => readSqlite(writer.database, table.name, columns, condition),
     })),

@@ -9,7 +9,7 @@ import { defaults, type Sync } from '../../src/core/sync.ts'
 import type { Key, Row, Type } from '../../src/core/value.ts'
 import { type Plan, planSync } from '../../src/engine/plan.ts'
 import type { Project } from '../../src/engine/project.ts'
-import { type Verification, verifySync } from '../../src/engine/verify.ts'
+import { type Verification, type VerifyOptions, verifySync } from '../../src/engine/verify.ts'
 import { resetSync, runSync } from '../../src/engine/worker.ts'
 import { openSqliteStore } from '../../src/store/sqlite/store.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -93,6 +93,7 @@ export class World implements AsyncDisposable {
       connection: async (name) =>
         this.#connect(await memoryConnector.open({ system: name === 'left' ? this.left : this.right }, context)),
       reconnect: async () => {},
+      unreachable: new Set(),
       emit: (event) => void this.events.push(event),
     }
   }
@@ -115,7 +116,7 @@ export class World implements AsyncDisposable {
     return planSync({ ...this.sync, ...over }, this.project)
   }
 
-  verify(options: { readonly repair: boolean } = { repair: false }): Promise<Verification> {
+  verify(options: Omit<VerifyOptions, 'onProgress'> = { repair: false }): Promise<Verification> {
     return verifySync(this.sync, this.project, { ...options, onProgress: () => {} })
   }
 

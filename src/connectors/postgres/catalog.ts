@@ -15,6 +15,8 @@ export interface Table {
   readonly kind: string
   /** The key the catalog declares; the schema's key may be the user's choice. */
   readonly declaredKey: readonly string[]
+  /** Columns GENERATED ALWAYS AS IDENTITY: they take values in new rows only. */
+  readonly identities: readonly string[]
 }
 
 /** All tables and views this role can see, without the system's and Syncline's own. */
@@ -69,18 +71,20 @@ async function describe(client: Client, condition: string): Promise<Table[]> {
   )
   const keyOf = new Map<string, string[]>()
   for (const [oid, names] of keys) if (oid && names && !keyOf.has(oid)) keyOf.set(oid, JSON.parse(names) as string[])
-  const tables = new Map<string, Table & { schema: { fields: Field[] } }>()
-  for (const [oid, namespace, relation, kind, column, native, required, generated] of rows) {
+  const tables = new Map<string, Table & { schema: { fields: Field[] }; identities: string[] }>()
+  for (const [oid, namespace, relation, kind, column, native, required, generated, identity] of rows) {
     if (!oid || !namespace || !relation || !kind) continue
     const key = keyOf.get(oid) ?? []
     const table = tables.get(oid) ?? {
       oid,
       kind,
       declaredKey: key,
+      identities: [],
       schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key },
     }
     tables.set(oid, table)
     if (!column || !native) continue
+    if (identity === 't') table.identities.push(column)
     table.schema.fields.push({
       name: column,
       type: typeOf(native),
@@ -106,7 +110,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, a.attname,
     WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname)
     ELSE format_type(t.oid, CASE WHEN d.oid IS NULL THEN a.atttypmod ELSE d.typmod END)
   END,
-  a.attnotnull, a.attgenerated <> ''
+  a.attnotnull, a.attgenerated <> '', a.attidentity = 'a'
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -1,10 +1,10 @@
 /** Connections to a Postgres server, COPY streams on them, and its errors in our words. */
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import pg from 'pg'
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { SyncError } from '../../core/error.ts'
+import { CopyIn, CopyOut } from './copy-stream.ts'
+import type { Frames } from './frames.ts'
 import type { PostgresConfig } from './index.ts'
 import { sessionSettings } from './types.ts'
 
@@ -14,20 +14,14 @@ export interface Client extends AsyncDisposable {
   query(sql: string, values?: readonly unknown[]): Promise<TextRow[]>
   /** How many rows the statement wrote. */
   execute(sql: string, values?: readonly unknown[]): Promise<number>
-  /** Chunks of COPY … TO STDOUT. */
-  copyOut(sql: string): AsyncIterable<Buffer>
+  /** The rows of COPY … TO STDOUT. */
+  copyOut(sql: string): AsyncIterable<Frames>
   /** Begins COPY … FROM STDIN; the session does nothing else until it has ended. */
-  copyIn(sql: string): CopyIn
+  copyIn(sql: string): Inflow
 }
+
 /** A COPY … FROM STDIN under way. */
-export interface CopyIn {
-  /** Resolves when more may be written: at once, unless the server is behind. */
-  write(lines: string | Uint8Array): Promise<void>
-  /** Resolves with the number of rows, or rejects with the server's error. */
-  end(): Promise<number>
-  /** Gives up; the transaction is then aborted. */
-  abandon(): Promise<void>
-}
+export type Inflow = Pick<CopyIn, 'write' | 'end' | 'abandon'>
 
 export type TextRow = readonly (string | null)[]
 
@@ -77,10 +71,9 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
   }
 }
 
-async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Buffer> {
-  const stream = client.query(copyTo(sql, { highWaterMark: 64 * 1024 }))
+async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Frames> {
   try {
-    for await (const chunk of stream) yield chunk as Buffer
+    yield* client.query(new CopyOut(sql))
   } catch (error) {
     throw translate(error, config)
   }
@@ -88,32 +81,12 @@ async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig):
 
 type Guarded = <T>(work: () => Promise<T>) => Promise<T>
 
-function copyIn(client: pg.Client, sql: string, guarded: Guarded): CopyIn {
-  const stream = client.query(copyFrom(sql))
-  const finished = new Promise<void>((resolve, reject) => {
-    stream.on('finish', resolve)
-    stream.on('error', reject)
-  })
-  // A failure is reported by the next write or by end().
-  finished.catch(() => {})
+function copyIn(client: pg.Client, sql: string, guarded: Guarded): Inflow {
+  const copy = client.query(new CopyIn(sql))
   return {
-    write: async (lines) => {
-      if (stream.writable && stream.write(lines)) return
-      await guarded(async () => {
-        if (stream.writable) await Promise.race([once(stream, 'drain'), finished])
-        else await finished
-      })
-    },
-    end: () =>
-      guarded(async () => {
-        stream.end()
-        await finished
-        return stream.rowCount
-      }),
-    abandon: async () => {
-      stream.destroy(new Error('abandoned'))
-      await finished.catch(() => {})
-    },
+    write: (frames) => guarded(() => copy.write(frames)),
+    end: () => guarded(() => copy.end()),
+    abandon: () => copy.abandon(),
   }
 }
 
@@ -169,10 +142,12 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
   const place = placeOf(config)
   const make = (kind: ConstructorParameters<typeof SyncError>[0], message: string, hint: string) =>
     new SyncError(kind, message, { hint, cause: error })
-  if (['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)) {
+  const unanswered = ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)
+  // What the driver says when nobody answered within connectTimeoutMs.
+  if (unanswered || error.message === 'timeout expired') {
     return make(
       'CONNECTION_REFUSED',
-      `no Postgres answers at ${place} (${code})`,
+      `no Postgres answers at ${place} (${code || 'timeout expired'})`,
       'Is the server running, and are host and port right?',
     )
   }
@@ -226,7 +201,7 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
     code.startsWith('08') ||
     code.startsWith('57P') ||
     ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code) ||
-    /terminated|not queryable|Connection ended|timeout expired/i.test(error.message)
+    /terminated|not queryable|Connection ended/i.test(error.message)
   ) {
     return make(
       'CONNECTION_LOST',
@@ -252,4 +227,9 @@ export function isRowError(error: unknown): boolean {
   if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
   return error.code.startsWith('22') || error.code.startsWith('23') || error.code === '54000'
+}
+
+/** Whether Postgres refused to alter a table: something depends on the column (0A, 2B), or the change does not fit (42). `detail` names what. */
+export function isRefusedChange(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && /^(0A|2B|42)/.test(error.code ?? '')
 }

@@ -11,7 +11,7 @@ export async function openPostgres(config: PostgresConfig, context: Context): Pr
   const client = await connect(config)
   return {
     discover: async () => (await discoverTables(client)).map((table) => table.schema),
-    collection: (name, options = {}) => openCollection(config, client, name, options),
+    collection: (name, options = {}) => openCollection(config, context, client, name, options),
     sink: async () => openSink(config, context),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   }

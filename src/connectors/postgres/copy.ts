@@ -5,63 +5,31 @@
 import { SyncError } from '../../core/error.ts'
 import type { Field } from '../../core/schema.ts'
 import type { Row, Type, Value } from '../../core/value.ts'
+import { FRAME_HEAD_BYTES, type Frames, textOf } from './frames.ts'
 import { fromText, toText } from './types.ts'
 
-/** Decoded rows of a piece of COPY output. */
-export interface CopyRows {
-  readonly rows: Row[]
-  readonly bytes: number
-}
-
-/** Whole lines from chunks: a line cut by a chunk's end waits for the next chunk. */
-export class LineCutter {
-  #rest: Buffer[] = []
-
-  /** The lines that this chunk completes; null when it completes none. */
-  push(chunk: Buffer): Buffer | null {
-    const end = chunk.lastIndexOf(10) + 1
-    if (end === 0) {
-      this.#rest.push(chunk)
-      return null
-    }
-    const head = end === chunk.length ? chunk : chunk.subarray(0, end)
-    const lines = this.#rest.length === 0 ? head : Buffer.concat([...this.#rest, head])
-    this.#rest = end === chunk.length ? [] : [Buffer.from(chunk.subarray(end))]
-    return lines
-  }
-}
-
-export function countLines(lines: Uint8Array): number {
-  let count = 0
-  for (let at = lines.indexOf(10); at >= 0; at = lines.indexOf(10, at + 1)) count++
-  return count
-}
-
-/** Tuples from COPY output. */
+/** Tuples from the frames of COPY output. */
 export class CopyDecoder {
   readonly #types: readonly Type[]
   /** Columns whose text is their value. */
   readonly #plain: readonly boolean[]
-  readonly #lines = new LineCutter()
 
   constructor(types: readonly Type[]) {
     this.#types = types
     this.#plain = types.map((type) => ['text', 'decimal', 'uuid', 'date', 'json'].includes(type))
   }
 
-  push(chunk: Buffer): CopyRows {
-    const lines = this.#lines.push(chunk)
-    return lines === null ? { rows: [], bytes: 0 } : { rows: this.#decode(lines.toString()), bytes: lines.length }
-  }
-
-  #decode(text: string): Row[] {
-    const rows: Row[] = []
+  /** The frames are used up: their heads are overwritten, so that all is text and one conversion does for all rows. */
+  decode(frames: Frames): Row[] {
+    const text = textOf(frames)
+    const rows: Row[] = new Array(frames.rows)
     const types = this.#types
     const plain = this.#plain
     const width = types.length
     // Where the next backslash is: fields before it need no second look.
     let escapeAt = nextEscape(text, 0)
-    for (let at = 0; at < text.length; ) {
+    for (let number = 0, at = 0; number < rows.length; number++) {
+      at += FRAME_HEAD_BYTES
       const row: Value[] = new Array(width)
       if (width === 0) at = text.indexOf('\n', at) + 1
       for (let column = 0; column < width; column++) {
@@ -75,7 +43,7 @@ export class CopyDecoder {
         }
         at = end + 1
       }
-      rows.push(row)
+      rows[number] = row
     }
     return rows
   }

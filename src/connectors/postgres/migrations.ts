@@ -15,6 +15,11 @@ const steps: readonly string[] = [
      project text NOT NULL, sync text NOT NULL, key text NOT NULL, code text NOT NULL, message text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
      PRIMARY KEY (project, sync, key)
    );`,
+  // What became of conditional writes, until the store knows: a two-way sync looks it up after a crash.
+  `CREATE TABLE _syncline_write (
+     project text NOT NULL, name text NOT NULL, id text NOT NULL, results text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+     PRIMARY KEY (project, name, id)
+   );`,
 ]
 
 /** Any number; the same for every process that migrates this database. */

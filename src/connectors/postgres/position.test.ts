@@ -16,6 +16,7 @@ const table: Table = {
   oid: '16384',
   kind: 'r',
   declaredKey: [],
+  identities: [],
 }
 
 function now(over: Partial<Position> = {}, xmax = 2000n): Now {

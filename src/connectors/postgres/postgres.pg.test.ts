@@ -61,6 +61,9 @@ async function open(): Promise<ConnectorHarness> {
         await client.query(`DELETE FROM ${quote(shape.name)} WHERE ${same}`, key.map(textOf))
       }
     },
+    makeUnique: async (shape, field) => {
+      await client.query(`CREATE UNIQUE INDEX ON ${quote(shape.name)} (${quote(field)})`)
+    },
     [Symbol.asyncDispose]: async () => {
       for (const connection of opened) await connection[Symbol.asyncDispose]()
       await client.end()

@@ -6,7 +6,17 @@ import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
 import { type Field, fieldNamed, refuseChanged, withKey } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
-import type { Collection, CollectionOptions, Cursor, Lookup, Page, ReadOptions, Selection, View } from '../connector.ts'
+import type {
+  Collection,
+  CollectionOptions,
+  Context,
+  Cursor,
+  Lookup,
+  Page,
+  ReadOptions,
+  Selection,
+  View,
+} from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { findTable, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
@@ -24,7 +34,8 @@ import {
   runningNow,
   sinceSql,
 } from './position.ts'
-import { clause, columnsSql, copyRows, encodedRows, fetchRows, openView, type Relation } from './view.ts'
+import { clause, columnsSql, copyRows, fetchRows, openView, type Relation } from './view.ts'
+import { openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -35,8 +46,8 @@ type Following =
 /** Blocks per COPY of a snapshot: 32 MB of table, so that a killed copy repeats little and the server seldom waits for us. */
 const BLOCKS_PER_RANGE = 4096
 
-/** COPY's text format under our session settings. */
-export const copyEncoding = 'postgres/copy-text'
+/** Frames of COPY's text format under our session settings. */
+export const copyEncoding = 'postgres/copy-frames'
 
 interface Source {
   readonly config: PostgresConfig
@@ -46,6 +57,7 @@ interface Source {
 
 export async function openCollection(
   config: PostgresConfig,
+  context: Context,
   client: Client,
   name: string,
   options: CollectionOptions,
@@ -63,7 +75,10 @@ export async function openCollection(
     feed: source.following.kind === 'none' ? 'none' : 'puts',
     feedReason: source.following.kind === 'none' ? source.following.reason : null,
     read: (cursor, readOptions) => read(source, cursor, readOptions),
-    lookup: openLookup(source),
+    lookup: openLookup(source, client),
+    ...(table.kind === 'r' || table.kind === 'p'
+      ? { writer: (spec) => openWriter(config, context, table.schema, spec) }
+      : {}),
     encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),
     estimate: async () => {
@@ -151,7 +166,8 @@ async function* copyPages(
       const cursor = JSON.stringify({ ...start, copy: { part, block } })
       const range = `ctid >= '(${block},0)' AND ctid < '(${block + BLOCKS_PER_RANGE},0)'`
       if (options.encoded === true && distinct) {
-        for await (const encoded of encodedRows(client, `SELECT ${columns} FROM ${clause(here, [range])}`)) {
+        const query = `SELECT ${columns} FROM ${clause(here, [range])}`
+        for await (const encoded of client.copyOut(`COPY (${query}) TO STDOUT`)) {
           yield { puts: [], encoded, deletes: [], rejects: [], cursor, bytes: encoded.bytes.length, distinct }
         }
         continue
@@ -252,26 +268,35 @@ function relationOf({ table }: Source, selection: Selection): Relation {
     where: filter === null ? null : filterSql(filter, postgresDialect),
     fields: schema.fields,
     key: schema.key.map((name) => fieldNamed(schema, name)),
+    indexed: hasDeclaredKey(table),
   }
 }
 
-function openLookup(source: Source): Lookup {
+/** Whether a unique index stands for the key. */
+function hasDeclaredKey({ schema, declaredKey }: Table): boolean {
+  return schema.key.join('\0') === declaredKey.join('\0')
+}
+
+/** On the connection's own session, so that looking up costs no login. */
+function openLookup(source: Source, client: Client): Lookup {
   const { schema } = source.table
   const names = schema.fields.map((field) => field.name)
-  const lookUp = async (key: readonly string[], values: readonly Row[]) => {
-    await using client = await connect(source.config)
+  const lookUp = (key: readonly string[], values: readonly Row[], fields: readonly string[]) => {
     const relation = {
-      ...relationOf(source, { fields: names, where: null }),
+      ...relationOf(source, { fields, where: null }),
       key: key.map((name) => fieldNamed(schema, name)),
     }
-    return [...(await fetchRows(client, relation, values, names)).rows]
+    return fetchRows(client, relation, values, fields)
   }
-  return { fetch: (keys) => lookUp(schema.key, keys), find: (fields, values) => lookUp(fields, values) }
+  return {
+    fetch: (keys, fields = names) => lookUp(schema.key, keys, fields),
+    find: async (fields, values) => [...(await lookUp(fields, values, names)).rows],
+  }
 }
 
 /** A key that no index keeps unique is checked: two rows under one key would overwrite each other at the target. */
 async function refuseDuplicates(client: Client, relation: Relation, table: Table): Promise<void> {
-  if (table.schema.key.length === 0 || table.schema.key.join('\0') === table.declaredKey.join('\0')) return
+  if (table.schema.key.length === 0 || hasDeclaredKey(table)) return
   const [row] = await client.query(
     `SELECT 1 FROM ${clause(relation, [])} GROUP BY ${relation.key.map((field) => quote(field.name)).join(', ')} HAVING count(*) > 1 LIMIT 1`,
   )

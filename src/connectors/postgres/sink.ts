@@ -1,13 +1,14 @@
 /** A Postgres database as a transactional target. */
 import { SyncError } from '../../core/error.ts'
-import type { Schema, SchemaChange } from '../../core/schema.ts'
+import { keyText, parseKeyText } from '../../core/key-text.ts'
+import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Key } from '../../core/value.ts'
 import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
-import { keyText, parseKeyText } from '../key-text.ts'
 import { quote } from '../sql.ts'
 import { findTable, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
+import { quoteText } from './copy.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
@@ -15,10 +16,13 @@ import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsT
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
+/** What a fence is about: its generation stands in the row of this project and sync. */
+export type Fence = Pick<TargetSpec, 'project' | 'sync' | 'collection'>
+
 /** A target this sink has claimed: what to write, and the fence that allows it. */
 interface Claim {
   readonly spec: TargetSpec
-  readonly generation: string
+  readonly generation: number
   readonly writer: TableWriter
 }
 
@@ -31,10 +35,10 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
   }
   return {
     inspect: async (spec) => inspect(await client(), spec),
-    claim: async (spec, changes) => {
+    claim: async (spec, changes, held) => {
       const writer = await client()
       await migrate(writer)
-      const [claim, target] = await claimTarget(writer, spec, changes, claims.size, config, context)
+      const [claim, target] = await claimTarget(writer, spec, { changes, held }, claims.size, config, context)
       claims.set(spec.sync, claim)
       return target
     },
@@ -67,14 +71,14 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
     : []
   if (row === undefined)
     return {
-      schema: adoptable(found.schema, spec.schema),
+      schema: adoptable(found, spec.schema),
       orphans: found.schema.fields.map((field) => field.name),
       owner: null,
       checkpoint: null,
     }
+  const held = { schema: parseSchema(String(row[2])), orphans: JSON.parse(String(row[3])) as string[] }
   return {
-    schema: parseSchema(String(row[2])),
-    orphans: JSON.parse(String(row[3])) as string[],
+    ...(row[4] === 't' ? withTheirs(held, adoptable(found, spec.schema)) : held),
     owner: { project: String(row[0]), sync: String(row[1]) },
     adopted: row[4] === 't',
     checkpoint: await readCheckpoint(client, spec),
@@ -94,14 +98,14 @@ async function readCheckpoint(client: Client, spec: TargetSpec): Promise<Checkpo
 async function claimTarget(
   client: Client,
   spec: TargetSpec,
-  changes: readonly SchemaChange[],
+  { changes, held }: { readonly changes: readonly SchemaChange[]; readonly held: number | null },
   number: number,
   config: PostgresConfig,
   context: Context,
 ): Promise<[Claim, Target]> {
   await client.query('BEGIN')
   try {
-    const generation = await takeFence(client, spec, config, context)
+    const generation = await takeFence(client, spec, held, config, context)
     if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
     await applyChanges(client, spec, changes)
     await client.query('COMMIT')
@@ -111,6 +115,7 @@ async function claimTarget(
     const checkpoint = await readCheckpoint(client, spec)
     const target: Target = {
       checkpoint,
+      generation,
       empty: row === undefined,
       ...(takesAsIs(spec, schema) ? { encoding: copyEncoding } : {}),
     }
@@ -141,25 +146,41 @@ function takesAsIs(spec: TargetSpec, resolved: Schema): boolean {
 }
 
 /** Raises the generation. A frozen worker that holds the row in an open transaction is ended: time-outs did not free it when tried. */
-async function takeFence(client: Client, spec: TargetSpec, config: PostgresConfig, context: Context): Promise<string> {
+export async function takeFence(
+  client: Client,
+  spec: Fence,
+  held: number | null,
+  config: PostgresConfig,
+  context: Context,
+): Promise<number> {
+  // Without waiting for its lock, which a successor may hold: a worker that lost its lease must not end the one that has it.
+  if (held !== null && (await generationOf(client, spec)) !== held) throw leaseLost(spec)
   await client.query("SET LOCAL lock_timeout = '2s'; SAVEPOINT fence")
   try {
-    return await raiseFence(client, spec)
+    return await raiseFence(client, spec, held)
   } catch (error) {
     if (!(error instanceof SyncError) || error.code !== 'DATABASE_LOCKED') throw error
     await client.query('ROLLBACK TO SAVEPOINT fence')
     await using other = await connect(config)
     const ended = await other.query(
       `SELECT pg_terminate_backend(a.pid) FROM _syncline_checkpoint c JOIN pg_stat_activity a ON a.pid = c.backend_pid AND a.backend_start = c.backend_start
-       WHERE c.project = $1 AND c.sync = $2`,
-      [spec.project, spec.sync],
+       WHERE c.project = $1 AND c.sync = $2 AND c.generation = coalesce($3, c.generation)`,
+      [spec.project, spec.sync, held],
     )
     context.log(`sync ${spec.sync}: ended ${ended.length} session(s) of a worker that lost its lease`)
-    return await raiseFence(client, spec)
+    return await raiseFence(client, spec, held)
   }
 }
 
-async function raiseFence(client: Client, spec: TargetSpec): Promise<string> {
+async function generationOf(client: Client, spec: Fence): Promise<number | null> {
+  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
+    spec.project,
+    spec.sync,
+  ])
+  return row === undefined ? null : Number(row[0])
+}
+
+async function raiseFence(client: Client, spec: Fence, held: number | null): Promise<number> {
   const [row] = await client.query(
     `INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, backend_pid, backend_start)
      SELECT $1, $2, $3, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
@@ -168,8 +189,10 @@ async function raiseFence(client: Client, spec: TargetSpec): Promise<string> {
      RETURNING generation`,
     [spec.project, spec.sync, spec.collection],
   )
+  const generation = Number(row?.[0])
+  if (held !== null && generation !== held + 1) throw leaseLost(spec)
   await client.query("SET LOCAL lock_timeout = '30s'")
-  return String(row?.[0])
+  return generation
 }
 
 async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim>): Promise<SinkTransaction> {
@@ -178,9 +201,7 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     if (claim === undefined) throw new SyncError('LEASE_LOST', `sync ${sync} has not claimed its target`)
     return claim
   }
-  await client.query('BEGIN')
-  // Holding the fence row from the start lets a successor find and end this session if it freezes.
-  for (const claim of claims.values()) await holdFence(client, claim)
+  await beginFenced(client, [...claims.values()])
   return {
     put: (sync, rows, options) => claimOf(sync).writer.put(rows, options.fresh),
     putEncoded: (sync, encoded) => claimOf(sync).writer.putEncoded(encoded),
@@ -199,14 +220,28 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
   }
 }
 
-async function holdFence(client: Client, { spec, generation }: Claim): Promise<void> {
-  const [row] = await client.query(
-    'SELECT 1 FROM _syncline_checkpoint WHERE project = $1 AND sync = $2 AND generation = $3 FOR UPDATE',
-    [spec.project, spec.sync, generation],
+/**
+ * Begins a transaction that holds the fence rows from its start, so that a successor can find and end this session if it
+ * freezes. One message to the server, because there is a transaction per batch.
+ */
+export async function beginFenced(
+  client: Client,
+  held: readonly { readonly spec: Fence; readonly generation: number }[],
+): Promise<void> {
+  const rows = held.map(
+    ({ spec, generation }) =>
+      `(project = ${quoteText(spec.project)} AND sync = ${quoteText(spec.sync)} AND generation = ${generation})`,
   )
-  if (row !== undefined) return
-  await client.query('ROLLBACK').catch(() => {})
-  throw leaseLost(spec)
+  try {
+    const found = await client.query(
+      `BEGIN; SELECT project, sync FROM _syncline_checkpoint WHERE ${rows.join(' OR ') || 'false'} FOR UPDATE`,
+    )
+    const lost = held.find(({ spec }) => !found.some(([name, sync]) => name === spec.project && sync === spec.sync))
+    if (lost !== undefined) throw leaseLost(lost.spec)
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw error
+  }
 }
 
 async function storeCheckpoint(
@@ -228,7 +263,7 @@ async function storeCheckpoint(
   if (updated !== 1) throw leaseLost(spec)
 }
 
-function leaseLost(spec: TargetSpec): SyncError {
+function leaseLost(spec: Fence): SyncError {
   return new SyncError('LEASE_LOST', `another process took over sync ${spec.sync}; this one writes nothing more`, {
     hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
   })
@@ -304,6 +339,7 @@ async function targetRelation(client: Client, spec: TargetSpec): Promise<Relatio
     where: conditions.length === 0 ? null : conditions.join(' AND '),
     fields,
     key: spec.schema.key.flatMap((name) => fields.filter((field) => field.name === name)),
+    indexed: !spec.adopt,
   }
 }
 

@@ -1,10 +1,10 @@
 /** Making and altering target tables in Postgres. */
 import { SyncError } from '../../core/error.ts'
-import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
+import { describeChange, type Field, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
-import { nameParts, tableSql } from './catalog.ts'
-import type { Client } from './client.ts'
+import { nameParts, type Table, tableSql } from './catalog.ts'
+import { type Client, isRefusedChange } from './client.ts'
 import { quoteText } from './copy.ts'
 import { nativeOf, typeOf } from './types.ts'
 
@@ -38,24 +38,46 @@ export async function resolveTypes(client: Client, schema: Schema): Promise<Sche
 export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
   const resolved = await resolveTypes(client, spec.schema)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
-  const table = tableSql(spec.collection)
   const [before] = await client.query('SELECT schema, orphans FROM _syncline_collection WHERE name = $1', [
     spec.collection,
   ])
   const orphans = before === undefined ? [] : (JSON.parse(String(before[1])) as string[])
   for (const change of changes) {
     if (change.kind === 'create') await createTable(client, spec, native)
-    if (change.kind === 'add')
-      await client.query(`ALTER TABLE ${table} ADD COLUMN ${quote(change.field.name)} ${native(change.field)}`)
-    if (change.kind === 'widen')
-      await client.query(`ALTER TABLE ${table} ALTER COLUMN ${quote(change.field.name)} TYPE ${native(change.field)}`)
+    if (change.kind === 'add' || change.kind === 'widen') await alterColumn(client, spec, change, native(change.field))
     if (change.kind === 'orphan') orphans.push(change.field.name)
   }
   if (spec.deletes === 'mark')
-    await client.query(`ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`)
+    await client.query(
+      `ALTER TABLE ${tableSql(spec.collection)} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`,
+    )
   if (spec.adopt) await prepareAdoption(client, spec, native)
   if (before === undefined || changes.length > 0)
     await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
+}
+
+/** SCHEMA_DRIFT when what people made of the target is in the way: a view of the column, say, or a column of that name. */
+async function alterColumn(
+  client: Client,
+  spec: TargetSpec,
+  change: Extract<SchemaChange, { kind: 'add' | 'widen' }>,
+  native: string,
+): Promise<void> {
+  const column = quote(change.field.name)
+  const action = change.kind === 'add' ? `ADD COLUMN ${column} ${native}` : `ALTER COLUMN ${column} TYPE ${native}`
+  try {
+    await client.query(`ALTER TABLE ${tableSql(spec.collection)} ${action}`)
+  } catch (error) {
+    if (!isRefusedChange(error)) throw error
+    throw new SyncError(
+      'SCHEMA_DRIFT',
+      `sync ${spec.sync}: can't ${describeChange(change)} in ${spec.collection}: ${error.message}`,
+      {
+        hint: `Nothing was changed. Drop what is in the way${error.detail === undefined ? '' : ` (${error.detail})`}, run again (syncline run ${spec.sync}), and make it anew.`,
+        cause: error,
+      },
+    )
+  }
 }
 
 /** Our own JSON, written by us in the same database: trusted. */
@@ -64,12 +86,15 @@ export function parseSchema(json: string): Schema {
 }
 
 /** The found table as the spec's schema would see it: a column of the same type, or of a wider one, counts as that type. */
-export function adoptable(found: Schema, wanted: Schema): Schema {
-  const fields = found.fields.map((field): Field => {
-    const want = wanted.fields.find(({ name }) => name === field.name)
-    return want !== undefined && typeOf(field.native) === want.type ? want : field
+export function adoptable({ schema, identities }: Table, wanted: Schema): Schema {
+  const fields = schema.fields.map((found): Field => {
+    const { name } = found
+    // An UPDATE names every field but the key.
+    const writable = found.writable && (wanted.key.includes(name) || !identities.includes(name))
+    const want = wanted.fields.find((field) => field.name === name)
+    return { ...(want !== undefined && typeOf(found.native) === want.type ? want : found), writable }
   })
-  return { ...found, system: wanted.system, fields }
+  return { ...schema, system: wanted.system, fields }
 }
 
 async function createTable(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {

@@ -2,10 +2,10 @@
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
-import type { Chunk, Encoded, Range, View } from '../connector.ts'
+import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
-import { CopyDecoder, countLines, LineCutter, literal } from './copy.ts'
+import { CopyDecoder, literal } from './copy.ts'
 import { fromText } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -14,6 +14,8 @@ export interface Relation {
   readonly where: string | null
   readonly fields: readonly Field[]
   readonly key: readonly Field[]
+  /** Whether an index begins with the first key field. */
+  readonly indexed: boolean
 }
 
 export interface ViewOptions {
@@ -48,7 +50,7 @@ export function openView(client: Client, relation: Relation, options: ViewOption
   }
 }
 
-/** Ranges per query of a sweep. */
+/** Ranges per query of a sweep: few enough to sort their rows in memory. */
 const RANGES_PER_QUERY = 256
 
 async function* scan(
@@ -59,13 +61,8 @@ async function* scan(
 ): AsyncIterable<Chunk> {
   const order = relation.key.map(keySql).join(', ')
   for (let start = 0; start < ranges.length; start += RANGES_PER_QUERY) {
-    const condition = rangesSql(relation, ranges.slice(start, start + RANGES_PER_QUERY))
-    yield* copyRows(
-      client,
-      relation,
-      `SELECT ${columnsSql(names)} FROM ${clause(relation, condition)} ORDER BY ${order}`,
-      names,
-    )
+    const from = rangedSql(relation, ranges.slice(start, start + RANGES_PER_QUERY))
+    yield* copyRows(client, relation, `SELECT ${columnsSql(names)} FROM ${from} ORDER BY ${order}`, names)
   }
 }
 
@@ -79,21 +76,12 @@ export async function* copyRows(
   const fields = names.map((name) => fieldNamed(relation, name))
   const decoder = new CopyDecoder(fields.map((field) => field.type))
   const nullableKeyAt = relation.key.flatMap((field) => (field.nullable ? [names.indexOf(field.name)] : []))
-  for await (const piece of client.copyOut(`COPY (${query}) TO STDOUT`)) {
-    const { rows, bytes } = decoder.push(piece)
-    if (rows.length === 0) continue
+  for await (const frames of client.copyOut(`COPY (${query}) TO STDOUT`)) {
+    const rows = decoder.decode(frames)
+    const bytes = frames.bytes.length
     yield nullableKeyAt.length === 0
       ? { rows, rejects: [], bytes }
       : withoutNullKeys(relation, names, rows, nullableKeyAt, bytes)
-  }
-}
-
-/** The rows of a query as whole lines of COPY output, undecoded. */
-export async function* encodedRows(client: Client, query: string): AsyncIterable<Encoded> {
-  const lines = new LineCutter()
-  for await (const piece of client.copyOut(`COPY (${query}) TO STDOUT`)) {
-    const bytes = lines.push(piece)
-    if (bytes !== null) yield { bytes, rows: countLines(bytes) }
   }
 }
 
@@ -158,9 +146,26 @@ function keySql(field: Field): string {
   }
 }
 
-function rangesSql(relation: Relation, ranges: readonly Range[]): string[] {
+/**
+ * The FROM and WHERE of the rows of ranges. Many ranges of an indexed integer are a join, which looks each up in the index.
+ * Measured with 1000 ranges in a million rows: 80 ms; with a condition per range, which read the table through, 167 ms.
+ */
+function rangedSql(relation: Relation, ranges: readonly Range[]): string {
   const first = relation.key[0]
-  if (first === undefined) return []
+  if (first === undefined) return clause(relation, [])
+  if (first.type !== 'integer' || !relation.indexed || ranges.length === 1)
+    return clause(relation, rangesSql(first, ranges))
+  const froms = ranges.map(({ from }) => (from === null ? MIN_BIGINT : BigInt(String(from))))
+  const lasts = ranges.map(({ to }) => (to === null ? MAX_BIGINT : BigInt(String(to)) - 1n))
+  const join = `unnest('{${froms}}'::bigint[], '{${lasts}}'::bigint[]) AS _syncline_range (_syncline_from, _syncline_last)`
+  const inside = `${quote(first.name)} BETWEEN _syncline_from AND _syncline_last`
+  return clause({ ...relation, from: `${join}, ${relation.from}` }, [inside])
+}
+
+const MIN_BIGINT = -(2n ** 63n)
+const MAX_BIGINT = 2n ** 63n - 1n
+
+function rangesSql(first: Field, ranges: readonly Range[]): string[] {
   const native = first.type === 'text' ? 'text' : first.native
   const condition = ({ from, to }: Range) => [
     ...(from === null ? [] : [`${boundSql(first)} >= ${literal(first, from, native)}`]),
@@ -176,11 +181,31 @@ async function summarize(client: Client, relation: Relation, bounds: readonly Va
   const first = relation.key[0]
   const counts: number[] = new Array(bounds.length + 1).fill(0)
   if (first === undefined) return counts
-  const array = `ARRAY[${bounds.map((bound) => literal(first, bound, 'text')).join(', ')}]::${bounds.length === 0 ? 'text[]' : boundType(first)}[]`
-  const bucket = bounds.length === 0 ? '0' : `width_bucket(${boundSql(first)}::${boundType(first)}, ${array})`
+  const bucket = bounds.length === 0 ? '0' : (evenBucketSql(first, bounds) ?? bucketSql(first, bounds))
   for (const [at, rows] of await client.query(`SELECT ${bucket}, count(*) FROM ${clause(relation, [])} GROUP BY 1`))
     counts[Number(at)] = Number(rows)
   return counts
+}
+
+function bucketSql(first: Field, bounds: readonly Value[]): string {
+  const array = `ARRAY[${bounds.map((bound) => literal(first, bound, 'text')).join(', ')}]::${boundType(first)}[]`
+  return `width_bucket(${boundSql(first)}::${boundType(first)}, ${array})`
+}
+
+/**
+ * Integers cut evenly: a division. Measured with 7800 bounds over a million rows: 110 ms; searching them 131 ms. Null
+ * where bounds are not evenly apart.
+ */
+export function evenBucketSql(first: Field, bounds: readonly Value[]): string | null {
+  if (first.type !== 'integer') return null
+  const [low, next, ...others] = bounds.map((bound) => BigInt(String(bound)))
+  if (low === undefined || next === undefined) return null
+  const width = next - low
+  const high = low + width * BigInt(bounds.length - 1)
+  if (others.some((bound, at) => bound !== next + width * BigInt(at + 1)) || high - low > MAX_BIGINT) return null
+  const column = `${quote(first.name)}::bigint`
+  const literals = [low, high, width].map((value) => `'${value}'::bigint`)
+  return `CASE WHEN ${column} < ${literals[0]} THEN 0 WHEN ${column} >= ${literals[1]} THEN ${bounds.length} ELSE (${column} - ${literals[0]}) / ${literals[2]} + 1 END`
 }
 
 /** What bounds are compared with: text by its bytes, whatever its collation. */

@@ -9,17 +9,17 @@ import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import type { Encoded, PutResult, TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
-import { type Client, type CopyIn, isRowError } from './client.ts'
+import { type Client, type Inflow, isRowError } from './client.ts'
 import { CopyDecoder, encodeRow } from './copy.ts'
+import { FrameLog, frameOf } from './frames.ts'
 import { deletedField, rowsTableSql } from './table.ts'
 import { keysSql } from './view.ts'
 
 const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
 
-/** A COPY under way, and what went into it, to find the refused row if there is one. */
-interface Inflow {
-  readonly copy: CopyIn
-  readonly pieces: Uint8Array[]
+/** A COPY under way, and how many rows went into it. */
+interface OpenInflow {
+  readonly copy: Inflow
   rows: number
 }
 
@@ -32,7 +32,9 @@ export class TableWriter {
   readonly #columns: string
   readonly #key: readonly Field[]
   #staged = false
-  #inflow: Inflow | null = null
+  #inflow: OpenInflow | null = null
+  /** What went into it, to find the refused row if there is one. */
+  #log = new FrameLog()
 
   /** `spec.schema` has the native types of this database. */
   constructor(client: Client, spec: TargetSpec, number: number) {
@@ -49,8 +51,7 @@ export class TableWriter {
     const rejected: Rejection[] = []
     const lines = this.#encode(rows, rejected)
     if (fresh && !this.#spec.adopt) {
-      // As bytes: strings kept until the commit would grow the heap.
-      await this.#flow(Buffer.from(lines), rows.length - rejected.length)
+      await this.#flow((log) => log.addLines(lines), rows.length - rejected.length)
       return { ...nothing, inserted: rows.length - rejected.length, rejected }
     }
     const late = await this.flush()
@@ -60,23 +61,26 @@ export class TableWriter {
   }
 
   async putEncoded(encoded: Encoded): Promise<PutResult> {
-    await this.#flow(encoded.bytes, encoded.rows)
+    await this.#flow((log) => log.add(encoded.bytes), encoded.rows)
     return { ...nothing, inserted: encoded.rows }
   }
 
-  /** Ends the COPY under way. When it failed on a row, its rows go in again by halves, without the refused ones. */
+  /**
+   * Ends the COPY under way. When it failed on a row, its rows go in again by halves, without the refused ones. A trigger
+   * may have swallowed some.
+   */
   async flush(): Promise<PutResult> {
     const inflow = this.#inflow
     if (inflow === null) return nothing
     this.#inflow = null
     try {
-      await inflow.copy.end()
-      await this.#client.query('RELEASE SAVEPOINT inflow')
-      return nothing
+      const rows = await inflow.copy.end()
+      this.#log.clear()
+      return { ...nothing, inserted: rows - inflow.rows }
     } catch (error) {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT inflow; RELEASE SAVEPOINT inflow')
-      const lines = inflow.pieces.flatMap((piece) => splitLines(Buffer.from(piece).toString()))
+      const lines = this.#takeLog().lines()
       const result = await this.#attempt(lines, (part) => this.#insert(part))
       return { ...result, inserted: result.inserted - inflow.rows }
     }
@@ -86,7 +90,15 @@ export class TableWriter {
   async abandon(): Promise<void> {
     const inflow = this.#inflow
     this.#inflow = null
+    this.#takeLog()
     await inflow?.copy.abandon()
+  }
+
+  /** Of a COPY that failed, some may still be on its way to the server: its buffer is not used again. */
+  #takeLog(): FrameLog {
+    const log = this.#log
+    this.#log = new FrameLog()
+    return log
   }
 
   /** Deletes or marks; returns how many rows there were. */
@@ -105,16 +117,15 @@ export class TableWriter {
   }
 
   /** Into the open COPY. A failure shows in flush(), which knows what to do. */
-  async #flow(lines: Uint8Array, rows: number): Promise<void> {
-    if (lines.length === 0) return
+  async #flow(enter: (log: FrameLog) => Uint8Array, rows: number): Promise<void> {
+    if (rows === 0) return
     if (this.#inflow === null) {
-      // A refused row must not take the transaction with it.
-      await this.#client.query('SAVEPOINT inflow')
-      this.#inflow = { copy: this.#client.copyIn(this.#copySql(this.#table)), pieces: [], rows: 0 }
+      // A refused row must not take the transaction with it. With the commit the savepoint ends.
+      const copy = this.#client.copyIn(`SAVEPOINT inflow; ${this.#copySql(this.#table)}`)
+      this.#inflow = { copy, rows: 0 }
     }
-    this.#inflow.pieces.push(lines)
     this.#inflow.rows += rows
-    await this.#inflow.copy.write(lines).catch((error) => {
+    await this.#inflow.copy.write(enter(this.#log)).catch((error) => {
       if (!isRowError(error)) throw error
     })
   }
@@ -146,7 +157,8 @@ export class TableWriter {
 
   async #copy(table: string, lines: readonly string[]): Promise<number> {
     const copy = this.#client.copyIn(this.#copySql(table))
-    for (let start = 0; start < lines.length; start += 500) await copy.write(lines.slice(start, start + 500).join(''))
+    for (let start = 0; start < lines.length; start += 500)
+      await copy.write(frameOf(lines.slice(start, start + 500).join('')))
     return copy.end()
   }
 
@@ -160,15 +172,25 @@ export class TableWriter {
     await this.#copy(this.#staging, lines)
     const same = this.#sameKey('target', 'staged')
     const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
-    const updated = await this.#client.execute(this.#updateSql(same))
+    const revived = await this.#countRevived(same)
+    const updated = (await this.#client.execute(this.#updateSql(same))) - revived
     const [row] = await this.#client.query(
       `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) OVERRIDING SYSTEM VALUE SELECT ${this.#columns} FROM ${this.#staging} AS staged
          WHERE NOT EXISTS (SELECT 1 FROM ${this.#table} AS target WHERE ${same}) RETURNING ${this.#keyColumns()})${noted}
        SELECT count(*) FROM target`,
     )
-    const inserted = Number(row?.[0])
+    const inserted = Number(row?.[0]) + revived
     if (this.#spec.adopt) await this.#noteEqual()
     return { inserted, updated, unchanged: lines.length - inserted - updated, rejected: [] }
+  }
+
+  /** Rows that were marked as deleted and come back: inserts, as `plan` and `verify` see them. */
+  async #countRevived(same: string): Promise<number> {
+    if (this.#spec.deletes !== 'mark') return 0
+    const [row] = await this.#client.query(
+      `SELECT count(*) FROM ${this.#table} AS target JOIN ${this.#staging} AS staged ON ${same} WHERE target.${quote(deletedField)} IS NOT NULL`,
+    )
+    return Number(row?.[0])
   }
 
   #updateSql(same: string): string {
@@ -243,7 +265,10 @@ export class TableWriter {
   }
 
   #decode(line: string): Row {
-    return new CopyDecoder(this.#spec.schema.fields.map(({ type }) => type)).push(Buffer.from(line)).rows[0] ?? []
+    return (
+      new CopyDecoder(this.#spec.schema.fields.map(({ type }) => type)).decode({ bytes: frameOf(line), rows: 1 })[0] ??
+      []
+    )
   }
 
   #rejection(row: Row, error: unknown): Rejection {

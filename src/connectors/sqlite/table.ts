@@ -51,7 +51,7 @@ export function adoptable(found: Schema, wanted: Schema): Schema {
     const held = storageOf(typeOf(field.native))
     const holds =
       held === storageOf(want.type) || field.native === '' || (field.type === 'decimal' && want.type !== 'bytes')
-    return holds ? want : field
+    return holds ? { ...want, writable: field.writable } : field
   })
   return { ...found, system: wanted.system, fields }
 }

@@ -29,9 +29,11 @@ export function installTriggers(database: DatabaseSync, schema: Schema): void {
   const key = (row: 'NEW' | 'OLD') =>
     `json_array(${schema.key.map((field) => part(`${row}.${quote(field)}`)).join(', ')})`
   // DELETE then INSERT: an OR clause of the statement that fires a trigger overrides OR REPLACE inside it.
-  const record = (row: 'NEW' | 'OLD') =>
-    `DELETE FROM _syncline_change WHERE collection = ${text(table)} AND key = ${key(row)};
-     INSERT INTO _syncline_change (collection, key) VALUES (${text(table)}, ${key(row)});`
+  const record = (row: 'NEW' | 'OLD', list = table) =>
+    `DELETE FROM _syncline_change WHERE collection = ${text(list)} AND key = ${key(row)};
+     INSERT INTO _syncline_change (collection, key) VALUES (${text(list)}, ${key(row)});`
+  // A key that comes back is another row's.
+  const gone = record('OLD', deletedList(table))
   database.exec('BEGIN IMMEDIATE')
   try {
     const before = schemaVersion(database)
@@ -44,7 +46,7 @@ export function installTriggers(database: DatabaseSync, schema: Schema): void {
       DROP TRIGGER IF EXISTS ${name('delete')};
       DROP TRIGGER IF EXISTS ${name('update')};
       CREATE TRIGGER ${name('insert')} AFTER INSERT ON ${quote(table)} BEGIN ${record('NEW')} END;
-      CREATE TRIGGER ${name('delete')} AFTER DELETE ON ${quote(table)} BEGIN ${record('OLD')} END;
+      CREATE TRIGGER ${name('delete')} AFTER DELETE ON ${quote(table)} BEGIN ${record('OLD')} ${gone} END;
       CREATE TRIGGER ${name('update')} AFTER UPDATE ON ${quote(table)} BEGIN ${record('OLD')} ${record('NEW')} END;`)
     database
       .prepare(
@@ -71,6 +73,27 @@ export function schemaNumber(database: DatabaseSync): number {
 
 function schemaVersion(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA schema_version').get()?.schema_version)
+}
+
+/** Under what name the change table keeps when keys were deleted. */
+function deletedList(table: string): string {
+  return `${table}/deleted`
+}
+
+/** Of these keys, those that were deleted after `seq`. */
+export function deletedSince(database: DatabaseSync, schema: Schema, seq: number): (keys: readonly Key[]) => Key[] {
+  const table = tableOf(schema)
+  const find = database.prepare('SELECT 1 FROM _syncline_change WHERE collection = ? AND seq > ? AND key = ?')
+  const any = database
+    .prepare('SELECT 1 FROM _syncline_change WHERE collection = ? AND seq > ? LIMIT 1')
+    .get(deletedList(table), seq)
+  if (any === undefined) return () => []
+  return (keys) => keys.filter((key) => find.get(deletedList(table), seq, spellKey(key)) !== undefined)
+}
+
+/** As the triggers spell it with json_array. */
+function spellKey(key: Key): string {
+  return `[${key.map((part) => (typeof part === 'bigint' ? `${part}` : typeof part === 'boolean' ? Number(part) : JSON.stringify(part))).join(',')}]`
 }
 
 /** Whether all three triggers are there: dropping and making a table anew drops them silently. */

@@ -9,12 +9,20 @@ export function typeOf(declared: string): Type {
   if (/^BOOL/.test(name)) return 'boolean'
   if (/^JSON/.test(name)) return 'json'
   if (/^(UUID|GUID)/.test(name)) return 'uuid'
-  if (/^(DATE|TIME)/.test(name)) return 'text'
+  if (timeName.test(name)) return 'text'
   if (name.includes('INT')) return 'integer'
   if (/CHAR|CLOB|TEXT/.test(name)) return 'text'
   if (name.includes('BLOB')) return 'bytes'
   if (/REAL|FLOA|DOUB/.test(name)) return 'float'
   return name === '' || name === 'ANY' ? 'text' : 'decimal'
+}
+
+const timeName = /^(DATE|TIME)/i
+
+/** A time as SQLite's users store it: text or, where the config says so, a number since some epoch. */
+export function asDeclared(field: Field, type: Type | undefined): Field {
+  const counts = type === 'integer' || type === 'float' || type === 'decimal'
+  return counts && field.type === 'text' && timeName.test(field.native) ? { ...field, type } : field
 }
 
 /** The storage of a type in a STRICT table that Syncline makes. */

@@ -62,9 +62,10 @@ async function* scan(
   names: readonly string[],
 ): AsyncIterable<Chunk> {
   const order = relation.key.map((field) => keySql(relation, field)).join(', ')
+  const pages = rowidPages(database, relation, names)
   for (const range of ranges) {
     const [conditions, values] = rangeSql(relation, range)
-    if (relation.rowidKey) yield* pagesByRowid(database, relation, names, { conditions, values, after: null })
+    if (relation.rowidKey) yield* pages({ conditions, values, after: null })
     else
       yield* rowsOf(
         database,
@@ -90,37 +91,55 @@ export interface RowidChunk extends Chunk {
 
 /**
  * Rows in rowid order, a page per query: measured, fetching a page at once takes three quarters of the time of stepping
- * through it. Pages begin small and grow to what CHUNK_BYTES allows, so that large rows don't fill the memory.
+ * through it. Pages begin small and grow to what CHUNK_BYTES allows, so that large rows don't fill the memory; what was
+ * learned and prepared serves the next call.
  */
-export async function* pagesByRowid(
+export function rowidPages(
   database: DatabaseSync,
   relation: Relation,
   names: readonly string[],
-  options: PageOptions,
-): AsyncIterable<RowidChunk> {
+): (options: PageOptions) => AsyncIterable<RowidChunk> {
   const decode = rowDecoder(relation, names)
   // Where the key is the rowid, it is among the columns already.
   const keyAt = relation.rowidKey ? names.indexOf(relation.key[0]?.name ?? '') : -1
   const columns = columnsSql(relation, names) + (keyAt < 0 ? `, ${safeIntegerSql('rowid')}` : '')
+  const prepare = preparing(database)
   const page = (conditions: readonly string[]) =>
-    prepareArrays(database, `SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
-  const first = page(options.conditions)
-  const next = page([...options.conditions, 'rowid > ?'])
+    prepare(`SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
   let limit = FIRST_CHUNK_ROWS
-  for (let last = options.after; ; ) {
-    const after = last === null ? [] : [last]
-    const stored = attempt(relation.file, () => (last === null ? first : next).all(...options.values, ...after, limit))
-    if (stored.length === 0) return
-    const chunk = emptyChunk()
-    for (const row of stored) {
-      const values = asStored(row)
-      last = rowidOf(keyAt < 0 ? values.pop() : values[keyAt])
-      decode(values, chunk)
+  let unbreathed = 0
+  return async function* (options) {
+    for (let last = options.after; ; ) {
+      const conditions = last === null ? options.conditions : [...options.conditions, 'rowid > ?']
+      const after = last === null ? [] : [last]
+      const stored = attempt(relation.file, () => page(conditions).all(...options.values, ...after, limit))
+      if (stored.length === 0) return
+      const chunk = emptyChunk()
+      for (const row of stored) {
+        const values = asStored(row)
+        last = rowidOf(keyAt < 0 ? values.pop() : values[keyAt])
+        decode(values, chunk)
+      }
+      yield { ...chunk, last: last ?? 0 }
+      const complete = stored.length < limit
+      limit = Math.max(1, Math.min(CHUNK_ROWS, Math.floor((CHUNK_BYTES * stored.length) / Math.max(1, chunk.bytes))))
+      unbreathed += stored.length
+      if (unbreathed >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES || !complete) {
+        unbreathed = 0
+        await breathe()
+      }
+      if (complete) return
     }
-    yield { ...chunk, last: last ?? 0 }
-    if (stored.length < limit) return
-    limit = Math.max(1, Math.min(CHUNK_ROWS, Math.floor((CHUNK_BYTES * stored.length) / Math.max(1, chunk.bytes))))
-    await breathe()
+  }
+}
+
+/** Prepares each statement once. */
+function preparing(database: DatabaseSync): (sql: string) => StatementSync {
+  const statements = new Map<string, StatementSync>()
+  return (sql) => {
+    const statement = statements.get(sql) ?? prepareArrays(database, sql)
+    statements.set(sql, statement)
+    return statement
   }
 }
 
@@ -209,11 +228,13 @@ function columnSql(relation: Relation, field: Field): string {
   const column = quote(field.name)
   if (field.type === 'integer') return safeIntegerSql(column)
   // A REAL column turns integers into reals, and a TEXT column into text.
-  const holdsNone = field.type === 'float' || (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
+  const holdsNone =
+    (field.type === 'float' && /REAL|FLOA|DOUB/i.test(field.native)) ||
+    (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
   if (relation.system !== 'sqlite' || holdsNone) return column
   const digits = ['decimal', 'json', 'bytes'].includes(field.type) || ['', 'ANY'].includes(field.native.toUpperCase())
   if (digits) return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
-  return field.type === 'boolean' ? safeIntegerSql(column) : safeNumberSql(column)
+  return field.type === 'boolean' || field.type === 'float' ? safeIntegerSql(column) : safeNumberSql(column)
 }
 
 /** An integer as a number when it is safe, else as text: node:sqlite would throw. */
@@ -250,12 +271,10 @@ function rangeSql(relation: Relation, range: Range): [string[], Bindable[]] {
 function summarize(database: DatabaseSync, relation: Relation, bounds: readonly Value[]): number[] {
   const counts: number[] = []
   // One short index scan per range: grouping by an expression would sort all keys.
-  const statements = new Map<string, StatementSync>()
+  const prepare = preparing(database)
   for (let i = 0; i <= bounds.length; i++) {
     const [conditions, values] = rangeSql(relation, { from: bounds[i - 1] ?? null, to: bounds[i] ?? null })
-    const sql = `SELECT count(*) FROM ${clause(relation, conditions)}`
-    const statement = statements.get(sql) ?? prepareArrays(database, sql)
-    statements.set(sql, statement)
+    const statement = prepare(`SELECT count(*) FROM ${clause(relation, conditions)}`)
     counts.push(Number(asStored(attempt(relation.file, () => statement.get(...values)))[0]))
   }
   return counts
@@ -307,6 +326,6 @@ function getRow(database: DatabaseSync, relation: Relation, sql: string): Bindab
 }
 
 /** node:sqlite types rows as objects, also where setReturnArrays makes them arrays. */
-function asStored(row: unknown): Bindable[] {
+export function asStored(row: unknown): Bindable[] {
   return row as Bindable[]
 }

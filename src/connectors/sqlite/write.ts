@@ -28,6 +28,8 @@ export class TableWriter {
   /** Parts of the key whose type has several spellings of one value. */
   readonly #respelled: readonly number[]
   readonly #keepsNul: boolean
+  /** Leaves rows out that are marked as deleted. */
+  readonly #live: string
   readonly #perStatement: number
   readonly #statements = new Map<string, StatementSync>()
   readonly #inserts: string[] = []
@@ -47,6 +49,7 @@ export class TableWriter {
       ['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : [],
     )
     this.#keepsNul = keepsNul(database)
+    this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
     this.#perStatement = Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
   }
 
@@ -148,13 +151,14 @@ export class TableWriter {
     return this.#keyAt.map((at) => row[at] as Value)
   }
 
+  /** How many of the chunk's rows are in the target: a row that is marked as deleted is not, and comes back as an insert. */
   #existing(rows: readonly Row[], start: number, end: number): number {
     const values: Bindable[] = []
     for (let i = start; i < end; i++)
       for (let k = 0; k < this.#keyAt.length; k++)
         values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
     const statement = this.#statement(
-      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#key, end - start)}`,
+      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#key, end - start)}${this.#live}`,
     )
     return Number((statement.get(...values) as unknown as [number])[0])
   }

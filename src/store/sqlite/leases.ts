@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import type { LeaseStore } from '../store.ts'
+import { prepared } from './statements.ts'
 
 export class SqliteLeaseStore implements LeaseStore {
   readonly #database: DatabaseSync
@@ -11,7 +12,7 @@ export class SqliteLeaseStore implements LeaseStore {
   }
 
   async take(sync: string, holder: string, nowMs: number, forMs: number): Promise<number> {
-    const row = this.#database.prepare(statements.take).get({ sync, holder, now: nowMs, until: nowMs + forMs })
+    const row = prepared(this.#database, statements.take).get({ sync, holder, now: nowMs, until: nowMs + forMs })
     if (row !== undefined) return Number(row.generation)
     throw new SyncError('LEASE_LOST', `sync "${sync}" is being run by somebody else`, {
       hint: 'Wait until that run ends; a lease whose process died expires by itself.',
@@ -19,11 +20,11 @@ export class SqliteLeaseStore implements LeaseStore {
   }
 
   async renew(sync: string, generation: number, nowMs: number, forMs: number): Promise<boolean> {
-    return this.#database.prepare(statements.renew).run({ sync, generation, until: nowMs + forMs }).changes === 1
+    return prepared(this.#database, statements.renew).run({ sync, generation, until: nowMs + forMs }).changes === 1
   }
 
   async free(sync: string, generation: number): Promise<void> {
-    this.#database.prepare(statements.free).run({ sync, generation })
+    prepared(this.#database, statements.free).run({ sync, generation })
   }
 }
 

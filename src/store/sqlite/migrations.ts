@@ -44,6 +44,99 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       ) strict;
     `,
   },
+  {
+    name: '0002-two-way',
+    sql: `
+      alter table run add column conflicts integer not null default 0;
+
+      create table pairing (
+        id integer primary key,
+        sync text not null unique,
+        left_cursor text,
+        right_cursor text,
+        layouts text not null default '[]',
+        runs integer not null default 0
+      ) strict;
+
+      -- bases: text where they hold values, blobs where they hold hashes; right_base null: the same as left_base
+      create table pair (
+        id integer primary key,
+        pairing integer not null,
+        left_key text not null,
+        right_key text not null,
+        left_base any not null,
+        right_base any,
+        layout integer not null,
+        recent text
+      ) strict;
+      create unique index pair_by_left on pair (pairing, left_key);
+      create unique index pair_by_right on pair (pairing, right_key);
+
+      create table unpaired (
+        pairing integer not null,
+        side text not null,
+        key text not null,
+        match text,
+        state text not null,
+        code text,
+        message text,
+        primary key (pairing, side, key)
+      ) strict, without rowid;
+      create index unpaired_by_match on unpaired (pairing, side, match) where match is not null;
+
+      create table pending (
+        pairing integer not null,
+        pair integer not null,
+        state text not null,
+        code text,
+        message text,
+        primary key (pairing, pair)
+      ) strict, without rowid;
+
+      create table intent (
+        pairing integer not null,
+        id text not null,
+        side text not null,
+        body text not null,
+        primary key (pairing, id)
+      ) strict, without rowid;
+
+      create table conflict (
+        id integer primary key autoincrement,
+        sync text not null,
+        kind text not null,
+        pair integer,
+        left_key text,
+        right_key text,
+        fields text not null,
+        status text not null,
+        run text not null,
+        opened_at integer not null,
+        closed_at integer
+      ) strict;
+      create index conflict_by_status on conflict (sync, status);
+      create index conflict_by_pair on conflict (pair, status);
+
+      create table journal (
+        seq integer primary key autoincrement,
+        sync text not null,
+        run text not null,
+        at integer not null,
+        side text not null,
+        kind text not null,
+        pair integer,
+        left_key text,
+        right_key text,
+        fields text,
+        before text,
+        after text,
+        reason text not null
+      ) strict;
+      create index journal_by_run on journal (run);
+      create index journal_by_left on journal (sync, left_key);
+      create index journal_by_right on journal (sync, right_key);
+    `,
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import type { RunRecord } from '../../core/run.ts'
 import type { RunFilter, RunStore } from '../store.ts'
+import { prepared } from './statements.ts'
 
 /** How many runs of each sync are kept: all, and those that found nothing to do (`watch` makes one every two seconds). */
 export const KEPT_RUNS = 1000
@@ -26,13 +27,13 @@ export class SqliteRunStore implements RunStore {
   }
 
   async start(run: Pick<RunRecord, 'id' | 'sync' | 'startedAt'>): Promise<void> {
-    this.#database.prepare(statements.start).run(run.id, run.sync, run.startedAt, this.#holders.own)
-    this.#database.prepare(statements.prune).run({ sync: run.sync, kept: KEPT_RUNS })
-    this.#database.prepare(statements.pruneIdle).run({ sync: run.sync, kept: KEPT_IDLE_RUNS })
+    prepared(this.#database, statements.start).run(run.id, run.sync, run.startedAt, this.#holders.own)
+    prepared(this.#database, statements.prune).run({ sync: run.sync, kept: KEPT_RUNS })
+    prepared(this.#database, statements.pruneIdle).run({ sync: run.sync, kept: KEPT_IDLE_RUNS })
   }
 
   async finish(run: RunRecord): Promise<void> {
-    this.#database.prepare(statements.finish).run({
+    prepared(this.#database, statements.finish).run({
       id: run.id,
       status: run.status,
       duration_ms: run.durationMs === null ? null : Math.round(run.durationMs),
@@ -43,6 +44,7 @@ export class SqliteRunStore implements RunStore {
       unchanged: run.unchanged,
       rejected: run.rejected,
       lossy: run.lossy,
+      conflicts: run.conflicts,
       error_code: run.error?.code ?? null,
       error_message: run.error?.message ?? null,
       error_hint: run.error?.hint ?? null,
@@ -52,7 +54,7 @@ export class SqliteRunStore implements RunStore {
 
   async list({ sync, status, latest, limit }: RunFilter): Promise<readonly RunRecord[]> {
     const { own, current } = this.#holders
-    const rows = this.#database.prepare(latest === true ? statements.listLatest : statements.list).all({
+    const rows = prepared(this.#database, latest === true ? statements.listLatest : statements.list).all({
       own,
       current: current() ?? own,
       sync: sync ?? null,
@@ -64,7 +66,7 @@ export class SqliteRunStore implements RunStore {
 
   async get(id: string): Promise<RunRecord | null> {
     const { own, current } = this.#holders
-    const row = this.#database.prepare(statements.get).get({ own, current: current() ?? own, id })
+    const row = prepared(this.#database, statements.get).get({ own, current: current() ?? own, id })
     return row === undefined ? null : toRecord(row)
   }
 
@@ -85,28 +87,30 @@ export class SqliteRunStore implements RunStore {
         hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
       })
     }
-    this.#database.prepare(statements.release).run({ id, at: atMs })
+    prepared(this.#database, statements.release).run({ id, at: atMs })
     return { ...run, releasedAt: atMs }
   }
 
   async released(sync: string): Promise<number | null> {
-    const row = this.#database.prepare(statements.released).get({ sync })
+    const row = prepared(this.#database, statements.released).get({ sync })
     return row === undefined ? null : Number(row.held_deletes)
   }
 }
 
 /** What a process left running can't finish any more. To be called by the holder of the project lock. */
 export function interruptOthers(database: DatabaseSync, own: string): void {
-  database.prepare(statements.interruptOthers).run(own)
+  prepared(database, statements.interruptOthers).run(own)
 }
 
 // A run is alive when this store runs it, or the holder of the lock does.
 const run = `
   select seq, id, sync, case when status = 'running' and holder not in (:own, :current) then 'interrupted' else status end as status,
-    started_at, duration_ms, read, inserted, updated, deleted, unchanged, rejected, lossy,
+    started_at, duration_ms, read, inserted, updated, deleted, unchanged, rejected, lossy, conflicts,
     error_code, error_message, error_hint, held_deletes, released_at
   from run`
 
+// Not LIKE, to which the _ of a name means any letter.
+const ofSync = `(:sync is null or sync = :sync or substr(sync, 1, length(:sync) + 1) = :sync || '/')`
 const idle = `sync = :sync and status = 'succeeded' and inserted + updated + deleted = 0`
 
 const statements = {
@@ -116,15 +120,15 @@ const statements = {
     delete from run where ${idle} and seq <= (select seq from run where ${idle} order by seq desc limit 1 offset :kept)`,
   finish: `
     update run set status = :status, duration_ms = :duration_ms, read = :read, inserted = :inserted, updated = :updated,
-      deleted = :deleted, unchanged = :unchanged, rejected = :rejected, lossy = :lossy,
+      deleted = :deleted, unchanged = :unchanged, rejected = :rejected, lossy = :lossy, conflicts = :conflicts,
       error_code = :error_code, error_message = :error_message, error_hint = :error_hint, held_deletes = :held_deletes
     where id = :id`,
   get: `${run} where id = :id`,
   list: `
-    select * from (${run}) where (:sync is null or sync = :sync) and (:status is null or status = :status)
+    select * from (${run}) where ${ofSync} and (:status is null or status = :status)
     order by seq desc limit :limit`,
   listLatest: `
-    select *, max(seq) from (${run}) where (:sync is null or sync = :sync) and (:status is null or status = :status)
+    select *, max(seq) from (${run}) where ${ofSync} and (:status is null or status = :status)
     group by sync order by seq desc limit :limit`,
   release: `update run set released_at = :at, released_seq = (select max(seq) from run) where id = :id`,
   released: `
@@ -153,6 +157,7 @@ const row = z.object({
   unchanged: count,
   rejected: count,
   lossy: count,
+  conflicts: count,
   error_code: z.string().nullable(),
   error_message: z.string().nullable(),
   error_hint: z.string().nullable(),

@@ -6,11 +6,13 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { SyncError } from '../../core/error.ts'
+import type { PairStore } from '../pairs.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
 import { isBusy } from './busy.ts'
 import { SqliteLeaseStore } from './leases.ts'
 import { lockHolder, takeLock } from './lock.ts'
 import { migrate, migrations, schemaVersion } from './migrations.ts'
+import { SqlitePairStore } from './pairs.ts'
 import { interruptOthers, SqliteRunStore } from './runs.ts'
 
 /** How long a statement waits for another process's transaction. */
@@ -39,6 +41,7 @@ export async function openSqliteStore(folder: string, options: OpenOptions = {})
 class SqliteStore implements Store {
   readonly runs: RunStore
   readonly leases: LeaseStore
+  readonly pairs: PairStore
   readonly #database: DatabaseSync
   readonly #lockPath: string
   readonly #token = randomUUID()
@@ -50,6 +53,7 @@ class SqliteStore implements Store {
     const current = () => (existsSync(lockPath) ? (lockHolder(lockPath)?.token ?? null) : null)
     this.runs = new SqliteRunStore(database, { own: this.#token, current })
     this.leases = new SqliteLeaseStore(database)
+    this.pairs = new SqlitePairStore(database)
   }
 
   async projectId(): Promise<string> {
@@ -79,7 +83,8 @@ async function openToWrite(home: string, path: string): Promise<DatabaseSync> {
     migrate(database, path)
     // Durable at once, because target tables will remember it; a run's record may be lost with the power.
     database.prepare('insert into project (id) select ? where not exists (select 1 from project)').run(randomUUID())
-    database.exec('pragma synchronous = normal')
+    // Pairs of two-way syncs are looked up in no order: their indexes should fit.
+    database.exec('pragma synchronous = normal; pragma cache_size = -24000; pragma temp.cache_size = -8000')
     return database
   } catch (error) {
     database.close()
@@ -116,7 +121,12 @@ function openToRead(path: string): DatabaseSync {
   })
 }
 
-function emptyState(): DatabaseSync {
+/** A store in memory, gone with the process: for simulations and embedders' tests. */
+export function openMemoryStore(database: DatabaseSync = emptyState()): Store {
+  return new SqliteStore(database, '')
+}
+
+export function emptyState(): DatabaseSync {
   const database = new DatabaseSync(':memory:')
   migrate(database, ':memory:')
   return database

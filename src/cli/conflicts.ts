@@ -1,0 +1,182 @@
+/** `syncline conflicts`: what both sides changed differently, and a person's decisions about it. */
+import { type Command, InvalidArgumentError } from 'commander'
+import { SyncError } from '../core/error.ts'
+import { parseKeyText } from '../core/key-text.ts'
+import { isTwoWay, type SideName, type TwoWaySync } from '../core/two-way.ts'
+import { resolveConflict } from '../engine/conflicts.ts'
+import type { ConflictRecord } from '../store/pairs.ts'
+import { exitCodes } from './exit-code.ts'
+import { instant, table, value } from './format.ts'
+import type { Execute } from './main.ts'
+import { type OpenProject, openProject } from './open-project.ts'
+import { type Shell, show } from './shell.ts'
+import { conflictObject, describeKeys } from './two-way.ts'
+
+export function addConflicts(program: Command, execute: Execute): void {
+  const conflicts = program
+    .command('conflicts')
+    .description('what both sides of two-way syncs changed differently')
+    .argument('[sync]', 'only this sync')
+    .option('--all', 'also those that are over: decided by a rule or a person, or agreed by themselves')
+    .option('-n, --limit <number>', 'how many, newest first', positive, 100)
+    .addHelpText(
+      'after',
+      `
+  syncline conflicts show 12
+  syncline conflicts resolve 12 --take left
+  syncline conflicts resolve 12 --set name="Ann Lee" --take right
+
+With --json, one object per conflict: id, sync, kind (fields, delete, match or undo), status (open, decided, resolved or
+agreed), key (of each side), fields (of each: base, left, right, rule, outcome, status), run, openedAt, closedAt.`,
+    )
+    .action((sync: string | undefined, options: { all?: boolean; limit: number }) =>
+      execute((shell) => list(shell, sync, options)),
+    )
+  conflicts
+    .command('show')
+    .description('base, left and right side by side, what changed when, and which rule decided')
+    .argument('<id>', 'as `conflicts` prints it', positive)
+    .action((id: number) => execute((shell) => showOne(shell, id)))
+  conflicts
+    .command('resolve')
+    .description('decide; the next run carries it out, if the value given up is still the one you saw')
+    .argument('<id>', 'as `conflicts` prints it', positive)
+    .option('--take <side>', 'left or right: this side’s values win', side)
+    .option('--set <field=value>', 'a value of its own for one field; may be repeated', assignments, {})
+    .action((id: number, options: { take?: SideName; set: Record<string, string> }) =>
+      execute((shell) => resolve(shell, id, options)),
+    )
+}
+
+async function list(
+  shell: Shell,
+  sync: string | undefined,
+  options: { all?: boolean; limit: number },
+): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: true })
+  if (sync !== undefined) await opened.expand([sync])
+  const records = await opened.project.store.pairs.conflicts.list({
+    ...(sync === undefined ? {} : { sync }),
+    ...(options.all === true ? {} : { status: ['open', 'decided'] as const }),
+    limit: options.limit,
+  })
+  for (const record of records) show(shell, conflictObject(record), () => {})
+  if (shell.json) return exitCodes.fine
+  if (records.length === 0) shell.terminal.out(options.all === true ? 'no conflicts yet' : 'no open conflicts')
+  else
+    for (const line of table(records.map(cells), ['id', 'sync', 'status', 'row', 'fields', 'since']))
+      shell.terminal.out(line)
+  return exitCodes.fine
+}
+
+function cells(record: ConflictRecord): string[] {
+  const fields =
+    record.kind === 'delete'
+      ? 'deleted here, changed there'
+      : record.kind === 'match'
+        ? 'match is not unique'
+        : Object.keys(record.fields).join(', ')
+  return [String(record.id), record.sync, record.status, describeKeys(record), fields, instant(record.openedAt)]
+}
+
+async function showOne(shell: Shell, id: number): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: true })
+  const record = await find(opened, id)
+  const { journal } = opened.project.store.pairs
+  const writes =
+    record.left !== null && record.kind !== 'match'
+      ? await journal.ofRow(record.sync, 'left', record.left, 10)
+      : record.right !== null
+        ? await journal.ofRow(record.sync, 'right', record.right, 10)
+        : []
+  const history = writes.map(({ run, atMs, side, kind, fields, reason }) => ({
+    run,
+    at: new Date(atMs).toISOString(),
+    side,
+    kind,
+    fields,
+    reason,
+  }))
+  show(shell, { ...conflictObject(record), history }, () => {
+    const { terminal } = shell
+    terminal.out(
+      `${terminal.paint('bold', `conflict ${record.id}`)} of ${record.sync}, ${record.status}, since ${instant(record.openedAt)} (run ${record.run})`,
+    )
+    terminal.out(`  ${describeKeys(record)}`)
+    const rows = Object.entries(record.fields).map(([name, field]) => {
+      const [base = null, left = null, right = null] = parseKeyText(field.values)
+      const decided =
+        field.take === undefined
+          ? `${field.rule} → ${field.outcome}`
+          : 'side' in field.take
+            ? `take ${field.take.side}`
+            : `set ${value(parseKeyText(field.take.set)[0] ?? null)}`
+      return [`  ${name}`, value(base), value(left), value(right), decided, field.status]
+    })
+    for (const line of table(rows, ['  field', 'base', 'left', 'right', 'decision', 'status'])) terminal.out(line)
+    for (const write of writes)
+      terminal.out(
+        `  ${terminal.paint('dim', `${instant(write.atMs)} run ${write.run}: ${write.kind} ${write.side} ${write.fields.join(', ')} (${write.reason})`)}`,
+      )
+    if (record.status === 'open' && record.kind !== 'match')
+      terminal.out(
+        `  Decide: syncline conflicts resolve ${record.id} --take left|right${record.kind === 'fields' ? ', or --set field=value' : ''}`,
+      )
+  })
+  return exitCodes.fine
+}
+
+async function resolve(
+  shell: Shell,
+  id: number,
+  options: { take?: SideName; set: Record<string, string> },
+): Promise<number> {
+  const { take = null, set } = options
+  if (take === null && Object.keys(set).length === 0)
+    throw new SyncError('CONFIG_INVALID', 'conflicts resolve: nothing is decided', {
+      hint: 'Say --take left, --take right, or --set field=value.',
+    })
+  await using opened = await openProject(shell, { readOnly: false })
+  const record = await find(opened, id)
+  const resolved = await resolveConflict(record, await twoWaySync(opened, record.sync), opened.project, { take, set })
+  show(shell, conflictObject(resolved), () => {
+    shell.terminal.out(
+      `Conflict ${id} is ${resolved.status}. ${resolved.status === 'decided' ? `Carried out by the next run: syncline run ${record.sync}` : ''}`.trim(),
+    )
+  })
+  return exitCodes.fine
+}
+
+async function find({ project }: OpenProject, id: number): Promise<ConflictRecord> {
+  const record = await project.store.pairs.conflicts.get(id)
+  if (record !== null) return record
+  throw new SyncError('CONFLICT_UNKNOWN', `there is no conflict ${id}`, {
+    hint: '`syncline conflicts --all` lists them.',
+  })
+}
+
+/** The two-way sync of this name. */
+export async function twoWaySync(opened: OpenProject, name: string): Promise<TwoWaySync> {
+  const { syncs } = await opened.expand([name])
+  const sync = syncs.find(({ id }) => id === name)
+  if (sync !== undefined && isTwoWay(sync)) return sync
+  throw new SyncError('CONFIG_INVALID', `sync "${name}" is not two-way`, {
+    hint: 'Only syncs with `between` have pairs, conflicts and a journal; a one-way sync keeps counts (syncline history).',
+  })
+}
+
+function positive(text: string): number {
+  if (/^[1-9]\d*$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('a positive number is needed')
+}
+
+function side(text: string): SideName {
+  if (text === 'left' || text === 'right') return text
+  throw new InvalidArgumentError('left or right is needed')
+}
+
+function assignments(text: string, before: Record<string, string>): Record<string, string> {
+  const at = text.indexOf('=')
+  if (at <= 0) throw new InvalidArgumentError('field=value is needed')
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}

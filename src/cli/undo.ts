@@ -1,0 +1,82 @@
+/** `syncline undo <run>`: takes a run's writes back. */
+import type { Command } from 'commander'
+import { SyncError } from '../core/error.ts'
+import { zeroCounts } from '../core/run.ts'
+import { type Undone, undoRun } from '../engine/undo.ts'
+import { newRunId } from '../engine/worker.ts'
+import { twoWaySync } from './conflicts.ts'
+import { exitCodes } from './exit-code.ts'
+import { counted, key, value } from './format.ts'
+import type { Execute } from './main.ts'
+import { openProject } from './open-project.ts'
+import { type Shell, show } from './shell.ts'
+
+export function addUndo(program: Command, execute: Execute): void {
+  program
+    .command('undo')
+    .description('take the writes of a two-way run back; shows what it would do unless --yes')
+    .argument('<run>', 'its id, as `run`, `status` and `history` print it')
+    .option('--yes', 'do it')
+    .addHelpText(
+      'after',
+      `
+A row that changed since is left as it is and becomes a conflict. Afterwards both sides count as agreed as they stand:
+the next run neither does it again nor carries the old values over. Inserts are undone only where nobody touched the row.
+With --json, one object per write: side, key, kind, fields (from, to), status (planned, undone, changed or rejected).`,
+    )
+    .action((run: string, options: { yes?: boolean }) => execute((shell) => undo(shell, run, options.yes === true)))
+}
+
+async function undo(shell: Shell, id: string, apply: boolean): Promise<number> {
+  await using opened = await openProject(shell, { readOnly: !apply })
+  const { project } = opened
+  await using _lock = apply ? await project.store.lock() : null
+  const record = await project.store.runs.get(id)
+  if (record === null)
+    throw new SyncError('RUN_UNKNOWN', `there is no run ${id}`, { hint: '`syncline history` lists the runs.' })
+  const sync = await twoWaySync(opened, record.sync)
+  const startedAt = project.context.clock.now()
+  const own = newRunId(project)
+  if (apply) await project.store.runs.start({ id: own, sync: sync.id, startedAt })
+  const undone = await undoRun(id, sync, project, { apply, id: own })
+  const done = (kind: Undone['kind']) => undone.filter((one) => one.status === 'undone' && one.kind === kind).length
+  const changed = undone.filter(({ status }) => status === 'changed' || status === 'rejected').length
+  if (apply)
+    await project.store.runs.finish({
+      ...zeroCounts,
+      id: own,
+      sync: sync.id,
+      status: 'succeeded',
+      startedAt,
+      durationMs: project.context.clock.now() - startedAt,
+      inserted: done('insert'),
+      updated: done('update'),
+      deleted: done('delete'),
+      conflicts: apply ? changed : 0,
+      error: null,
+      heldDeletes: null,
+      releasedAt: null,
+    })
+  for (const one of undone) show(shell, { event: 'undo', sync: sync.id, run: id, ...one }, () => print(shell, one))
+  if (!shell.json) summarize(shell, id, apply, undone.length, changed)
+  return exitCodes.fine
+}
+
+function print({ terminal }: Shell, { side, kind, key: of, fields, status, message }: Undone): void {
+  const changes = Object.entries(fields).map(([name, { from, to }]) =>
+    kind === 'update' ? `${name}: ${value(from ?? null)} → ${value(to ?? null)}` : `${name}: ${value(to ?? null)}`,
+  )
+  const note = message === null ? '' : `  ${terminal.paint('yellow', message)}`
+  terminal.out(`  ${status === 'planned' ? 'would' : status} ${kind} ${side} ${key(of)}  ${changes.join(', ')}${note}`)
+}
+
+function summarize({ terminal }: Shell, id: string, apply: boolean, total: number, changed: number): void {
+  if (!apply)
+    terminal.out(
+      `${counted(total - changed, 'write')} of run ${id} can be taken back, ${changed} not. Do it: syncline undo ${id} --yes`,
+    )
+  else
+    terminal.out(
+      `${counted(total - changed, 'write')} of run ${id} taken back${changed > 0 ? `; ${counted(changed, 'row')} changed since: syncline conflicts` : ''}`,
+    )
+}

@@ -1,0 +1,324 @@
+/**
+ * Conditional writes into a Postgres table that others write to, too. Writes of one shape go in one statement; when one
+ * of them is refused, the batch is done again one by one.
+ */
+import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
+import type { Row, Value } from '../../core/value.ts'
+import type { Context, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
+import { quote } from '../sql.ts'
+import {
+  type Attempt,
+  applyOneByOne,
+  type Blocked,
+  decodeResults,
+  encodeResults,
+  swapParked,
+  type Transaction,
+} from '../write.ts'
+import { tableSql } from './catalog.ts'
+import { type Client, connect, isRowError } from './client.ts'
+import type { PostgresConfig } from './index.ts'
+import { migrate } from './migrations.ts'
+import { beginFenced, type Fence, takeFence } from './sink.ts'
+import { fromText, toText } from './types.ts'
+
+export async function openWriter(
+  config: PostgresConfig,
+  context: Context,
+  schema: Schema,
+  spec: WriterSpec,
+): Promise<Writer> {
+  const client = await connect(config)
+  const fence: Fence = { project: spec.project, sync: spec.name, collection: schema.name }
+  try {
+    await migrate(client)
+    await client.query('BEGIN')
+    const generation = await takeFence(client, fence, spec.held, config, context)
+    await client.query('COMMIT')
+    return writerOf(client, new Table(client, schema, spec.fields, context), fence, generation)
+  } catch (error) {
+    await client[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {
+  const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
+    await beginFenced(client, [{ spec: fence, generation }])
+    try {
+      const result = await work()
+      await client.query('COMMIT')
+      return result
+    } catch (error) {
+      await client.query('ROLLBACK').catch(() => {})
+      throw error
+    }
+  }
+  const mine = [fence.project, fence.sync]
+  return {
+    generation,
+    write: (id, writes, forget) =>
+      fenced(async () => {
+        const results = await table.asTheyAre(await table.apply(writes))
+        await client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2 AND id = ANY ($3)', [
+          ...mine,
+          forget,
+        ])
+        await client.query('INSERT INTO _syncline_write (project, name, id, results) VALUES ($1, $2, $3, $4)', [
+          ...mine,
+          id,
+          encodeResults(results),
+        ])
+        return results
+      }),
+    recall: (id) =>
+      fenced(async () => {
+        const [row] = await client.query(
+          'SELECT results FROM _syncline_write WHERE project = $1 AND name = $2 AND id = $3',
+          [...mine, id],
+        )
+        return row === undefined ? null : decodeResults(String(row[0]))
+      }),
+    forget: async () => {
+      const found = await client.query('SELECT 1 FROM _syncline_write WHERE project = $1 AND name = $2 LIMIT 1', mine)
+      if (found.length === 0) return
+      await fenced(() => client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2', mine))
+    },
+    [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
+  }
+}
+
+class Table implements Transaction {
+  readonly #client: Client
+  readonly #schema: Schema
+  readonly #fields: readonly Field[]
+  readonly #context: Context
+
+  constructor(client: Client, schema: Schema, fields: readonly string[], context: Context) {
+    this.#client = client
+    this.#schema = schema
+    this.#fields = fields.map((name) => fieldNamed(schema, name))
+    this.#context = context
+  }
+
+  /** All at once if nothing is refused, else one by one. */
+  async apply(writes: readonly Write[]): Promise<readonly WriteResult[]> {
+    await this.#client.query('SAVEPOINT batch')
+    try {
+      const results = await this.#together(writes)
+      if (results !== null) return results
+    } catch (error) {
+      if (!isRowError(error)) throw error
+    }
+    await this.#client.query('ROLLBACK TO SAVEPOINT batch')
+    return await applyOneByOne(writes, this)
+  }
+
+  /** RETURNING gives rows as they were before AFTER triggers: where a table has any, they are read again. */
+  async asTheyAre(results: readonly WriteResult[]): Promise<readonly WriteResult[]> {
+    const written = results.flatMap((result, at) =>
+      result.status === 'written' && result.row !== null ? [{ at, row: result.row }] : [],
+    )
+    if (written.length === 0 || !(await this.#hasAfterTriggers())) return results
+    const table = tableSql(this.#schema.name)
+    const columns = new Columns(this.#schema)
+    const where = this.#schema.key.map((name) => {
+      const part = this.#fields.findIndex((field) => field.name === name)
+      const values = columns.add(
+        name,
+        written.map(({ row }) => row[part] ?? null),
+      )
+      return `${table}.${quote(name)} = ${values}`
+    })
+    const rows = await this.#client.query(
+      `SELECT w.ord, ${this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')}
+       FROM ${table} JOIN ${columns.source} ON ${where.join(' AND ')}`,
+      columns.arrays,
+    )
+    const again = [...results]
+    for (const [ordinal, ...row] of rows)
+      again[written[Number(ordinal) - 1]?.at as number] = { status: 'written', row: this.#decode(row) }
+    return again
+  }
+
+  async #hasAfterTriggers(): Promise<boolean> {
+    // Bit 1 of tgtype: BEFORE; bit 6: INSTEAD OF.
+    const found = await this.#client.query(
+      `SELECT 1 FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 66 = 0 LIMIT 1`,
+      [tableSql(this.#schema.name)],
+    )
+    return found.length > 0
+  }
+
+  async attempt(write: Write): Promise<Attempt> {
+    await this.#client.query('SAVEPOINT one')
+    try {
+      const [result] = (await this.#together([write])) ?? []
+      if (result === undefined) {
+        await this.#client.query('ROLLBACK TO SAVEPOINT one')
+        return {
+          status: 'rejected',
+          code: 'VALUE_REFUSED',
+          message: 'the table swallowed the row (a trigger or rule?)',
+        }
+      }
+      await this.#client.query('RELEASE SAVEPOINT one')
+      return result
+    } catch (error) {
+      if (!isRowError(error) || !(error instanceof Error)) throw error
+      await this.#client.query('ROLLBACK TO SAVEPOINT one')
+      const constraint = 'constraint' in error ? String(error.constraint) : ''
+      if ('code' in error && error.code === '23505')
+        return { status: 'taken', columns: await this.#columnsOf(constraint), message: error.message }
+      return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
+    }
+  }
+
+  async swap(members: readonly Blocked[]): Promise<readonly WriteResult[] | null> {
+    await this.#client.query('SAVEPOINT swap')
+    const results = await swapParked(members, this.#schema, this.#context.random, (write) => this.attempt(write))
+    if (results === null) await this.#client.query('ROLLBACK TO SAVEPOINT swap')
+    return results
+  }
+
+  /** One statement per shape. Null: an insert gave fewer rows than it got. */
+  async #together(writes: readonly Write[]): Promise<WriteResult[] | null> {
+    const results: WriteResult[] = writes.map(() => ({ status: 'stale' }))
+    const shapes = new Map<string, number[]>()
+    writes.forEach((write, at) => {
+      const shape = shapeOf(write)
+      const members = shapes.get(shape)
+      if (members === undefined) shapes.set(shape, [at])
+      else members.push(at)
+    })
+    // Deletions make room for what comes; insertions come last.
+    const order = ['delete', 'update', 'insert']
+    const sorted = [...shapes.values()].sort(
+      ([a], [b]) =>
+        order.indexOf((writes[a as number] as Write).kind) - order.indexOf((writes[b as number] as Write).kind),
+    )
+    for (const members of sorted) {
+      const group = members.map((at) => writes[at] as Write)
+      const rows = await this.#statement(group)
+      if (group[0]?.kind === 'insert') {
+        if (rows.length !== group.length) return null
+        members.forEach((at, i) => {
+          results[at] = { status: 'written', row: this.#decode(rows[i] as readonly (string | null)[]) }
+        })
+        continue
+      }
+      for (const [ordinal, ...row] of rows)
+        results[members[Number(ordinal) - 1] as number] = {
+          status: 'written',
+          row: group[0]?.kind === 'delete' ? null : this.#decode(row),
+        }
+    }
+    return results
+  }
+
+  async #statement(group: readonly Write[]): Promise<readonly (readonly (string | null)[])[]> {
+    const table = tableSql(this.#schema.name)
+    const columns = new Columns(this.#schema)
+    const first = group[0] as Write
+    const returning = this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')
+    if (first.kind === 'insert') {
+      const names = Object.keys(first.row)
+      if (names.length === 0) {
+        const rows = []
+        for (const _ of group)
+          rows.push(...(await this.#client.query(`INSERT INTO ${table} DEFAULT VALUES RETURNING ${returning}`)))
+        return rows
+      }
+      const values = names.map((name) =>
+        columns.add(
+          name,
+          group.map((write) => (write.kind === 'insert' ? (write.row[name] ?? null) : null)),
+        ),
+      )
+      return await this.#client.query(
+        `INSERT INTO ${table} (${names.map(quote).join(', ')}) OVERRIDING SYSTEM VALUE
+         SELECT ${values.join(', ')} FROM ${columns.source} ORDER BY w.ord RETURNING ${returning}`,
+        columns.arrays,
+      )
+    }
+    const key = this.#schema.key.map((name, part) => {
+      const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
+      return `${table}.${quote(name)} = ${columns.add(name, values)}`
+    })
+    const expected = Object.keys(first.expected).map((name) => {
+      const values = group.map((write) => (write.kind === 'insert' ? null : (write.expected[name] ?? null)))
+      return same(fieldNamed(this.#schema, name), `${table}.${quote(name)}`, columns.add(name, values))
+    })
+    const where = [...key, ...expected].join(' AND ')
+    if (first.kind === 'delete')
+      return await this.#client.query(
+        `DELETE FROM ${table} USING ${columns.source} WHERE ${where} RETURNING w.ord`,
+        columns.arrays,
+      )
+    const sets = Object.keys(first.fields).map((name) => {
+      const values = group.map((write) => (write.kind === 'update' ? (write.fields[name] ?? null) : null))
+      return `${quote(name)} = ${columns.add(name, values)}`
+    })
+    return await this.#client.query(
+      `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} WHERE ${where} RETURNING w.ord, ${returning}`,
+      columns.arrays,
+    )
+  }
+
+  #decode(row: readonly (string | null)[]): Row {
+    return this.#fields.map((field, at) => {
+      const text = row[at] ?? null
+      return text === null ? null : fromText(field.type, text)
+    })
+  }
+
+  async #columnsOf(constraint: string): Promise<readonly string[]> {
+    const rows = await this.#client.query(
+      `SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+       WHERE i.indrelid = $1::regclass AND i.indexrelid = (SELECT oid FROM pg_class WHERE relname = $2 AND oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1::regclass))`,
+      [tableSql(this.#schema.name), constraint],
+    )
+    return rows.map(([name]) => String(name))
+  }
+}
+
+/** Values of a group as columns of text, cast where they are used. */
+class Columns {
+  readonly arrays: (string | null)[][] = []
+  readonly #schema: Schema
+
+  constructor(schema: Schema) {
+    this.#schema = schema
+  }
+
+  /** The expression of the new column in the statement. */
+  add(name: string, values: readonly Value[]): string {
+    const field = fieldNamed(this.#schema, name)
+    this.arrays.push(values.map((value) => (value === null ? null : toText(field, value))))
+    return `w.c${this.arrays.length}::${field.native}`
+  }
+
+  get source(): string {
+    const names = this.arrays.map((_, at) => `c${at + 1}`)
+    return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS w(${[...names, 'ord'].join(', ')})`
+  }
+}
+
+function shapeOf(write: Write): string {
+  switch (write.kind) {
+    case 'insert':
+      return JSON.stringify([write.kind, Object.keys(write.row)])
+    case 'update':
+      return JSON.stringify([write.kind, Object.keys(write.fields), Object.keys(write.expected)])
+    case 'delete':
+      return JSON.stringify([write.kind, Object.keys(write.expected)])
+  }
+}
+
+/** Types without an equality of their own (json, xml, geometry) are compared as they are spelled. */
+function same(field: Field, column: string, value: string): string {
+  const spelled =
+    field.native === 'json' ||
+    (field.type === 'text' && !/^(text|character|"char"|name|citext|inet|cidr)/.test(field.native))
+  return spelled ? `${column}::text IS NOT DISTINCT FROM (${value})::text` : `${column} IS NOT DISTINCT FROM ${value}`
+}

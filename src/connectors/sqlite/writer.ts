@@ -1,0 +1,251 @@
+/** Conditional writes into a SQLite table that others write to, too. */
+import type { DatabaseSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
+import type { Row, Value } from '../../core/value.ts'
+import type { Context, Patch, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
+import { quote } from '../sql.ts'
+import {
+  type Attempt,
+  applyOneByOne,
+  type Blocked,
+  decodeResults,
+  encodeResults,
+  leaseLost,
+  swapParked,
+  type Transaction,
+} from '../write.ts'
+import { tableSql } from './catalog.ts'
+import { attempt, isRowError, isSqliteError, keepsNul, openDatabase, prepareArrays, translate } from './database.ts'
+import type { SqliteConfig } from './index.ts'
+import { migrate } from './migrations.ts'
+import { tableOf } from './track.ts'
+import { type Bindable, fromStorage, toStorage } from './types.ts'
+import { asStored, breathe } from './view.ts'
+
+export async function openWriter(
+  config: SqliteConfig,
+  context: Context,
+  schema: Schema,
+  spec: WriterSpec,
+): Promise<Writer> {
+  const database = openDatabase(config, { readOnly: false, create: false })
+  try {
+    const generation = attempt(config.file, () => {
+      migrate(database)
+      return claim(database, schema, spec, context)
+    })
+    return writerOf(database, config, context, schema, spec, generation)
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context: Context): number {
+  const row = database
+    .prepare(
+      `INSERT INTO _syncline_checkpoint (project, sync, collection, generation, updated_at) VALUES (?1, ?2, ?3, 1, ?4)
+       ON CONFLICT (project, sync) DO UPDATE SET generation = generation + 1, collection = excluded.collection, updated_at = excluded.updated_at
+         WHERE ?5 IS NULL OR generation = ?5
+       RETURNING generation`,
+    )
+    .get(spec.project, spec.name, schema.name, context.clock.now(), spec.held)
+  if (row === undefined) throw leaseLost(spec)
+  return Number(row.generation)
+}
+
+function writerOf(
+  database: DatabaseSync,
+  { file }: SqliteConfig,
+  context: Context,
+  schema: Schema,
+  spec: WriterSpec,
+  generation: number,
+): Writer {
+  const table = new Table(database, schema, spec.fields, context)
+  const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
+    attempt(file, () => database.exec('BEGIN IMMEDIATE'))
+    try {
+      const held = attempt(file, () =>
+        database
+          .prepare('SELECT 1 FROM _syncline_checkpoint WHERE project = ? AND sync = ? AND generation = ?')
+          .get(spec.project, spec.name, generation),
+      )
+      if (held === undefined) throw leaseLost(spec)
+      const result = await work()
+      attempt(file, () => database.exec('COMMIT'))
+      // All of this answers at once: signals and timers get their turn here.
+      await breathe()
+      return result
+    } catch (error) {
+      if (database.isTransaction) database.exec('ROLLBACK')
+      throw translate(error, file)
+    }
+  }
+  return {
+    generation,
+    write: (id, writes, forget) =>
+      fenced(async () => {
+        const settle = database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
+        for (const settled of forget) settle.run(spec.project, spec.name, settled)
+        const results = table.asTheyAre(await applyOneByOne(writes, table))
+        database
+          .prepare('INSERT INTO _syncline_write (project, name, id, results, at) VALUES (?, ?, ?, ?, ?)')
+          .run(spec.project, spec.name, id, encodeResults(results), context.clock.now())
+        return results
+      }),
+    recall: (id) =>
+      fenced(async () => {
+        const row = database
+          .prepare('SELECT results FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
+          .get(spec.project, spec.name, id)
+        return row === undefined ? null : decodeResults(String(row.results))
+      }),
+    forget: async () => {
+      const any = database
+        .prepare('SELECT 1 FROM _syncline_write WHERE project = ? AND name = ? LIMIT 1')
+        .get(spec.project, spec.name)
+      if (any === undefined) return
+      await fenced(async () =>
+        database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ?').run(spec.project, spec.name),
+      )
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (database.isOpen) database.close()
+    },
+  }
+}
+
+/** One table's statements, each prepared once. */
+class Table implements Transaction {
+  readonly #database: DatabaseSync
+  readonly #schema: Schema
+  readonly #table: string
+  readonly #fields: readonly Field[]
+  readonly #keepsNul: boolean
+  readonly #context: Context
+  readonly #statements = new Map<string, ReturnType<typeof prepareArrays>>()
+
+  constructor(database: DatabaseSync, schema: Schema, fields: readonly string[], context: Context) {
+    this.#context = context
+    this.#database = database
+    this.#schema = schema
+    this.#table = tableSql(schema.name)
+    this.#fields = fields.map((name) => fieldNamed(schema, name))
+    this.#keepsNul = keepsNul(database)
+  }
+
+  async attempt(write: Write): Promise<Attempt> {
+    this.#database.exec('SAVEPOINT one')
+    try {
+      const result = this.#apply(write)
+      this.#database.exec('RELEASE one')
+      return result
+    } catch (error) {
+      this.#database.exec('ROLLBACK TO one; RELEASE one')
+      if (!isRowError(error) || !(error instanceof Error)) throw error
+      const taken = /^UNIQUE constraint failed: (.*)$/.exec(error.message)
+      if (taken !== null && isSqliteError(error)) {
+        const columns = (taken[1] ?? '').split(', ').map((name) => name.slice(name.lastIndexOf('.') + 1))
+        return { status: 'taken', columns, message: error.message }
+      }
+      return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
+    }
+  }
+
+  async swap(members: readonly Blocked[]): Promise<readonly WriteResult[] | null> {
+    this.#database.exec('SAVEPOINT swap')
+    const results = await swapParked(members, this.#schema, this.#context.random, (write) => this.attempt(write))
+    this.#database.exec(results === null ? 'ROLLBACK TO swap; RELEASE swap' : 'RELEASE swap')
+    return results
+  }
+
+  /** RETURNING gives rows as they were before AFTER triggers: where a table has any, they are read again. */
+  asTheyAre(results: readonly WriteResult[]): readonly WriteResult[] {
+    if (!hasTriggers(this.#database, this.#schema)) return results
+    const names = this.#fields.map(({ name }) => name)
+    const where = this.#schema.key.map((name) => `${quote(name)} = ?`).join(' AND ')
+    const sql = `SELECT ${names.map(quote).join(', ')} FROM ${this.#table} WHERE ${where}`
+    return results.map((result) => {
+      if (result.status !== 'written' || result.row === null) return result
+      const row = result.row
+      const key = Object.fromEntries(this.#schema.key.map((name) => [name, row[names.indexOf(name)] ?? null]))
+      const stored = this.#run(sql, this.#bind(key))
+      return stored === undefined ? result : { status: 'written', row: this.#decode(stored) }
+    })
+  }
+
+  #apply(write: Write): WriteResult {
+    const returning = `RETURNING ${this.#fields.map(({ name }) => quote(name)).join(', ')}`
+    if (write.kind === 'insert') {
+      const names = Object.keys(write.row)
+      const values =
+        names.length === 0
+          ? 'DEFAULT VALUES'
+          : `(${names.map(quote).join(', ')}) VALUES (${names.map(() => '?').join(', ')})`
+      const stored = this.#run(`INSERT INTO ${this.#table} ${values} ${returning}`, this.#bind(write.row))
+      return { status: 'written', row: this.#decode(stored) }
+    }
+    const expected = Object.keys(write.expected)
+    const keys = this.#schema.key.map((name, at) => [name, write.key[at] ?? null] as const)
+    const where = [
+      ...keys.map(([name]) => `${quote(name)} = ?`),
+      ...expected.map((name) => `${quote(name)} IS ?`),
+    ].join(' AND ')
+    const bound = [...this.#bind(Object.fromEntries(keys)), ...this.#bind(write.expected)]
+    if (write.kind === 'delete') {
+      const gone = this.#run(`DELETE FROM ${this.#table} WHERE ${where} RETURNING 1`, bound)
+      return gone === undefined ? { status: 'stale' } : { status: 'written', row: null }
+    }
+    const sets = Object.keys(write.fields).map((name) => `${quote(name)} = ?`)
+    const stored = this.#run(`UPDATE ${this.#table} SET ${sets.join(', ')} WHERE ${where} ${returning}`, [
+      ...this.#bind(write.fields),
+      ...bound,
+    ])
+    return stored === undefined ? { status: 'stale' } : { status: 'written', row: this.#decode(stored) }
+  }
+
+  #bind(patch: Patch): Bindable[] {
+    return Object.entries(patch).map(([name, value]) => {
+      const field = fieldNamed(this.#schema, name)
+      refuseBending(field, value)
+      return toStorage(field, value, this.#keepsNul)
+    })
+  }
+
+  #run(sql: string, values: readonly Bindable[]): Bindable[] | undefined {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = prepareArrays(this.#database, sql, true)
+      this.#statements.set(sql, statement)
+    }
+    const stored = statement.get(...values)
+    return stored === undefined ? undefined : asStored(stored)
+  }
+
+  #decode(stored: readonly Bindable[] | undefined): Row {
+    return this.#fields.map((field, at) => fromStorage(field, stored?.[at] ?? null))
+  }
+}
+
+/** Whether a table has triggers but ours. */
+function hasTriggers(database: DatabaseSync, schema: Schema): boolean {
+  const row = database
+    .prepare(
+      "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT LIKE '\\_syncline\\_track\\_%' ESCAPE '\\' LIMIT 1",
+    )
+    .get(tableOf(schema))
+  return row !== undefined
+}
+
+/** A column of numeric affinity keeps 15 digits of a decimal. */
+function refuseBending(field: Field, value: Value): void {
+  if (field.type !== 'decimal' || typeof value !== 'string' || /CHAR|CLOB|TEXT/i.test(field.native)) return
+  const digits = value
+    .replace(/[eE].*$/, '')
+    .replace(/\D/g, '')
+    .replace(/^0+/, '')
+  if (digits.length <= 15 && /^[+-]?[\d.]+$/.test(value)) return
+  throw new SyncError('VALUE_REFUSED', `column ${field.name} (${field.native}) would round the decimal`)
+}

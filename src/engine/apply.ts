@@ -1,0 +1,233 @@
+/** Carries out decisions: intents first, then the writes of each side, then what became of them is taken into the bases. */
+import type { Patch, Write, WriteResult, Writer } from '../connectors/connector.ts'
+import { cellOf, neverCell } from '../core/base.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { keyOfSide } from '../core/pairing.ts'
+import { type Action, flows } from '../core/reconcile.ts'
+import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
+import type { Row, Type, Value } from '../core/value.ts'
+import type { ConflictChange, StoredPair } from '../store/pairs.ts'
+import type { Changes } from './changes.ts'
+import type { LoadedItem } from './items.ts'
+import { type PairSides, rowCells } from './pair-sides.ts'
+
+/** A write with all that is needed to take its result into the memory, also after a crash: the body of an intent. */
+export interface Prepared {
+  readonly side: SideName
+  readonly kind: Action['kind']
+  /** Null: the pair is made by this insert. */
+  readonly pair: number | null
+  readonly keys: Readonly<Record<SideName, string | null>>
+  /** Fields written, and of each: the value sent, and what the other side held, as texts of keys. */
+  readonly at: readonly number[]
+  readonly sent: string
+  readonly origin: string
+  /** The row before, as far as it is written over: for the journal. */
+  readonly before: string | null
+  readonly reason: string
+  /** Of an insert: the cells of the row that is there already. */
+  readonly existing: readonly string[] | null
+  /** Conflicts that this write decides: on record once it is done. */
+  readonly conflicts: readonly ConflictChange[]
+}
+
+/** One write to ask for. */
+export interface Request {
+  readonly prepared: Prepared
+  readonly write: Write
+  readonly loaded: LoadedItem
+}
+
+/** The writes of a decision on one side. */
+export function requestOf(
+  sides: PairSides,
+  loaded: LoadedItem,
+  side: SideName,
+  action: Action,
+  conflicts: readonly ConflictChange[],
+): Request {
+  const { pairing } = sides
+  const { item, pair, keys } = loaded
+  const own = item[side]
+  const other = item[otherSide(side)]
+  const names = pairing[side].fields
+  const nameAt = (at: number) => names[at] as string
+  const common = { side, kind: action.kind, pair: pair?.id ?? null, keys, conflicts }
+  switch (action.kind) {
+    case 'insert': {
+      const existing = rowCells(sides, pairing[otherSide(side)], other as Row)
+      const prepared: Prepared = {
+        ...common,
+        at: action.cells.map(({ at }) => at),
+        sent: keyText(action.cells.map(({ value }) => value)),
+        origin: keyText(action.cells.map(({ at }) => other?.[at] ?? null)),
+        before: null,
+        reason: action.reason,
+        existing,
+      }
+      const row = Object.fromEntries(action.cells.map(({ at, value }) => [nameAt(at), value]))
+      return { prepared, write: { kind: 'insert', row }, loaded }
+    }
+    case 'update': {
+      const cells = [...action.cells].sort((a, b) => a.at - b.at)
+      const prepared: Prepared = {
+        ...common,
+        at: cells.map(({ at }) => at),
+        sent: keyText(cells.map(({ value }) => value)),
+        origin: keyText(cells.map(({ at }) => other?.[at] ?? null)),
+        before: keyText(cells.map(({ at }) => own?.[at] ?? null)),
+        reason: [...new Set(cells.map(({ reason }) => reason))].join('; '),
+        existing: null,
+      }
+      const fields: Record<string, Value> = {}
+      const expected: Record<string, Value> = {}
+      for (const { at, value } of cells) {
+        fields[nameAt(at)] = value
+        expected[nameAt(at)] = own?.[at] ?? null
+      }
+      const key = parseKeyText(keys[side] as string)
+      return { prepared, write: { kind: 'update', key, fields, expected }, loaded }
+    }
+    case 'delete': {
+      const prepared: Prepared = {
+        ...common,
+        at: [],
+        sent: '[]',
+        origin: '[]',
+        before: keyText(pairing.fields.map((_field, at) => own?.[at] ?? null)),
+        reason: action.reason,
+        existing: null,
+      }
+      // The row must be as it was when its deletion was decided.
+      const expected: Patch = Object.fromEntries(pairing.fields.map((_field, at) => [nameAt(at), own?.[at] ?? null]))
+      const key = parseKeyText(keys[side] as string)
+      return { prepared, write: { kind: 'delete', key, expected }, loaded }
+    }
+  }
+}
+
+export interface Outcome {
+  readonly request: Request
+  readonly result: WriteResult
+}
+
+/** Intents, then the writes. `forget`: intents whose outcome is in the memory. */
+export async function applyRequests(
+  sides: PairSides,
+  writers: Readonly<Record<SideName, Writer>>,
+  generation: number,
+  batch: string,
+  requests: readonly Request[],
+  forget: readonly string[],
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly intents: readonly string[] }> {
+  const parts = sideNames
+    .map((side) => ({ side, id: `${batch}/${side}`, own: requests.filter(({ prepared }) => prepared.side === side) }))
+    .filter(({ own }) => own.length > 0)
+  if (parts.length === 0) return { outcomes: [], intents: [] }
+  await sides.memory.intend(
+    generation,
+    parts.map(({ side, id, own }) => ({ id, side, body: JSON.stringify(own.map(({ prepared }) => prepared)) })),
+  )
+  const outcomes: Outcome[] = []
+  for (const { side, id, own } of parts) {
+    const results = await writers[side].write(
+      id,
+      own.map(({ write }) => write),
+      forget.filter((settled) => settled.endsWith(`/${side}`)),
+    )
+    own.forEach((request, i) => {
+      outcomes.push({ request, result: results[i] ?? { status: 'stale' } })
+    })
+  }
+  return { outcomes, intents: parts.map(({ id }) => id) }
+}
+
+/** Takes a write that was done into the memory. `pair`: as it is stored now. */
+export function takeResult(
+  sides: PairSides,
+  changes: Changes,
+  prepared: Prepared,
+  row: Row | null,
+  pair: StoredPair | null,
+): void {
+  const { pairing } = sides
+  const { side, at } = prepared
+  const other = otherSide(side)
+  const sent = parseKeyText(prepared.sent)
+  const origin = parseKeyText(prepared.origin)
+  for (const conflict of prepared.conflicts) changes.conflict(conflict)
+  if (prepared.kind === 'insert') {
+    const key = row === null ? prepared.keys[side] : keyText(keyOfSide(pairing[side], row))
+    if (key === null || prepared.existing === null) return
+    const keys = { left: prepared.keys.left ?? key, right: prepared.keys.right ?? key, [side]: key }
+    changes.take(side, key, pair)
+    const own = row === null ? pairing.fields.map(() => neverCell) : rowCells(sides, pairing[side], row)
+    const cells = { [side]: own, [other]: [...prepared.existing] } as Record<SideName, string[]>
+    pairing.fields.forEach(({ direction }, i) => {
+      if (at.includes(i)) return
+      // A field that did not go along counts as changed where it flows from, until it has crossed over.
+      const from = flows(direction, other) ? other : side
+      const to = otherSide(from)
+      cells[from][i] = neverCell
+      // What it would write over then is a conflict.
+      if (from === side && cells[to][i] !== nullCell(sides, to, i)) cells[to][i] = neverCell
+    })
+    if (pair === null) changes.pair(keys, cells)
+    else {
+      const draft = changes.draft(pair)
+      draft.keys[side] = key
+      draft.cells.left = cells.left
+      draft.cells.right = cells.right
+      draft.changed = true
+    }
+    changes.journal({
+      side,
+      kind: 'insert',
+      pair: pair?.id ?? null,
+      ...keys,
+      fields: [],
+      before: null,
+      after: null,
+      reason: prepared.reason,
+    })
+    return
+  }
+  if (pair === null) return
+  const keys = { left: pair.left, right: pair.right }
+  const names = at.map((i) => pairing.fields[i]?.name ?? '')
+  if (prepared.kind === 'delete') {
+    changes.remove(pair)
+    changes.journal({
+      side,
+      kind: 'delete',
+      pair: pair.id,
+      ...keys,
+      fields: pairing.fields.map(({ name }) => name),
+      before: prepared.before,
+      after: null,
+      reason: prepared.reason,
+    })
+    return
+  }
+  const draft = changes.draft(pair)
+  at.forEach((i, n) => {
+    // What the system made of the value is its side's base; the other side's is what it held when this was decided.
+    changes.base(draft, side, i, row === null ? (sent[n] ?? null) : (row[i] ?? null))
+    changes.base(draft, other, i, origin[n] ?? null)
+  })
+  const after = keyText(at.map((i, n) => (row === null ? (sent[n] ?? null) : (row[i] ?? null))))
+  changes.journal({
+    side,
+    kind: 'update',
+    pair: pair.id,
+    ...keys,
+    fields: names,
+    before: prepared.before,
+    after,
+    reason: prepared.reason,
+  })
+}
+
+function nullCell({ layout, types }: PairSides, side: SideName, at: number): string {
+  return cellOf(layout.mode, types[side][at] as Type, null)
+}

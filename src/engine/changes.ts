@@ -1,0 +1,255 @@
+/** What one batch changes in the memory of a two-way sync, collected until it is committed. */
+import { cellOf, neverCell } from '../core/base.ts'
+import { keyText } from '../core/key-text.ts'
+import type { Conflict, Decision } from '../core/reconcile.ts'
+import { type SideName, sideNames } from '../core/two-way.ts'
+import type { Row, Type, Value } from '../core/value.ts'
+import {
+  type ConflictChange,
+  type ConflictField,
+  type ConflictRecord,
+  type ConflictStatus,
+  goneKey,
+  type JournalEntry,
+  type NewPair,
+  type PairCommit,
+  type Pending,
+  type StoredPair,
+  type Unpaired,
+} from '../store/pairs.ts'
+import { cellsOfPair, encodePair, type PairSides } from './pair-sides.ts'
+
+/** A pair as it will be stored. */
+export interface PairDraft {
+  readonly pair: StoredPair
+  readonly keys: Record<SideName, string>
+  readonly cells: Record<SideName, string[]>
+  recent: string | null
+  changed: boolean
+}
+
+export class Changes {
+  readonly #sides: PairSides
+  readonly #run: string
+  readonly #drafts = new Map<number, PairDraft>()
+  readonly #inserts: NewPair[] = []
+  readonly #removed = new Set<number>()
+  readonly #unpaired: Unpaired[] = []
+  readonly #taken: { side: SideName; key: string }[] = []
+  readonly #settled: { side: SideName; key: string }[] = []
+  readonly #pending = new Map<number, Pending>()
+  readonly #unpend = new Set<number>()
+  readonly #conflicts: ConflictChange[] = []
+  readonly #told = new Set<string>()
+  readonly #journal: Omit<JournalEntry, 'seq'>[] = []
+  readonly #carried: string[] = []
+  /** Conflicts put on record that were not before. */
+  opened = 0
+
+  constructor(sides: PairSides, run: string) {
+    this.#sides = sides
+    this.#run = run
+  }
+
+  /** A pair about to change. */
+  draft(pair: StoredPair): PairDraft {
+    const known = this.#drafts.get(pair.id)
+    if (known !== undefined) return known
+    const draft: PairDraft = {
+      pair,
+      keys: { left: pair.left, right: pair.right },
+      cells: cellsOfPair(this.#sides, pair),
+      recent: pair.recent,
+      changed: pair.layout !== this.#sides.layout.id,
+    }
+    this.#drafts.set(pair.id, draft)
+    return draft
+  }
+
+  /** Sets a field's base on one side. */
+  base(draft: PairDraft, side: SideName, at: number, value: Value): void {
+    this.#cell(draft, side, at, cellOf(this.#sides.layout.mode, this.#sides.types[side][at] as Type, value))
+  }
+
+  /** The field counts as changed until it has been written. */
+  baseNever(draft: PairDraft, side: SideName, at: number): void {
+    this.#cell(draft, side, at, neverCell)
+  }
+
+  #cell(draft: PairDraft, side: SideName, at: number, cell: string): void {
+    if (draft.cells[side][at] === cell) return
+    draft.cells[side][at] = cell
+    draft.changed = true
+  }
+
+  /** Two rows become a pair. Null cells: nothing is agreed yet. */
+  pair(keys: Readonly<Record<SideName, string>>, cells: Readonly<Record<SideName, readonly string[]>> | null): void {
+    const none = this.#sides.layout.fields.map(() => neverCell)
+    this.#inserts.push({ ...keys, ...encodePair(this.#sides, cells ?? { left: none, right: none }), recent: null })
+    for (const side of sideNames) this.settle(side, keys[side])
+  }
+
+  remove(pair: StoredPair): void {
+    this.#removed.add(pair.id)
+    this.#drafts.delete(pair.id)
+  }
+
+  keep(unpaired: Unpaired): void {
+    this.#unpaired.push(unpaired)
+  }
+
+  /** A row that we inserted for this pair (null: a new one) got a key: the pair that had it has lost its row. */
+  take(side: SideName, key: string, pair: StoredPair | null): void {
+    this.#taken.push({ side, key })
+    for (const draft of this.#drafts.values())
+      if (draft.keys[side] === key && draft.pair.id !== pair?.id) draft.keys[side] = goneKey(draft.pair.id)
+    this.settle(side, key)
+  }
+
+  /** The pair has lost its row on this side; another row has its key. */
+  lose(side: SideName, pair: StoredPair): void {
+    this.#taken.push({ side, key: pair[side] })
+  }
+
+  settle(side: SideName, key: string): void {
+    this.#settled.push({ side, key })
+  }
+
+  pend(pending: Pending): void {
+    this.#pending.set(pending.pair, pending)
+  }
+
+  unpend(pair: number): void {
+    this.#unpend.add(pair)
+  }
+
+  carried(intent: string): void {
+    this.#carried.push(intent)
+  }
+
+  journal(entry: Omit<JournalEntry, 'seq' | 'sync' | 'run' | 'atMs'>): void {
+    const { sync, project } = this.#sides
+    this.#journal.push({ ...entry, sync: sync.id, run: this.#run, atMs: project.context.clock.now() })
+  }
+
+  /** Once for both writes of a decision: either of them needs it on record. */
+  conflict(change: ConflictChange): void {
+    const same = JSON.stringify([change.id, change.pair, change.left, change.fields])
+    if (this.#told.has(same)) return
+    this.#told.add(same)
+    this.#conflicts.push(change)
+    if (change.id === null) this.opened++
+  }
+
+  commit(): PairCommit {
+    const update = [...this.#drafts.values()]
+      .filter(({ changed }) => changed)
+      .map(
+        ({ pair, keys, cells, recent }): StoredPair => ({
+          ...pair,
+          ...keys,
+          ...encodePair(this.#sides, cells),
+          recent,
+        }),
+      )
+    return {
+      insert: this.#inserts,
+      update,
+      remove: [...this.#removed],
+      taken: this.#taken,
+      unpaired: this.#unpaired,
+      settled: this.#settled,
+      pending: [...this.#pending.values()],
+      unpend: [...this.#unpend].filter((pair) => !this.#pending.has(pair)),
+      conflicts: this.#conflicts,
+      journal: this.#journal,
+      carried: this.#carried,
+    }
+  }
+}
+
+/** What a decision does to the records of its pair's conflicts. */
+export function conflictChanges(
+  sides: PairSides,
+  run: string,
+  pair: StoredPair,
+  decision: Pick<Decision, 'conflicts' | 'ended'>,
+  records: readonly ConflictRecord[],
+  rows: Readonly<Record<SideName, Row | null>>,
+): ConflictChange[] {
+  const { project, pairing } = sides
+  const changes: ConflictChange[] = []
+  const nameOf = (at: number) => pairing.fields[at]?.name ?? ''
+  const note = (id: number | null, kind: ConflictRecord['kind'], fields: ConflictChange['fields']) => {
+    if (Object.keys(fields).length === 0) return
+    const { left, right } = pair
+    changes.push({ id, kind, pair: pair.id, left, right, fields, run, atMs: project.context.clock.now() })
+  }
+  const fieldsOf = (conflicts: readonly Conflict[], status: ConflictStatus): Record<string, ConflictField> => {
+    const fields: Record<string, ConflictField> = {}
+    for (const conflict of conflicts) {
+      if (conflict.at === null) Object.assign(fields, imageOf(sides, rows, conflict, status))
+      else
+        fields[nameOf(conflict.at)] = {
+          values: keyText([conflict.base, conflict.left, conflict.right]),
+          rule: conflict.rule,
+          outcome: conflict.outcome,
+          status,
+        }
+    }
+    return fields
+  }
+  for (const kind of ['fields', 'delete'] as const) {
+    const mine = ({ at }: { readonly at: number | null }) => (kind === 'delete') === (at === null)
+    const own = decision.conflicts.filter(mine)
+    const record = records.find((candidate) => (candidate.kind === 'delete') === (kind === 'delete'))
+    const opening = fieldsOf(
+      own.filter(({ outcome }) => outcome === 'open'),
+      'open',
+    )
+    if (record === undefined) note(null, kind, opening)
+    else {
+      const fields: Record<string, ConflictField> = { ...record.fields }
+      for (const [name, field] of Object.entries(opening)) {
+        const rule = fields[name]?.rule === 'oscillation' ? 'oscillation' : field.rule
+        fields[name] = { ...field, rule }
+      }
+      for (const { at, how } of decision.ended.filter(mine))
+        for (const name of at === null ? Object.keys(fields) : [nameOf(at)])
+          if (fields[name] !== undefined) fields[name] = { ...fields[name], status: how }
+      const changed = Object.entries(fields).filter(
+        ([name, field]) => JSON.stringify(field) !== JSON.stringify(record.fields[name]),
+      )
+      note(record.id, kind, Object.fromEntries(changed))
+    }
+    note(
+      null,
+      kind,
+      fieldsOf(
+        own.filter(({ outcome }) => outcome !== 'open'),
+        'resolved',
+      ),
+    )
+  }
+  return changes
+}
+
+/** A row that one side deleted, as the other held it: nothing of it is lost, whatever is decided. */
+function imageOf(
+  { pairing }: PairSides,
+  rows: Readonly<Record<SideName, Row | null>>,
+  conflict: Conflict,
+  status: ConflictStatus,
+): Record<string, ConflictField> {
+  return Object.fromEntries(
+    pairing.fields.map(({ name }, at) => [
+      name,
+      {
+        values: keyText([null, rows.left?.[at] ?? null, rows.right?.[at] ?? null]),
+        rule: conflict.rule,
+        outcome: conflict.outcome,
+        status,
+      },
+    ]),
+  )
+}

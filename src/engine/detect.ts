@@ -1,0 +1,238 @@
+/** Finds what a two-way run has to look at: reads both sides past their cursors and marks what is not as its base says. */
+import type { Collection, Page, View } from '../connectors/connector.ts'
+import { everything } from '../connectors/connector.ts'
+import { cellOf, encodeCells, neverCell } from '../core/base.ts'
+import { SyncError } from '../core/error.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
+import { keyOfSide } from '../core/pairing.ts'
+import { otherSide, type SideName } from '../core/two-way.ts'
+import type { Row, Type } from '../core/value.ts'
+import type { Mark, StoredPair } from '../store/pairs.ts'
+import { Changes } from './changes.ts'
+import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
+import type { Tally } from './tally.ts'
+
+export interface Detected {
+  /** Where the next run goes on, once all that was marked is dealt with. */
+  readonly cursors: Readonly<Record<SideName, string | null>>
+  /** Rows each side holds. */
+  readonly rows: Readonly<Record<SideName, number>>
+}
+
+/**
+ * Marks work in the memory of the sync. Rows that meet and are alike become pairs; null generation: nothing durable changes.
+ * `whole`: the last run came to its end. After one that did not, a key used again may be of a row that it inserted.
+ */
+export async function detect(
+  sides: PairSides,
+  tally: Tally,
+  generation: number | null,
+  whole = false,
+): Promise<Detected> {
+  const waiting = await sides.memory.waiting()
+  await sides.memory.work.add([
+    ...waiting.pairs.map(({ pair }) => ({ pair })),
+    ...waiting.unpaired.map(({ side, key, match }) => ({ side, key, match })),
+  ])
+  // Two full sides that meet for the first time: what is alike is paired without a second look.
+  const bulk =
+    sides.afresh !== null && waiting.unpaired.length === 0 && sides.sync.match.length > 0 && spelledAlike(sides)
+  const found = {
+    left: await readSide(sides, 'left', tally, { bulk, generation, whole }),
+    right: await readSide(sides, 'right', tally, { bulk, generation, whole }),
+  }
+  if (bulk) tally.add({ unchanged: await sides.memory.work.pairAlike(generation, sides.layout.id) })
+  return {
+    cursors: { left: found.left.cursor, right: found.right.cursor },
+    rows: { left: found.left.rows, right: found.right.rows },
+  }
+}
+
+/** Whether equal cells mean equal values in every field. */
+function spelledAlike({ pairing, sync }: PairSides): boolean {
+  const given = sync.fields ?? []
+  const plain = given.every(({ type, toLeft, toRight }) => type === null && toLeft === null && toRight === null)
+  return plain && pairing.fields.every(({ left, right, references }) => references === null && left.type === right.type)
+}
+
+interface Reading {
+  /** Rows without a pair are kept with their cells, to be paired all at once. */
+  readonly bulk: boolean
+  /** Null: nothing durable changes. */
+  readonly generation: number | null
+  /** Whether what the side says of keys used again can be told from our own inserts. */
+  readonly whole: boolean
+}
+
+interface ReadSide {
+  readonly cursor: string | null
+  readonly rows: number
+}
+
+async function readSide(sides: PairSides, side: SideName, tally: Tally, reading: Reading): Promise<ReadSide> {
+  const collection = sides.collections[side]
+  const stored = sides.afresh === null && collection.feed !== 'none' ? sides.state.cursors[side] : null
+  tally.enter(
+    stored === null ? 'compare' : 'follow',
+    stored === null ? ((await collection.estimate?.()) ?? null) : null,
+  )
+  try {
+    return await readFrom(sides, side, collection, stored, tally, reading)
+  } catch (error) {
+    if (stored === null || !(error instanceof SyncError) || error.code !== 'CURSOR_UNUSABLE') throw error
+    sides.project.context.log(`sync ${sides.sync.id}: ${error.message}; comparing in full`)
+    return await readFrom(sides, side, collection, null, tally, reading)
+  }
+}
+
+async function readFrom(
+  sides: PairSides,
+  name: SideName,
+  collection: Collection,
+  cursor: string | null,
+  tally: Tally,
+  reading: Reading,
+): Promise<ReadSide> {
+  const { memory, pairing, project } = sides
+  const side = pairing[name]
+  let hinted = 0
+  for await (const page of collection.read(cursor, {
+    fields: side.fields,
+    where: null,
+    signal: project.context.signal,
+    readOnly: reading.generation === null,
+  })) {
+    if (project.context.signal.aborted) throw interrupted(sides)
+    hinted += await markPage(sides, name, page, reading)
+    tally.add({ read: page.puts.length + page.deletes.length })
+    if (page.view === undefined) continue
+    const rows = await page.view.count()
+    if (rows !== (await memory.known(name)) - hinted) {
+      tally.enter('sweep', null)
+      await sweep(sides, name, page.view)
+    }
+    return { cursor: collection.feed === 'none' ? null : page.cursor, rows }
+  }
+  throw new SyncError('INTERNAL', `the connector of ${collection.schema.name} ended a read without a view`)
+}
+
+/** Marks rows that differ from their base, and rows without a pair. Returns how many known keys the page said are gone. */
+async function markPage(
+  sides: PairSides,
+  name: SideName,
+  page: Page,
+  { bulk, generation, whole }: Reading,
+): Promise<number> {
+  const { memory, pairing } = sides
+  const { mode } = sides.layout
+  const side = pairing[name]
+  if (generation !== null && whole) await partReplaced(sides, name, page, generation)
+  const keys = page.puts.map((row) => keyText(keyOfSide(side, row)))
+  const others = [...page.deletes.map(keyText), ...page.rejects.map(({ key }) => keyText(key))]
+  const pairs = new Map((await memory.byKeys(name, [...keys, ...others])).map((pair) => [pair[name], pair]))
+  const alone = new Map(
+    (
+      await memory.unpaired(
+        name,
+        [...keys, ...others].filter((key) => !pairs.has(key)),
+      )
+    ).map((one) => [one.key, one]),
+  )
+  const { conflicts } = sides.project.store.pairs
+  // A row that is as it was agreed again may end a conflict.
+  const open = new Set(
+    (
+      await conflicts.ofPairs(
+        sides.sync.id,
+        [...pairs.values()].map(({ id }) => id),
+      )
+    ).map(({ pair }) => pair),
+  )
+  const marks: Mark[] = []
+  page.puts.forEach((row, at) => {
+    const key = keys[at] as string
+    const pair = pairs.get(key)
+    if (pair !== undefined) {
+      if (open.has(pair.id) || differs(sides, name, pair, row)) marks.push({ pair: pair.id })
+      return
+    }
+    const match = pairing.matchOf(name, row)
+    const known = alone.get(key)
+    const settled = known?.state === 'parted' || (known?.state === 'alone' && sides.afresh === null)
+    if (settled && known.match === match) return
+    marks.push({ side: name, key, match, ...(bulk ? { cells: encodeCells(mode, rowCells(sides, side, row)) } : {}) })
+  })
+  let gone = 0
+  for (const key of page.deletes.map(keyText)) {
+    const pair = pairs.get(key)
+    if (pair === undefined && !alone.has(key)) continue
+    gone++
+    marks.push(pair === undefined ? { side: name, key, match: null } : { pair: pair.id })
+  }
+  for (const { key } of page.rejects) {
+    const pair = pairs.get(keyText(key))
+    marks.push(pair === undefined ? { side: name, key: keyText(key), match: null } : { pair: pair.id })
+  }
+  await memory.work.add(marks)
+  return gone
+}
+
+/** A row whose key another row had is not that row: the pair has lost its row. Unless the match says that it is the same. */
+async function partReplaced(sides: PairSides, name: SideName, page: Page, generation: number): Promise<void> {
+  const { memory, pairing, collections } = sides
+  const replaced = new Set((page.replaced ?? []).map(keyText))
+  if (replaced.size === 0) return
+  const pairs = await memory.byKeys(name, [...replaced])
+  const other = otherSide(name)
+  const chunk = await collections[other].lookup.fetch(
+    pairs.map((pair) => parseKeyText(pair[other])).filter((key) => !key.includes(null)),
+    pairing[other].fields,
+  )
+  const matches = new Map(
+    chunk.rows.map((row) => [keyText(keyOfSide(pairing[other], row)), pairing.matchOf(other, row)]),
+  )
+  const rows = new Map(page.puts.map((row) => [keyText(keyOfSide(pairing[name], row)), row]))
+  const taken = pairs.filter((pair) => {
+    const row = rows.get(pair[name])
+    if (row === undefined || !differs(sides, name, pair, row)) return false
+    const match = matches.get(pair[other]) ?? null
+    return match === null || match !== pairing.matchOf(name, row)
+  })
+  if (taken.length === 0) return
+  const changes = new Changes(sides, '')
+  for (const pair of taken) changes.lose(name, pair)
+  await memory.commit(generation, changes.commit())
+  await memory.work.add(taken.map(({ id }) => ({ pair: id })))
+}
+
+function differs(sides: PairSides, name: SideName, pair: StoredPair, row: Row): boolean {
+  const both = cellsOfPair(sides, pair)
+  if (both[otherSide(name)].includes(neverCell)) return true
+  const cells = both[name]
+  const types = sides.types[name]
+  const { mode } = sides.layout
+  for (let at = 0; at < types.length; at++)
+    if (cells[at] !== cellOf(mode, types[at] as Type, row[at] ?? null)) return true
+  return pair.layout !== sides.layout.id
+}
+
+/** Marks every known key that the side does not have. */
+async function sweep(sides: PairSides, name: SideName, view: View): Promise<void> {
+  const { memory, pairing, project } = sides
+  const side = pairing[name]
+  await memory.sweep.begin(name)
+  const at = side.keyTypes.map((_type, part) => part)
+  for await (const chunk of view.scan(everything, side.schema.key)) {
+    if (project.context.signal.aborted) throw interrupted(sides)
+    await memory.sweep.saw(chunk.rows.map((row) => keyText(keyOf(row, at, side.keyTypes))))
+    await memory.sweep.saw(chunk.rejects.map(({ key }) => keyText(key)))
+  }
+  await memory.sweep.end()
+}
+
+export function interrupted({ sync }: PairSides): SyncError {
+  return new SyncError('INTERRUPTED', `sync ${sync.id} was interrupted`, {
+    hint: 'Run again: what was done is kept, and nothing is done twice.',
+  })
+}

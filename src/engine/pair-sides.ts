@@ -1,0 +1,212 @@
+/** Both sides of a two-way sync, opened: collections, what is remembered of their pairs, and the fields between them. */
+
+import type { Collection, Writer } from '../connectors/connector.ts'
+import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, unknownCell } from '../core/base.ts'
+import { SyncError } from '../core/error.ts'
+import { bindPairing, type Pairing, type PairSide } from '../core/pairing.ts'
+import type { SideName, TwoWaySync } from '../core/two-way.ts'
+import { sideNames } from '../core/two-way.ts'
+import type { Row, Type } from '../core/value.ts'
+import type { Layout, PairMemory, PairState, StoredPair } from '../store/pairs.ts'
+import type { Project } from './project.ts'
+
+export interface PairSides extends AsyncDisposable {
+  readonly sync: TwoWaySync
+  readonly project: Project
+  readonly pairing: Pairing
+  readonly collections: Readonly<Record<SideName, Collection>>
+  readonly memory: PairMemory
+  readonly state: PairState
+  /** What the cells of new bases are. */
+  readonly layout: Layout
+  /** Why both sides have to be read in full; null: they need not. */
+  readonly afresh: string | null
+  readonly types: Readonly<Record<SideName, readonly Type[]>>
+}
+
+/** Opens both sides; writes nothing to either. */
+export async function openPairSides(
+  sync: TwoWaySync,
+  project: Project,
+  options: { readonly readOnly: boolean },
+): Promise<PairSides> {
+  const open = async (side: SideName): Promise<Collection> => {
+    const { connection, collection } = sync[side]
+    return (await project.connection(connection)).collection(collection, { key: sync.key[side] })
+  }
+  const collections = { left: await open('left'), right: await open('right') }
+  const pairing = bindPairing(sync, collections.left.schema, collections.right.schema)
+  refuseReadOnly(sync, collections)
+  const memory = await project.store.pairs.open(sync.id, options)
+  const state = await memory.state()
+  refuseOtherPlaces(sync, state)
+  const layout = layoutOf(pairing, state.layouts)
+  const last = state.layouts.at(-1)
+  const afresh =
+    last === undefined
+      ? 'it is the first run'
+      : last.id === layout.id && last.complete
+        ? null
+        : 'the definition of the sync changed'
+  const width = pairing.fields.length
+  return {
+    sync,
+    project,
+    pairing,
+    collections,
+    memory,
+    state,
+    layout,
+    afresh,
+    types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
+    [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+  }
+}
+
+/** The generations of a run's fences, as far as it has taken them: whoever takes them over meanwhile ends it. */
+export type Fences = Partial<Record<SideName, number>>
+
+/** Errors of a claim that certainly did not take the fence. */
+const unclaimed: readonly string[] = ['LEASE_LOST', 'CONNECTION_REFUSED']
+
+/** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. */
+export async function openWriters(
+  sides: PairSides,
+  fences: Fences,
+): Promise<Readonly<Record<SideName, Writer>> & AsyncDisposable> {
+  const open = async (name: SideName): Promise<Writer> => {
+    const side = sides.pairing[name]
+    const claim = sides.collections[name].writer?.({
+      project: sides.project.id,
+      name: `${sides.sync.id}:${name}`,
+      fields: side.fields,
+      held: fences[name] ?? null,
+    })
+    const writer = await claim?.catch((error) => {
+      // When the answer to a claim is lost, nobody knows whose the fence is: the next try takes it again.
+      if (!(error instanceof SyncError) || !unclaimed.includes(error.code)) delete fences[name]
+      throw error
+    })
+    if (writer !== undefined) fences[name] = writer.generation
+    return writer ?? readOnlyWriter(sides, name)
+  }
+  const left = await open('left')
+  try {
+    const right = await open('right')
+    return {
+      left,
+      right,
+      [Symbol.asyncDispose]: async () => {
+        await left[Symbol.asyncDispose]()
+        await right[Symbol.asyncDispose]()
+      },
+    }
+  } catch (error) {
+    await left[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Of a side that nothing flows to. */
+function readOnlyWriter({ sync }: PairSides, side: SideName): Writer {
+  return {
+    generation: 0,
+    write: async () => {
+      throw new SyncError('READ_ONLY', `the ${side} side of sync ${sync.id} can't be written`)
+    },
+    recall: async () => null,
+    forget: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+/** Pairs of one table say nothing about another: its rows would look changed and deleted. */
+function refuseOtherPlaces(sync: TwoWaySync, { layouts }: PairState): void {
+  const places = layouts.at(-1)?.places
+  if (places === undefined || places === placesText(sync)) return
+  const spelled = (JSON.parse(places) as { connection: string; collection: string }[])
+    .map(({ connection, collection }) => `${connection}.${collection}`)
+    .join(' and ')
+  throw new SyncError('CONFIG_INVALID', `sync ${sync.id} has pairs of ${spelled}, which it is not between any more`, {
+    hint: `Give the sync another name, or let it forget its pairs: syncline reset ${sync.id}. The next run then pairs the rows by their match.`,
+  })
+}
+
+function placesText({ left, right }: TwoWaySync): string {
+  return JSON.stringify([left, right])
+}
+
+function refuseReadOnly(sync: TwoWaySync, collections: PairSides['collections']): void {
+  for (const side of sideNames) {
+    const written =
+      sync.direction === 'both' || sync.direction === (side === 'left' ? 'right-to-left' : 'left-to-right')
+    if (!written || collections[side].writer !== undefined) continue
+    const { connection, collection } = sync[side]
+    throw new SyncError('READ_ONLY', `sync ${sync.id} would write ${connection}.${collection}, which takes no writes`, {
+      hint: 'A view or foreign table can only be the side that changes come from: direction.',
+    })
+  }
+}
+
+/** The layout of this definition: the last one, if nothing changed. A field that comes back counts as new. */
+function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layout[]): Layout {
+  // Its columns, not what the config calls it nor their types: a pending edit outlives both.
+  const identity = (field: (typeof fields)[number]) => JSON.stringify([field.left.name, field.right.name])
+  const names = fields.map(identity)
+  const fingerprint = JSON.stringify({
+    left: [sync.left, left.schema.key],
+    right: [sync.right, right.schema.key],
+    match: sync.match.map(({ field, by }) => [field, by !== null]),
+    direction: sync.direction,
+    fields: fields.map((field) => [identity(field), field.direction, field.references]),
+  })
+  const last = layouts.at(-1)
+  if (last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases) return last
+  const id = (last?.id ?? 0) + 1
+  const sinceOf = (name: string) => last?.fields.find((field) => field.name === name)?.since ?? id
+  return {
+    id,
+    mode: sync.bases,
+    fingerprint,
+    complete: false,
+    places: placesText(sync),
+    fields: names.map((name) => ({ name, since: sinceOf(name) })),
+  }
+}
+
+/** A stored base in the present layout. */
+export function cellsOfPair(sides: PairSides, pair: StoredPair): Record<SideName, string[]> {
+  const { layout, state } = sides
+  const decode = (text: string, from: Layout) => {
+    const cells = decodeCells(from.mode, text)
+    if (from.id === layout.id) return cells
+    return layout.fields.map(({ name, since }) => {
+      const at = from.fields.findIndex((field) => field.name === name)
+      const cell = at < 0 || since > from.id ? unknownCell : (cells[at] ?? unknownCell)
+      if (from.mode === layout.mode) return cell
+      return from.mode === 'values' ? hashCell(cell) : hashedCell(cell)
+    })
+  }
+  const from = pair.layout === layout.id ? layout : state.layouts.find(({ id }) => id === pair.layout)
+  if (from === undefined) {
+    const none = layout.fields.map(() => unknownCell)
+    return { left: none, right: [...none] }
+  }
+  const left = decode(pair.leftBase, from)
+  return { left, right: pair.rightBase === null ? [...left] : decode(pair.rightBase, from) }
+}
+
+/** The stored form of both sides' cells. */
+export function encodePair(
+  { layout }: PairSides,
+  cells: Readonly<Record<SideName, readonly string[]>>,
+): Pick<StoredPair, 'leftBase' | 'rightBase' | 'layout'> {
+  const leftBase = encodeCells(layout.mode, cells.left)
+  const rightBase = encodeCells(layout.mode, cells.right)
+  return { leftBase, rightBase: rightBase === leftBase ? null : rightBase, layout: layout.id }
+}
+
+/** The cells of one side's row. */
+export function rowCells({ layout, types, pairing }: PairSides, side: PairSide, row: Row): string[] {
+  return cellsOf(layout.mode, types[side.name], row, pairing.fields.length)
+}

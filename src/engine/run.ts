@@ -1,0 +1,491 @@
+/**
+ * The straight line of a two-way sync (and of one-way into a table that others write to):
+ *
+ *   detect what changed → load items → reconcile → apply by conditional writes → commit bases, conflicts and journal
+ *
+ * Deletions come last, and only if the guard lets them.
+ */
+import type { Writer } from '../connectors/connector.ts'
+import { SyncError } from '../core/error.ts'
+import { holds } from '../core/guard.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
+import type { TwoWaySync } from '../core/two-way.ts'
+import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
+import type { Value } from '../core/value.ts'
+import type { ConflictChange, Phase, WorkItem } from '../store/pairs.ts'
+import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
+import { Changes, conflictChanges } from './changes.ts'
+import { detect, interrupted } from './detect.ts'
+import { type Ambiguity, type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
+import { type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import type { Project } from './project.ts'
+import type { Settlement } from './settle.ts'
+import type { Tally } from './tally.ts'
+
+/** The hold under which a run may write. */
+export interface RunLease {
+  readonly run: string
+  readonly generation: number
+  /** Which try of the run this is: its batches have names of their own. */
+  readonly attempt: number
+  /** Shared by the tries of a run. */
+  readonly fences: Fences
+}
+
+/** How often a run tries an item again that somebody else changed at the same moment. */
+const MAX_TRIES = 4
+
+export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
+  await using sides = await openPairSides(sync, project, { readOnly: false })
+  await using line = new Line(sides, tally, lease)
+  await line.recover()
+  await line.begin()
+  const detected = await detect(sides, tally, lease.generation, await lastCameToItsEnd(sync, project, lease))
+  tally.enter('apply', (await sides.memory.work.count('writes')) || null)
+  await line.work('writes')
+  const deletes = line.deletes.left + line.deletes.right
+  const released = await project.store.runs.released(sync.id)
+  const held = sideNames.some((side) =>
+    holds(sync.guard, {
+      deletes: line.deletes[side],
+      targetRows: detected.rows[side],
+      sourceRows: detected.rows[otherSide(side)],
+      released: released === null ? null : released - line.deletes[otherSide(side)],
+    }),
+  )
+  if (held) await line.hold()
+  else {
+    await line.work('deletes')
+    if (deletes > 0) await line.tryRejected()
+  }
+  await line.finish(detected.cursors)
+  return held ? { status: 'held', deletes } : { status: 'succeeded' }
+}
+
+/** Whether nothing has been written since the cursors that this run reads from, but what bases tell of. */
+async function lastCameToItsEnd({ id }: TwoWaySync, { store }: Project, lease: RunLease): Promise<boolean> {
+  if (lease.attempt > 1) return false
+  const [last] = (await store.runs.list({ sync: id, limit: 2 })).filter((run) => run.id !== lease.run)
+  return last?.status === 'succeeded' || last?.status === 'held' || last?.error?.code === 'ROWS_REJECTED'
+}
+
+/** One run under way. */
+class Line implements AsyncDisposable {
+  readonly deletes: Record<SideName, number> = { left: 0, right: 0 }
+  readonly #sides: PairSides
+  readonly #tally: Tally
+  readonly #lease: RunLease
+  #writers: (Readonly<Record<SideName, Writer>> & AsyncDisposable) | null = null
+  #batch = 0
+  /** Intents whose outcome is in the memory, so that the systems may forget it. */
+  #settled: readonly string[] = []
+  readonly #tries = new Map<number, number>()
+  readonly #matches = new Set<string>()
+
+  constructor(sides: PairSides, tally: Tally, lease: RunLease) {
+    this.#sides = sides
+    this.#tally = tally
+    this.#lease = lease
+  }
+
+  /** Takes writes into the memory that an earlier run asked for and did not live to see done. */
+  async recover(): Promise<void> {
+    const { memory } = this.#sides
+    const intents = await memory.intents()
+    if (intents.length === 0) return
+    const writers = await this.#claim()
+    const changes = new Changes(this.#sides, this.#lease.run)
+    for (const { id, side, body } of intents) {
+      const prepared = JSON.parse(body) as Prepared[]
+      const results = (await writers[side].recall(id)) ?? []
+      const ids = prepared.flatMap(({ pair }) => (pair === null ? [] : [pair]))
+      const pairs = new Map((await memory.byIds(ids)).map((pair) => [pair.id, pair]))
+      prepared.forEach((one, at) => {
+        const result = results[at]
+        const pair = one.pair === null ? null : (pairs.get(one.pair) ?? null)
+        if (result?.status !== 'written' || (one.pair !== null && pair === null)) return
+        takeResult(this.#sides, changes, one, result.row, pair)
+        this.#count(one.kind)
+      })
+      changes.carried(id)
+    }
+    await memory.commit(this.#lease.generation, changes.commit())
+    for (const side of sideNames) await writers[side].forget()
+  }
+
+  /** A changed definition is on record before anything is kept in its terms. */
+  async begin(): Promise<void> {
+    const { memory, state, layout, afresh } = this.#sides
+    if (afresh === null) return
+    // A system that needs tables of ours gets them before it is read: reading on must not meet another schema.
+    await this.#claim()
+    if (state.layouts.some(({ id }) => id === layout.id)) return
+    const cursors = { left: null, right: null }
+    await memory.finish(this.#lease.generation, { cursors, layouts: [...state.layouts, layout], runs: state.runs })
+  }
+
+  async work(phase: Phase): Promise<void> {
+    const { memory, sync, project } = this.#sides
+    for (;;) {
+      if (project.context.signal.aborted) throw interrupted(this.#sides)
+      const works = await memory.work.next(phase, sync.batch.rows)
+      if (works.length === 0) return
+      await this.#step(await loadItems(this.#sides, works), phase)
+    }
+  }
+
+  /** What was refused may have stood in the way of a row that is gone now. */
+  async tryRejected(): Promise<void> {
+    const { memory } = this.#sides
+    const { pairs, unpaired } = await memory.waiting()
+    await memory.work.add([
+      ...pairs.filter(({ state }) => state === 'rejected').map(({ pair }) => ({ pair })),
+      ...unpaired.filter(({ state }) => state === 'rejected').map(({ side, key, match }) => ({ side, key, match })),
+    ])
+    await this.work('writes')
+  }
+
+  /** Keeps the deletions for a later run. */
+  async hold(): Promise<void> {
+    const { memory, sync } = this.#sides
+    for (;;) {
+      const works = await memory.work.next('deletes', sync.batch.rows)
+      if (works.length === 0) return
+      const changes = new Changes(this.#sides, this.#lease.run)
+      for (const { pair } of works)
+        if (pair !== null) changes.pend({ pair, state: 'held', code: 'GUARD_HELD', message: null })
+      await memory.commit(this.#lease.generation, changes.commit())
+      await memory.work.done(works)
+    }
+  }
+
+  async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
+    const { memory, state, layout, sync, project } = this.#sides
+    await this.#closeMatches()
+    const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true }]
+    await memory.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
+    if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
+    const waiting = await memory.waiting()
+    const rejected = [...waiting.pairs, ...waiting.unpaired].filter((one) => one.state === 'rejected')
+    this.#tally.setRejected(rejected.length)
+    await project.store.pairs.journal.prune(sync.id, project.context.clock.now() - sync.journalDays * 86_400_000)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writers?.[Symbol.asyncDispose]()
+  }
+
+  async #claim(): Promise<Readonly<Record<SideName, Writer>>> {
+    this.#writers ??= await openWriters(this.#sides, this.#lease.fences)
+    return this.#writers
+  }
+
+  /** reconcile → apply → commit, for one batch. */
+  async #step(loaded: Loaded, phase: Phase): Promise<void> {
+    const { memory, pairing } = this.#sides
+    const { generation, run } = this.#lease
+    const changes = new Changes(this.#sides, run)
+    const postponed: WorkItem[] = []
+    const requests: Request[] = []
+    for (const { side, key } of loaded.gone) changes.settle(side, key)
+    const met = loaded.meetings.filter((meeting) => !this.#meet(changes, meeting))
+    await this.#putAmbiguous(changes, loaded.ambiguities)
+    for (const one of loaded.items) {
+      const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(one.item, pairing) : unreadable(one))
+      const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
+      if (drops.length > 0 && phase === 'writes') {
+        postponed.push(one.work)
+        for (const side of drops) this.deletes[side]++
+      } else requests.push(...this.#decided(changes, one, decision))
+    }
+    const done = requests.length === 0 ? nothingDone : await this.#apply(requests)
+    const again = this.#take(changes, done.outcomes)
+    for (const intent of done.intents) changes.carried(intent)
+    const change = changes.commit()
+    if (Object.values(change).some((part: readonly unknown[]) => part.length > 0))
+      await memory.commit(generation, change)
+    this.#settled = done.intents
+    this.#tally.add({ conflicts: changes.opened })
+    await memory.work.postpone(postponed)
+    const waits = new Set([...postponed, ...again])
+    await memory.work.done(loaded.works.filter((work) => !waits.has(work)))
+    // Rows that met and do not agree are pairs now, and decided about as such.
+    if (met.length > 0) {
+      const pairs = await memory.byKeys(
+        'left',
+        met.map(({ keys }) => keys.left),
+      )
+      await memory.work.add(pairs.map(({ id }) => ({ pair: id })))
+    }
+  }
+
+  async #apply(requests: readonly Request[]) {
+    const writers = await this.#claim()
+    const batch = `${this.#lease.run}.${this.#lease.attempt}-${String(this.#batch++).padStart(6, '0')}`
+    return await applyRequests(this.#sides, writers, this.#lease.generation, batch, requests, this.#settled)
+  }
+
+  /** Makes two rows a pair. True when they agree in everything: then nothing is left to decide. */
+  #meet(changes: Changes, { keys, rows }: Meeting): boolean {
+    const { pairing } = this.#sides
+    const decision = reconcile({ base: null, ...rows, held: new Map() }, pairing)
+    const agree =
+      decision.settled.length === pairing.fields.length && pairing.fields.every(({ references }) => references === null)
+    const cells = {
+      left: rowCells(this.#sides, pairing.left, rows.left),
+      right: rowCells(this.#sides, pairing.right, rows.right),
+    }
+    changes.pair(keys, agree ? cells : null)
+    if (agree) this.#tally.add({ unchanged: 1 })
+    return agree
+  }
+
+  async #putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
+    if (ambiguities.length === 0) return
+    const { project, sync } = this.#sides
+    const known = new Set((await project.store.pairs.conflicts.matches(sync.id)).map(({ left }) => left))
+    for (const { match, keys } of ambiguities) {
+      for (const side of sideNames)
+        for (const key of keys[side]) changes.keep({ side, key, match, state: 'ambiguous', code: null, message: null })
+      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, keys))
+      this.#matches.add(match)
+    }
+  }
+
+  #matchConflict(match: string, keys: Readonly<Record<SideName, readonly string[]>>): ConflictChange {
+    const { sync, project } = this.#sides
+    const values = JSON.stringify([null, JSON.stringify(keys.left), JSON.stringify(keys.right)])
+    return {
+      id: null,
+      kind: 'match',
+      pair: null,
+      left: match,
+      right: null,
+      fields: {
+        [sync.match.map(({ field }) => field).join(', ')]: { values, rule: 'match', outcome: 'open', status: 'open' },
+      },
+      run: this.#lease.run,
+      atMs: project.context.clock.now(),
+    }
+  }
+
+  /** Matches that are unique by now are no conflict any more. */
+  async #closeMatches(): Promise<void> {
+    const { project, sync, memory } = this.#sides
+    const over = (await project.store.pairs.conflicts.matches(sync.id)).filter(
+      ({ left }) => !this.#matches.has(left ?? ''),
+    )
+    if (over.length === 0) return
+    const changes = new Changes(this.#sides, this.#lease.run)
+    for (const { id, kind, pair, left, right, fields, run } of over) {
+      const agreed = Object.entries(fields).map(([name, field]) => [name, { ...field, status: 'agreed' as const }])
+      const atMs = project.context.clock.now()
+      changes.conflict({ id, kind, pair, left, right, fields: Object.fromEntries(agreed), run, atMs })
+    }
+    await memory.commit(this.#lease.generation, changes.commit())
+  }
+
+  /** Takes down what a decision says, and returns the writes it asks for. */
+  #decided(changes: Changes, one: LoadedItem, decision: Decision): Request[] {
+    const { pair, item } = one
+    if (pair !== null && one.moved !== null) {
+      changes.draft(pair).changed = true
+      changes.settle(one.moved, pair[one.moved])
+    }
+    if (decision.refused !== null) {
+      this.#refuse(changes, one, decision.refused)
+      return []
+    }
+    const rows = { left: item.left, right: item.right }
+    const records = (by: (about: { readonly at: number | null }) => boolean): ConflictChange[] => {
+      const part = { conflicts: decision.conflicts.filter(by), ended: decision.ended.filter(by) }
+      return pair === null ? [] : conflictChanges(this.#sides, this.#lease.run, pair, part, one.conflicts, rows)
+    }
+    const writes = sideNames.filter((side) => decision[side] !== null)
+    // What a write decides is on record once that write is done; what stays open, at once.
+    for (const record of records(({ at }) => !writes.some((side) => decides(decision[side], at))))
+      changes.conflict(record)
+    if (pair === null) {
+      if (decision.pair === 'part' || one.unpaired?.state === 'parted') {
+        this.#keepAlone(changes, one, one.unpaired?.state === 'parted' ? 'parted' : 'alone')
+        return []
+      }
+      if (decision.deferred && writes.length === 0) this.#keepAlone(changes, one, 'deferred')
+    } else {
+      this.#settlePair(changes, one, pair, decision)
+    }
+    if (writes.length === 0 && pair !== null) this.#tally.add({ unchanged: 1 })
+    return writes.map((side) => {
+      const action = decision[side] as Action
+      return requestOf(
+        this.#sides,
+        one,
+        side,
+        action,
+        records(({ at }) => decides(action, at)),
+      )
+    })
+  }
+
+  #settlePair(changes: Changes, one: LoadedItem, pair: NonNullable<LoadedItem['pair']>, decision: Decision): void {
+    const { item } = one
+    if (decision.pair !== 'keep') {
+      changes.remove(pair)
+      const there: SideName | null = item.left !== null ? 'left' : item.right !== null ? 'right' : null
+      if (decision.pair === 'part' && there !== null) {
+        const match = this.#sides.pairing.matchOf(there, item[there] ?? [])
+        changes.keep({ side: there, key: pair[there], match, state: 'parted', code: null, message: null })
+      }
+      return
+    }
+    const draft = changes.draft(pair)
+    for (const at of decision.settled) {
+      if (item.left !== null) changes.base(draft, 'left', at, item.left[at] ?? null)
+      if (item.right !== null) changes.base(draft, 'right', at, item.right[at] ?? null)
+    }
+    if (decision.deferred) changes.pend({ pair: pair.id, state: 'deferred', code: null, message: null })
+    else changes.unpend(pair.id)
+  }
+
+  #keepAlone(changes: Changes, one: LoadedItem, state: 'alone' | 'parted' | 'deferred'): void {
+    const side: SideName = one.keys.left === null ? 'right' : 'left'
+    changes.keep({ side, key: one.keys[side] as string, match: one.match, state, code: null, message: null })
+  }
+
+  #refuse(
+    changes: Changes,
+    one: LoadedItem,
+    { code, message }: { readonly code: string; readonly message: string },
+  ): void {
+    if (one.pair !== null) {
+      changes.pend({ pair: one.pair.id, state: 'rejected', code, message })
+      return
+    }
+    const side: SideName = one.keys.left === null ? 'right' : 'left'
+    changes.keep({ side, key: one.keys[side] as string, match: one.match, state: 'rejected', code, message })
+  }
+
+  /** Takes results into the changes; returns the items to try again at once. */
+  #take(changes: Changes, outcomes: readonly Outcome[]): WorkItem[] {
+    const again: WorkItem[] = []
+    for (const { request, result } of outcomes) {
+      const { prepared, loaded } = request
+      if (result.status === 'written') {
+        this.#swingOf(changes, prepared, loaded)
+        takeResult(this.#sides, changes, prepared, result.row, loaded.pair)
+        this.#count(prepared.kind)
+      } else if (result.status === 'rejected') this.#refuse(changes, loaded, result)
+      else {
+        const tries = (this.#tries.get(loaded.work.seq) ?? 0) + 1
+        this.#tries.set(loaded.work.seq, tries)
+        if (tries < MAX_TRIES) again.push(loaded.work)
+        else if (loaded.pair !== null) changes.pend({ pair: loaded.pair.id, state: 'again', code: null, message: null })
+      }
+    }
+    return again
+  }
+
+  #count(kind: Action['kind']): void {
+    this.#tally.add(kind === 'insert' ? { inserted: 1 } : kind === 'update' ? { updated: 1 } : { deleted: 1 })
+  }
+
+  /**
+   * A field that this sync is about to write for the third run running, as it did in the last but one, swings between two
+   * systems that correct each other: it is frozen and reported.
+   */
+  #breakSwings(one: LoadedItem, decision: Decision): Decision {
+    const recent = recentOf(one.pair?.recent ?? null)
+    if (recent === null || recent.run !== this.#sides.state.runs) return decision
+    const cells = { left: cellsOf(decision.left), right: cellsOf(decision.right) }
+    const swings = new Set<number>()
+    for (const at of new Set([...cells.left.keys(), ...cells.right.keys()])) {
+      const [before, last] = recent.cells[this.#nameAt(at)] ?? []
+      const next = JSON.stringify([cells.left.get(at) ?? null, cells.right.get(at) ?? null])
+      if (last !== undefined && JSON.stringify(before) === next && JSON.stringify(last) !== next) swings.add(at)
+    }
+    if (swings.size === 0) return decision
+    const { base, left, right } = one.item
+    const conflicts = [...swings].map((at) => ({
+      at,
+      rule: 'oscillation',
+      outcome: 'open' as const,
+      base: base?.value('left', at) ?? null,
+      left: left?.[at] ?? null,
+      right: right?.[at] ?? null,
+    }))
+    return {
+      ...decision,
+      left: without(decision.left, swings),
+      right: without(decision.right, swings),
+      conflicts: [...decision.conflicts.filter(({ at }) => at === null || !swings.has(at)), ...conflicts],
+    }
+  }
+
+  /** Remembers what was written to a field in the last two runs, if they follow each other. */
+  #swingOf(changes: Changes, prepared: Prepared, { pair }: LoadedItem): void {
+    if (pair === null || prepared.kind !== 'update') return
+    const now = this.#sides.state.runs + 1
+    const draft = changes.draft(pair)
+    const known = recentOf(draft.recent)
+    const follows = known?.run === now || known?.run === now - 1
+    // What another write of this run left behind, or the run before.
+    const cells: Record<string, readonly Written[]> = known?.run === now ? { ...known.cells } : {}
+    const sent = parseKeyText(prepared.sent)
+    prepared.at.forEach((at, i) => {
+      const earlier = follows ? [...(known.cells[this.#nameAt(at)] ?? [])] : []
+      const [left, right] = (known?.run === now ? earlier.pop() : undefined) ?? [null, null]
+      const value = spell(sent[i] ?? null)
+      const written: Written = prepared.side === 'left' ? [value, right] : [left, value]
+      cells[this.#nameAt(at)] = [...earlier, written].slice(-2)
+    })
+    draft.recent = JSON.stringify({ run: now, cells })
+    draft.changed = true
+  }
+
+  #nameAt(at: number): string {
+    return this.#sides.pairing.fields[at]?.name ?? ''
+  }
+}
+
+/** Whether a write carries out what was decided about a field; null: about the row. */
+function decides(action: Action | null, at: number | null): boolean {
+  if (action?.kind === 'update') return action.cells.some((cell) => cell.at === at)
+  return action !== null
+}
+
+const nothingDone = { outcomes: [] as readonly Outcome[], intents: [] as readonly string[] }
+
+/** What a run wrote to a field, left and right; null: nothing. */
+type Written = readonly [left: string | null, right: string | null]
+
+interface Recent {
+  /** The number of the run that wrote. */
+  readonly run: number
+  /** By field: the last two runs, if they follow each other, oldest first. */
+  readonly cells: Readonly<Record<string, readonly Written[]>>
+}
+
+function cellsOf(action: Action | null): ReadonlyMap<number, string> {
+  return new Map(action?.kind === 'update' ? action.cells.map(({ at, value }) => [at, spell(value)]) : [])
+}
+
+function without(action: Action | null, fields: ReadonlySet<number>): Action | null {
+  if (action?.kind !== 'update') return action
+  const cells = action.cells.filter(({ at }) => !fields.has(at))
+  return cells.length === 0 ? null : { ...action, cells }
+}
+
+function spell(value: Value): string {
+  return keyText([value])
+}
+
+function recentOf(text: string | null): Recent | null {
+  return text === null ? null : (JSON.parse(text) as Recent)
+}
+
+/** What can't be read is neither changed nor gone. */
+function unreadable({ unreadable: reason }: LoadedItem): Decision {
+  const refused = new SyncError('VALUE_REFUSED', reason?.message ?? 'the row can not be read')
+  return { left: null, right: null, settled: [], conflicts: [], ended: [], pair: 'keep', deferred: false, refused }
+}

@@ -1,0 +1,230 @@
+/** What a two-way run would do: on which side, which conflicts would open, and why. Writes nothing, not even to the store. */
+import { holds } from '../core/guard.ts'
+import { parseKeyText } from '../core/key-text.ts'
+import { type Action, type Conflict, type Decision, reconcile } from '../core/reconcile.ts'
+import type { PrintedKey } from '../core/run.ts'
+import type { SchemaChange } from '../core/schema.ts'
+import type { SyncId } from '../core/sync.ts'
+import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
+import type { Row, Value } from '../core/value.ts'
+import { detect } from './detect.ts'
+import { type LoadedItem, loadItems, type Meeting } from './items.ts'
+import { openPairSides, type PairSides } from './pair-sides.ts'
+import type { Project } from './project.ts'
+import { Tally } from './tally.ts'
+
+export interface TwoWayPlan {
+  readonly sync: SyncId
+  /** On both sides together. */
+  readonly inserts: number
+  readonly updates: number
+  readonly deletes: number
+  readonly left: SideCounts
+  readonly right: SideCounts
+  /** Rows that meet for the first time and become pairs. */
+  readonly pairs: number
+  /** Conflicts that a run would put on record, those a rule decides included. */
+  readonly conflicts: number
+  /** Rows whose values can't cross over. */
+  readonly rejected: number
+  readonly schema: readonly SchemaChange[]
+  readonly reading: string
+  readonly held: boolean
+  readonly samples: readonly TwoWaySample[]
+  readonly conflictSamples: readonly ConflictSample[]
+}
+export interface SideCounts {
+  readonly inserts: number
+  readonly updates: number
+  readonly deletes: number
+}
+export interface TwoWaySample {
+  readonly side: SideName
+  /** Of the row that would be written; of an insert: of the row it would be made from. */
+  readonly key: PrintedKey
+  readonly kind: 'insert' | 'update' | 'delete'
+  readonly fields: Readonly<Record<string, { readonly from: Value; readonly to: Value }>>
+  readonly reason: string
+}
+export interface ConflictSample {
+  readonly key: PrintedKey
+  /** Null: one side deleted the row, or its match is not unique. */
+  readonly field: string | null
+  readonly base: Value
+  readonly left: Value
+  readonly right: Value
+  readonly rule: string
+  readonly outcome: string
+}
+
+const MAX_SAMPLES_PER_KIND = 5
+const MAX_CONFLICTS = 20
+
+export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<TwoWayPlan> {
+  await using sides = await openPairSides(sync, project, { readOnly: true })
+  const tally = new Tally(project.context, () => {})
+  const detected = await detect(sides, tally, null)
+  const draft = new Draft(sides)
+  draft.pairs = tally.counts.unchanged
+  const { work } = sides.memory
+  for (;;) {
+    if (project.context.signal.aborted) break
+    const works = await work.next('writes', sync.batch.rows)
+    if (works.length === 0) break
+    const loaded = await loadItems(sides, works)
+    for (const meeting of loaded.meetings) draft.meet(meeting)
+    for (const { match, keys } of loaded.ambiguities) draft.ambiguous(match, keys)
+    for (const one of loaded.items) draft.item(one)
+    await work.done(works)
+  }
+  const released = await project.store.runs.released(sync.id)
+  const held = sideNames.some((side) =>
+    holds(sync.guard, {
+      deletes: draft.counts[side].deletes,
+      targetRows: detected.rows[side],
+      sourceRows: detected.rows[otherSide(side)],
+      released: released === null ? null : released - draft.counts[otherSide(side)].deletes,
+    }),
+  )
+  const { left, right } = draft.counts
+  return {
+    sync: sync.id,
+    inserts: left.inserts + right.inserts,
+    updates: left.updates + right.updates,
+    deletes: left.deletes + right.deletes,
+    left,
+    right,
+    pairs: draft.pairs,
+    conflicts: draft.conflicts,
+    rejected: draft.rejected,
+    schema: [],
+    reading:
+      sides.afresh === null
+        ? 'read what may have changed since the last run'
+        : `read both sides in full: ${sides.afresh}`,
+    held,
+    samples: draft.samples,
+    conflictSamples: draft.conflictSamples,
+  }
+}
+
+class Draft {
+  readonly counts = { left: zero(), right: zero() }
+  readonly samples: TwoWaySample[] = []
+  readonly conflictSamples: ConflictSample[] = []
+  pairs = 0
+  conflicts = 0
+  rejected = 0
+  readonly #sides: PairSides
+  readonly #matches = new Set<string>()
+
+  constructor(sides: PairSides) {
+    this.#sides = sides
+  }
+
+  meet({ keys, rows }: Meeting): void {
+    this.pairs++
+    const decision = reconcile({ base: null, ...rows, held: new Map() }, this.#sides.pairing)
+    this.#decision(keys, rows, decision, new Set())
+  }
+
+  ambiguous(match: string, keys: Readonly<Record<SideName, readonly string[]>>): void {
+    if (this.#matches.has(match)) return
+    this.#matches.add(match)
+    this.conflicts++
+    this.#conflict({ left: keys.left[0] ?? null, right: keys.right[0] ?? null }, null, {
+      rule: 'match',
+      outcome: 'open',
+      base: null,
+      left: `${keys.left.length} rows`,
+      right: `${keys.right.length} rows`,
+    })
+  }
+
+  item(one: LoadedItem): void {
+    if (one.unreadable !== null) {
+      this.rejected++
+      return
+    }
+    if (one.unpaired?.state === 'parted') return
+    const open = new Set(
+      one.conflicts.flatMap(({ fields }) =>
+        Object.entries(fields).flatMap(([name, { status }]) => (status === 'open' ? [name] : [])),
+      ),
+    )
+    this.#decision(one.keys, one.item, reconcile(one.item, this.#sides.pairing), open)
+  }
+
+  #decision(
+    keys: Readonly<Record<SideName, string | null>>,
+    rows: Readonly<Record<SideName, Row | null>>,
+    decision: Decision,
+    open: ReadonlySet<string>,
+  ): void {
+    if (decision.refused !== null) this.rejected++
+    for (const side of sideNames) {
+      const action = decision[side]
+      if (action === null) continue
+      const kind = `${action.kind}s` as const
+      this.counts[side][kind]++
+      this.#sample(side, keys, rows, action)
+    }
+    for (const conflict of decision.conflicts) {
+      const field = conflict.at === null ? null : (this.#sides.pairing.fields[conflict.at]?.name ?? null)
+      // What is open already is no news.
+      if (conflict.outcome === 'open' && open.size > 0 && (field === null || open.has(field))) continue
+      this.conflicts++
+      this.#conflict(keys, field, conflict)
+    }
+  }
+
+  #conflict(
+    keys: Readonly<Record<SideName, string | null>>,
+    field: string | null,
+    { base, left, right, rule, outcome }: Pick<Conflict, 'base' | 'left' | 'right' | 'rule' | 'outcome'>,
+  ): void {
+    if (this.conflictSamples.length < MAX_CONFLICTS)
+      this.conflictSamples.push({ key: printPairKey(this.#sides, keys), field, base, left, right, rule, outcome })
+  }
+
+  #sample(
+    side: SideName,
+    keys: Readonly<Record<SideName, string | null>>,
+    rows: Readonly<Record<SideName, Row | null>>,
+    action: Action,
+  ): void {
+    if (this.samples.filter(({ kind }) => kind === action.kind).length >= MAX_SAMPLES_PER_KIND) return
+    const { fields } = this.#sides.pairing
+    const own = rows[side]
+    const nameOf = (at: number) => fields[at]?.name ?? ''
+    const changed: Record<string, { from: Value; to: Value }> = {}
+    if (action.kind === 'delete')
+      for (const [at, { name }] of fields.entries()) changed[name] = { from: own?.[at] ?? null, to: null }
+    else for (const { at, value } of action.cells) changed[nameOf(at)] = { from: own?.[at] ?? null, to: value }
+    const reason =
+      action.kind === 'update' ? [...new Set(action.cells.map((cell) => cell.reason))].join('; ') : action.reason
+    const at = keys[side] === null ? otherSide(side) : side
+    this.samples.push({
+      side,
+      key: printSideKey(this.#sides, at, keys[at]),
+      kind: action.kind,
+      fields: changed,
+      reason,
+    })
+  }
+}
+
+function zero(): { inserts: number; updates: number; deletes: number } {
+  return { inserts: 0, updates: 0, deletes: 0 }
+}
+
+/** A stored key as people see it. */
+export function printSideKey({ pairing }: Pick<PairSides, 'pairing'>, side: SideName, key: string | null): PrintedKey {
+  const parts = key === null ? [] : parseKeyText(key)
+  return Object.fromEntries(pairing[side].schema.key.map((name, at) => [name, parts[at] ?? null]))
+}
+
+/** The left side's key, or the right's where the left has none. */
+function printPairKey(sides: Pick<PairSides, 'pairing'>, keys: Readonly<Record<SideName, string | null>>): PrintedKey {
+  return keys.left === null ? printSideKey(sides, 'right', keys.right) : printSideKey(sides, 'left', keys.left)
+}

@@ -1,0 +1,249 @@
+/**
+ * Proof that both sides of a two-way sync are equal: every pair, by value over all fields, under the mapping. Listed
+ * apart: open conflicts, rows and one-way edits that the sync leaves alone, and values that a system made its own of.
+ */
+import { everything } from '../connectors/connector.ts'
+import { baseOf } from '../core/base.ts'
+import { SyncError } from '../core/error.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
+import { type BoundField, same } from '../core/pairing.ts'
+import { flows } from '../core/reconcile.ts'
+import type { PrintedKey } from '../core/run.ts'
+import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
+import type { Row } from '../core/value.ts'
+import type { StoredPair } from '../store/pairs.ts'
+import { cellsOfPair, openPairSides, type PairSides } from './pair-sides.ts'
+import type { Project } from './project.ts'
+import { printSideKey } from './two-way-plan.ts'
+import type { Verification } from './verify.ts'
+
+export interface TwoWayVerification extends Verification {
+  /** Pairs with a field that waits for a person. */
+  readonly conflicts: number
+  /** Rows that the sync leaves alone, and pairs with an edit against a one-way field's direction. */
+  readonly ignored: number
+  /** Pairs that differ as both sides last agreed: a system normalised the value, a field came to the mapping, a run was undone. */
+  readonly settled: number
+}
+
+type Kind = 'missing' | 'extra' | 'different'
+type Verdict = Kind | 'conflict' | 'ignored' | 'settled' | null
+
+interface Suspect {
+  readonly kind: Kind
+  readonly side: SideName
+  readonly key: string
+}
+
+const MAX_KEYS = 20
+const MAX_RECHECKED = 100_000
+
+export async function verifyTwoWay(
+  sync: TwoWaySync,
+  project: Project,
+  onProgress: (compared: number, total: number | null) => void,
+): Promise<TwoWayVerification> {
+  await using sides = await openPairSides(sync, project, { readOnly: true })
+  const counts = { left: 0, right: 0, conflict: 0, ignored: 0, settled: 0 }
+  const suspects: Suspect[] = []
+  let more = 0
+  const note = (verdict: Verdict, side: SideName, key: string) => {
+    if (verdict === null) return
+    if (verdict === 'conflict' || verdict === 'ignored' || verdict === 'settled') counts[verdict]++
+    else if (suspects.length < MAX_RECHECKED) suspects.push({ kind: verdict, side, key })
+    else more++
+  }
+  const total = (await sides.collections.left.estimate?.()) ?? null
+  for await (const { keys, rows } of rowsOf(sides, 'left', sides.pairing.left.fields)) {
+    if (project.context.signal.aborted) throw interrupted(sides)
+    counts.left += keys.length
+    for (const [key, verdict] of await judge(sides, 'left', keys, rows)) note(verdict, 'left', key)
+    onProgress(counts.left, total)
+  }
+  // A pair has been judged from the left; from the right, only what the left does not have.
+  for await (const { keys } of rowsOf(sides, 'right', sides.pairing.right.schema.key)) {
+    if (project.context.signal.aborted) throw interrupted(sides)
+    counts.right += keys.length
+    for (const [key, verdict] of await judgeRight(sides, keys)) note(verdict, 'right', key)
+  }
+  const found: Record<Kind, Suspect[]> = { missing: [], extra: [], different: [] }
+  for (let start = 0; start < suspects.length; start += 1000) {
+    for (const side of ['left', 'right'] as const) {
+      const part = suspects.slice(start, start + 1000).filter((suspect) => suspect.side === side)
+      const keys = part.map(({ key }) => key)
+      const again =
+        side === 'right'
+          ? await judgeRight(sides, keys)
+          : await judge(sides, 'left', keys, await fetchRows(sides, 'left', keys, sides.pairing.left.fields))
+      for (const { key } of part) {
+        const verdict = again.get(key) ?? null
+        if (verdict === 'missing' || verdict === 'extra' || verdict === 'different')
+          found[verdict].push({ kind: verdict, side, key })
+      }
+    }
+  }
+  const print = (kind: Kind): PrintedKey[] =>
+    found[kind].slice(0, MAX_KEYS).map(({ side, key }) => printSideKey(sides, side, key))
+  return {
+    sync: sync.id,
+    equal: more === 0 && Object.values(found).every((list) => list.length === 0),
+    left: counts.left,
+    right: counts.right,
+    missing: found.missing.length,
+    extra: found.extra.length,
+    different: found.different.length + more,
+    keys: { missing: print('missing'), extra: print('extra'), different: print('different') },
+    repaired: 0,
+    conflicts: counts.conflict,
+    ignored: counts.ignored,
+    settled: counts.settled,
+  }
+}
+
+interface Scanned {
+  readonly keys: readonly string[]
+  /** By key; a row that can't be read is not among them. */
+  readonly rows: ReadonlyMap<string, Row>
+}
+
+/** All rows of a side, in chunks. */
+async function* rowsOf(sides: PairSides, name: SideName, fields: readonly string[]): AsyncIterable<Scanned> {
+  const side = sides.pairing[name]
+  const collection = sides.collections[name]
+  if (collection.view === undefined)
+    throw new SyncError('INTERNAL', `the connector of ${collection.schema.name} can't show a view`)
+  await using view = await collection.view({ fields, where: null })
+  const at = side.schema.key.map((part) => fields.indexOf(part))
+  for await (const chunk of view.scan(everything, fields)) {
+    const rows = new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
+    yield { keys: [...rows.keys(), ...chunk.rejects.map(({ key }) => keyText(key))], rows }
+  }
+}
+
+/** Right rows without a pair, and those whose left row is gone. */
+async function judgeRight(sides: PairSides, keys: readonly string[]): Promise<Map<string, Verdict>> {
+  const { memory, pairing } = sides
+  const pairs = await memory.byKeys('right', keys)
+  const left = await fetchRows(
+    sides,
+    'left',
+    pairs.map((pair) => pair.left),
+    pairing.left.schema.key,
+  )
+  const paired = new Set(pairs.filter((pair) => left.has(pair.left)).map((pair) => pair.right))
+  const rest = keys.filter((key) => !paired.has(key))
+  return await judge(sides, 'right', rest, await fetchRows(sides, 'right', rest, pairing.right.fields))
+}
+
+/** What is to be said of the rows with these keys; null: equal. */
+async function judge(
+  sides: PairSides,
+  name: SideName,
+  keys: readonly string[],
+  own: ReadonlyMap<string, Row>,
+): Promise<Map<string, Verdict>> {
+  if (keys.length === 0) return new Map()
+  const { memory, pairing, project, sync } = sides
+  const other = otherSide(name)
+  const verdicts = new Map<string, Verdict>()
+  const pairs = new Map((await memory.byKeys(name, keys)).map((pair) => [pair[name], pair]))
+  const lone = keys.filter((key) => !pairs.has(key))
+  const known = new Map((await memory.unpaired(name, lone)).map((one) => [one.key, one]))
+  const others = await fetchRows(
+    sides,
+    other,
+    [...pairs.values()].map((pair) => pair[other]),
+    pairing[other].fields,
+  )
+  const open = await project.store.pairs.conflicts.ofPairs(
+    sync.id,
+    [...pairs.values()].map(({ id }) => id),
+  )
+  const held = new Map<number, Set<string>>()
+  for (const { pair, fields, kind } of open) {
+    if (pair === null) continue
+    const names = Object.entries(fields).flatMap(([field, { status }]) =>
+      status === 'open' || status === 'decided' ? [field] : [],
+    )
+    held.set(pair, new Set([...(held.get(pair) ?? []), ...(kind === 'delete' ? ['*'] : names)]))
+  }
+  for (const key of keys) {
+    const pair = pairs.get(key)
+    if (pair === undefined) {
+      // What can't be read is equal to nothing; on the right, a key that was fetched in vain is gone.
+      if (own.get(key) === undefined) {
+        if (name === 'left') verdicts.set(key, 'different')
+        continue
+      }
+      const state = known.get(key)?.state
+      if (state === 'ambiguous') verdicts.set(key, 'conflict')
+      else if (state === 'alone' || state === 'parted' || !flows(pairing.sync.direction, name))
+        verdicts.set(key, 'ignored')
+      else verdicts.set(key, name === 'left' ? 'missing' : 'extra')
+      continue
+    }
+    const row = own.get(key)
+    const match = others.get(pair[other])
+    const names = held.get(pair.id) ?? new Set<string>()
+    if (match === undefined)
+      verdicts.set(
+        key,
+        names.has('*') ? 'conflict' : flows(sync.direction, name) ? (name === 'left' ? 'missing' : 'extra') : 'ignored',
+      )
+    else if (name === 'left' && row !== undefined) verdicts.set(key, await compare(sides, pair, row, match, names))
+  }
+  return verdicts
+}
+
+async function compare(
+  sides: PairSides,
+  pair: StoredPair,
+  left: Row,
+  right: Row,
+  held: ReadonlySet<string>,
+): Promise<Verdict> {
+  const { pairing, layout, types } = sides
+  const base = baseOf(layout.mode, cellsOfPair(sides, pair), types)
+  let verdict: Verdict = null
+  for (const [at, field] of pairing.fields.entries()) {
+    const [l, r] = [left[at] ?? null, right[at] ?? null]
+    if (field.references === null ? same(field, l, r) : await refersSame(sides, at, l, r)) continue
+    const agreed =
+      (base.unchanged('left', at, l) !== false || ignoresEdits(field, 'left')) &&
+      (base.unchanged('right', at, r) !== false || ignoresEdits(field, 'right'))
+    if (held.has(field.name)) verdict = 'conflict'
+    else if (!agreed) return 'different'
+    else if (verdict !== 'conflict') verdict = field.direction === 'both' ? 'settled' : 'ignored'
+  }
+  return verdict
+}
+
+function ignoresEdits({ direction, edits }: BoundField, side: SideName): boolean {
+  return edits === 'ignore' && !flows(direction, side)
+}
+
+async function refersSame(sides: PairSides, at: number, left: Row[number], right: Row[number]): Promise<boolean> {
+  const field = sides.pairing.fields[at]
+  if (left === null || right === null || field === undefined || field.references === null) return left === right
+  const key = keyText(keyOf([left], [0], [field.left.type]))
+  const found = await sides.project.store.pairs.counterparts(field.references, 'left', [key])
+  return found.get(key) === keyText(keyOf([right], [0], [field.right.type]))
+}
+
+async function fetchRows(
+  sides: PairSides,
+  name: SideName,
+  keys: readonly string[],
+  fields: readonly string[],
+): Promise<Map<string, Row>> {
+  if (keys.length === 0) return new Map()
+  const side = sides.pairing[name]
+  const at = side.schema.key.map((part) => fields.indexOf(part))
+  const chunk = await sides.collections[name].lookup.fetch(keys.map(parseKeyText), fields)
+  return new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
+}
+
+function interrupted({ sync }: PairSides): SyncError {
+  return new SyncError('INTERRUPTED', `verify of ${sync.id} was interrupted`)
+}

@@ -1,0 +1,263 @@
+/** The contract of what two-way syncs remember: pairs with their bases, rows without a pair, intents, conflicts, the journal. */
+import type { SyncId } from '../core/sync.ts'
+import type { SideName } from '../core/two-way.ts'
+
+/** The memory of two-way syncs. */
+export interface PairStore {
+  /** One sync's pairs. `readOnly`: what is marked is forgotten at the end, and nothing else is written. */
+  open(sync: SyncId, options: { readonly readOnly: boolean }): Promise<PairMemory>
+  readonly conflicts: ConflictStore
+  readonly journal: JournalStore
+  /** The other side's keys of these, through the pairs of a sync; those without a pair are left out. */
+  counterparts(sync: SyncId, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>>
+  /** Forgets all of a sync: its next run pairs anew. */
+  reset(sync: SyncId): Promise<void>
+}
+
+/** How far a sync has read each side, and what its bases hold. */
+export interface PairState {
+  readonly cursors: Readonly<Record<SideName, string | null>>
+  /** Newest last. */
+  readonly layouts: readonly Layout[]
+  /** Runs that ended. */
+  readonly runs: number
+}
+
+/** What the cells of a base are. */
+export interface Layout {
+  readonly id: number
+  readonly mode: 'values' | 'hash'
+  /** `since`: the layout from which on the field has been in the sync without a gap. */
+  readonly fields: readonly { readonly name: string; readonly since: number }[]
+  /** Of the definition: a change means reading both sides in full. */
+  readonly fingerprint: string
+  /** The collections that the pairs are of. */
+  readonly places: string
+  /** Whether both sides have been read in full since. */
+  readonly complete: boolean
+}
+
+export interface StoredPair {
+  readonly id: number
+  /** Keys as text. */
+  readonly left: string
+  readonly right: string
+  /** Encoded cells. Right null: the same as left. */
+  readonly leftBase: string
+  readonly rightBase: string | null
+  readonly layout: number
+  /** What this sync wrote in the last runs, to see a value swing; null: nothing. */
+  readonly recent: string | null
+}
+/** A key that no row has, for the side of a pair whose key another row has got. */
+export function goneKey(pair: number): string {
+  return `[null,${pair}]`
+}
+export type NewPair = Omit<StoredPair, 'id'>
+
+/** Why a row has no pair. */
+export type UnpairedState =
+  /** The sync does not flow from this side. It may still be matched. */
+  | 'alone'
+  /** Its counterpart was deleted and this row stays. It may be matched, and is never inserted again. */
+  | 'parted'
+  /** To be looked at again on every run: its match is not unique, a parent is missing, or it was refused. */
+  | 'ambiguous'
+  | 'deferred'
+  | 'rejected'
+
+export interface Unpaired {
+  readonly side: SideName
+  readonly key: string
+  readonly match: string | null
+  readonly state: UnpairedState
+  readonly code: string | null
+  readonly message: string | null
+}
+
+/** A pair to be looked at again on every run. */
+export interface Pending {
+  readonly pair: number
+  readonly state: 'deferred' | 'rejected' | 'held' | 'again'
+  readonly code: string | null
+  readonly message: string | null
+}
+
+/** Something that a run has to look at: a pair, or a row without one. */
+export type WorkItem =
+  | { readonly seq: number; readonly pair: number; readonly side: null }
+  | { readonly seq: number; readonly pair: null; readonly side: SideName; readonly key: string }
+export type Mark =
+  | { readonly pair: number }
+  | {
+      readonly side: SideName
+      readonly key: string
+      readonly match: string | null
+      /** Its encoded cells: the row waits for `pairAlike`, which looks for its counterpart. */
+      readonly cells?: string
+    }
+
+/** Writes that are about to be asked for: what has to be known to finish them after a crash. */
+export interface Intent {
+  readonly id: string
+  readonly side: SideName
+  /** Opaque to the store. */
+  readonly body: string
+}
+
+/** Everything one batch changes, in one transaction together with the lease check. */
+export interface PairCommit {
+  readonly insert: readonly NewPair[]
+  readonly update: readonly StoredPair[]
+  readonly remove: readonly number[]
+  /** Keys of rows that were inserted: a pair that had one has lost its row there. */
+  readonly taken: readonly { readonly side: SideName; readonly key: string }[]
+  readonly unpaired: readonly Unpaired[]
+  /** Rows that are paired or gone: not unpaired any more, and no work of this run. */
+  readonly settled: readonly { readonly side: SideName; readonly key: string }[]
+  readonly pending: readonly Pending[]
+  /** Pairs that are not pending any more. */
+  readonly unpend: readonly number[]
+  readonly conflicts: readonly ConflictChange[]
+  readonly journal: readonly Omit<JournalEntry, 'seq'>[]
+  /** Intents that are carried out or void. */
+  readonly carried: readonly string[]
+}
+
+export interface PairMemory extends AsyncDisposable {
+  state(): Promise<PairState>
+  /** How many keys of this side are known: paired or not. */
+  known(side: SideName): Promise<number>
+  byKeys(side: SideName, keys: readonly string[]): Promise<readonly StoredPair[]>
+  byIds(ids: readonly number[]): Promise<readonly StoredPair[]>
+  /** Pairs in the order of their ids, for verify. */
+  after(id: number, limit: number): Promise<readonly StoredPair[]>
+  unpaired(side: SideName, keys: readonly string[]): Promise<readonly Unpaired[]>
+  /** Rows without a pair that have one of these match values, also those marked in this run. */
+  partners(
+    side: SideName,
+    matches: readonly string[],
+  ): Promise<readonly { readonly match: string; readonly key: string }[]>
+  /** All pending pairs and the unpaired rows in these states. */
+  waiting(): Promise<{ readonly pairs: readonly Pending[]; readonly unpaired: readonly Unpaired[] }>
+  readonly work: WorkList
+  readonly sweep: Sweep
+  intents(): Promise<readonly Intent[]>
+  /** Fenced: LEASE_LOST when the generation is not the newest. */
+  intend(generation: number, intents: readonly Intent[]): Promise<void>
+  commit(generation: number, change: PairCommit): Promise<void>
+  /** The end of a run: how far it has read. */
+  finish(generation: number, state: PairState): Promise<void>
+}
+
+/** What a run still has to look at. Kept for the run only. */
+export interface WorkList {
+  add(marks: readonly Mark[]): Promise<void>
+  /** The next items of a phase: pairs first, so that one that lost a row can take a row without a pair. */
+  next(phase: Phase, limit: number): Promise<readonly WorkItem[]>
+  done(items: readonly WorkItem[]): Promise<void>
+  /**
+   * Of rows marked with cells: makes pairs of those whose match is unique on both sides and whose cells are the same, and
+   * marks the others as work. Null generation: only takes the former off the list. Returns how many pairs there are.
+   */
+  pairAlike(generation: number | null, layout: number): Promise<number>
+  /** Deletions wait until all else is done. */
+  postpone(items: readonly WorkItem[]): Promise<void>
+  count(phase: Phase): Promise<number>
+}
+export type Phase = 'writes' | 'deletes'
+
+/** Finds known keys that a side does not have any more. */
+export interface Sweep {
+  begin(side: SideName): Promise<void>
+  saw(keys: readonly string[]): Promise<void>
+  /** Marks what was not seen and returns how many there were. */
+  end(): Promise<number>
+}
+
+export type ConflictStatus = 'open' | 'decided' | 'resolved' | 'agreed'
+
+/** Fields of one row that both sides changed, or a row that one side deleted and the other changed, or rows whose match is not unique. */
+export interface ConflictRecord {
+  readonly id: number
+  readonly sync: SyncId
+  readonly kind: 'fields' | 'delete' | 'match' | 'undo'
+  /** Null for a match conflict, and when the pair is gone. */
+  readonly pair: number | null
+  /** Keys as text; null where the side has none. For a match: the match value in `left`. */
+  readonly left: string | null
+  readonly right: string | null
+  readonly fields: Readonly<Record<string, ConflictField>>
+  readonly status: ConflictStatus
+  readonly run: string
+  readonly openedAt: number
+  readonly closedAt: number | null
+}
+
+export interface ConflictField {
+  /** Base, left and right value as text (a key of three parts). */
+  readonly values: string
+  readonly rule: string
+  /** Which side, or `value`, or `open`. */
+  readonly outcome: string
+  readonly status: ConflictStatus
+  /** A person's decision; `set` is the value as text (a key of one part). */
+  readonly take?: { readonly side: SideName } | { readonly set: string }
+}
+
+/** A new record, or the fields of one that change; the others stay as they are by then. */
+export type ConflictChange = Omit<ConflictRecord, 'id' | 'sync' | 'status' | 'openedAt' | 'closedAt'> & {
+  readonly id: number | null
+  readonly atMs: number
+}
+
+/** A record is what the field is that needs most attention. */
+export function statusOf(fields: ConflictRecord['fields']): ConflictStatus {
+  const all = Object.values(fields).map(({ status }) => status)
+  return (['open', 'decided', 'resolved'] as const).find((status) => all.includes(status)) ?? 'agreed'
+}
+
+export interface ConflictStore {
+  /** Newest first. */
+  list(filter: {
+    readonly sync?: SyncId
+    readonly status?: readonly ConflictStatus[]
+    readonly limit: number
+  }): Promise<readonly ConflictRecord[]>
+  get(id: number): Promise<ConflictRecord | null>
+  /** Those that are open or decided, but for those of an undo. */
+  ofPairs(sync: SyncId, pairs: readonly number[]): Promise<readonly ConflictRecord[]>
+  /** Open match conflicts of a sync. */
+  matches(sync: SyncId): Promise<readonly ConflictRecord[]>
+  /** Keeps a person's decision; the next run carries it out. */
+  decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void>
+  counts(sync: SyncId): Promise<{ readonly open: number; readonly decided: number }>
+}
+
+/** One write of a two-way sync. */
+export interface JournalEntry {
+  readonly seq: number
+  readonly sync: SyncId
+  readonly run: string
+  readonly atMs: number
+  readonly side: SideName
+  readonly kind: 'insert' | 'update' | 'delete'
+  readonly pair: number | null
+  /** Keys as text. */
+  readonly left: string | null
+  readonly right: string | null
+  /** Field names, and the values before and after as text (a key). Inserts: none, they are kept by key only. */
+  readonly fields: readonly string[]
+  readonly before: string | null
+  readonly after: string | null
+  readonly reason: string
+}
+
+export interface JournalStore {
+  /** Newest first. */
+  ofRow(sync: SyncId, side: SideName, key: string, limit: number): Promise<readonly JournalEntry[]>
+  /** Newest first. */
+  ofRun(run: string): Promise<readonly JournalEntry[]>
+  /** Forgets what is older; returns how much. */
+  prune(sync: SyncId, beforeMs: number): Promise<number>
+}

@@ -1,0 +1,96 @@
+/** Conflicts in SQLite. */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { ConflictRecord, ConflictStatus, ConflictStore } from '../pairs.ts'
+import { prepared } from './statements.ts'
+
+export class SqliteConflictStore implements ConflictStore {
+  readonly #database: DatabaseSync
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  async list(filter: {
+    readonly sync?: string
+    readonly status?: readonly ConflictStatus[]
+    readonly limit: number
+  }): Promise<readonly ConflictRecord[]> {
+    return prepared(
+      this.#database,
+      `select * from conflict where (:sync is null or sync = :sync or sync like :sync || '/%')
+         and (:status is null or status in (select value from json_each(:status))) order by id desc limit :limit`,
+    )
+      .all({
+        sync: filter.sync ?? null,
+        status: filter.status === undefined ? null : JSON.stringify(filter.status),
+        limit: filter.limit,
+      })
+      .map(toRecord)
+  }
+
+  async get(id: number): Promise<ConflictRecord | null> {
+    const row = prepared(this.#database, 'select * from conflict where id = ?').get(id)
+    return row === undefined ? null : toRecord(row)
+  }
+
+  async ofPairs(sync: string, pairs: readonly number[]): Promise<readonly ConflictRecord[]> {
+    if (pairs.length === 0) return []
+    return prepared(
+      this.#database,
+      `select * from conflict where sync = ? and pair in (select value from json_each(?)) and status in ('open', 'decided') and kind <> 'undo'`,
+    )
+      .all(sync, JSON.stringify(pairs))
+      .map(toRecord)
+  }
+
+  async matches(sync: string): Promise<readonly ConflictRecord[]> {
+    return prepared(
+      this.#database,
+      "select * from conflict where sync = ? and kind = 'match' and status in ('open', 'decided')",
+    )
+      .all(sync)
+      .map(toRecord)
+  }
+
+  async decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void> {
+    const database = this.#database
+    prepared(database, 'update conflict set fields = ?, status = ? where id = ?').run(
+      JSON.stringify(fields),
+      status,
+      id,
+    )
+    if (status !== 'decided') return
+    // The next run has to look at the pair, though nothing else happened to it.
+    prepared(
+      database,
+      `insert into pending (pairing, pair, state) select pairing.id, conflict.pair, 'again' from conflict
+         join pairing on pairing.sync = conflict.sync where conflict.id = ? and conflict.pair is not null on conflict do nothing`,
+    ).run(id)
+  }
+
+  async counts(sync: string): Promise<{ open: number; decided: number }> {
+    const row = prepared(
+      this.#database,
+      `select count(*) filter (where status = 'open') as open, count(*) filter (where status = 'decided') as decided
+         from conflict where sync = ? and status in ('open', 'decided')`,
+    ).get(sync)
+    return { open: Number(row?.open), decided: Number(row?.decided) }
+  }
+}
+
+function toRecord(row: Record<string, SQLOutputValue>): ConflictRecord {
+  const text = (value: SQLOutputValue | undefined) => (value === null || value === undefined ? null : String(value))
+  return {
+    id: Number(row.id),
+    sync: String(row.sync),
+    kind: String(row.kind) as ConflictRecord['kind'],
+    pair: row.pair === null ? null : Number(row.pair),
+    left: text(row.left_key),
+    right: text(row.right_key),
+    fields: JSON.parse(String(row.fields)) as ConflictRecord['fields'],
+    status: String(row.status) as ConflictStatus,
+    run: String(row.run),
+    openedAt: Number(row.opened_at),
+    closedAt: row.closed_at === null ? null : Number(row.closed_at),
+  }
+}

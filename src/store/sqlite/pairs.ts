@@ -1,0 +1,584 @@
+/** What two-way syncs remember, in SQLite. What a run marks lives in temporary tables, which a reader may write, too. */
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
+import { SyncError } from '../../core/error.ts'
+import type { SideName } from '../../core/two-way.ts'
+import {
+  type ConflictStore,
+  goneKey,
+  type Intent,
+  type JournalStore,
+  type Mark,
+  type PairCommit,
+  type PairMemory,
+  type PairState,
+  type PairStore,
+  type Pending,
+  type Phase,
+  type StoredPair,
+  type Sweep,
+  statusOf,
+  type Unpaired,
+  type UnpairedState,
+  type WorkItem,
+  type WorkList,
+} from '../pairs.ts'
+import { SqliteConflictStore } from './conflicts.ts'
+import { SqliteJournalStore } from './journal.ts'
+import { prepared } from './statements.ts'
+
+/** How many values go into one statement. */
+const PER_STATEMENT = 500
+
+export class SqlitePairStore implements PairStore {
+  readonly conflicts: ConflictStore
+  readonly journal: JournalStore
+  readonly #database: DatabaseSync
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.conflicts = new SqliteConflictStore(database)
+    this.journal = new SqliteJournalStore(database)
+  }
+
+  async open(sync: string, options: { readonly readOnly: boolean }): Promise<PairMemory> {
+    return new SqlitePairMemory(this.#database, sync, options.readOnly)
+  }
+
+  async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = this.#database
+      .prepare(
+        `select ${side}_key as key, ${side === 'left' ? 'right' : 'left'}_key as other from pair
+         where pairing = (select id from pairing where sync = ?) and ${side}_key in (select value from json_each(?))`,
+      )
+      .all(sync, JSON.stringify(keys))
+    return new Map(rows.map((row) => [String(row.key), String(row.other)]))
+  }
+
+  async reset(sync: string): Promise<void> {
+    const found = prepared(this.#database, 'select id from pairing where sync = ?').get(sync)
+    if (found === undefined) return
+    transact(this.#database, () => {
+      for (const table of ['pair', 'unpaired', 'pending', 'intent'])
+        prepared(this.#database, `delete from ${table} where pairing = ?`).run(found.id ?? null)
+      prepared(this.#database, 'delete from pairing where id = ?').run(found.id ?? null)
+      prepared(this.#database, "delete from conflict where sync = ? and status in ('open', 'decided')").run(sync)
+    })
+  }
+}
+
+export function transact<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('begin immediate')
+  try {
+    const result = work()
+    database.exec('commit')
+    return result
+  } catch (error) {
+    if (database.isTransaction) database.exec('rollback')
+    throw error
+  }
+}
+
+class SqlitePairMemory implements PairMemory {
+  readonly work: WorkList
+  readonly sweep: Sweep
+  readonly #database: DatabaseSync
+  readonly #sync: string
+  /** 0: the sync has no pairs yet, and nothing may be written. */
+  readonly #pairing: number
+
+  constructor(database: DatabaseSync, sync: string, readOnly: boolean) {
+    this.#database = database
+    this.#sync = sync
+    if (!readOnly) prepared(database, 'insert into pairing (sync) values (?) on conflict do nothing').run(sync)
+    this.#pairing = Number(prepared(database, 'select id from pairing where sync = ?').get(sync)?.id ?? 0)
+    database.exec(temporary)
+    this.#clear()
+    this.work = new SqliteWorkList(database, this.#pairing, (generation, work) =>
+      transact(database, () => {
+        this.#fence(generation)
+        return Number(work().changes)
+      }),
+    )
+    this.sweep = new SqliteSweep((sql) => this.#prepare(sql), this.#pairing, database)
+  }
+
+  async state(): Promise<PairState> {
+    const row = prepared(this.#database, 'select * from pairing where id = ?').get(this.#pairing)
+    return {
+      cursors: { left: textOrNull(row?.left_cursor), right: textOrNull(row?.right_cursor) },
+      layouts: row === undefined ? [] : (JSON.parse(String(row.layouts)) as PairState['layouts']),
+      runs: Number(row?.runs ?? 0),
+    }
+  }
+
+  async known(side: SideName): Promise<number> {
+    const row = this.#prepare(
+      `select (select count(*) from pair where pairing = :p) + (select count(*) from unpaired where pairing = :p and side = :side)
+        + (select count(*) from temp.found where pairing = :p and side = :side
+            and not exists (select 1 from unpaired where unpaired.pairing = :p and unpaired.side = :side and unpaired.key = found.key))
+        + (select count(*) from temp.met where pairing = :p and side = :side) as n`,
+    ).get({ p: this.#pairing, side })
+    return Number(row?.n)
+  }
+
+  async byKeys(side: SideName, keys: readonly string[]): Promise<readonly StoredPair[]> {
+    const column = `${side}_key`
+    return chunks(keys).flatMap((part) =>
+      this.#prepare(`select * from pair where pairing = ? and ${column} in (${marks(part.length)})`)
+        .all(this.#pairing, ...part)
+        .map(toPair),
+    )
+  }
+
+  async byIds(ids: readonly number[]): Promise<readonly StoredPair[]> {
+    return chunks(ids).flatMap((part) =>
+      this.#prepare(`select * from pair where pairing = ? and id in (${marks(part.length)})`)
+        .all(this.#pairing, ...part)
+        .map(toPair),
+    )
+  }
+
+  async after(id: number, limit: number): Promise<readonly StoredPair[]> {
+    return this.#prepare('select * from pair where pairing = ? and id > ? order by id limit ?')
+      .all(this.#pairing, id, limit)
+      .map(toPair)
+  }
+
+  async unpaired(side: SideName, keys: readonly string[]): Promise<readonly Unpaired[]> {
+    return chunks(keys).flatMap((part) =>
+      this.#prepare(`select * from unpaired where pairing = ? and side = ? and key in (${marks(part.length)})`)
+        .all(this.#pairing, side, ...part)
+        .map(toUnpaired),
+    )
+  }
+
+  async partners(side: SideName, matches: readonly string[]): Promise<readonly { match: string; key: string }[]> {
+    return chunks(matches).flatMap((part) => {
+      const list = marks(part.length)
+      return this.#prepare(
+        `select match, key from unpaired where pairing = ? and side = ? and match in (${list})
+           and key not in (select key from temp.found as newer where newer.pairing = unpaired.pairing and newer.side = unpaired.side)
+         union select match, key from temp.found where pairing = ? and side = ? and match in (${list})`,
+      )
+        .all(this.#pairing, side, ...part, this.#pairing, side, ...part)
+        .map((row) => ({ match: String(row.match), key: String(row.key) }))
+    })
+  }
+
+  async waiting(): Promise<{ pairs: readonly Pending[]; unpaired: readonly Unpaired[] }> {
+    const pairs = this.#prepare('select pair, state, code, message from pending where pairing = ?')
+      .all(this.#pairing)
+      .map((row) => ({
+        pair: Number(row.pair),
+        state: String(row.state) as Pending['state'],
+        code: textOrNull(row.code),
+        message: textOrNull(row.message),
+      }))
+    const unpaired = this.#prepare("select * from unpaired where pairing = ? and state not in ('alone', 'parted')")
+      .all(this.#pairing)
+      .map(toUnpaired)
+    return { pairs, unpaired }
+  }
+
+  async intents(): Promise<readonly Intent[]> {
+    return this.#prepare('select id, side, body from intent where pairing = ? order by id')
+      .all(this.#pairing)
+      .map((row) => ({ id: String(row.id), side: String(row.side) as SideName, body: String(row.body) }))
+  }
+
+  async intend(generation: number, intents: readonly Intent[]): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      const insert = this.#prepare('insert into intent (pairing, id, side, body) values (?, ?, ?, ?)')
+      for (const { id, side, body } of intents) insert.run(this.#pairing, id, side, body)
+    })
+  }
+
+  async commit(generation: number, change: PairCommit): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      this.#commitPairs(change)
+      this.#commitRest(change)
+    })
+  }
+
+  #commitPairs(change: PairCommit): void {
+    const p = this.#pairing
+    const remove = this.#prepare('delete from pair where pairing = ? and id = ?')
+    const unpend = this.#prepare('delete from pending where pairing = ? and pair = ?')
+    for (const id of change.remove) {
+      remove.run(p, id)
+      unpend.run(p, id)
+    }
+    for (const { side, key } of change.taken) {
+      const owner = this.#prepare(`select id from pair where pairing = ? and ${side}_key = ?`).get(p, key)
+      if (owner !== undefined)
+        this.#prepare(`update pair set ${side}_key = ? where id = ?`).run(goneKey(Number(owner.id)), Number(owner.id))
+    }
+    const update = this.#prepare(
+      'update pair set left_key = ?, right_key = ?, left_base = ?, right_base = ?, layout = ?, recent = ? where pairing = ? and id = ?',
+    )
+    for (const pair of change.update) update.run(...valuesOf(pair), p, pair.id)
+    const insert = this.#prepare(
+      'insert into pair (left_key, right_key, left_base, right_base, layout, recent, pairing) values (?, ?, ?, ?, ?, ?, ?)',
+    )
+    for (const pair of change.insert) insert.run(...valuesOf(pair), p)
+    for (const id of change.unpend) unpend.run(p, id)
+    const pend = this.#prepare(
+      'insert or replace into pending (pairing, pair, state, code, message) values (?, ?, ?, ?, ?)',
+    )
+    for (const { pair, state, code, message } of change.pending) pend.run(p, pair, state, code, message)
+    const settle = this.#prepare('delete from unpaired where pairing = ? and side = ? and key = ?')
+    const found = this.#prepare('delete from temp.found where pairing = ? and side = ? and key = ?')
+    const marked = this.#prepare('delete from temp.marked where pairing = ? and side = ? and key = ? and pair is null')
+    // A row that is dealt with is not looked at again, also if it was marked by itself.
+    const forget = {
+      run: (...of: [number, SideName, string]) => {
+        found.run(...of)
+        marked.run(...of)
+      },
+    }
+    for (const { side, key } of change.settled) {
+      settle.run(p, side, key)
+      forget.run(p, side, key)
+    }
+    const keep = this.#prepare(
+      'insert or replace into unpaired (pairing, side, key, match, state, code, message) values (?, ?, ?, ?, ?, ?, ?)',
+    )
+    for (const { side, key, match, state, code, message } of change.unpaired) {
+      keep.run(p, side, key, match, state, code, message)
+      forget.run(p, side, key)
+    }
+  }
+
+  #commitRest(change: PairCommit): void {
+    const carried = this.#prepare('delete from intent where pairing = ? and id = ?')
+    for (const id of change.carried) carried.run(this.#pairing, id)
+    const open = this.#prepare(
+      `insert into conflict (sync, kind, pair, left_key, right_key, fields, status, run, opened_at, closed_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    const find = this.#prepare('select fields from conflict where id = ?')
+    const move = this.#prepare(
+      'update conflict set left_key = ?, right_key = ?, fields = ?, status = ?, closed_at = ? where id = ?',
+    )
+    for (const { id, kind, pair, left, right, fields: changed, run, atMs } of change.conflicts) {
+      const known = id === null ? undefined : find.get(id)
+      const fields = { ...(known === undefined ? {} : (JSON.parse(String(known.fields)) as object)), ...changed }
+      const status = statusOf(fields)
+      const closedAt = status === 'open' || status === 'decided' ? null : atMs
+      if (id === null)
+        open.run(this.#sync, kind, pair, left, right, JSON.stringify(fields), status, run, atMs, closedAt)
+      else move.run(left, right, JSON.stringify(fields), status, closedAt, id)
+    }
+    const note = this.#prepare(
+      `insert into journal (sync, run, at, side, kind, pair, left_key, right_key, fields, before, after, reason)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    for (const entry of change.journal) {
+      const fields = entry.fields.length === 0 ? null : JSON.stringify(entry.fields)
+      note.run(
+        entry.sync,
+        entry.run,
+        entry.atMs,
+        entry.side,
+        entry.kind,
+        entry.pair,
+        entry.left,
+        entry.right,
+        fields,
+        entry.before,
+        entry.after,
+        entry.reason,
+      )
+    }
+  }
+
+  async finish(generation: number, { cursors, layouts, runs }: PairState): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      this.#prepare('update pairing set left_cursor = ?, right_cursor = ?, layouts = ?, runs = ? where id = ?').run(
+        cursors.left,
+        cursors.right,
+        JSON.stringify(layouts),
+        runs,
+        this.#pairing,
+      )
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#database.isOpen) this.#clear()
+  }
+
+  #fence(generation: number): void {
+    const row = this.#prepare('select 1 from lease where sync = ? and generation = ? and holder is not null').get(
+      this.#sync,
+      generation,
+    )
+    if (row !== undefined) return
+    throw new SyncError('LEASE_LOST', `another process took over sync ${this.#sync}; this one writes nothing more`, {
+      hint: 'Nothing is lost: the other process goes on.',
+    })
+  }
+
+  #clear(): void {
+    for (const table of ['found', 'met', 'marked', 'seen']) {
+      const other = this.#prepare(`select 1 from temp.${table} where pairing <> ? limit 1`).get(this.#pairing)
+      // Without a condition SQLite empties a table at once.
+      if (other === undefined) this.#prepare(`delete from temp.${table}`).run()
+      else this.#prepare(`delete from temp.${table} where pairing = ?`).run(this.#pairing)
+    }
+  }
+
+  #prepare(sql: string): StatementSync {
+    return prepared(this.#database, sql)
+  }
+}
+
+// found: rows without a pair met in this run, with their match values. marked: what is still to be looked at.
+const temporary = `
+  create temp table if not exists found (
+    pairing integer not null, side text not null, key text not null, match text, primary key (pairing, side, key)
+  ) without rowid;
+  create index if not exists temp.found_by_match on found (pairing, side, match) where match is not null;
+  -- rows of a first pairing, with their cells
+  create temp table if not exists met (pairing integer not null, side text not null, key text not null, match text, cells any);
+  create temp table if not exists marked (
+    seq integer primary key, pairing integer not null, phase text not null, pair integer, side text, key text
+  );
+  create unique index if not exists temp.marked_pair on marked (pairing, pair) where pair is not null;
+  create unique index if not exists temp.marked_key on marked (pairing, side, key) where pair is null;
+  create index if not exists temp.marked_phase on marked (pairing, phase, pair is null, seq);
+  create temp table if not exists seen (pairing integer not null, key text not null, primary key (pairing, key)) without rowid;
+`
+
+type Prepare = (sql: string) => StatementSync
+/** Runs a statement in a fenced transaction and returns how many rows it wrote. */
+type Commit = (generation: number, work: () => { readonly changes: number | bigint }) => number
+
+const ALIKE_PER_COMMIT = 50_000
+
+/** Rows with one match value, the only ones on their sides, and with the same cells. */
+const alike = `
+  from temp.met as l cross join temp.met as r indexed by met_by_match
+    on r.pairing = :p and r.side = 'right' and r.match = l.match
+  where l.rowid > :after and l.rowid <= :until and l.pairing = :p and l.side = 'left' and l.cells = r.cells
+    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'left' and twin.match = l.match and twin.key <> l.key)
+    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'right' and twin.match = l.match and twin.key <> r.key)`
+const insertAlike = `insert into pair (pairing, left_key, right_key, left_base, layout) select :p, l.key, r.key, l.cells, :layout ${alike}`
+const seeAlike = (table: 'l' | 'r', side: SideName) =>
+  `insert into temp.seen (pairing, key) select :p, '${side}' || ${table}.key ${alike} and :layout > 0 on conflict do nothing`
+
+class SqliteWorkList implements WorkList {
+  readonly #database: DatabaseSync
+  readonly #prepare: Prepare
+  readonly #pairing: number
+  readonly #commit: Commit
+
+  constructor(database: DatabaseSync, pairing: number, commit: Commit) {
+    this.#database = database
+    this.#prepare = (sql) => prepared(database, sql)
+    this.#pairing = pairing
+    this.#commit = commit
+  }
+
+  async add(marked: readonly Mark[]): Promise<void> {
+    const pair = this.#prepare(
+      "insert into temp.marked (pairing, phase, pair) values (?, 'writes', ?) on conflict do nothing",
+    )
+    const row = this.#prepare(
+      "insert into temp.marked (pairing, phase, side, key) values (?, 'writes', ?, ?) on conflict do nothing",
+    )
+    const found = this.#prepare(
+      `insert into temp.found (pairing, side, key, match) values (?, ?, ?, ?)
+       on conflict do update set match = excluded.match`,
+    )
+    const met = this.#prepare('insert into temp.met (pairing, side, key, match, cells) values (?, ?, ?, ?, ?)')
+    this.#together(() => {
+      for (const mark of marked) {
+        if ('pair' in mark) pair.run(this.#pairing, mark.pair)
+        else if (mark.cells !== undefined) met.run(this.#pairing, mark.side, mark.key, mark.match, toStored(mark.cells))
+        else {
+          row.run(this.#pairing, mark.side, mark.key)
+          found.run(this.#pairing, mark.side, mark.key, mark.match)
+        }
+      }
+    })
+  }
+
+  async pairAlike(generation: number | null, layout: number): Promise<number> {
+    // Sorted once they are all there: keeping an index while they come in any order costs several times as much.
+    this.#database.exec('create index if not exists temp.met_by_match on met (pairing, side, match, key, cells)')
+    let pairs = 0
+    // In the order they were read, which is the order of keys as a rule: then the indexes of pairs grow at their ends.
+    const last = Number(this.#prepare('select max(rowid) as last from temp.met').get()?.last ?? 0)
+    for (let after = 0; after < last; after += ALIKE_PER_COMMIT) {
+      const bounds = { p: this.#pairing, after, until: after + ALIKE_PER_COMMIT, layout }
+      if (generation !== null) pairs += this.#commit(generation, () => this.#prepare(insertAlike).run(bounds))
+      else {
+        pairs += Number(this.#prepare(seeAlike('l', 'left')).run(bounds).changes)
+        this.#prepare(seeAlike('r', 'right')).run(bounds)
+      }
+    }
+    const rest =
+      Number(this.#prepare('select count(*) as n from temp.met where pairing = ?').get(this.#pairing)?.n) - 2 * pairs
+    for (const side of rest === 0 ? [] : ['left', 'right']) {
+      const apart = `pairing = :p and side = '${side}'
+        and not exists (select 1 from pair where pair.pairing = :p and pair.${side}_key = met.key)
+        and not exists (select 1 from temp.seen where seen.pairing = :p and seen.key = '${side}' || met.key)`
+      this.#prepare(
+        `insert into temp.found (pairing, side, key, match) select pairing, side, key, match from temp.met where ${apart} order by rowid on conflict do nothing`,
+      ).run({ p: this.#pairing })
+      this.#prepare(
+        `insert into temp.marked (pairing, phase, side, key) select pairing, 'writes', side, key from temp.met where ${apart} order by rowid on conflict do nothing`,
+      ).run({ p: this.#pairing })
+    }
+    this.#database.exec('drop index temp.met_by_match; delete from temp.met; delete from temp.seen')
+    return pairs
+  }
+
+  /** One transaction, where a transaction per statement would cost more than the statement. */
+  #together(work: () => void): void {
+    this.#database.exec('begin')
+    try {
+      work()
+    } finally {
+      this.#database.exec('commit')
+    }
+  }
+
+  async next(phase: Phase, limit: number): Promise<readonly WorkItem[]> {
+    return this.#prepare(
+      'select seq, pair, side, key from temp.marked where pairing = ? and phase = ? order by pair is null, seq limit ?',
+    )
+      .all(this.#pairing, phase, limit)
+      .map((row): WorkItem => {
+        const seq = Number(row.seq)
+        if (row.pair !== null) return { seq, pair: Number(row.pair), side: null }
+        return { seq, pair: null, side: String(row.side) as SideName, key: String(row.key) }
+      })
+  }
+
+  async done(items: readonly WorkItem[]): Promise<void> {
+    const remove = this.#prepare('delete from temp.marked where seq = ?')
+    this.#together(() => {
+      for (const { seq } of items) remove.run(seq)
+    })
+  }
+
+  async postpone(items: readonly WorkItem[]): Promise<void> {
+    const move = this.#prepare("update temp.marked set phase = 'deletes' where seq = ?")
+    for (const { seq } of items) move.run(seq)
+  }
+
+  async count(phase: Phase): Promise<number> {
+    const row = this.#prepare('select count(*) as n from temp.marked where pairing = ? and phase = ?').get(
+      this.#pairing,
+      phase,
+    )
+    return Number(row?.n)
+  }
+}
+
+class SqliteSweep implements Sweep {
+  readonly #prepare: Prepare
+  readonly #pairing: number
+  readonly #database: DatabaseSync
+  #side: SideName = 'left'
+
+  constructor(prepare: Prepare, pairing: number, database: DatabaseSync) {
+    this.#prepare = prepare
+    this.#pairing = pairing
+    this.#database = database
+  }
+
+  async begin(side: SideName): Promise<void> {
+    this.#side = side
+    prepared(this.#database, 'delete from temp.seen where pairing = ?').run(this.#pairing)
+  }
+
+  async saw(keys: readonly string[]): Promise<void> {
+    const see = this.#prepare('insert into temp.seen (pairing, key) values (?, ?) on conflict do nothing')
+    for (const key of keys) see.run(this.#pairing, key)
+  }
+
+  async end(): Promise<number> {
+    const unseen = (column: string) =>
+      `not exists (select 1 from temp.seen where seen.pairing = :p and seen.key = ${column})`
+    const column = `${this.#side}_key`
+    const pairs = this.#prepare(
+      `insert into temp.marked (pairing, phase, pair) select :p, 'writes', id from pair where pairing = :p and ${unseen(column)}
+       on conflict do nothing`,
+    ).run({ p: this.#pairing })
+    const rows = this.#prepare(
+      `insert into temp.marked (pairing, phase, side, key) select :p, 'writes', side, key from unpaired
+       where pairing = :p and side = :side and ${unseen('unpaired.key')} on conflict do nothing`,
+    ).run({ p: this.#pairing, side: this.#side })
+    prepared(this.#database, 'delete from temp.seen where pairing = ?').run(this.#pairing)
+    return Number(pairs.changes) + Number(rows.changes)
+  }
+}
+
+function marks(count: number): string {
+  return Array(count).fill('?').join(', ')
+}
+
+/** Whole chunks first, so that few different statements are prepared; the rest is padded with its last value. */
+function chunks<T extends SQLInputValue>(values: readonly T[]): T[][] {
+  const parts: T[][] = []
+  for (let start = 0; start < values.length; start += PER_STATEMENT) {
+    const part = values.slice(start, start + PER_STATEMENT)
+    const size = part.length <= 10 ? part.length : PER_STATEMENT
+    while (part.length < size) part.push(part.at(-1) as T)
+    parts.push(part)
+  }
+  return parts
+}
+
+function valuesOf(pair: Omit<StoredPair, 'id'>): SQLInputValue[] {
+  return [pair.left, pair.right, pair.leftBase, pair.rightBase, pair.layout, pair.recent].map((value, at) =>
+    at === 2 || at === 3 ? toStored(value) : value,
+  )
+}
+
+function toStored(base: SQLInputValue): SQLInputValue {
+  return typeof base === 'string' && isHash(base) ? Buffer.from(base.slice(1), 'latin1') : base
+}
+
+/** Hashes are told from values by a first character that no JSON has. */
+function isHash(base: string): boolean {
+  return base.startsWith('#')
+}
+
+function toPair(row: Record<string, SQLOutputValue>): StoredPair {
+  return {
+    id: Number(row.id),
+    left: String(row.left_key),
+    right: String(row.right_key),
+    leftBase: toBase(row.left_base) ?? '',
+    rightBase: toBase(row.right_base),
+    layout: Number(row.layout),
+    recent: textOrNull(row.recent),
+  }
+}
+
+function toBase(stored: SQLOutputValue | undefined): string | null {
+  if (stored instanceof Uint8Array) return `#${Buffer.from(stored).toString('latin1')}`
+  return textOrNull(stored)
+}
+
+function toUnpaired(row: Record<string, SQLOutputValue>): Unpaired {
+  return {
+    side: String(row.side) as SideName,
+    key: String(row.key),
+    match: textOrNull(row.match),
+    state: String(row.state) as UnpairedState,
+    code: textOrNull(row.code),
+    message: textOrNull(row.message),
+  }
+}
+
+function textOrNull(value: SQLOutputValue | undefined): string | null {
+  return value === null || value === undefined ? null : String(value)
+}

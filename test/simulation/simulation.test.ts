@@ -1,0 +1,104 @@
+/**
+ * Thousands of worlds, each from one seed. SYNCLINE_SIMULATION_SEED=n replays one; SYNCLINE_SIMULATION_RUNS=1000000 is the
+ * long mode.
+ */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { noCompareAndSet, noFences, noIntents, oneBase } from './sabotage.ts'
+import { type Coverage, type Sabotage, World } from './world.ts'
+
+const seed = process.env.SYNCLINE_SIMULATION_SEED
+const runs = Number(process.env.SYNCLINE_SIMULATION_RUNS ?? (seed === undefined ? 20_000 : 1))
+const first = Number(seed ?? 1)
+
+test(`${runs} simulated worlds hold every invariant`, async () => {
+  const coverage: Coverage = new Map()
+  const failures: string[] = []
+  let steps = 0
+  for (let at = first; at < first + runs && failures.length < 20; at++) {
+    const world = new World(at, coverage)
+    const violation = await violationOf(world)
+    if (violation !== null) failures.push(`seed ${at}: ${violation}`)
+    steps += world.steps
+  }
+  console.log(`${runs} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
+  for (const line of tableOf(coverage)) console.log(line)
+  assert.deepEqual(failures, [])
+  if (runs >= 20_000) assert.deepEqual(missedBy(coverage), [])
+})
+
+describe('the simulation finds out when a safeguard is missing:', () => {
+  const cases: readonly (readonly [string, Sabotage])[] = [
+    ['intents', noIntents],
+    ['compare-and-set', noCompareAndSet],
+    ['a base per side', oneBase],
+    ['fencing', noFences],
+  ]
+  for (const [name, sabotage] of cases) {
+    test(name, async () => {
+      for (let at = 1; at <= 5000; at++) {
+        const violation = await violationOf(new World(at, new Map(), sabotage))
+        if (violation === null) continue
+        console.log(`without ${name}: seed ${at}: ${violation}`)
+        return
+      }
+      assert.fail(`5,000 worlds without ${name}, and no violation`)
+    })
+  }
+})
+
+async function violationOf(world: World): Promise<string | null> {
+  try {
+    await world.live()
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+const writes = ['insert', 'update', 'delete'].flatMap((kind) => [`${kind} left`, `${kind} right`])
+const records = [
+  'pair',
+  'settle',
+  'close',
+  'leave alone',
+  'postpone',
+  'conflict open',
+  'conflict resolved',
+  'conflict agreed',
+]
+const aroundCommit = ['before store.commit', 'after store.commit']
+const aroundWrites = ['before store.intend', 'after store.intend', 'write', 'written', 'write answer']
+
+/** Every decision × every point where a process may die with it in hand. */
+const wanted: readonly (readonly [decision: string, point: string])[] = [
+  ...writes.flatMap((kind) => aroundWrites.map((point) => [kind, sided(kind, point)] as const)),
+  ...[...writes, ...records].flatMap((kind) => aroundCommit.map((point) => [kind, point] as const)),
+]
+
+function sided(kind: string, point: string): string {
+  return /^writ/.test(point) ? `${kind.split(' ')[1]}.${point}` : point
+}
+
+function hits(coverage: Coverage, decision: string, point: string): number {
+  return coverage.get(`crash at ${point}`)?.get(decision) ?? 0
+}
+
+function missedBy(coverage: Coverage): string[] {
+  return wanted.filter(([decision, point]) => hits(coverage, decision, point) === 0).map((pair) => pair.join(' × '))
+}
+
+function tableOf(coverage: Coverage): string[] {
+  const points = [...aroundWrites, ...aroundCommit]
+  const head = ['crashes', ...points].map((text, at) => (at === 0 ? text.padEnd(18) : text.padStart(20))).join('')
+  const rows = [...writes, ...records].map((kind) =>
+    [
+      kind.padEnd(18),
+      ...points.map((point) => {
+        const asked = wanted.some(([decision, at]) => decision === kind && at === sided(kind, point))
+        return (asked ? String(hits(coverage, kind, sided(kind, point))) : '').padStart(20)
+      }),
+    ].join(''),
+  )
+  return [head, ...rows]
+}

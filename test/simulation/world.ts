@@ -1,0 +1,556 @@
+/**
+ * A deterministic world for two-way syncs: two systems in memory with habits of their own, users who edit at any moment,
+ * a network that loses responses, and processes that die or freeze at any await. One seed replays everything. The engine
+ * and the store are the shipped ones; all they get is injected.
+ */
+import type { Collection, Connection, Context, Writer } from '../../src/connectors/connector.ts'
+import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
+import { SyncError } from '../../src/core/error.ts'
+import { keyText } from '../../src/core/key-text.ts'
+import type { RunRecord } from '../../src/core/run.ts'
+import { type SideName, sideNames, type TwoWaySync } from '../../src/core/two-way.ts'
+import type { Row, Value } from '../../src/core/value.ts'
+import type { Project } from '../../src/engine/project.ts'
+import { runSync } from '../../src/engine/worker.ts'
+import { type PairCommit, type PairMemory, statusOf } from '../../src/store/pairs.ts'
+import { emptyState, openMemoryStore } from '../../src/store/sqlite/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import { Random } from '../oracle/random.ts'
+import { schemaOf } from '../two-way/world.ts'
+import { Model } from './model.ts'
+import { drawSync, drawTraits, type Traits } from './traits.ts'
+
+/** Dependencies that a negative test swaps for worse ones. */
+export interface Sabotage {
+  readonly store?: (store: Store) => Store
+  readonly collection?: (collection: Collection) => Collection
+  readonly system?: (system: MemorySystem) => MemorySystem
+}
+
+/** Where a process was when it died or froze, and what it had in hand. */
+export type Coverage = Map<string, Map<string, number>>
+
+/** How a run under way ended, or did not. */
+type End =
+  | { readonly kind: 'done'; readonly record: RunRecord }
+  | { readonly kind: 'crashed' }
+  | { readonly kind: 'frozen' }
+
+interface Process {
+  readonly id: number
+  dead: boolean
+  /** Set while it is frozen: lets it go on. */
+  thaw: (() => void) | null
+  /** Kinds of decisions in hand. */
+  inHand: readonly string[]
+  /** How it ends, or what stops it next. */
+  ended: PromiseWithResolvers<End>
+}
+
+/** A world that takes more awaits than this hangs. */
+const MAX_STEPS = 100_000
+
+/** What a run may fail with in a wild world. */
+const expectedErrors = ['GUARD_HELD', 'CONNECTION_LOST', 'DATABASE_LOCKED', 'LEASE_LOST', 'ROWS_REJECTED']
+
+const collectionName = 'rows'
+export const fieldNames = ['origin', 'email', 'a', 'b'] as const
+
+/** A system that tells what is written to it. */
+class WatchedSystem extends MemorySystem {
+  readonly #tell: (row: Row | null) => void
+
+  constructor(tell: (row: Row | null) => void) {
+    super()
+    this.#tell = tell
+  }
+
+  override put(name: string, ...rows: readonly Row[]): void {
+    super.put(name, ...rows)
+    for (const row of rows) this.#tell(row)
+  }
+
+  override delete(name: string, ...keys: readonly (readonly Value[])[]): void {
+    super.delete(name, ...keys)
+    this.#tell(null)
+  }
+}
+
+/** The shipped store, emptied for each world: making its tables takes longer than a world lives. */
+const database = emptyState()
+const tables = ['run', 'lease', 'pairing', 'pair', 'unpaired', 'pending', 'intent', 'conflict', 'journal']
+function emptyStore(): Store {
+  database.exec(tables.map((table) => `delete from ${table}`).join(';'))
+  return openMemoryStore(database)
+}
+
+export class World {
+  readonly random: Random
+  readonly traits: Traits
+  readonly sync: TwoWaySync
+  readonly systems: Readonly<Record<SideName, MemorySystem>>
+  readonly store: Store
+  readonly model: Model
+  readonly coverage: Coverage
+  readonly #sabotage: Sabotage
+  /** Whose turn it is: one process runs at a time, until it ends, dies or freezes. */
+  #turn: Process | null = null
+  readonly #frozen: Process[] = []
+  readonly #earlier: Record<SideName, MemorySystem['tables'] | null> = { left: null, right: null }
+  #processes = 0
+  #now = Date.UTC(2026, 0, 1)
+  /** False: nobody edits, nothing fails. */
+  #wild = true
+  #counter = 0
+  steps = 0
+
+  constructor(seed: number, coverage: Coverage, sabotage: Sabotage = {}) {
+    this.random = new Random(seed)
+    this.coverage = coverage
+    this.#sabotage = sabotage
+    this.traits = drawTraits(this.random)
+    this.sync = drawSync(this.random)
+    const system = (side: SideName) => {
+      const plain = new WatchedSystem((row) => this.model.engineWrites(this.#turn?.id ?? null, side, row))
+      const made = sabotage.system?.(plain) ?? plain
+      made.create(
+        schemaOf(
+          collectionName,
+          { id: 'integer', origin: 'text', email: 'text', a: 'text', b: 'text', stamp: 'instant' },
+          ['id'],
+        ),
+      )
+      made.pageRows = this.random.between(1, 6)
+      made.assigned = side === 'left' ? 1000 : 2000
+      made.normalize = (_collection, row) => this.#stored(side, row)
+      made.fault = async (operation) => {
+        // Inside a batch: some writes have taken effect, the others not yet.
+        if (operation === 'write' || operation === 'written') await this.#point(`${side}.${operation}`)
+      }
+      return made
+    }
+    this.systems = { left: system('left'), right: system('right') }
+    const store = emptyStore()
+    this.store = sabotage.store?.(store) ?? store
+    this.model = new Model(this.systems, collectionName)
+  }
+
+  /** Lives through a few wild runs, then lets everything come to rest. Throws what the model finds. */
+  async live(): Promise<void> {
+    for (let i = this.random.between(2, 5); i > 0; i--) this.#userActs()
+    const runs = this.random.between(2, 5)
+    for (let i = 0; i < runs; i++) {
+      const end = await this.#run()
+      if (end.kind === 'done') await this.#afterRun(end.record)
+      if (this.random.chance(0.3)) this.#userActs()
+      if (this.random.chance(0.4)) await this.#thawOne()
+      if (this.random.chance(0.2)) await this.#personDecides()
+    }
+    while (this.#frozen.length > 0) await this.#thawOne()
+    await this.#rest()
+  }
+
+  /** With nobody editing: equal within two runs (one more for each release), and then nothing is written. */
+  async #rest(): Promise<void> {
+    this.#wild = false
+    let writes = 1
+    let runs = 0
+    for (; runs < 6 && writes > 0; runs++) {
+      const record = await this.#calmRun()
+      writes = record.inserted + record.updated + record.deleted
+      if (record.status === 'held') {
+        await this.store.runs.release(record.id, this.#now)
+        writes = 1
+        runs--
+        this.model.check(this.#counter++ < 1_000_000, 'a held run never goes on')
+      } else
+        this.model.check(record.status === 'succeeded', `a calm run ends ${record.status}: ${record.error?.message}`)
+    }
+    this.model.check(runs <= 3, `it takes ${runs} runs to come to rest`)
+    for (let i = 0; i < 5; i++) {
+      const record = await this.#calmRun()
+      this.model.check(record.inserted + record.updated + record.deleted === 0, 'I1: a run at rest writes')
+    }
+    const memory = await this.store.pairs.open(this.sync.id, { readOnly: true })
+    const waiting = await memory.waiting()
+    const stuck = [...waiting.pairs, ...waiting.unpaired.filter(({ state }) => state !== 'ambiguous')]
+    this.model.check(stuck.length === 0, `progress: rows are stuck: ${JSON.stringify(stuck)}`)
+    this.model.check((await memory.intents()).length === 0, 'intents are left over')
+    const pairs = await memory.after(0, 100_000)
+    const unpaired = {
+      left: new Set((await memory.unpaired('left', this.#keys('left'))).map(({ key }) => key)),
+      right: new Set((await memory.unpaired('right', this.#keys('right'))).map(({ key }) => key)),
+    }
+    await memory[Symbol.asyncDispose]()
+    const conflicts = await this.store.pairs.conflicts.list({ limit: 100_000 })
+    this.model.atRest(pairs, unpaired, conflicts, (side, row) => this.#stored(side, row))
+  }
+
+  #keys(side: SideName): string[] {
+    return [...this.systems[side].table(collectionName).rows.keys()]
+  }
+
+  async #calmRun(): Promise<RunRecord> {
+    const end = await this.#run()
+    if (end.kind !== 'done') throw new Error('a calm run did not end')
+    await this.#afterRun(end.record)
+    return end.record
+  }
+
+  async #afterRun(record: RunRecord): Promise<void> {
+    if (record.status === 'held' && this.#wild && this.random.chance(0.5))
+      await this.store.runs.release(record.id, this.#now)
+    const { error } = record
+    const fine = error === null || expectedErrors.includes(error.code)
+    this.model.check(fine, `a run failed: ${error?.code}: ${error?.message}`)
+    this.model.check(error?.code !== 'LEASE_LOST', 'a run lost its lease to nobody')
+  }
+
+  /** One run in a process of its own, until it ends, dies or freezes. */
+  async #run(): Promise<End> {
+    const process: Process = {
+      id: ++this.#processes,
+      dead: false,
+      thaw: null,
+      inHand: [],
+      ended: Promise.withResolvers<End>(),
+    }
+    this.#turn = process
+    const whole = runSync(this.sync, this.#project(process))
+    whole.then(
+      (record) => process.ended.resolve({ kind: 'done', record }),
+      (error: unknown) => process.ended.reject(error),
+    )
+    const end = await process.ended.promise
+    if (end.kind === 'frozen') this.#frozen.push(process)
+    if (end.kind === 'done' && end.record.error === null) this.model.ended(process.id)
+    return end
+  }
+
+  /** A frozen process goes on: by then another may have taken over. */
+  async #thawOne(): Promise<void> {
+    const process = this.#frozen.shift()
+    if (process === undefined) return
+    process.ended = Promise.withResolvers<End>()
+    this.#turn = process
+    process.thaw?.()
+    const end = await process.ended.promise
+    if (end.kind === 'frozen') this.#frozen.push(process)
+    if (end.kind !== 'done') return
+    const { error } = end.record
+    const fine = error === null || expectedErrors.includes(error.code)
+    this.model.check(fine, `a thawed run failed: ${error?.code}: ${error?.message}`)
+  }
+
+  /** Every await of the engine passes through here: users act, responses get lost, processes die or freeze. */
+  async #point(name: string): Promise<void> {
+    this.steps++
+    if (this.steps > MAX_STEPS) throw new Error('the world does not come to rest')
+    this.#now += this.random.between(0, 5)
+    const process = this.#turn
+    if (process?.dead === true) await new Promise(() => {})
+    if (process === null || !this.#wild) return
+    const { traits, random } = this
+    if (random.chance(traits.edits)) this.#userActs()
+    if (random.chance(traits.crashes)) {
+      this.#note(`crash at ${name}`, process)
+      process.dead = true
+      process.ended.resolve({ kind: 'crashed' })
+      await new Promise(() => {})
+    }
+    if (random.chance(traits.freezes) && this.#frozen.length === 0) {
+      this.#note(`freeze at ${name}`, process)
+      await new Promise<void>((resolve) => {
+        process.thaw = resolve
+        process.ended.resolve({ kind: 'frozen' })
+      })
+    }
+    if (random.chance(traits.faults) && /^(left|right)\./.test(name)) {
+      this.#note(`fault at ${name}`, process)
+      throw random.chance(0.5)
+        ? new SyncError('CONNECTION_LOST', 'the response got lost')
+        : new SyncError('DATABASE_LOCKED', 'too many requests')
+    }
+  }
+
+  #note(point: string, { inHand }: Process): void {
+    const row = this.coverage.get(point) ?? new Map<string, number>()
+    this.coverage.set(point, row)
+    for (const kind of inHand.length === 0 ? ['nothing'] : inHand) row.set(kind, (row.get(kind) ?? 0) + 1)
+  }
+
+  #project(process: Process): Project {
+    const context: Context = {
+      signal: new AbortController().signal,
+      clock: {
+        now: () => this.#now,
+        sleep: async (ms) => {
+          this.#now += ms
+          await this.#point('sleep')
+        },
+      },
+      random: () => this.random.next(),
+      log: () => {},
+    }
+    const connection = async (name: string): Promise<Connection> => {
+      const side = name as SideName
+      const open = await memoryConnector.open({ system: this.systems[side] }, context)
+      return {
+        ...open,
+        collection: async (of, options) => this.#collection(side, await open.collection(of, options), process),
+      }
+    }
+    return {
+      id: 'project',
+      store: this.#storeOf(process),
+      context,
+      connection,
+      reconnect: async () => {},
+      unreachable: new Set(),
+      emit: () => {},
+    }
+  }
+
+  /** The collection as this process reaches it over the network. */
+  #collection(side: SideName, plain: Collection, process: Process): Collection {
+    const collection = this.#sabotage.collection?.(plain) ?? plain
+    const point = (name: string) => this.#point(`${side}.${name}`)
+    const remember = () => {
+      this.#earlier[side] = this.systems[side].tables
+    }
+    return {
+      ...collection,
+      read: async function* (cursor, options) {
+        await point('read')
+        remember()
+        for await (const page of collection.read(cursor, options)) {
+          yield page
+          await point('read page')
+        }
+      },
+      lookup: {
+        ...collection.lookup,
+        fetch: async (keys, fields) => {
+          await point('lookup')
+          const chunk = await this.#maybeStale(side, () => collection.lookup.fetch(keys, fields))
+          await point('lookup answer')
+          return chunk
+        },
+      },
+      writer: async (spec) => {
+        await point('claim')
+        const writer = (await collection.writer?.(spec)) as Writer
+        this.model.claimed(process.id, side)
+        await point('claimed')
+        return {
+          generation: writer.generation,
+          write: async (id, writes, forget) => {
+            process.inHand = writes.map(({ kind }) => `${kind} ${side}`)
+            const results = await writer.write(id, writes, forget)
+            await point('write answer')
+            return results
+          },
+          recall: async (id) => {
+            await point('recall')
+            return await writer.recall(id)
+          },
+          forget: async () => {
+            await point('forget')
+            await writer.forget()
+          },
+          [Symbol.asyncDispose]: async () => {},
+        }
+      },
+    }
+  }
+
+  /** A replica may answer with what was there when this run read the side, but never with anything older. */
+  async #maybeStale<T>(side: SideName, read: () => Promise<T>): Promise<T> {
+    const system = this.systems[side]
+    const earlier = this.#earlier[side]
+    if (!this.#wild || earlier === null || !this.random.chance(this.traits.staleness)) return await read()
+    const now = system.tables
+    system.tables = earlier
+    try {
+      return await read()
+    } finally {
+      system.tables = now
+    }
+  }
+
+  /** The store as this process reaches it: an await before and after each of its transactions. */
+  #storeOf(process: Process): Store {
+    const { store } = this
+    const around = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+      await this.#point(`before store.${name}`)
+      const result = await work()
+      await this.#point(`after store.${name}`)
+      return result
+    }
+    const memoryOf = (memory: PairMemory): PairMemory => ({
+      state: () => memory.state(),
+      known: (side) => memory.known(side),
+      byKeys: (side, keys) => memory.byKeys(side, keys),
+      byIds: (ids) => memory.byIds(ids),
+      after: (id, limit) => memory.after(id, limit),
+      unpaired: (side, keys) => memory.unpaired(side, keys),
+      partners: (side, matches) => memory.partners(side, matches),
+      waiting: () => memory.waiting(),
+      work: memory.work,
+      sweep: memory.sweep,
+      intents: () => around('intents', () => memory.intents()),
+      intend: (generation, intents) => {
+        process.inHand = intents.flatMap(({ side, body }) =>
+          (JSON.parse(body) as { kind: string }[]).map(({ kind }) => `${kind} ${side}`),
+        )
+        return around('intend', () => memory.intend(generation, intents))
+      },
+      commit: async (generation, change) => {
+        process.inHand = [...new Set([...process.inHand, ...kindsOf(change)])]
+        await around('commit', () => memory.commit(generation, change))
+        process.inHand = []
+      },
+      finish: (generation, state) => around('finish', () => memory.finish(generation, state)),
+      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+    })
+    return {
+      projectId: () => store.projectId(),
+      lock: () => store.lock(),
+      runs: {
+        start: (run) => around('start', () => store.runs.start(run)),
+        finish: (run) => around('end', () => store.runs.finish(run)),
+        list: (filter) => store.runs.list(filter),
+        get: (id) => store.runs.get(id),
+        release: (id, atMs) => store.runs.release(id, atMs),
+        released: (sync) => store.runs.released(sync),
+      },
+      leases: {
+        take: (...args) => around('take', () => store.leases.take(...args)),
+        renew: (...args) => around('renew', () => store.leases.renew(...args)),
+        free: (...args) => around('free', () => store.leases.free(...args)),
+      },
+      pairs: {
+        open: async (sync, options) => memoryOf(await store.pairs.open(sync, options)),
+        conflicts: store.pairs.conflicts,
+        journal: store.pairs.journal,
+        counterparts: (sync, side, keys) => store.pairs.counterparts(sync, side, keys),
+        reset: (sync) => store.pairs.reset(sync),
+      },
+      [Symbol.asyncDispose]: async () => {},
+    }
+  }
+
+  /** What a system makes of what it is given: trims, shouts, cuts. What is so already stays so. */
+  #stored(side: SideName, row: Row): Row {
+    const habit = this.traits.habits[side]
+    return row.map((value, at) => (at >= 3 && at <= 4 && typeof value === 'string' ? habit(value) : value))
+  }
+
+  /** Somebody inserts, edits or deletes a row on one side, or the same row on both. */
+  #userActs(): void {
+    const { random } = this
+    const side = random.pick(sideNames)
+    const rows = this.systems[side].rows(collectionName)
+    const action =
+      rows.length === 0
+        ? 'insert'
+        : random.weighted([
+            [3, 'insert'],
+            [8, 'edit'],
+            [2, 'delete'],
+            [2, 'race'],
+            [1, 'both'],
+            [2, 'copy'],
+          ] as const)
+    if (action === 'insert') this.#insert(side, `e${++this.#counter}`)
+    else if (action === 'both') {
+      const email = `e${++this.#counter}`
+      for (const one of sideNames) this.#insert(one, email)
+    } else {
+      const row = random.pick(rows)
+      if (action === 'copy') this.#copy(side, row)
+      else if (action === 'delete') this.model.userDeletes(side, row)
+      else this.#edit(side, row)
+      const twin = this.systems[side === 'left' ? 'right' : 'left']
+        .rows(collectionName)
+        .find((other) => other[1] === row[1])
+      if (action === 'race' && twin !== undefined) {
+        const other = side === 'left' ? 'right' : 'left'
+        if (random.chance(0.3)) this.model.userDeletes(other, twin)
+        else this.#edit(other, twin)
+      }
+    }
+  }
+
+  /** Somebody brings a row to what the other side holds, by hand. */
+  #copy(side: SideName, row: Row): void {
+    const other = side === 'left' ? 'right' : 'left'
+    const twin = this.systems[other].rows(collectionName).find((candidate) => candidate[1] === row[1])
+    if (twin === undefined) return
+    const at = this.random.pick([3, 4])
+    const copied = row.map((old, i): Value => (i === at ? (twin[at] ?? null) : old))
+    this.model.userEdits(side, row, this.#stored(side, copied), at)
+  }
+
+  #insert(side: SideName, email: string): void {
+    const system = this.systems[side]
+    const id = ++system.assigned
+    const row = [
+      id,
+      `o${++this.#counter}`,
+      this.traits.matches ? email : null,
+      this.#value(),
+      this.#value(),
+      this.#stamp(),
+    ]
+    this.model.userInserts(side, this.#stored(side, row))
+  }
+
+  #edit(side: SideName, row: Row): void {
+    const at = this.random.pick([3, 4])
+    const value = this.random.chance(0.1) ? null : this.#value()
+    const edited = row.map((old, i): Value => (i === at ? value : i === 5 ? this.#stamp() : old))
+    this.model.userEdits(side, row, this.#stored(side, edited), at)
+  }
+
+  /** A value that no other user ever writes, in a spelling that systems like to change. */
+  #value(): string {
+    const number = ++this.#counter
+    return this.random.pick([`v${number}`, ` v${number} `, `V${number}`, `v${number}.25`])
+  }
+
+  /** Of a clock that shows minutes. */
+  #stamp(): string {
+    const minute = new Date(Math.floor(this.#now / 60_000) * 60_000).toISOString()
+    return minute.replace('.000Z', '.000000Z')
+  }
+
+  async #personDecides(): Promise<void> {
+    const open = await this.store.pairs.conflicts.list({ status: ['open'], limit: 10 })
+    const conflict = open.filter(({ kind }) => kind === 'fields' || kind === 'delete')[0]
+    if (conflict === undefined) return
+    const side = this.random.pick(sideNames)
+    const fields = Object.fromEntries(
+      Object.entries(conflict.fields).map(([name, field]) => [
+        name,
+        field.status === 'open' ? { ...field, status: 'decided' as const, take: { side } } : field,
+      ]),
+    )
+    await this.store.pairs.conflicts.decide(conflict.id, fields, 'decided')
+  }
+}
+
+function kindsOf(change: PairCommit): string[] {
+  return [
+    change.insert.length > 0 ? 'pair' : '',
+    change.update.length > 0 ? 'settle' : '',
+    change.remove.length > 0 ? 'close' : '',
+    change.unpaired.length > 0 ? 'leave alone' : '',
+    change.pending.length > 0 ? 'postpone' : '',
+    ...change.conflicts.map(({ fields }) => `conflict ${statusOf(fields)}`),
+  ].filter((kind) => kind !== '')
+}
+
+export function keyOfRow(row: Row): string {
+  return keyText([row[0] ?? null])
+}
