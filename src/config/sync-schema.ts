@@ -1,6 +1,7 @@
 /** What one sync may say, and its defaults. */
 import { z } from 'zod'
 import type { Literal, Where } from '../core/filter.ts'
+import { parseDuration, parseSize } from '../core/quantity.ts'
 import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
 import type { SourceRow } from './define-config.ts'
@@ -126,22 +127,4 @@ export function guardOf(
     maxDeletes: guard?.maxDeletes ?? defaults.guard.maxDeletes,
     maxDeleteShare: guard?.maxDeleteShare ?? defaults.guard.maxDeleteShare,
   }
-}
-
-const sizes: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
-const durations: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-function parseSize(text: string): number | null {
-  return parseQuantity(text.toUpperCase(), sizes)
-}
-
-function parseDuration(text: string): number | null {
-  return parseQuantity(text.toLowerCase(), durations)
-}
-
-function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim())
-  const unit = units[match?.[2] ?? '']
-  const quantity = Math.round(Number(match?.[1]) * (unit ?? 0))
-  return quantity > 0 ? quantity : null
 }
