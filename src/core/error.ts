@@ -11,6 +11,8 @@ export const errorCodes = {
   COLLECTION_UNKNOWN: { retry: 'never', status: 404 },
   SYNC_UNKNOWN: { retry: 'never', status: 404 },
   RUN_UNKNOWN: { retry: 'never', status: 404 },
+  JOB_UNKNOWN: { retry: 'never', status: 404 },
+  JOB_ENDED: { retry: 'never', status: 409 },
   KEY_MISSING: { retry: 'never', status: 422 },
   KEY_DUPLICATE: { retry: 'never', status: 409 },
   CURSOR_UNUSABLE: { retry: 'never', status: 422 },

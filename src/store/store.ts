@@ -1,6 +1,7 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
+import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { PairStore } from './pairs.ts'
 
 /** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
@@ -12,6 +13,8 @@ export interface Store extends AsyncDisposable {
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
+  readonly jobs: JobStore
+  readonly schedules: ScheduleStore
 }
 
 /** The history of runs. */

@@ -4,7 +4,9 @@ import { describe, test } from 'node:test'
 import { SyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
+import { jobTests } from './store-job-tests.ts'
 import { pairTests } from './store-pair-tests.ts'
+import { scheduleTests } from './store-schedule-tests.ts'
 
 /** One project's state, which can be opened several times at once, as by several processes. */
 export interface StoreState extends AsyncDisposable {
@@ -23,10 +25,12 @@ export function storeTests(name: string, make: () => Promise<StoreState>): void 
     describe('releases', () => releaseTests(withState))
     describe('leases', () => leaseTests(withState))
     describe('pairs', () => pairTests(withState))
+    describe('jobs', () => jobTests(withState))
+    describe('schedules', () => scheduleTests(withState))
   })
 }
 
-type WithState = (run: (state: StoreState) => Promise<void>) => () => Promise<void>
+export type WithState = (run: (state: StoreState) => Promise<void>) => () => Promise<void>
 
 function projectTests(withState: WithState): void {
   test(

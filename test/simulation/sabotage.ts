@@ -79,6 +79,8 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
     lock: () => store.lock(),
     runs: store.runs,
     leases: store.leases,
+    jobs: store.jobs,
+    schedules: store.schedules,
     pairs: {
       open: async (...args) => change(bound(await pairs.open(...args))),
       conflicts: pairs.conflicts,

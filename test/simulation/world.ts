@@ -429,6 +429,8 @@ export class World {
         renew: (...args) => around('renew', () => store.leases.renew(...args)),
         free: (...args) => around('free', () => store.leases.free(...args)),
       },
+      jobs: store.jobs,
+      schedules: store.schedules,
       pairs: {
         open: async (sync, options) => memoryOf(await store.pairs.open(sync, options)),
         conflicts: store.pairs.conflicts,

@@ -137,6 +137,49 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       create index journal_by_right on journal (sync, right_key);
     `,
   },
+  {
+    name: '0003-jobs',
+    sql: `
+      create table job (
+        id integer primary key autoincrement,
+        sync text not null,
+        priority text not null,
+        reason text not null,
+        queued_at integer not null,
+        due_at integer not null,
+        -- due_at, and the patience of its priority: what comes first
+        rank_at integer not null,
+        attempt integer not null,
+        -- queued, running, succeeded, failed, held or cancelled
+        status text not null,
+        worker text,
+        started_at integer,
+        cancelling integer not null default 0,
+        ended_at integer,
+        run text,
+        error_code text,
+        error_message text,
+        error_hint text
+      ) strict;
+      create unique index job_queued on job (sync) where status = 'queued';
+      create unique index job_running on job (sync) where status = 'running';
+      create index job_rank on job (rank_at) where status = 'queued';
+      create index job_by_sync on job (sync, id);
+
+      create table schedule (
+        sync text primary key not null,
+        schedule text not null,
+        origin text not null,
+        after_sync text,
+        paused integer not null default 0,
+        next_at integer,
+        last_at integer,
+        failures integer not null default 0
+      ) strict;
+      create index schedule_next on schedule (next_at) where next_at is not null;
+      create index schedule_after on schedule (after_sync) where after_sync is not null;
+    `,
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */

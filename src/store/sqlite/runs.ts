@@ -100,6 +100,8 @@ export class SqliteRunStore implements RunStore {
 /** What a process left running can't finish any more. To be called by the holder of the project lock. */
 export function interruptOthers(database: DatabaseSync, own: string): void {
   prepared(database, statements.interruptOthers).run(own)
+  // Nobody else runs anything in this project now: what others held is free at once.
+  prepared(database, statements.freeAll).run()
 }
 
 // A run is alive when this store runs it, or the holder of the lock does.
@@ -140,6 +142,7 @@ const statements = {
           and (later.status in ('succeeded', 'held') or (later.status <> 'running' and later.deleted > 0))
       )
     order by seq desc limit 1`,
+  freeAll: `update lease set holder = null where holder is not null`,
   interruptOthers: `update run set status = 'interrupted' where status = 'running' and holder <> ?`,
 } as const
 

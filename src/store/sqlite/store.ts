@@ -6,14 +6,17 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { SyncError } from '../../core/error.ts'
+import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
 import { isBusy } from './busy.ts'
+import { SqliteJobStore } from './jobs.ts'
 import { SqliteLeaseStore } from './leases.ts'
 import { lockHolder, takeLock } from './lock.ts'
 import { migrate, migrations, schemaVersion } from './migrations.ts'
 import { SqlitePairStore } from './pairs.ts'
 import { interruptOthers, SqliteRunStore } from './runs.ts'
+import { SqliteScheduleStore } from './schedules.ts'
 
 /** How long a statement waits for another process's transaction. */
 const BUSY_MS = 5000
@@ -42,6 +45,8 @@ class SqliteStore implements Store {
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
+  readonly jobs: JobStore
+  readonly schedules: ScheduleStore
   readonly #database: DatabaseSync
   readonly #lockPath: string
   readonly #token = randomUUID()
@@ -54,6 +59,8 @@ class SqliteStore implements Store {
     this.runs = new SqliteRunStore(database, { own: this.#token, current })
     this.leases = new SqliteLeaseStore(database)
     this.pairs = new SqlitePairStore(database)
+    this.jobs = new SqliteJobStore(database)
+    this.schedules = new SqliteScheduleStore(database)
   }
 
   async projectId(): Promise<string> {

@@ -1,0 +1,265 @@
+/** The queue in SQLite. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import { type Job, type JobState, patienceMs, priorities } from '../../core/job.ts'
+import type { Claim, ClaimId, ClaimOptions, Heartbeat, JobFilter, JobOutcome, JobRequest, JobStore } from '../jobs.ts'
+import { prepared } from './statements.ts'
+import { inTransaction } from './transaction.ts'
+
+/** How many ended jobs of each sync are kept: runs have their own history. */
+const KEPT_JOBS = 20
+
+export class SqliteJobStore implements JobStore {
+  readonly #database: DatabaseSync
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  async enqueue(request: JobRequest, nowMs: number): Promise<Job> {
+    return toJob(enqueue(this.#database, request, nowMs))
+  }
+
+  async claim({ worker, leaseMs, limit }: ClaimOptions, nowMs: number): Promise<readonly Claim[]> {
+    return inTransaction(this.#database, () => {
+      const found = prepared(this.#database, statements.claimable).all({ now: nowMs, limit })
+      return found.map(({ id, sync, status }) => {
+        const times = { sync: String(sync), now: nowMs, until: nowMs + leaseMs }
+        const lease = prepared(this.#database, statements.lease).get({ ...times, holder: worker })
+        const start = status === 'running' ? statements.takeOver : statements.start
+        prepared(this.#database, start).run({ id: Number(id), worker, now: nowMs })
+        const job = toJob(prepared(this.#database, statements.get).get({ id: Number(id) }))
+        return { id: job.id, sync: job.sync, generation: Number(lease?.generation), job }
+      })
+    })
+  }
+
+  async heartbeat(claims: readonly ClaimId[], nowMs: number, leaseMs: number): Promise<Heartbeat> {
+    return inTransaction(this.#database, () => {
+      const lost = claims.filter(({ sync, generation }) => {
+        const beat = { sync, generation, until: nowMs + leaseMs }
+        return prepared(this.#database, statements.renew).run(beat).changes === 0
+      })
+      const cancelled = claims.filter(({ id }) => {
+        return prepared(this.#database, statements.cancelling).get({ id: Number(id) }) !== undefined
+      })
+      return { lost, cancelled }
+    })
+  }
+
+  async finish(claim: ClaimId, end: JobOutcome, follow: readonly JobRequest[], nowMs: number): Promise<boolean> {
+    return inTransaction(this.#database, () => {
+      if (!freeLease(this.#database, claim)) return false
+      prepared(this.#database, statements.finish).run({
+        id: Number(claim.id),
+        status: end.status,
+        now: nowMs,
+        run: end.run,
+        error_code: end.error?.code ?? null,
+        error_message: end.error?.message ?? null,
+        error_hint: end.error?.hint ?? null,
+      })
+      prepared(this.#database, statements.prune).run({ sync: claim.sync, kept: KEPT_JOBS })
+      for (const request of follow) enqueue(this.#database, request, nowMs)
+      return true
+    })
+  }
+
+  async postpone(claim: ClaimId, dueMs: number): Promise<boolean> {
+    return inTransaction(this.#database, () => {
+      if (!freeLease(this.#database, claim)) return false
+      const id = Number(claim.id)
+      // Where somebody asked for the sync meanwhile, that job takes its place.
+      const merged = prepared(this.#database, statements.mergeBack).run({ id, due: dueMs }).changes > 0
+      if (merged) prepared(this.#database, statements.remove).run({ id })
+      else prepared(this.#database, statements.giveBack).run({ id, due: dueMs })
+      return true
+    })
+  }
+
+  async cancel(id: string, nowMs: number): Promise<Job> {
+    const named = { id: numberOf(id) }
+    return inTransaction(this.#database, () => {
+      const job = prepared(this.#database, statements.get).get(named)
+      if (job === undefined) throw unknown(id)
+      if (job.ended_at !== null) {
+        throw new SyncError('JOB_ENDED', `job ${id} of "${job.sync}" has ended: it ${job.status}`, {
+          hint: 'Only a queued or a running job can be cancelled.',
+        })
+      }
+      prepared(this.#database, statements.cancelQueued).run({ ...named, now: nowMs })
+      prepared(this.#database, statements.cancelRunning).run(named)
+      return toJob(prepared(this.#database, statements.get).get(named))
+    })
+  }
+
+  async get(id: string): Promise<Job | null> {
+    const row = prepared(this.#database, statements.get).get({ id: numberOf(id) })
+    return row === undefined ? null : toJob(row)
+  }
+
+  async list({ sync, status, before, limit }: JobFilter): Promise<readonly Job[]> {
+    const filter = {
+      sync: sync ?? null,
+      status: status ?? null,
+      before: before === undefined ? null : numberOf(before),
+    }
+    return prepared(this.#database, statements.list)
+      .all({ ...filter, limit })
+      .map(toJob)
+  }
+
+  async count(): Promise<Readonly<Record<'queued' | 'running', number>>> {
+    const row = prepared(this.#database, statements.count).get()
+    return { queued: Number(row?.queued), running: Number(row?.running) }
+  }
+
+  async nextDue(): Promise<number | null> {
+    const at = prepared(this.#database, statements.nextDue).get()?.at
+    return at === null || at === undefined ? null : Number(at)
+  }
+}
+
+/** To be called inside a transaction, or as one. */
+export function enqueue(database: DatabaseSync, request: JobRequest, nowMs: number): Record<string, SQLOutputValue> {
+  const { sync, priority, reason, attempt } = request
+  const due = Math.max(request.dueMs, nowMs)
+  const rank = due + patienceMs[priority]
+  const row = prepared(database, statements.enqueue).get({ sync, priority, reason, attempt, now: nowMs, due, rank })
+  if (row === undefined) throw new SyncError('INTERNAL', `a job of "${sync}" could not be queued`)
+  return row
+}
+
+function freeLease(database: DatabaseSync, { sync, generation }: ClaimId): boolean {
+  return prepared(database, statements.free).run({ sync, generation }).changes === 1
+}
+
+/** What a person names may be anything; an id is a whole number. */
+function numberOf(id: string): number {
+  return /^\d{1,15}$/.test(id) ? Number(id) : -1
+}
+
+function unknown(id: string): SyncError {
+  return new SyncError('JOB_UNKNOWN', `there is no job ${id}`, {
+    hint: 'Ended jobs are forgotten after a while; `syncline history` lists the runs.',
+  })
+}
+
+const leaseUntil = `(select expires_at from lease where lease.sync = job.sync) as lease_until`
+
+const statements = {
+  enqueue: `
+    insert into job (sync, priority, reason, queued_at, due_at, rank_at, attempt, status)
+    values (:sync, :priority, :reason, :now, :due, :rank, :attempt, 'queued')
+    on conflict (sync) where status = 'queued' do update set
+      priority = case when excluded.rank_at - excluded.due_at < rank_at - due_at then excluded.priority else priority end,
+      rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt)
+    returning *, null as lease_until`,
+  claimable: `
+    select id, sync, status from (
+      select job.id, job.sync, job.status, job.rank_at from job left join lease on lease.sync = job.sync
+      where job.status = 'queued' and job.due_at <= :now and (lease.holder is null or lease.expires_at <= :now)
+        and not exists (select 1 from job as other where other.sync = job.sync and other.status = 'running')
+      union all
+      select job.id, job.sync, job.status, job.rank_at from job join lease on lease.sync = job.sync
+      where job.status = 'running' and (lease.holder is null or lease.expires_at <= :now)
+    ) order by rank_at limit :limit`,
+  lease: `
+    insert into lease (sync, generation, holder, expires_at) values (:sync, 1, :holder, :until)
+    on conflict (sync) do update set generation = generation + 1, holder = excluded.holder, expires_at = excluded.expires_at
+      where lease.holder is null or lease.expires_at <= :now
+    returning generation`,
+  start: `update job set status = 'running', worker = :worker, started_at = :now where id = :id`,
+  takeOver: `update job set worker = :worker, started_at = :now, attempt = attempt + 1 where id = :id`,
+  renew: `update lease set expires_at = :until where sync = :sync and generation = :generation and holder is not null`,
+  free: `update lease set holder = null where sync = :sync and generation = :generation and holder is not null`,
+  cancelling: `select 1 from job where id = :id and cancelling = 1`,
+  finish: `
+    update job set status = :status, ended_at = :now, run = :run, cancelling = 0,
+      error_code = :error_code, error_message = :error_message, error_hint = :error_hint
+    where id = :id`,
+  prune: `
+    delete from job where sync = :sync and ended_at is not null and id <=
+      (select id from job where sync = :sync and ended_at is not null order by id desc limit 1 offset :kept)`,
+  mergeBack: `
+    update job set due_at = min(due_at, :due), rank_at = min(rank_at, :due + rank_at - due_at)
+    where status = 'queued' and sync = (select sync from job where id = :id)`,
+  remove: `delete from job where id = :id`,
+  giveBack: `
+    update job set status = 'queued', worker = null, started_at = null, rank_at = :due + rank_at - due_at, due_at = :due
+    where id = :id`,
+  cancelQueued: `update job set status = 'cancelled', ended_at = :now where id = :id and status = 'queued'`,
+  cancelRunning: `update job set cancelling = 1 where id = :id and status = 'running'`,
+  get: `select *, ${leaseUntil} from job where id = :id`,
+  list: `
+    select *, ${leaseUntil} from job
+    where (:sync is null or sync = :sync) and (:status is null or status = :status) and (:before is null or id < :before)
+    order by id desc limit :limit`,
+  count: `
+    select (select count(*) from job where status = 'queued') as queued,
+      (select count(*) from job where status = 'running') as running`,
+  // A queued job whose sync is being run may start once that has ended: whoever runs it looks again by itself then.
+  nextDue: `
+    select min(at) as at from (
+      select min(due_at) as at from job as waiting
+      where status = 'queued' and not exists (select 1 from job where job.sync = waiting.sync and job.status = 'running')
+      union all
+      select min(expires_at) from lease where holder is not null and sync in (select sync from job where status = 'running'))`,
+} as const
+
+const instant = z.number()
+const row = z.object({
+  id: z.number(),
+  sync: z.string(),
+  priority: z.enum(priorities),
+  reason: z.enum(['schedule', 'command', 'webhook', 'after', 'change', 'retry']),
+  queued_at: instant,
+  due_at: instant,
+  attempt: z.number(),
+  status: z.enum(['queued', 'running', 'succeeded', 'failed', 'held', 'cancelled']),
+  worker: z.string().nullable(),
+  started_at: instant.nullable(),
+  lease_until: instant.nullable(),
+  cancelling: z.number(),
+  ended_at: instant.nullable(),
+  run: z.string().nullable(),
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  error_hint: z.string().nullable(),
+})
+
+function toJob(stored: Record<string, SQLOutputValue> | undefined): Job {
+  const job = row.parse(stored)
+  return {
+    id: String(job.id),
+    sync: job.sync,
+    priority: job.priority,
+    reason: job.reason,
+    queuedAt: job.queued_at,
+    dueAt: job.due_at,
+    attempt: job.attempt,
+    state: toState(job),
+  }
+}
+
+function toState(job: z.output<typeof row>): JobState {
+  if (job.status === 'queued') return { status: 'queued' }
+  if (job.status === 'running') {
+    return {
+      status: 'running',
+      worker: job.worker ?? '',
+      startedAt: job.started_at ?? job.queued_at,
+      leaseUntil: job.lease_until ?? 0,
+      cancelling: job.cancelling === 1,
+    }
+  }
+  return {
+    status: job.status,
+    startedAt: job.started_at,
+    endedAt: job.ended_at ?? job.queued_at,
+    run: job.run,
+    error:
+      job.error_code === null ? null : { code: job.error_code, message: job.error_message ?? '', hint: job.error_hint },
+  }
+}

@@ -1,0 +1,120 @@
+/** Schedules in SQLite. */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { z } from 'zod'
+import type { Schedule } from '../../core/schedule.ts'
+import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
+import { enqueue } from './jobs.ts'
+import { prepared } from './statements.ts'
+import { inTransaction } from './transaction.ts'
+
+export class SqliteScheduleStore implements ScheduleStore {
+  readonly #database: DatabaseSync
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+  }
+
+  async put(
+    { sync, schedule, origin }: Pick<ScheduleRecord, 'sync' | 'schedule' | 'origin'>,
+    firstMs: number | null,
+  ): Promise<void> {
+    const after = schedule.kind === 'after' ? schedule.sync : null
+    prepared(this.#database, statements.put).run({
+      sync,
+      schedule: JSON.stringify(schedule),
+      origin,
+      after,
+      first: firstMs,
+    })
+  }
+
+  async remove(sync: string): Promise<boolean> {
+    return prepared(this.#database, statements.remove).run({ sync }).changes === 1
+  }
+
+  async get(sync: string): Promise<ScheduleRecord | null> {
+    const row = prepared(this.#database, statements.get).get({ sync })
+    return row === undefined ? null : toRecord(row)
+  }
+
+  async list({ after, origin }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
+    return prepared(this.#database, statements.list)
+      .all({ after: after ?? null, origin: origin ?? null })
+      .map(toRecord)
+  }
+
+  async pause(sync: string, paused: boolean, nextMs: number | null): Promise<boolean> {
+    return prepared(this.#database, statements.pause).run({ sync, paused: paused ? 1 : 0, next: nextMs }).changes === 1
+  }
+
+  async due(nowMs: number, limit: number): Promise<readonly ScheduleRecord[]> {
+    return prepared(this.#database, statements.due).all({ now: nowMs, limit }).map(toRecord)
+  }
+
+  async nextDue(): Promise<number | null> {
+    const at = prepared(this.#database, statements.nextDue).get()?.at
+    return at === null || at === undefined ? null : Number(at)
+  }
+
+  async fire(due: ScheduleRecord, nextMs: number | null, request: JobRequest, nowMs: number): Promise<boolean> {
+    return inTransaction(this.#database, () => {
+      const move = { sync: due.sync, expected: due.nextAt, next: nextMs }
+      if (prepared(this.#database, statements.move).run(move).changes === 0) return false
+      enqueue(this.#database, request, nowMs)
+      return true
+    })
+  }
+
+  async note(sync: string, failures: number, notBeforeMs: number | null): Promise<void> {
+    prepared(this.#database, statements.note).run({ sync, failures, notBefore: notBeforeMs })
+  }
+}
+
+const statements = {
+  put: `
+    insert into schedule (sync, schedule, origin, after_sync, next_at) values (:sync, :schedule, :origin, :after, :first)
+    on conflict (sync) do update set
+      origin = excluded.origin, after_sync = excluded.after_sync,
+      next_at = case when schedule = excluded.schedule then next_at when paused = 1 then null else excluded.next_at end,
+      last_at = case when schedule = excluded.schedule then last_at end,
+      schedule = excluded.schedule`,
+  remove: `delete from schedule where sync = :sync`,
+  get: `select * from schedule where sync = :sync`,
+  list: `
+    select * from schedule where (:after is null or after_sync = :after) and (:origin is null or origin = :origin)
+    order by sync`,
+  pause: `update schedule set paused = :paused, next_at = :next where sync = :sync`,
+  due: `select * from schedule where next_at <= :now order by next_at limit :limit`,
+  nextDue: `select min(next_at) as at from schedule where next_at is not null`,
+  move: `
+    update schedule set last_at = next_at, next_at = :next where sync = :sync and next_at = :expected and paused = 0`,
+  note: `
+    update schedule set failures = :failures,
+      next_at = case when :notBefore is null or next_at is null then next_at else max(next_at, :notBefore) end
+    where sync = :sync`,
+} as const
+
+const every = { everyMs: z.number() }
+const schedule: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('interval'), ...every }),
+  z.object({ kind: z.literal('continuous'), ...every }),
+  z.object({ kind: z.literal('cron'), cron: z.string(), zone: z.string() }),
+  z.object({ kind: z.literal('after'), sync: z.string() }),
+  z.object({ kind: z.literal('webhook') }),
+  z.object({ kind: z.literal('manual') }),
+])
+const row = z.object({
+  sync: z.string(),
+  schedule: z.string(),
+  origin: z.enum(['config', 'api']),
+  paused: z.number(),
+  next_at: z.number().nullable(),
+  last_at: z.number().nullable(),
+  failures: z.number(),
+})
+
+function toRecord(stored: Record<string, SQLOutputValue>): ScheduleRecord {
+  const { next_at, last_at, paused, ...rest } = row.parse(stored)
+  const parsed = schedule.parse(JSON.parse(rest.schedule))
+  return { ...rest, schedule: parsed, paused: paused === 1, nextAt: next_at, lastAt: last_at }
+}
