@@ -19,7 +19,7 @@ const sync: Sync = {
   mode: 'auto',
   deletes: 'propagate',
   adopt: false,
-  everyMs: 2000,
+  schedule: { kind: 'continuous', everyMs: 2000 },
 }
 
 type Status = 'succeeded' | 'failed' | 'held'

@@ -1,7 +1,7 @@
 /** The loop of `watch`: which sync runs when. Syncs run one after the other. */
 import type { Expansion } from '../config/expand.ts'
 import type { RunRecord } from '../core/run.ts'
-import type { Address } from '../core/sync.ts'
+import { type Address, defaults } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
 import { optionsOf } from '../engine/sides.ts'
@@ -78,7 +78,7 @@ export class Watch {
     const { sync } = watched
     const { clock } = this.#project.context
     if (watched.heldUntilMs !== null && clock.now() < watched.heldUntilMs) {
-      watched.dueAtMs = clock.now() + sync.everyMs
+      watched.dueAtMs = clock.now() + everyMs(sync)
       if ((await this.#project.store.runs.released(sync.id)) === null) return
     }
     // Before the run, so that what changes during it is not missed.
@@ -89,8 +89,9 @@ export class Watch {
     watched.endedAtMs = now
     watched.failures = status === 'failed' ? watched.failures + 1 : 0
     watched.heldUntilMs = status === 'held' ? now + SLOWEST_MS : null
-    const delay = Math.max(sync.everyMs, Math.min(SLOWEST_MS, sync.everyMs * 2 ** (watched.failures - 1)))
-    const dueAtMs = now + (watched.failures > 0 ? delay : sync.everyMs)
+    const interval = everyMs(sync)
+    const delay = Math.max(interval, Math.min(SLOWEST_MS, interval * 2 ** (watched.failures - 1)))
+    const dueAtMs = now + (watched.failures > 0 ? delay : interval)
     // A change that was announced meanwhile counts, after a pause.
     watched.dueAtMs = Number.isFinite(watched.dueAtMs) ? now + PAUSE_MS : dueAtMs
   }
@@ -138,7 +139,12 @@ export class Watch {
 
 /** Waiting longer than any wait there is means that the clock was set back. */
 function isDue({ dueAtMs, sync }: Watched, nowMs: number): boolean {
-  return dueAtMs <= nowMs || dueAtMs - nowMs > Math.max(sync.everyMs, SLOWEST_MS)
+  return dueAtMs <= nowMs || dueAtMs - nowMs > Math.max(everyMs(sync), SLOWEST_MS)
+}
+
+/** `watch` runs every sync, whatever its schedule; those that say no interval at the usual one. */
+function everyMs({ schedule }: AnySync): number {
+  return 'everyMs' in schedule ? schedule.everyMs : defaults.schedule.everyMs
 }
 
 function stopped(signal: AbortSignal): Promise<void> {

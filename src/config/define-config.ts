@@ -1,6 +1,7 @@
 /** What a person writes in syncline.config.ts. */
 import type { ConnectionDefinition } from '../connectors/connector.ts'
 import type { Where } from '../core/filter.ts'
+import type { ScheduleText } from '../core/schedule.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
@@ -57,8 +58,10 @@ export interface SyncOptions {
   readonly batch?: { readonly rows?: number; readonly bytes?: number | string }
   /** Take over an existing target table; rows that this sync did not write are never deleted. */
   readonly adopt?: boolean
-  /** For `watch`: the time between runs when nothing announces a change: `500ms`, `2s` (default), `15m`, `1h`. */
+  /** The time between runs: `500ms`, `2s` (default), `15m`, `1h`, `every_15_minutes`. */
   readonly every?: string
+  /** When it runs by itself, if not at an interval. */
+  readonly schedule?: ScheduleText
 }
 
 /** A sync of two collections that people edit on both sides. */
@@ -91,8 +94,10 @@ export interface TwoWayDefinition<C extends string = string> {
   readonly batch?: { readonly rows?: number; readonly bytes?: number | string }
   /** How long writes stay in the journal that `why` and `undo` read. Default 30 days. */
   readonly journal?: { readonly keepDays: number }
-  /** For `watch`: the time between runs when nothing announces a change: `500ms`, `2s` (default), `15m`, `1h`. */
+  /** The time between runs: `500ms`, `2s` (default), `15m`, `1h`, `every_15_minutes`. */
   readonly every?: string
+  /** When it runs by itself, if not at an interval. */
+  readonly schedule?: ScheduleText
 }
 
 /** A field that both sides have: its name where they agree on it, or more said. */

@@ -113,6 +113,40 @@ test('a sync names one collection or chooses many, not both', () => {
   ])
 })
 
+test('a schedule is one of many kinds, and a mistake in it says what may be written', () => {
+  const kinds = parseSyncs({
+    a: { from: 'shop.public.a', to: 'warehouse', schedule: 'every_15_minutes' },
+    b: { from: 'shop.public.b', to: 'warehouse', schedule: { cron: '0 6 * * *', zone: 'Europe/Berlin' } },
+    c: { from: 'shop.public.c', to: 'warehouse', schedule: { after: 'a' } },
+    d: { from: 'shop.public.d', to: 'warehouse', every: 'every 2 hours' },
+    e: { from: 'shop.public.e', to: 'warehouse' },
+  }).map(({ options }) => options.schedule.kind)
+  assert.deepEqual(kinds, ['interval', 'cron', 'after', 'interval', 'continuous'])
+  const { lines } = mistakesOf({
+    connections,
+    syncs: {
+      a: { from: 'shop.public.a', to: 'warehouse', schedule: 'soon' },
+      b: { from: 'shop.public.b', to: 'warehouse', schedule: { after: 'many' } },
+      c: { from: 'shop.public.c', to: 'warehouse', schedule: { after: 'c' } },
+      d: { from: 'shop.public.d', to: 'warehouse', schedule: { after: 'aa' } },
+      e: { from: 'shop.public.e', to: 'warehouse', schedule: 'manual', every: '1h' },
+      f: { from: 'shop.public.f', to: 'warehouse', schedule: { cron: '0 6 * * *', zone: 'Berlin' } },
+      many: { from: 'shop', to: 'warehouse', collections: ['*'] },
+    },
+  })
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 45)),
+    [
+      'syncs.a.schedule: "soon" is no schedule: write a time like'.slice(0, 45),
+      'syncs.f.schedule: no time zone "Berlin": write its IANA'.slice(0, 45),
+      'syncs.e.schedule: write `every` or `schedule`, not both'.slice(0, 45),
+      'syncs.b.schedule.after: "many" is many syncs: name one'.slice(0, 45),
+      'syncs.c.schedule.after: a sync can’t run after itself'.slice(0, 45),
+      'syncs.d.schedule.after: no sync "aa"; did you mean'.slice(0, 45),
+    ],
+  )
+})
+
 test('defaults are filled in, also inside a partial guard and batch', () => {
   const [sync] = parseSyncs({
     a: {
@@ -133,7 +167,7 @@ test('defaults are filled in, also inside a partial guard and batch', () => {
     guard: { maxDeletes: 5, maxDeleteShare: 0.2 },
     batch: { rows: 50_000, bytes: 512 * 1024 },
     adopt: false,
-    everyMs: 900_000,
+    schedule: { kind: 'interval', everyMs: 900_000 },
   })
   assert.ok(sync.kind === 'one-way')
   assert.deepEqual(sync.from, { connection: 'shop', collection: 'public.orders' })

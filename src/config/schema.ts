@@ -76,7 +76,7 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
   const syncs = written.syncs.flatMap(
     ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
   )
-  mistakes.push(...referenceMistakes(syncs))
+  mistakes.push(...referenceMistakes(syncs), ...scheduleMistakes(syncs, written.syncs))
   if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
   return { connections, syncs }
 }
@@ -249,6 +249,30 @@ function referenceMistakes(syncs: readonly SyncSetup[]): Mistake[] {
       return [{ path, message: `sync "${references}" is not between ${left.connection} and ${right.connection}` }]
     }),
   )
+}
+
+/** A sync has one schedule, and one that runs after another names a sync that runs. */
+function scheduleMistakes(syncs: readonly SyncSetup[], written: readonly (readonly [string, unknown])[]): Mistake[] {
+  const both = z.looseObject({ every: z.unknown(), schedule: z.unknown() })
+  const twice = written.flatMap(([name, definition]): Mistake[] => {
+    const { data } = both.safeParse(definition)
+    if (data?.every === undefined || data.schedule === undefined) return []
+    return [{ path: ['syncs', name, 'schedule'], message: 'write `every` or `schedule`, not both' }]
+  })
+  const names = written.map(([name]) => name)
+  const unknown = syncs.flatMap(({ name, options }): Mistake[] => {
+    if (options.schedule.kind !== 'after') return []
+    const { sync } = options.schedule
+    const path = ['syncs', name, 'schedule', 'after']
+    if (sync === name) return [{ path, message: 'a sync can’t run after itself' }]
+    const other = syncs.find((setup) => setup.name === sync || sync.startsWith(`${setup.name}/`))
+    if (other?.patterns != null && sync === other.name)
+      return [{ path, message: `"${sync}" is many syncs: name one, like "${sync}/orders"` }]
+    return other !== undefined || names.includes(sync)
+      ? []
+      : [{ path, message: `no sync "${sync}"${didYouMean(sync, names)}` }]
+  })
+  return [...twice, ...unknown]
 }
 
 /** What fits one collection and what fits many. */

@@ -1,7 +1,8 @@
 /** What one sync may say, and its defaults. */
 import { z } from 'zod'
 import type { Literal, Where } from '../core/filter.ts'
-import { parseDuration, parseSize } from '../core/quantity.ts'
+import { parseSize } from '../core/quantity.ts'
+import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
 import type { SourceRow } from './define-config.ts'
@@ -75,12 +76,29 @@ export const bytes = z
     return z.NEVER
   })
 
-export const every = z.string({ error: 'expected a time like "2s"' }).transform((value, context) => {
-  const ms = parseDuration(value)
-  if (ms !== null) return ms
-  context.addIssue({ code: 'custom', message: 'expected a time like "500ms", "2s", "15m" or "1h"' })
+export const every = z.string({ error: 'expected a time like "2s"' }).transform((value, context): Schedule => {
+  const written = parseSchedule({ every: value })
+  if (typeof written !== 'string') return written
+  context.addIssue({ code: 'custom', message: 'expected a time like "500ms", "2s", "15m", "every_15_minutes" or "1h"' })
   return z.NEVER
 })
+
+export const schedule = z
+  .union(
+    [
+      z.string(),
+      z.strictObject({ every: z.string() }),
+      z.strictObject({ cron: z.string(), zone: z.string().optional() }),
+      z.strictObject({ after: text }),
+    ],
+    { error: 'expected a text like "15m" or "continuous", { every }, { cron, zone } or { after }' },
+  )
+  .transform((value, context): Schedule => {
+    const written = parseSchedule(value)
+    if (typeof written !== 'string') return written
+    context.addIssue({ code: 'custom', message: written })
+    return z.NEVER
+  })
 
 export const guard = z.strictObject({
   maxDeletes: z.number().int().nonnegative().optional(),
@@ -102,6 +120,7 @@ export const syncSchema = z.strictObject({
   batch: batch.optional(),
   adopt: z.boolean().default(false),
   every: every.optional(),
+  schedule: schedule.optional(),
 })
 
 /** A validated sync's options, with the defaults filled in. */
@@ -116,7 +135,7 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     guard: guardOf(sync.guard),
     batch: { rows: sync.batch?.rows ?? defaults.batch.rows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     adopt: sync.adopt,
-    everyMs: sync.every ?? defaults.everyMs,
+    schedule: sync.schedule ?? sync.every ?? defaults.schedule,
   }
 }
 

@@ -4,7 +4,7 @@ import { defaults } from '../core/sync.ts'
 import { type PairField, type Rule, type RuleFunction, type TwoWaySync, twoWayDefaults } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
 import type { Mistake } from './mistakes.ts'
-import { batch, every, guard, guardOf, text, type } from './sync-schema.ts'
+import { batch, every, guard, guardOf, schedule, text, type } from './sync-schema.ts'
 
 const valueFunction = z.custom<(value: Value) => unknown>(
   (value) => typeof value === 'function',
@@ -74,6 +74,7 @@ export const twoWaySchema = z.strictObject({
   batch: batch.optional(),
   journal: z.strictObject({ keepDays: z.number().positive() }).optional(),
   every: every.optional(),
+  schedule: schedule.optional(),
 })
 
 export type TwoWayOptions = Omit<TwoWaySync, 'id' | 'left' | 'right' | 'cycle'>
@@ -111,7 +112,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
     bases: sync.bases,
     batch: { rows: sync.batch?.rows ?? twoWayDefaults.batchRows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     journalDays: sync.journal?.keepDays ?? twoWayDefaults.journalDays,
-    everyMs: sync.every ?? defaults.everyMs,
+    schedule: sync.schedule ?? sync.every ?? defaults.schedule,
   }
 }
 

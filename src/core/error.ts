@@ -31,6 +31,7 @@ export const errorCodes = {
   AUTH_FAILED: { retry: 'never', status: 502 },
   TLS_FAILED: { retry: 'never', status: 502 },
   DATABASE_UNKNOWN: { retry: 'never', status: 502 },
+  FORBIDDEN: { retry: 'never', status: 403 },
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },
   DISK_FULL: { retry: 'never', status: 507 },

@@ -45,7 +45,7 @@ for (const [what, from, to] of changing) {
 const keeping: readonly (readonly [what: string, from: Sync, to: Sync])[] = [
   ['the guard', sync, { ...sync, guard: { maxDeletes: 1, maxDeleteShare: 0 } }],
   ['the batch size', sync, { ...sync, batch: { rows: 1, bytes: 1 } }],
-  ['the interval', sync, { ...sync, everyMs: 1 }],
+  ['the schedule', sync, { ...sync, schedule: { kind: 'manual' } }],
   ['the body of a function of the same version', computed('1'), computed('1', () => 2)],
 ]
 for (const [what, from, to] of keeping) {

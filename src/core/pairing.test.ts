@@ -48,7 +48,7 @@ function bind(fields: readonly PairField[] | null, over: Partial<TwoWaySync> = {
       bases: 'values',
       batch: { rows: 1, bytes: 1 },
       journalDays: 1,
-      everyMs: 1,
+      schedule: { kind: 'manual' },
       cycle: [],
       ...over,
     },

@@ -58,7 +58,7 @@ function pairingOf({ rule, direction, edits, whole, onDeleteConflict, deletes }:
     bases: 'values',
     batch: { rows: 1, bytes: 1 },
     journalDays: 1,
-    everyMs: 1,
+    schedule: { kind: 'manual' },
     cycle: [],
   }
   return bindPairing(sync, schema, schema)

@@ -1,5 +1,6 @@
 /** The definition of a sync, as the engine gets it: complete, validated, one collection on each side. */
 import type { Where } from './filter.ts'
+import type { Schedule } from './schedule.ts'
 import type { Row, Type, Value } from './value.ts'
 
 /** A sync's name: `paid_orders`, or `everything/orders` for one that a pattern expanded to. */
@@ -59,15 +60,15 @@ export interface Sync {
   readonly batch: BatchLimits
   /** Take over an existing target table; rows not written by this sync are never deleted. */
   readonly adopt: boolean
-  /** For `watch`: milliseconds between runs when nothing announces a change. */
-  readonly everyMs: number
+  /** When it runs by itself. */
+  readonly schedule: Schedule
 }
 
 export const defaults = {
   guard: { maxDeletes: 10, maxDeleteShare: 0.2 },
   batch: { rows: 50_000, bytes: 8 * 1024 * 1024 },
-  everyMs: 2000,
-} as const
+  schedule: { kind: 'continuous', everyMs: 2000 },
+} as const satisfies { guard: Guard; batch: BatchLimits; schedule: Schedule }
 
 /** A row that one side could not give or the other not hold. Holds no values but the key. */
 export interface Rejection {

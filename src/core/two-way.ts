@@ -1,4 +1,5 @@
 /** The definition of a two-way sync, as the engine gets it: complete and validated. */
+import type { Schedule } from './schedule.ts'
 import type { Address, BatchLimits, Guard, Sync, SyncId } from './sync.ts'
 import type { Type, Value } from './value.ts'
 
@@ -71,7 +72,7 @@ export interface TwoWaySync {
   readonly batch: BatchLimits
   /** How long writes are kept in the journal, in days. */
   readonly journalDays: number
-  readonly everyMs: number
+  readonly schedule: Schedule
   /** Syncs whose references lead back to this one: their rows are inserted without the reference, and patched later. */
   readonly cycle: readonly SyncId[]
 }

@@ -15,8 +15,11 @@ const LEASE_MS = 60_000
 /** In an embedded project the project lock keeps others out, so its one process holds all leases under one name. */
 const EMBEDDED_HOLDER = 'embedded'
 
-/** Runs a sync to its end. Never throws for a failed run: the record says what happened. */
-export async function runSync(sync: AnySync, project: Project): Promise<RunRecord> {
+/**
+ * Runs a sync to its end. Never throws for a failed run: the record says what happened. `lease`: the generation of the lease that
+ * the caller holds and keeps alive; without, the run takes one for itself.
+ */
+export async function runSync(sync: AnySync, project: Project, lease: number | null = null): Promise<RunRecord> {
   const { store, context, emit } = project
   const startedAt = context.clock.now()
   const id = newRunId(project)
@@ -25,7 +28,7 @@ export async function runSync(sync: AnySync, project: Project): Promise<RunRecor
   const tally = new Tally(context, (phase, total, counts) =>
     emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
   )
-  const outcome = await attemptAll(sync, project, id, tally)
+  const outcome = await attemptAll(sync, project, id, tally, lease)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -67,8 +70,19 @@ export async function resetSync(sync: AnySync, project: Project, options: { read
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
 /** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
-async function attemptAll(sync: AnySync, project: Project, id: string, tally: Tally): Promise<Outcome> {
+async function attemptAll(
+  sync: AnySync,
+  project: Project,
+  id: string,
+  tally: Tally,
+  held: number | null,
+): Promise<Outcome> {
   const { leases } = project.store
+  if (held !== null) {
+    const outcome = await attemptUnder(held, sync, project, id, tally)
+    noteReach(outcome, sync, project)
+    return outcome
+  }
   const now = project.context.clock.now()
   const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
@@ -172,7 +186,8 @@ function failed(error: SyncError): Outcome {
   return { status, error: failureOf(error), heldDeletes: null }
 }
 
-function failureOf(error: SyncError): Failure {
+/** An error as history keeps it. */
+export function failureOf(error: SyncError): Failure {
   return { code: error.code, message: error.message, hint: error.hint }
 }
 

@@ -49,7 +49,7 @@ export function contactsSync(over: Partial<TwoWaySync> = {}): TwoWaySync {
     bases: 'values',
     batch: { rows: 1000, bytes: defaults.batch.bytes },
     journalDays: 30,
-    everyMs: 1000,
+    schedule: { kind: 'manual' },
     cycle: [],
     ...over,
   }

@@ -1,0 +1,31 @@
+/** Everything the service tells, to listeners in the process and over the API. Holds no row values and no secrets. */
+import type { Job } from './job.ts'
+import type { Failure, RunEvent } from './run.ts'
+import type { SyncId } from './sync.ts'
+
+export type EngineEvent = RunEvent | JobEvent | HealthEvent
+
+export type JobEvent =
+  | { readonly event: 'job.queued'; readonly sync: SyncId; readonly job: Job }
+  | {
+      readonly event: 'job.ended'
+      readonly sync: SyncId
+      readonly job: string
+      readonly status: string
+      readonly run: string | null
+    }
+  /** Before a run: a listener may veto it. */
+  | { readonly event: 'sync.starting'; readonly sync: SyncId; readonly job: Job }
+  | { readonly event: 'sync.vetoed'; readonly sync: SyncId; readonly job: string; readonly reason: string }
+  /** As many runs in a row failed as make an alert. */
+  | { readonly event: 'sync.failing'; readonly sync: SyncId; readonly failures: number; readonly error: Failure | null }
+  | { readonly event: 'sync.recovered'; readonly sync: SyncId; readonly failures: number }
+
+export type HealthEvent =
+  | {
+      readonly event: 'connection.unhealthy'
+      readonly connection: string
+      readonly until: number
+      readonly error: Failure | null
+    }
+  | { readonly event: 'connection.healthy'; readonly connection: string }

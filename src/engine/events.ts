@@ -1,0 +1,55 @@
+/** Listeners of events: each gets every event, in order; one that throws does not disturb the others. */
+import type { EngineEvent } from '../core/event.ts'
+
+export type Listener = (event: EngineEvent) => void
+/** Is asked before a run begins. A text is the reason why it may not. */
+export type Guardian = (
+  event: Extract<EngineEvent, { event: 'sync.starting' }>,
+) => Promise<string | undefined> | string | undefined
+
+export class Events {
+  readonly #listeners = new Set<Listener>()
+  readonly #guardians = new Set<Guardian>()
+  readonly #log: (message: string) => void
+
+  /** `log` is told of listeners that throw. */
+  constructor(log: (message: string) => void) {
+    this.#log = log
+  }
+
+  /** Returns what ends the subscription. */
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Returns what ends the guardian's duty. */
+  guard(guardian: Guardian): () => void {
+    this.#guardians.add(guardian)
+    return () => this.#guardians.delete(guardian)
+  }
+
+  emit(event: EngineEvent): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        this.#log(`a listener of ${event.event} failed: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  }
+
+  /** Null: the run may begin. A guardian that throws forbids it. */
+  async vetoOf(event: Extract<EngineEvent, { event: 'sync.starting' }>): Promise<string | null> {
+    this.emit(event)
+    for (const guardian of this.#guardians) {
+      try {
+        const reason = await guardian(event)
+        if (reason !== undefined) return reason
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error)
+      }
+    }
+    return null
+  }
+}

@@ -1,0 +1,91 @@
+/** Executes a job of a configured sync: looks it up, asks whether it may run, and runs it. */
+import type { Clock } from '../connectors/connector.ts'
+import { asSyncError, type ErrorCode, errorCodes, SyncError } from '../core/error.ts'
+import type { Failure, RunRecord } from '../core/run.ts'
+import type { SyncId } from '../core/sync.ts'
+import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { Claim } from '../store/jobs.ts'
+import type { Breaker } from './breaker.ts'
+import type { Events } from './events.ts'
+import type { Mutex } from './mutex.ts'
+import type { Project } from './project.ts'
+import type { Slots } from './slots.ts'
+import { failureOf, runSync } from './worker.ts'
+import type { JobResult } from './workers.ts'
+
+/** The syncs there are, as they are now: a config or the store may have changed since the job was queued. */
+export interface Definitions {
+  /** SYNC_UNKNOWN: there is none of that name any more. */
+  find(id: SyncId): Promise<AnySync>
+  /** Systems of which this process can use one at a time. */
+  exclusive(sync: AnySync): readonly string[]
+}
+
+export interface TaskOptions {
+  readonly definitions: Definitions
+  readonly slots: Slots
+  readonly mutex: Mutex
+  readonly breaker: Breaker
+  readonly events: Events
+  readonly clock: Clock
+}
+
+export async function executeSyncJob(claim: Claim, signal: AbortSignal, options: TaskOptions): Promise<JobResult> {
+  const { definitions, slots, mutex, breaker, events, clock } = options
+  const sync = await definitions.find(claim.sync)
+  const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
+  const readyAt = breaker.readyAt(connections)
+  if (readyAt > clock.now()) return { kind: 'postponed', untilMs: readyAt }
+  const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
+  if (veto !== null) return vetoed(sync, claim, veto, events)
+  using _held = await mutex.hold(definitions.exclusive(sync))
+  if (signal.aborted) return { kind: 'interrupted', run: null }
+  breaker.enter(connections, clock.now())
+  await using slot = slots.take()
+  const { context } = slot.project
+  const health = new Map<string, Failure | null>()
+  const project: Project = {
+    ...slot.project,
+    connection: async (name) => {
+      const opened = await slot.project.connection(name).catch(asSyncError)
+      health.set(name, opened instanceof SyncError ? failureOf(opened) : null)
+      if (opened instanceof SyncError) throw opened
+      return opened
+    },
+    context: { ...context, signal: AbortSignal.any([signal, context.signal]) },
+    emit: (event) => events.emit(event),
+  }
+  const record = await runSync(sync, project, claim.generation)
+  noteHealth(health, options)
+  return resultOf(record)
+}
+
+function vetoed(sync: AnySync, claim: Claim, reason: string, events: Events): JobResult {
+  events.emit({ event: 'sync.vetoed', sync: sync.id, job: claim.id, reason })
+  return { kind: 'vetoed', error: failureOf(new SyncError('FORBIDDEN', `sync ${sync.id} may not run: ${reason}`)) }
+}
+
+function resultOf({ id, status, error }: RunRecord): JobResult {
+  if (status === 'interrupted' || status === 'running') return { kind: 'interrupted', run: id }
+  return { kind: 'ended', status, run: id, error, retry: status === 'failed' && mayPass(error) }
+}
+
+function mayPass(error: Failure | null): boolean {
+  return error !== null && isCode(error.code) && errorCodes[error.code].retry === 'retry'
+}
+
+function isCode(code: string): code is ErrorCode {
+  return code in errorCodes
+}
+
+/** A connection that could not be opened rests after a few times; its other syncs wait with it. */
+function noteHealth(health: ReadonlyMap<string, Failure | null>, { breaker, events, clock }: TaskOptions): void {
+  for (const [connection, error] of health) {
+    if (error === null) {
+      if (breaker.succeeded(connection)) events.emit({ event: 'connection.healthy', connection })
+      continue
+    }
+    const until = breaker.failed(connection, clock.now())
+    if (until !== null) events.emit({ event: 'connection.unhealthy', connection, until, error })
+  }
+}

@@ -1,0 +1,242 @@
+/** Takes jobs from the queue and executes them, several at a time, each under a lease that a heartbeat keeps alive. */
+import type { Clock } from '../connectors/connector.ts'
+import { asSyncError } from '../core/error.ts'
+import type { EngineEvent } from '../core/event.ts'
+import type { Job } from '../core/job.ts'
+import type { Failure } from '../core/run.ts'
+import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
+import type { Store } from '../store/store.ts'
+import { Bell } from './bell.ts'
+
+/** A worker that was killed is noticed after this long. */
+const LEASE_MS = 20_000
+/** Another process's jobs are seen this late at the latest. */
+const LOOK_MS = 1000
+/** How often a job is tried in all, where trying again may help. */
+const MAX_ATTEMPTS = 5
+const FIRST_RETRY_MS = 5_000
+const LONGEST_RETRY_MS = 300_000
+/** So many failures in a row are an alert. */
+const ALERT_FAILURES = 3
+/** How long a stop waits for batches to be finished. */
+const STOP_MS = 10_000
+
+/** What executing a job came to. */
+export type JobResult =
+  | {
+      readonly kind: 'ended'
+      readonly status: 'succeeded' | 'failed' | 'held'
+      readonly run: string | null
+      readonly error: Failure | null
+      /** Whether trying again may help. */
+      readonly retry: boolean
+    }
+  /** Stopped by its signal; what was done stays done. */
+  | { readonly kind: 'interrupted'; readonly run: string | null }
+  /** Not begun, and not before then. */
+  | { readonly kind: 'postponed'; readonly untilMs: number }
+  | { readonly kind: 'vetoed'; readonly error: Failure }
+
+export interface WorkersOptions {
+  readonly store: Pick<Store, 'jobs' | 'schedules'>
+  readonly clock: Clock
+  readonly random: () => number
+  /** This process's name among all that share the store. */
+  readonly worker: string
+  readonly concurrency: number
+  readonly leaseMs?: number
+  /** Must not throw for a run that fails. */
+  readonly execute: (claim: Claim, signal: AbortSignal) => Promise<JobResult>
+  readonly emit: (event: EngineEvent) => void
+  readonly log: (message: string) => void
+}
+
+interface Running {
+  readonly claim: Claim
+  readonly stop: AbortController
+  cancelled: boolean
+  lost: boolean
+  readonly done: Promise<void>
+}
+
+export class Workers {
+  readonly #options: WorkersOptions
+  readonly #leaseMs: number
+  readonly #running = new Map<string, Running>()
+  readonly #bell = new Bell()
+
+  constructor(options: WorkersOptions) {
+    this.#options = options
+    this.#leaseMs = options.leaseMs ?? LEASE_MS
+  }
+
+  /** There may be something to do: saves waiting for the next look. */
+  wake(): void {
+    this.#bell.ring()
+  }
+
+  /** The jobs in hand. */
+  get running(): readonly Claim[] {
+    return [...this.#running.values()].map(({ claim }) => claim)
+  }
+
+  /** Stops what this process runs of a job, if it does. */
+  cancel(job: string): void {
+    const running = this.#running.get(job)
+    if (running === undefined) return
+    running.cancelled = true
+    running.stop.abort()
+  }
+
+  /** Works until the signal is aborted; then stops what runs, which finishes its batches, and gives it back to the queue. */
+  async run(signal: AbortSignal): Promise<void> {
+    const beating = this.#beat(signal)
+    while (!signal.aborted) {
+      const untilMs = await this.#claim().catch((error: unknown) => this.#complain('taking jobs', error))
+      if (signal.aborted) break
+      await this.#bell.wait(this.#options.clock, Math.min(untilMs, LOOK_MS), signal)
+    }
+    for (const { stop } of this.#running.values()) stop.abort()
+    await this.#settled()
+    await beating
+  }
+
+  /** Takes as many as there are free hands, and says how long there will be nothing more. */
+  async #claim(): Promise<number> {
+    const { store, clock, worker, concurrency } = this.#options
+    const limit = concurrency - this.#running.size
+    if (limit <= 0) return LOOK_MS
+    const claims = await store.jobs.claim({ worker, leaseMs: this.#leaseMs, limit }, clock.now())
+    for (const claim of claims) this.#start(claim)
+    if (claims.length > 0) return claims.length === limit ? LOOK_MS : 0
+    const due = await store.jobs.nextDue()
+    return due === null ? LOOK_MS : Math.max(1, due - clock.now())
+  }
+
+  #start(claim: Claim): void {
+    const stop = new AbortController()
+    const begun = Promise.withResolvers<void>()
+    const running: Running = { claim, stop, cancelled: false, lost: false, done: begun.promise }
+    this.#running.set(claim.id, running)
+    this.#execute(running).finally(() => {
+      this.#running.delete(claim.id)
+      begun.resolve()
+      this.#bell.ring()
+    })
+  }
+
+  async #execute(running: Running): Promise<void> {
+    const { execute } = this.#options
+    const { claim, stop } = running
+    const result = await execute(claim, stop.signal).catch((error: unknown): JobResult => {
+      const { code, message, hint } = asSyncError(error)
+      return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: false }
+    })
+    if (running.lost) return
+    // A store that can't be reached now may be again before the lease expires; afterwards the job is run again, which does no harm.
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      try {
+        await this.#end(running, result)
+        return
+      } catch (error) {
+        const waitMs = this.#complain(`ending job ${claim.id} of ${claim.sync}`, error)
+        await this.#options.clock.sleep(waitMs, new AbortController().signal)
+      }
+    }
+  }
+
+  async #end(running: Running, result: JobResult): Promise<void> {
+    const { store, clock } = this.#options
+    const { claim } = running
+    const now = clock.now()
+    if (result.kind === 'postponed' || (result.kind === 'interrupted' && !running.cancelled)) {
+      await store.jobs.postpone(claim, result.kind === 'postponed' ? result.untilMs : now)
+      return
+    }
+    const outcome = outcomeOf(result)
+    const follow =
+      outcome.status === 'succeeded' ? await this.#followers(claim, now) : this.#retry(claim.job, result, now)
+    if (!(await store.jobs.finish(claim, outcome, follow, now))) return
+    this.#options.emit({
+      event: 'job.ended',
+      sync: claim.sync,
+      job: claim.id,
+      status: outcome.status,
+      run: outcome.run,
+    })
+    await this.#note(claim, outcome, now)
+  }
+
+  async #followers({ sync }: Claim, nowMs: number): Promise<readonly JobRequest[]> {
+    const followers = await this.#options.store.schedules.list({ after: sync })
+    return followers
+      .filter(({ paused }) => !paused)
+      .map((record) => ({ sync: record.sync, priority: 'default', reason: 'after', dueMs: nowMs, attempt: 1 }))
+  }
+
+  #retry(job: Job, result: JobResult, nowMs: number): readonly JobRequest[] {
+    if (result.kind !== 'ended' || !result.retry || job.attempt >= MAX_ATTEMPTS) return []
+    const dueMs =
+      nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (job.attempt - 1)) * (0.5 + this.#options.random())
+    return [
+      { sync: job.sync, priority: job.priority, reason: 'retry', dueMs: Math.round(dueMs), attempt: job.attempt + 1 },
+    ]
+  }
+
+  /** Keeps how often in a row the sync failed. One that keeps failing is run less and less often, and somebody is told. */
+  async #note({ sync }: Claim, { status, error }: JobOutcome, nowMs: number): Promise<void> {
+    const { store, emit } = this.#options
+    if (status === 'cancelled') return
+    const before = await store.schedules.get(sync)
+    if (before === null) return
+    const failures = status === 'failed' ? before.failures + 1 : 0
+    if (failures === before.failures) return
+    const holdMs = failures === 0 ? null : nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
+    await store.schedules.note(sync, failures, holdMs)
+    if (failures === ALERT_FAILURES) emit({ event: 'sync.failing', sync, failures, error })
+    if (failures === 0 && before.failures >= ALERT_FAILURES)
+      emit({ event: 'sync.recovered', sync, failures: before.failures })
+  }
+
+  async #beat(signal: AbortSignal): Promise<void> {
+    const { store, clock, log } = this.#options
+    while (!signal.aborted || this.#running.size > 0) {
+      await clock.sleep(this.#leaseMs / 4, signal.aborted ? new AbortController().signal : signal).catch(() => {})
+      if (this.#running.size === 0) continue
+      try {
+        const beat = await store.jobs.heartbeat(this.running, clock.now(), this.#leaseMs)
+        for (const { id, sync } of beat.lost) {
+          const running = this.#running.get(id)
+          if (running === undefined) continue
+          running.lost = true
+          running.stop.abort()
+          log(`job ${id} of ${sync} was taken over by another worker; this one stops`)
+        }
+        for (const { id } of beat.cancelled) this.cancel(id)
+      } catch (error) {
+        this.#complain('the heartbeat', error)
+      }
+    }
+  }
+
+  async #settled(): Promise<void> {
+    const { clock } = this.#options
+    const deadline = new AbortController()
+    const all = Promise.all([...this.#running.values()].map(({ done }) => done)).then(() => deadline.abort())
+    await Promise.race([all, clock.sleep(STOP_MS, deadline.signal).catch(() => {})])
+    // What does not stop is left to its lease.
+    for (const running of this.#running.values()) running.lost = true
+    this.#running.clear()
+  }
+
+  #complain(doing: string, error: unknown): number {
+    this.#options.log(`${doing} failed: ${asSyncError(error).message}`)
+    return LOOK_MS
+  }
+}
+
+function outcomeOf(result: Exclude<JobResult, { kind: 'postponed' }>): JobOutcome {
+  if (result.kind === 'ended') return { status: result.status, run: result.run, error: result.error }
+  if (result.kind === 'vetoed') return { status: 'cancelled', run: null, error: result.error }
+  return { status: 'cancelled', run: result.run, error: null }
+}
