@@ -90,7 +90,8 @@ export class Workers {
 
   /** Works until the signal is aborted; then stops what runs, which finishes its batches, and gives it back to the queue. */
   async run(signal: AbortSignal): Promise<void> {
-    const beating = this.#beat(signal)
+    const settled = new AbortController()
+    const beating = this.#beat(settled.signal)
     while (!signal.aborted) {
       const untilMs = await this.#claim().catch((error: unknown) => this.#complain('taking jobs', error))
       if (signal.aborted) break
@@ -98,6 +99,7 @@ export class Workers {
     }
     for (const { stop } of this.#running.values()) stop.abort()
     await this.#settled()
+    settled.abort()
     await beating
   }
 
@@ -200,8 +202,8 @@ export class Workers {
 
   async #beat(signal: AbortSignal): Promise<void> {
     const { store, clock, log } = this.#options
-    while (!signal.aborted || this.#running.size > 0) {
-      await clock.sleep(this.#leaseMs / 4, signal.aborted ? new AbortController().signal : signal).catch(() => {})
+    while (!signal.aborted) {
+      await clock.sleep(this.#leaseMs / 4, signal).catch(() => {})
       if (this.#running.size === 0) continue
       try {
         const beat = await store.jobs.heartbeat(this.running, clock.now(), this.#leaseMs)

@@ -199,13 +199,14 @@ const statements = {
   count: `
     select (select count(*) from job where status = 'queued') as queued,
       (select count(*) from job where status = 'running') as running`,
-  // A queued job whose sync is being run may start once that has ended: whoever runs it looks again by itself then.
+  // A job of a sync that somebody runs may start when that one's lease is over; whoever runs it looks again by himself when it ends.
   nextDue: `
     select min(at) as at from (
-      select min(due_at) as at from job as waiting
-      where status = 'queued' and not exists (select 1 from job where job.sync = waiting.sync and job.status = 'running')
+      select case when lease.holder is null then job.due_at else max(job.due_at, lease.expires_at) end as at
+      from job left join lease on lease.sync = job.sync where job.status = 'queued'
       union all
-      select min(expires_at) from lease where holder is not null and sync in (select sync from job where status = 'running'))`,
+      select case when lease.holder is null then 0 else lease.expires_at end
+      from job join lease on lease.sync = job.sync where job.status = 'running')`,
 } as const
 
 const instant = z.number()
