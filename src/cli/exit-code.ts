@@ -12,6 +12,8 @@ const usageErrors: readonly string[] = [
   'COLLECTION_UNKNOWN',
   'SYNC_UNKNOWN',
   'RUN_UNKNOWN',
+  'JOB_UNKNOWN',
+  'JOB_ENDED',
   'ROW_UNKNOWN',
   'CONFLICT_UNKNOWN',
   'CONFLICT_CLOSED',

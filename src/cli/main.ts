@@ -7,12 +7,14 @@ import { addConflicts } from './conflicts.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { addHistory } from './history.ts'
 import { addInit } from './init.ts'
+import { addJobs } from './jobs.ts'
 import { jsonLine } from './json.ts'
 import { addPlan } from './plan.ts'
 import { addRelease } from './release.ts'
 import { addReset } from './reset.ts'
 import { addRun } from './run.ts'
 import { errorObject, processTerminal, type Shell, showError, type Terminal } from './shell.ts'
+import { addStart } from './start.ts'
 import { addStatus } from './status.ts'
 import { addUndo } from './undo.ts'
 import { addVerify } from './verify.ts'
@@ -54,6 +56,8 @@ const commands = [
   addPlan,
   addRun,
   addWatch,
+  addStart,
+  addJobs,
   addVerify,
   addStatus,
   addHistory,
@@ -88,6 +92,7 @@ The usual order:
   syncline plan                 see what would happen; writes nothing
   syncline run                  bring the targets up to date, once
   syncline watch                keep them up to date
+  syncline start                run them by their schedules, as a service
   syncline verify               prove that both sides are equal
 
 Exit codes: 0 fine, 1 a run failed or sides are not equal, 2 usage or configuration error, 3 held by a guard.`,

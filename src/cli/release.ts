@@ -1,5 +1,6 @@
 /** `syncline release <run>`: lets a held run's deletions go on. */
 import type { Command } from 'commander'
+import { trigger } from '../engine/service.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'
 import type { Execute } from './main.ts'
@@ -24,6 +25,9 @@ async function release(shell: Shell, id: string): Promise<number> {
   await using opened = await openProject(shell, { readOnly: false })
   const run = await opened.project.store.runs.release(id, systemClock.now())
   const allowed = run.heldDeletes ?? 0
+  // A service that is running goes on at once.
+  if ((await opened.project.store.schedules.get(run.sync)) !== null)
+    await trigger(opened.project.store, systemClock, run.sync, 'high')
   show(shell, { event: 'release', sync: run.sync, run: run.id, heldDeletes: allowed }, () => {
     const rows = counted(allowed, 'row')
     shell.terminal.out(

@@ -122,28 +122,27 @@ export function describeCounts(counts: Counts): string {
 /** Holds a run's events back until there is something to tell. */
 function newsFilter(emit: (event: RunEvent) => void, always: boolean): (event: RunEvent) => void {
   const lastFailure = new Map<string, string | null>()
-  let pending: RunEvent[] = []
-  const flush = () => {
-    for (const event of pending) emit(event)
-    pending = []
-  }
+  // By run: a service runs several at a time.
+  const pending = new Map<string, RunEvent[]>()
   return (event) => {
-    if (event.event === 'run.started') pending = []
-    pending.push(event)
-    if (event.event === 'run.finished') {
-      const failure = event.status === 'succeeded' ? null : `${event.status} ${event.error?.message}`
-      const known = lastFailure.get(event.sync)
-      lastFailure.set(event.sync, failure)
-      const first = known === undefined && always
-      if (first || changed(event) || (known ?? null) !== failure) flush()
-      pending = []
-    } else if (
-      event.event === 'run.schema' ||
-      event.event === 'run.retrying' ||
-      (event.event === 'run.progress' && changed(event))
-    )
-      flush()
+    const held = [...(pending.get(event.run) ?? []), event]
+    const flush = isNews(event) || (event.event === 'run.finished' && endsAnew(event))
+    if (flush) for (const one of held) emit(one)
+    if (event.event === 'run.finished') pending.delete(event.run)
+    else pending.set(event.run, flush ? [] : held)
   }
+
+  function endsAnew(event: Finished): boolean {
+    const failure = event.status === 'succeeded' ? null : `${event.status} ${event.error?.message}`
+    const known = lastFailure.get(event.sync)
+    lastFailure.set(event.sync, failure)
+    return (known === undefined && always) || changed(event) || (known ?? null) !== failure
+  }
+}
+
+function isNews(event: RunEvent): boolean {
+  if (event.event === 'run.progress') return changed(event)
+  return event.event === 'run.schema' || event.event === 'run.retrying'
 }
 
 function changed({ inserted, updated, deleted }: Counts): boolean {

@@ -12,6 +12,8 @@ export interface BuiltIn {
   readonly defaultSchema: string | null
   /** Whether `Orders` and `orders` are two collections. */
   readonly caseSensitive: boolean
+  /** Whether a writer keeps all others out, and waits for them without letting anything else go on in its process. */
+  readonly exclusive: boolean
 }
 
 export const connectors: readonly BuiltIn[] = [
@@ -20,12 +22,19 @@ export const connectors: readonly BuiltIn[] = [
     files: ['tls.ca', 'tls.cert', 'tls.key'],
     defaultSchema: 'public',
     caseSensitive: true,
+    exclusive: false,
   },
-  { connector: sqliteConnector as Connector<never>, files: ['file'], defaultSchema: null, caseSensitive: false },
+  {
+    connector: sqliteConnector as Connector<never>,
+    files: ['file'],
+    defaultSchema: null,
+    caseSensitive: false,
+    exclusive: true,
+  },
 ]
 
 /** What is known of a connector; of one that is not built in: it has no files and no schemas. */
 export function builtIn(name: string): Omit<BuiltIn, 'connector'> {
   const found = connectors.find(({ connector }) => connector.name === name)
-  return found ?? { files: [], defaultSchema: null, caseSensitive: true }
+  return found ?? { files: [], defaultSchema: null, caseSensitive: true, exclusive: false }
 }

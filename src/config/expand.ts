@@ -1,11 +1,10 @@
 /** From the syncs of a config file to the syncs that run: patterns expanded, targets named, every target written once. */
 
 import { asSyncError, SyncError } from '../core/error.ts'
-import { reserved, selectNames } from '../core/name.ts'
+import { didYouMean, reserved, selectNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
-import { didYouMean } from './mistakes.ts'
 import { fullName, sameName, shortName, targetName } from './names.ts'
 import type { OneWaySetup, Place, ProjectConfig, SyncSetup, TwoWaySetup } from './schema.ts'
 
@@ -227,7 +226,8 @@ function checkExpanded(
   }
 }
 
-function unknownSync(name: string, names: readonly string[]): SyncError {
+/** SYNC_UNKNOWN, with the nearest names. */
+export function unknownSync(name: string, names: readonly string[]): SyncError {
   const near = didYouMean(name, names)
   return new SyncError('SYNC_UNKNOWN', `there is no sync "${name}"${near}`, {
     hint:

@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly path?: string | undefined
   /** Gets what `.env` beside the config adds; what is set already stays. */
   readonly environment: Record<string, string | undefined>
+  /** Reads the file anew, although this process read it before. */
+  readonly again?: boolean
 }
 
 export interface LoadedConfig extends ProjectConfig {
@@ -31,7 +33,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const path = findConfig(options)
   const folder = dirname(path)
   readDotEnv(join(folder, '.env'), options.environment)
-  const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path)
+  const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path, options.again === true)
   const config = parseConfig(raw, { file: basename(path), folder, environment: options.environment })
   return { ...config, path, folder }
 }
@@ -68,8 +70,9 @@ function withoutExcerpt(error: unknown): Error {
   return new SyntaxError(message.replace(/, (\.\.\.)?".*" is not valid JSON$/s, ''))
 }
 
-async function importConfig(path: string): Promise<unknown> {
-  const url = pathToFileURL(path).href
+async function importConfig(path: string, again: boolean): Promise<unknown> {
+  const { href } = pathToFileURL(path)
+  const url = again ? `${href}?${performance.now()}` : href
   using _ = takeAsModule(url)
   const module: Record<string, unknown> = await import(url).catch((error: unknown) => {
     throw unreadable(path, error)
@@ -82,7 +85,7 @@ async function importConfig(path: string): Promise<unknown> {
 
 /** A TypeScript config is a module, whatever the nearest package.json says: `npm init` writes "type": "commonjs" there. */
 function takeAsModule(url: string): Disposable {
-  if (!url.endsWith('.ts')) return { [Symbol.dispose]: () => {} }
+  if (!new URL(url).pathname.endsWith('.ts')) return { [Symbol.dispose]: () => {} }
   const hooks = registerHooks({
     load: (asked, context, next) => next(asked, asked === url ? { ...context, format: 'module-typescript' } : context),
   })

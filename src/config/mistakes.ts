@@ -1,7 +1,7 @@
 /** Mistakes in a config: collected with their paths, and told all at once. */
 import type { ZodType } from 'zod'
 import { SyncError } from '../core/error.ts'
-import { nearestNames } from '../core/name.ts'
+import { didYouMean } from '../core/name.ts'
 
 export interface Mistake {
   readonly path: readonly PropertyKey[]
@@ -39,13 +39,6 @@ function wording(message: string): string {
     .replace(/\b(expected|received) string\b/g, '$1 text')
   const missing = /^expected (.+), received undefined$/.exec(plain)
   return missing === null ? plain : `missing; expected ${missing[1]}`
-}
-
-/** `; did you mean "orders"?`, or nothing when no name is near. */
-export function didYouMean(name: string, candidates: readonly string[]): string {
-  const nearest = nearestNames(name, candidates)
-  if (nearest.length === 0) return ''
-  return `; did you mean ${nearest.map((candidate) => `"${candidate}"`).join(' or ')}?`
 }
 
 /** The error that tells all mistakes; ENV_MISSING when nothing else is wrong. */

@@ -54,6 +54,13 @@ export function nearestNames(name: string, candidates: readonly string[], limit 
     .map(({ candidate }) => candidate)
 }
 
+/** `; did you mean "orders"?`, or nothing when no name is near. */
+export function didYouMean(name: string, candidates: readonly string[]): string {
+  const nearest = nearestNames(name, candidates)
+  if (nearest.length === 0) return ''
+  return `; did you mean ${nearest.map((candidate) => `"${candidate}"`).join(' or ')}?`
+}
+
 function globTest(pattern: string): (name: string) => boolean {
   const source = pattern
     .split('*')

@@ -18,6 +18,8 @@ const FIRST_RETRY_MS = 5_000
 const LONGEST_RETRY_MS = 300_000
 /** So many failures in a row are an alert. */
 const ALERT_FAILURES = 3
+/** A held sync is looked at again after this long, unless it is released. */
+const HELD_MS = 60_000
 /** How long a stop waits for batches to be finished. */
 const STOP_MS = 10_000
 
@@ -192,6 +194,8 @@ export class Workers {
     const before = await store.schedules.get(sync)
     if (before === null) return
     const failures = status === 'failed' ? before.failures + 1 : 0
+    // A person has to look first; the release itself asks for the next run.
+    if (status === 'held') return await store.schedules.note(sync, failures, nowMs + HELD_MS)
     if (failures === before.failures) return
     const holdMs = failures === 0 ? null : nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
     await store.schedules.note(sync, failures, holdMs)

@@ -1,0 +1,141 @@
+/** `syncline start`: the engine that runs by itself, until Ctrl-C. */
+import { hostname } from 'node:os'
+import { type Command, InvalidArgumentError } from 'commander'
+import { ConfigDefinitions } from '../config/definitions.ts'
+import type { Expansion } from '../config/expand.ts'
+import type { EngineEvent } from '../core/event.ts'
+import { ConnectionPool } from '../engine/connection-pool.ts'
+import { Events } from '../engine/events.ts'
+import { Service } from '../engine/service.ts'
+import type { OwnedProject } from '../engine/slots.ts'
+import { watchConfig } from './config-watch.ts'
+import { exitCodes } from './exit-code.ts'
+import { counted, duration } from './format.ts'
+import { listenForInterrupts } from './interrupt.ts'
+import { jsonLine } from './json.ts'
+import type { Execute } from './main.ts'
+import { type OpenProject, openProject, readConfig, systemClock } from './open-project.ts'
+import { runReporter } from './run-reporter.ts'
+import type { Shell } from './shell.ts'
+
+/** Between two looks for new collections that patterns match. */
+const LOOK_MS = 30_000
+
+interface StartOptions {
+  readonly concurrency: number
+  readonly watchConfig: boolean
+}
+
+export function addStart(program: Command, execute: Execute): void {
+  program
+    .command('start')
+    .description('run the syncs by their schedules until Ctrl-C')
+    .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
+    .option('--no-watch-config', 'do not take up changes of the config file')
+    .addHelpText(
+      'after',
+      `
+Each sync runs by its \`schedule\` (or \`every\`): an interval, a cron expression with its time zone, after another sync,
+or all the time, which is the default. What is due, queued or interrupted is in the project's state: a restart goes on
+with it, and what was missed meanwhile runs once. Changes of the config file are taken up as they are saved.
+Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
+    )
+    .action((options: StartOptions) => execute((shell) => start(shell, options)))
+}
+
+async function start(shell: Shell, options: StartOptions): Promise<number> {
+  using interrupts = listenForInterrupts(shell.terminal)
+  const { signal } = interrupts
+  const reporter = runReporter(shell, { onlyNews: true })
+  await using opened = await openProject(shell, { readOnly: false, log: reporter.log })
+  await using _lock = await opened.project.store.lock()
+  const events = new Events(reporter.log)
+  events.subscribe((event) => tell(shell, event, reporter))
+  const current = { config: opened.config }
+  const discover = async (name: string) => (await opened.project.connection(name)).discover()
+  const definitions = new ConfigDefinitions(current.config, discover)
+  const service = new Service({
+    store: opened.project.store,
+    clock: systemClock,
+    random: Math.random,
+    definitions,
+    makeProject: () => ownedProject(opened, current.config),
+    worker: `${hostname()}:${process.pid}`,
+    concurrency: options.concurrency,
+    events,
+    log: reporter.log,
+  })
+  const told = new Map<string, string>()
+  const refresh = async (expand: () => Promise<Expansion>) => {
+    const { syncs, failures } = await expand()
+    for (const { name, error } of failures)
+      if (told.get(name) !== error.message) reporter.log(`${name}: ${error.message}`)
+    told.clear()
+    for (const { name, error } of failures) told.set(name, error.message)
+    await service.schedule(syncs)
+    return syncs.length
+  }
+  const count = await refresh(() => definitions.refresh())
+  ready(shell, count)
+  using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
+    try {
+      const config = await readConfig(shell, true)
+      current.config = config
+      reporter.log(`${config.path} has changed: ${counted(await refresh(() => definitions.replace(config)), 'sync')}`)
+    } catch (error) {
+      reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  })
+  await Promise.all([service.run(signal), look(() => refresh(() => definitions.refresh()), signal)])
+  return exitCodes.fine
+}
+
+function ready({ terminal, json }: Shell, syncs: number): void {
+  if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid }))
+  else terminal.out(`Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`)
+}
+
+/** Looks now and then which collections patterns match. */
+async function look(refresh: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await systemClock.sleep(LOOK_MS, signal).catch(() => {})
+    if (!signal.aborted) await refresh().catch(() => {})
+  }
+}
+
+/** A project with connections of its own, for one run at a time. */
+function ownedProject({ project }: OpenProject, config: OpenProject['config']): OwnedProject {
+  const pool = new ConnectionPool(config.connections, project.context)
+  return {
+    ...project,
+    unreachable: new Set(),
+    connection: (name) => pool.get(name),
+    reconnect: (name) => pool.close(name),
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  }
+}
+
+function tell(shell: Shell, event: EngineEvent, reporter: ReturnType<typeof runReporter>): void {
+  switch (event.event) {
+    case 'run.started':
+    case 'run.progress':
+    case 'run.schema':
+    case 'run.retrying':
+    case 'run.finished':
+      reporter.emit(event)
+      return
+  }
+  if (shell.json) shell.terminal.out(jsonLine({ ...event }))
+  if (event.event === 'sync.failing') reporter.log(`${event.sync} failed ${event.failures} times in a row`)
+  if (event.event === 'sync.recovered') reporter.log(`${event.sync} works again`)
+  if (event.event === 'connection.unhealthy')
+    reporter.log(
+      `connection ${event.connection} does not answer: left alone for ${duration(event.until - systemClock.now())}`,
+    )
+  if (event.event === 'connection.healthy') reporter.log(`connection ${event.connection} answers again`)
+}
+
+function positive(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('a positive number is needed')
+}

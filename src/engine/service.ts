@@ -1,0 +1,109 @@
+/** The engine that runs by itself: schedules put jobs into the queue, workers take them, and what happens is told to listeners. */
+import type { Clock } from '../connectors/connector.ts'
+import { SyncError } from '../core/error.ts'
+import type { Job, Priority } from '../core/job.ts'
+import { firstInstant } from '../core/schedule.ts'
+import type { SyncId } from '../core/sync.ts'
+import type { AnySync } from '../core/two-way.ts'
+import type { Store } from '../store/store.ts'
+import { Breaker } from './breaker.ts'
+import type { Events } from './events.ts'
+import { Mutex } from './mutex.ts'
+import { Scheduler } from './scheduler.ts'
+import { type OwnedProject, Slots } from './slots.ts'
+import { type Definitions, executeSyncJob } from './task.ts'
+import { Workers } from './workers.ts'
+
+export interface ServiceOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: () => number
+  readonly definitions: Definitions
+  /** Makes the project that one run at a time uses. */
+  readonly makeProject: () => OwnedProject
+  /** This process's name among all that share the store. */
+  readonly worker: string
+  /** How many syncs run at a time. */
+  readonly concurrency: number
+  readonly events: Events
+  readonly log: (message: string) => void
+  readonly leaseMs?: number
+}
+
+export class Service {
+  readonly #options: ServiceOptions
+  readonly #workers: Workers
+  readonly #scheduler: Scheduler
+  readonly #slots: Slots
+
+  constructor(options: ServiceOptions) {
+    const { store, clock, random, definitions, worker, concurrency, events, log } = options
+    this.#options = options
+    this.#slots = new Slots(options.makeProject, clock)
+    const task = { definitions, slots: this.#slots, mutex: new Mutex(), breaker: new Breaker(), events, clock }
+    this.#workers = new Workers({
+      ...{ store, clock, random, worker, concurrency, log },
+      ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
+      execute: (claim, signal) => executeSyncJob(claim, signal, task),
+      emit: (event) => events.emit(event),
+    })
+    this.#scheduler = new Scheduler({ store, clock, log, onFired: () => this.#workers.wake() })
+  }
+
+  /** Works until the signal is aborted; then batches are finished, and what is left goes back to the queue. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await Promise.all([this.#workers.run(signal), this.#scheduler.run(signal)])
+    } finally {
+      await this.#slots[Symbol.asyncDispose]()
+    }
+  }
+
+  /** Makes the store's schedules those of these syncs; what somebody paused stays paused. */
+  async schedule(syncs: readonly AnySync[]): Promise<void> {
+    const { store, clock } = this.#options
+    for (const { id, schedule } of syncs)
+      await store.schedules.put({ sync: id, schedule, origin: 'config' }, firstInstant(schedule, clock.now()))
+    const names = new Set(syncs.map(({ id }) => id))
+    for (const { sync } of await store.schedules.list({ origin: 'config' }))
+      if (!names.has(sync)) await store.schedules.remove(sync)
+    this.#scheduler.wake()
+  }
+
+  /** Puts a sync into the queue. SYNC_UNKNOWN. */
+  async trigger(sync: SyncId, priority: Priority): Promise<Job> {
+    await this.#options.definitions.find(sync)
+    return await trigger(this.#options.store, this.#options.clock, sync, priority, () => this.#workers.wake())
+  }
+
+  /** JOB_UNKNOWN, JOB_ENDED. */
+  async cancel(job: string): Promise<Job> {
+    const cancelled = await this.#options.store.jobs.cancel(job, this.#options.clock.now())
+    this.#workers.cancel(job)
+    return cancelled
+  }
+}
+
+/** Puts a sync into the queue, for whoever works on the store. */
+export async function trigger(
+  store: Store,
+  clock: Clock,
+  sync: SyncId,
+  priority: Priority,
+  wake: () => void = () => {},
+): Promise<Job> {
+  const now = clock.now()
+  const job = await store.jobs.enqueue({ sync, priority, reason: 'command', dueMs: now, attempt: 1 }, now)
+  wake()
+  return job
+}
+
+/** Stops a sync's schedule, or lets it go on: then it is due as if it were new. SYNC_UNKNOWN: it has no schedule. */
+export async function setPaused(store: Store, clock: Clock, sync: SyncId, paused: boolean): Promise<void> {
+  const record = await store.schedules.get(sync)
+  const nextMs = record === null || paused ? null : firstInstant(record.schedule, clock.now())
+  if (record !== null && (await store.schedules.pause(sync, paused, nextMs))) return
+  throw new SyncError('SYNC_UNKNOWN', `no sync "${sync}" is scheduled`, {
+    hint: '`syncline start` schedules the syncs of the config.',
+  })
+}
