@@ -64,6 +64,7 @@ interface Running {
 export class Workers {
   readonly #options: WorkersOptions
   readonly #leaseMs: number
+  /** By job. */
   readonly #running = new Map<string, Running>()
   readonly #bell = new Bell()
 
@@ -118,12 +119,14 @@ export class Workers {
   }
 
   #start(claim: Claim): void {
+    // After a freeze it may be this process that takes over what it lost: what it ran then is no longer its to run.
+    this.#lose(this.#running.get(claim.id))
     const stop = new AbortController()
     const begun = Promise.withResolvers<void>()
     const running: Running = { claim, stop, cancelled: false, lost: false, done: begun.promise }
     this.#running.set(claim.id, running)
     this.#execute(running).finally(() => {
-      this.#running.delete(claim.id)
+      if (this.#running.get(claim.id) === running) this.#running.delete(claim.id)
       begun.resolve()
       this.#bell.ring()
     })
@@ -211,11 +214,10 @@ export class Workers {
       if (this.#running.size === 0) continue
       try {
         const beat = await store.jobs.heartbeat(this.running, clock.now(), this.#leaseMs)
-        for (const { id, sync } of beat.lost) {
+        for (const { id, sync, generation } of beat.lost) {
           const running = this.#running.get(id)
-          if (running === undefined) continue
-          running.lost = true
-          running.stop.abort()
+          if (running?.claim.generation !== generation) continue
+          this.#lose(running)
           log(`job ${id} of ${sync} was taken over by another worker; this one stops`)
         }
         for (const { id } of beat.cancelled) this.cancel(id)
@@ -223,6 +225,12 @@ export class Workers {
         this.#complain('the heartbeat', error)
       }
     }
+  }
+
+  #lose(running: Running | undefined): void {
+    if (running === undefined) return
+    running.lost = true
+    running.stop.abort()
   }
 
   async #settled(): Promise<void> {

@@ -22,7 +22,7 @@ export class ManualClock implements Clock {
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason)
-      const sleeper = { untilMs: this.#now + ms, wake: () => finish(resolve) }
+      const sleeper = { untilMs: this.#now + Math.ceil(ms), wake: () => finish(resolve) }
       const abort = () => finish(() => reject(signal.reason))
       const finish = (then: () => void) => {
         this.#sleepers.delete(sleeper)
@@ -36,7 +36,7 @@ export class ManualClock implements Clock {
 
   /** Lets time pass, wakes who waited for it in the order of their instants, and lets each go on as far as it comes. */
   async advance(ms: number): Promise<void> {
-    const untilMs = this.#now + ms
+    const untilMs = this.#now + Math.ceil(ms)
     await settle()
     for (;;) {
       const next = [...this.#sleepers].toSorted((a, b) => a.untilMs - b.untilMs)[0]
@@ -57,5 +57,5 @@ export class ManualClock implements Clock {
 
 /** Everything that waits for nothing but other promises has gone on. */
 export async function settle(): Promise<void> {
-  for (let round = 0; round < 20; round++) await turn()
+  for (let round = 0; round < 3; round++) await turn()
 }

@@ -60,7 +60,7 @@ describe('the service', () => {
     await eventually(async () => (await it.run('verify')).code === 0, 'equality')
     const left = it.query(
       '.syncline/state.db',
-      "select id from job where status = 'running' and worker not like '%:" + service.child.pid + "'",
+      `select id from job where status = 'running' and worker not like '%:${service.child.pid}'`,
     )
     assert.deepEqual(left, [])
     service.kill('SIGINT')
