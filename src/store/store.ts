@@ -3,6 +3,7 @@ import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { PairStore } from './pairs.ts'
+import type { RecordStore } from './records.ts'
 
 /** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
 export interface Store extends AsyncDisposable {
@@ -15,6 +16,7 @@ export interface Store extends AsyncDisposable {
   readonly pairs: PairStore
   readonly jobs: JobStore
   readonly schedules: ScheduleStore
+  readonly records: RecordStore
 }
 
 /** The history of runs. */

@@ -6,6 +6,7 @@ import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
 import { jobTests } from './store-job-tests.ts'
 import { pairTests } from './store-pair-tests.ts'
+import { recordTests } from './store-record-tests.ts'
 import { scheduleTests } from './store-schedule-tests.ts'
 
 /** One project's state, which can be opened several times at once, as by several processes. */
@@ -27,6 +28,7 @@ export function storeTests(name: string, make: () => Promise<StoreState>): void 
     describe('pairs', () => pairTests(withState))
     describe('jobs', () => jobTests(withState))
     describe('schedules', () => scheduleTests(withState))
+    describe('records', () => recordTests(withState))
   })
 }
 

@@ -81,6 +81,7 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
     leases: store.leases,
     jobs: store.jobs,
     schedules: store.schedules,
+    records: store.records,
     pairs: {
       open: async (...args) => change(bound(await pairs.open(...args))),
       conflicts: pairs.conflicts,

@@ -431,6 +431,7 @@ export class World {
       },
       jobs: store.jobs,
       schedules: store.schedules,
+      records: store.records,
       pairs: {
         open: async (sync, options) => memoryOf(await store.pairs.open(sync, options)),
         conflicts: store.pairs.conflicts,

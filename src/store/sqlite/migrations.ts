@@ -178,6 +178,16 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       ) strict;
       create index schedule_next on schedule (next_at) where next_at is not null;
       create index schedule_after on schedule (after_sync) where after_sync is not null;
+
+      create table record (
+        kind text not null,
+        id text not null,
+        body text not null,
+        expires_at integer,
+        version integer not null,
+        primary key (kind, id)
+      ) strict, without rowid;
+      create index record_expiry on record (expires_at) where expires_at is not null;
     `,
   },
 ]

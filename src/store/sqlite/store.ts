@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { SyncError } from '../../core/error.ts'
 import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
+import type { RecordStore } from '../records.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
 import { isBusy } from './busy.ts'
 import { SqliteJobStore } from './jobs.ts'
@@ -15,6 +16,7 @@ import { SqliteLeaseStore } from './leases.ts'
 import { lockHolder, takeLock } from './lock.ts'
 import { migrate, migrations, schemaVersion } from './migrations.ts'
 import { SqlitePairStore } from './pairs.ts'
+import { SqliteRecordStore } from './records.ts'
 import { interruptOthers, SqliteRunStore } from './runs.ts'
 import { SqliteScheduleStore } from './schedules.ts'
 
@@ -47,6 +49,7 @@ class SqliteStore implements Store {
   readonly pairs: PairStore
   readonly jobs: JobStore
   readonly schedules: ScheduleStore
+  readonly records: RecordStore
   readonly #database: DatabaseSync
   readonly #lockPath: string
   readonly #token = randomUUID()
@@ -61,6 +64,7 @@ class SqliteStore implements Store {
     this.pairs = new SqlitePairStore(database)
     this.jobs = new SqliteJobStore(database)
     this.schedules = new SqliteScheduleStore(database)
+    this.records = new SqliteRecordStore(database)
   }
 
   async projectId(): Promise<string> {
