@@ -13,7 +13,7 @@ export {
   type SyncOptions,
   type TwoWayDefinition,
 } from './config/define-config.ts'
-export { env } from './config/env.ts'
+export { env, secret } from './config/env.ts'
 export { type ErrorCode, SyncError } from './core/error.ts'
 export type { Where } from './core/filter.ts'
 export type { Counts, Failure, Phase, PrintedKey, RunEvent, RunRecord, RunStatus } from './core/run.ts'

@@ -17,6 +17,7 @@ import { errorObject, processTerminal, type Shell, showError, type Terminal } fr
 import { addStart } from './start.ts'
 import { addStatus } from './status.ts'
 import { addUndo } from './undo.ts'
+import { addVault } from './vault.ts'
 import { addVerify } from './verify.ts'
 import { addWatch } from './watch.ts'
 import { addWhy } from './why.ts'
@@ -58,6 +59,7 @@ const commands = [
   addWatch,
   addStart,
   addJobs,
+  addVault,
   addVerify,
   addStatus,
   addHistory,

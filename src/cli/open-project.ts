@@ -8,6 +8,7 @@ import { ConnectionPool } from '../engine/connection-pool.ts'
 import type { Project } from '../engine/project.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import { boundYoungGeneration } from './memory.ts'
+import { readSecrets } from './open-vault.ts'
 import type { Shell } from './shell.ts'
 
 export interface OpenProject extends AsyncDisposable {
@@ -60,7 +61,9 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
 
 /** The config that the shell names. `again`: as it is now, although this process read it before. */
 export async function readConfig(shell: Shell, again = false): Promise<LoadedConfig> {
-  return await loadConfig({ folder: shell.folder, path: shell.config, environment: shell.environment, again })
+  const { folder, config: path, environment } = shell
+  const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
+  return await loadConfig({ folder, path, environment, secrets, again })
 }
 
 export const systemClock: Clock = {

@@ -1,4 +1,4 @@
-/** Values that come from the environment: `env('SHOP_URL')` in code, `{ "env": "SHOP_URL" }` in JSON. */
+/** Values that come from elsewhere: `env('SHOP_URL')` and `secret('SHOP_URL')` in code, `{ "env": "SHOP_URL" }` and `{ "secret": … }` in JSON. */
 import { SyncError } from '../core/error.ts'
 
 /** Stands for an environment variable until the config is loaded. */
@@ -14,37 +14,71 @@ export type Environment = Readonly<Record<string, string | undefined>>
  */
 export function env(name: string): string {
   const reference: EnvReference = { env: name }
-  Object.defineProperty(reference, Symbol.toPrimitive, { value: () => refuseAsPart(name) })
+  Object.defineProperty(reference, Symbol.toPrimitive, { value: () => refuseAsPart(name, 'env') })
   return reference as unknown as string
 }
 
-export interface Resolved {
-  /** The same, with every reference replaced; a missing variable leaves an empty text. */
-  readonly value: unknown
-  readonly missing: readonly MissingVariable[]
+/** Stands for a secret of the vault until the config is loaded. */
+export interface SecretReference {
+  readonly secret: string
 }
-export interface MissingVariable {
+
+/** A secret of the project's vault, by its name: `syncline vault set NAME` puts it there. Typed as text, because it stands where text is expected. */
+export function secret(name: string): string {
+  const reference: SecretReference = { secret: name }
+  Object.defineProperty(reference, Symbol.toPrimitive, { value: () => refuseAsPart(name, 'secret') })
+  return reference as unknown as string
+}
+
+/** The secrets that a config names, wherever. */
+export function secretNames(value: unknown): readonly string[] {
+  const names = new Set<string>()
+  const look = (part: unknown): void => {
+    const name = isPlainObject(part) ? referenceName(part, 'secret') : null
+    if (name !== null) names.add(name)
+    else if (Array.isArray(part)) part.forEach(look)
+    else if (isPlainObject(part)) Object.values(part).forEach(look)
+  }
+  look(value)
+  return [...names]
+}
+
+export interface Resolved {
+  /** The same, with every reference replaced; what is missing leaves an empty text. */
+  readonly value: unknown
+  readonly missing: readonly MissingValue[]
+}
+export interface MissingValue {
+  readonly kind: 'env' | 'secret'
   readonly name: string
   readonly path: readonly PropertyKey[]
 }
 
-/** Replaces all references in plain objects and arrays. `plain` says where an object `{ env: … }` is just that. */
+/** What references stand for. */
+export interface Values {
+  readonly environment: Environment
+  readonly secrets?: ReadonlyMap<string, string>
+}
+
+/** Replaces all references in plain objects and arrays. `plain` says where an object `{ env: … }` or `{ secret: … }` is just that. */
 export function resolveEnv(
   value: unknown,
   path: readonly PropertyKey[],
-  environment: Environment,
+  { environment, secrets }: Values,
   plain: (path: readonly PropertyKey[]) => boolean = () => false,
 ): Resolved {
-  const missing: MissingVariable[] = []
+  const missing: MissingValue[] = []
   const resolve = (part: unknown, at: readonly PropertyKey[]): unknown => {
     if (Array.isArray(part)) {
       const items = part.map((item, index) => resolve(item, [...at, index]))
       return items.every((item, index) => item === part[index]) ? part : items
     }
-    const name = plain(at) ? null : referenceName(part)
-    if (name !== null) {
-      if (environment[name] === undefined) missing.push({ name, path: at })
-      return environment[name] ?? ''
+    for (const kind of plain(at) ? [] : (['env', 'secret'] as const)) {
+      const name = referenceName(part, kind)
+      if (name === null) continue
+      const found = kind === 'env' ? environment[name] : secrets?.get(name)
+      if (found === undefined) missing.push({ kind, name, path: at })
+      return found ?? ''
     }
     if (!isPlainObject(part)) return part
     const entries = Object.entries(part).map(([key, item]) => [key, resolve(item, [...at, key])] as const)
@@ -60,13 +94,14 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return prototype === Object.prototype || prototype === null
 }
 
-function referenceName(value: unknown): string | null {
+function referenceName(value: unknown, kind: 'env' | 'secret'): string | null {
   if (!isPlainObject(value) || Object.keys(value).length !== 1) return null
-  return typeof value.env === 'string' ? value.env : null
+  const name = value[kind]
+  return typeof name === 'string' ? name : null
 }
 
-function refuseAsPart(name: string): never {
-  throw new SyncError('CONFIG_INVALID', `env('${name}') can't be part of a longer text`, {
-    hint: `Put the whole value into ${name}, or read process.env.${name} yourself.`,
+function refuseAsPart(name: string, kind: 'env' | 'secret'): never {
+  throw new SyncError('CONFIG_INVALID', `${kind}('${name}') can't be part of a longer text`, {
+    hint: `Put the whole value into ${name}${kind === 'env' ? `, or read process.env.${name} yourself` : ''}.`,
   })
 }

@@ -5,6 +5,7 @@ import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { SyncError } from '../core/error.ts'
+import { secretNames } from './env.ts'
 import { type ProjectConfig, parseConfig } from './schema.ts'
 
 /** The names looked for, in this order. */
@@ -17,6 +18,8 @@ export interface LoadOptions {
   readonly path?: string | undefined
   /** Gets what `.env` beside the config adds; what is set already stays. */
   readonly environment: Record<string, string | undefined>
+  /** Opens the vault beside the config for the secrets that it names; absent: there is none. */
+  readonly secrets?: (folder: string, names: readonly string[]) => Promise<ReadonlyMap<string, string>>
   /** Reads the file anew, although this process read it before. */
   readonly again?: boolean
 }
@@ -34,11 +37,19 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const folder = dirname(path)
   readDotEnv(join(folder, '.env'), options.environment)
   const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path, options.again === true)
-  const config = parseConfig(raw, { file: basename(path), folder, environment: options.environment })
+  const names = secretNames(raw)
+  const secrets = names.length === 0 ? undefined : await options.secrets?.(folder, names)
+  const surroundings = { file: basename(path), folder, environment: options.environment, secrets: secrets ?? new Map() }
+  const config = parseConfig(raw, surroundings)
   return { ...config, path, folder }
 }
 
-function findConfig({ folder, path }: LoadOptions): string {
+/** The project's folder, without reading the config, which may need what is to be set up first. */
+export function configFolder(options: Pick<LoadOptions, 'folder' | 'path'>): string {
+  return dirname(findConfig(options))
+}
+
+function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): string {
   if (path !== undefined) {
     const named = resolve(folder, path)
     if (existsSync(named)) return named

@@ -5,7 +5,7 @@ import type { Connection, Connector, Context } from '../connectors/connector.ts'
 import { didYouMean, formatName, parseName } from '../core/name.ts'
 import type { Sync } from '../core/sync.ts'
 import { builtIn, connectors } from './connectors.ts'
-import { type Environment, resolveEnv } from './env.ts'
+import { type Environment, type MissingValue, resolveEnv } from './env.ts'
 import { resolveFiles } from './files.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
@@ -60,6 +60,8 @@ export interface Surroundings {
   /** The folder that relative paths are relative to. */
   readonly folder: string
   readonly environment: Environment
+  /** The secrets that the config names, as far as the vault has them. */
+  readonly secrets?: ReadonlyMap<string, string>
 }
 
 /** Validates what a config file exports. Throws CONFIG_INVALID, or ENV_MISSING when nothing else is wrong. */
@@ -102,8 +104,8 @@ function parseConnection(
   const found = findConnector(definition, path, mistakes)
   if (found === null) return null
   const { connector, options } = found
-  const resolved = resolveEnv(options, path, surroundings.environment)
-  for (const { name: variable, path: at } of resolved.missing) mistakes.push(missingVariable(variable, at))
+  const resolved = resolveEnv(options, path, surroundings)
+  for (const value of resolved.missing) mistakes.push(missingValue(value))
   const parsed = connector.config.safeParse(
     resolveFiles(resolved.value, builtIn(connector.name).files, surroundings.folder),
   )
@@ -182,8 +184,8 @@ function parseSync(
   const path = ['syncs', name]
   const before = mistakes.length
   if (/[\s/*]/.test(name)) mistakes.push({ path, message: 'a name without slashes, stars and white space is needed' })
-  const resolved = resolveEnv(definition, path, surroundings.environment, isPlainInSync)
-  for (const { name: variable, path: at } of resolved.missing) mistakes.push(missingVariable(variable, at))
+  const resolved = resolveEnv(definition, path, surroundings, isPlainInSync)
+  for (const value of resolved.missing) mistakes.push(missingValue(value))
   if (isTwoWay(resolved.value)) return parseTwoWay(name, resolved.value, path, connections, mistakes, before)
   const parsed = syncSchema.safeParse(resolved.value)
   if (!parsed.success) {
@@ -307,6 +309,7 @@ function isPlainInSync(path: readonly PropertyKey[]): boolean {
   return path.length === 3 || last === 'not' || (typeof last === 'number' && (parent === 'and' || parent === 'or'))
 }
 
-function missingVariable(name: string, path: readonly PropertyKey[]): Mistake {
-  return { path, message: `the environment variable ${name} is not set`, missing: name }
+function missingValue({ kind, name, path }: MissingValue): Mistake {
+  if (kind === 'env') return { path, message: `the environment variable ${name} is not set`, missing: name }
+  return { path, message: `the vault has no secret ${name}; put it there with: syncline vault set ${name}` }
 }

@@ -35,6 +35,7 @@ export const errorCodes = {
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },
   DISK_FULL: { retry: 'never', status: 507 },
+  VAULT_UNUSABLE: { retry: 'never', status: 500 },
   FILE_UNUSABLE: { retry: 'never', status: 422 },
   PROJECT_LOCKED: { retry: 'never', status: 409 },
   LEASE_LOST: { retry: 'never', status: 409 },

@@ -1,0 +1,42 @@
+/** The vault of a project: outside where VAULT_URL says so, else sealed in its state. */
+import { join } from 'node:path'
+import { KvVault, kvOptions } from '../engine/kv-vault.ts'
+import { StoreVault, type Vault } from '../engine/vault.ts'
+import { type KeyRing, readKeys } from '../engine/vault-keys.ts'
+import { openSqliteStore } from '../store/sqlite/store.ts'
+import type { Store } from '../store/store.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export function keyFile(folder: string): string {
+  return join(folder, '.syncline', 'vault.key')
+}
+
+export function openVault(store: Store, folder: string, environment: Environment): Vault {
+  const options = kvOptions(environment)
+  return options === null ? openStoreVault(store, folder, environment) : new KvVault(options)
+}
+
+export function openStoreVault(store: Store, folder: string, environment: Environment): StoreVault {
+  let keys: KeyRing | null = null
+  return new StoreVault(store.records, () => {
+    keys ??= readKeys(keyFile(folder), environment)
+    return keys
+  })
+}
+
+/** The secrets of these names that there are. */
+export async function readSecrets(
+  folder: string,
+  names: readonly string[],
+  environment: Environment,
+): Promise<ReadonlyMap<string, string>> {
+  await using store = await openSqliteStore(folder, { readOnly: true })
+  const vault = openVault(store, folder, environment)
+  const found = new Map<string, string>()
+  for (const name of names) {
+    const secret = await vault.get(name)
+    if (secret !== null) found.set(name, secret)
+  }
+  return found
+}
