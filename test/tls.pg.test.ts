@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Context } from '../src/connectors/connector.ts'
-import { type PostgresOptions, postgresConnector } from '../src/connectors/postgres/index.ts'
+import { type PostgresOptions, postgres } from '../src/connectors/postgres/index.ts'
 import { temporaryFolder } from '../tools/database.ts'
 import { startPostgres } from '../tools/postgres.ts'
 import { binariesOf } from '../tools/postgres-binaries.ts'
@@ -41,8 +41,8 @@ test('a server certificate is trusted by its authority, or not at all', {
   if ('uid' in account) chownSync(key, account.uid, account.gid)
   await using server = await startPostgres({ settings: { ssl: 'on', ssl_cert_file: certificate, ssl_key_file: key } })
   const connect = async (tls: PostgresOptions['tls']) => {
-    const config = postgresConnector.config.parse({ url: server.url, tls })
-    await using connection = await postgresConnector.open(config, context)
+    const config = postgres.config.parse({ url: server.url, tls })
+    await using connection = await postgres.open(config, context)
     return await connection.discover()
   }
   await assert.doesNotReject(() => connect({ ca: certificate }))

@@ -1,7 +1,7 @@
 /** The built-in connectors: what a `.json` config may name, and what the config needs to know about each. */
 import type { Connector } from '../connectors/connector.ts'
-import { postgresConnector } from '../connectors/postgres/index.ts'
-import { sqliteConnector } from '../connectors/sqlite/index.ts'
+import { postgres } from '../connectors/postgres/index.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
 
 export interface BuiltIn {
   /** `never`: each takes its own config, which it validates itself. */
@@ -18,14 +18,14 @@ export interface BuiltIn {
 
 export const connectors: readonly BuiltIn[] = [
   {
-    connector: postgresConnector as Connector<never>,
+    connector: postgres as unknown as Connector<never>,
     files: ['tls.ca', 'tls.cert', 'tls.key'],
     defaultSchema: 'public',
     caseSensitive: true,
     exclusive: false,
   },
   {
-    connector: sqliteConnector as Connector<never>,
+    connector: sqlite as unknown as Connector<never>,
     files: ['file'],
     defaultSchema: null,
     caseSensitive: false,

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import type { Connection, Context, Page } from '../../src/connectors/connector.ts'
-import { postgresConnector } from '../../src/connectors/postgres/index.ts'
-import { sqliteConnector } from '../../src/connectors/sqlite/index.ts'
+import { postgres } from '../../src/connectors/postgres/index.ts'
+import { sqlite } from '../../src/connectors/sqlite/index.ts'
 import type { RunRecord } from '../../src/core/run.ts'
 import { defaults, type Sync } from '../../src/core/sync.ts'
 import type { Project } from '../../src/engine/project.ts'
@@ -59,7 +59,7 @@ export async function postgresAt(database: AsyncDisposable & { readonly url: str
     url,
     sql,
     session,
-    connect: (context) => postgresConnector.open(postgresConnector.config.parse({ url }), context),
+    connect: (context) => postgres.open(postgres.config.parse({ url }), context),
     connectAs: async (role) => {
       await sql(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`)
       roles.push(role)
@@ -102,7 +102,7 @@ export async function sqliteDatabase(track: 'none' | 'triggers' = 'none'): Promi
   return {
     sql: await session(),
     session,
-    connect: (context) => sqliteConnector.open({ file, track, busyTimeoutMs: 5000 }, context),
+    connect: (context) => sqlite.open({ file, track, busyTimeoutMs: 5000 }, context),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
 }

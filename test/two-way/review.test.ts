@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { parseConfig } from '../../src/config/schema.ts'
-import { sqlite, sqliteConnector } from '../../src/connectors/sqlite/index.ts'
+import { sqlite } from '../../src/connectors/sqlite/index.ts'
 import { SyncError } from '../../src/core/error.ts'
 import { planTwoWay } from '../../src/engine/two-way-plan.ts'
 import { undoRun } from '../../src/engine/undo.ts'
@@ -97,10 +97,7 @@ test('plan installs no triggers', async () => {
   const before = bytes()
   const world = new World()
   const connection = (name: string) =>
-    sqliteConnector.open(
-      { file: join(folder.path, `${name}.db`), track: 'triggers', busyTimeoutMs: 1000 },
-      world.context,
-    )
+    sqlite.open({ file: join(folder.path, `${name}.db`), track: 'triggers', busyTimeoutMs: 1000 }, world.context)
   const plan = await planTwoWay(world.syncs[0]!, { ...world.project, connection })
   assert.equal(plan.right.inserts, 1)
   assert.deepEqual(bytes(), before)

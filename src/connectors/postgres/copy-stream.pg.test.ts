@@ -4,11 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createDatabase } from '../../../tools/database.ts'
 import { type Client, connect } from './client.ts'
 import { frameOf, linesOf } from './frames.ts'
-import { postgresConnector } from './index.ts'
+import { postgres } from './index.ts'
 
 async function open(): Promise<{ client: Client } & AsyncDisposable> {
   const database = await createDatabase()
-  const client = await connect(postgresConnector.config.parse({ url: database.url }))
+  const client = await connect(postgres.config.parse({ url: database.url }))
   return {
     client,
     [Symbol.asyncDispose]: async () => {

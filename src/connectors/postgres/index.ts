@@ -1,6 +1,6 @@
 /** The postgres connector: `postgres({ url: env('SHOP_URL') })`. */
 import { z } from 'zod'
-import type { ConnectionDefinition, Connector } from '../connector.ts'
+import { defineConnector } from '../kit.ts'
 
 /** A CA certificate file and how strictly the server's certificate is checked. */
 const tls = z.union([
@@ -37,13 +37,10 @@ export type PostgresConfig = z.infer<typeof postgresConfig>
 /** What a person writes: any text may also be `env('NAME')`. */
 export type PostgresOptions = z.input<typeof postgresConfig>
 
-export const postgresConnector: Connector<PostgresConfig> = {
+/** A Postgres database, as source or target. */
+export const postgres = defineConnector({
   name: 'postgres',
+  description: 'A Postgres database, as source or target.',
   config: postgresConfig,
   open: async (config, context) => (await import('./connection.ts')).openPostgres(config, context),
-}
-
-/** A Postgres database, as source or target. */
-export function postgres(options: PostgresOptions): ConnectionDefinition {
-  return { connector: postgresConnector as Connector<never>, config: options }
-}
+})

@@ -4,7 +4,7 @@ import { createDatabase } from '../../../tools/database.ts'
 import type { Row, Type, Value } from '../../core/value.ts'
 import { readTests } from '../../testing/connector-read-tests.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../../testing/index.ts'
-import { postgresConnector } from './index.ts'
+import { postgres } from './index.ts'
 
 /** Text has a collation whose order is not that of keys, so that a forgotten COLLATE "C" shows. */
 const declared: Readonly<Record<Type, string>> = {
@@ -28,8 +28,8 @@ async function open(): Promise<ConnectorHarness> {
   await client.connect()
   const opened: AsyncDisposable[] = []
   const connect = async () => {
-    const config = postgresConnector.config.parse({ url: database.url })
-    const connection = await postgresConnector.open(config, testContext())
+    const config = postgres.config.parse({ url: database.url })
+    const connection = await postgres.open(config, testContext())
     opened.push(connection)
     return connection
   }

@@ -1,6 +1,6 @@
 /** The sqlite connector: `sqlite({ file: './warehouse.db' })`. */
 import { z } from 'zod'
-import type { ConnectionDefinition, Connector } from '../connector.ts'
+import { defineConnector } from '../kit.ts'
 
 export const sqliteConfig = z.strictObject({
   file: z.string().min(1).describe('the database file; made when it is a target and does not exist'),
@@ -14,13 +14,10 @@ export type SqliteConfig = z.infer<typeof sqliteConfig>
 /** What a person writes: any text may also be `env('NAME')`. A relative file is relative to the config file. */
 export type SqliteOptions = z.input<typeof sqliteConfig>
 
-export const sqliteConnector: Connector<SqliteConfig> = {
+/** A SQLite file, as source or target. */
+export const sqlite = defineConnector({
   name: 'sqlite',
+  description: 'A SQLite file, as source or target.',
   config: sqliteConfig,
   open: async (config, context) => (await import('./connection.ts')).openSqlite(config, context),
-}
-
-/** A SQLite file, as source or target. */
-export function sqlite(options: SqliteOptions): ConnectionDefinition {
-  return { connector: sqliteConnector as Connector<never>, config: options }
-}
+})

@@ -6,7 +6,7 @@ import type { Row, Type, Value } from '../../core/value.ts'
 import { readTests } from '../../testing/connector-read-tests.ts'
 import { claim, openSink, specOf } from '../../testing/connector-target.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../../testing/index.ts'
-import { sqliteConnector } from './index.ts'
+import { sqlite } from './index.ts'
 
 /** How the tables of a harness come to be: written by Syncline, with every type, or declared by somebody else. */
 type Making = 'ours' | 'declared'
@@ -24,7 +24,7 @@ const declared: Partial<Record<Type, string>> = {
 async function open(making: Making, track: 'none' | 'triggers'): Promise<ConnectorHarness> {
   const folder = await temporaryFolder()
   const file = join(folder.path, 'data.db')
-  const connect = () => sqliteConnector.open({ file, track, busyTimeoutMs: 5000 }, testContext())
+  const connect = () => sqlite.open({ file, track, busyTimeoutMs: 5000 }, testContext())
   const writing = (work: (database: DatabaseSync) => void) => {
     const database = new DatabaseSync(file, { timeout: 5000 })
     database.exec('PRAGMA journal_mode = WAL; BEGIN')

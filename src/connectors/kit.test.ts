@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { z } from 'zod'
+import type { Row } from '../core/value.ts'
+import { testContext } from '../testing/connector-harness.ts'
+import type { Connection } from './connector.ts'
+import { defineAction, defineConnector, type HandlerRow } from './kit.ts'
+import { postgres } from './postgres/index.ts'
+import { sqlite } from './sqlite/index.ts'
+
+const crm = defineConnector({
+  name: 'crm',
+  config: z.strictObject({ token: z.string(), rows: z.array(z.record(z.string(), z.unknown())) }),
+  syncs: {
+    contacts: {
+      fields: { id: 'integer', name: 'text', amount: 'decimal', tags: 'json', seen: 'instant' },
+      run: async ({ config }) => config.rows,
+    },
+    paged: {
+      key: ['id'],
+      run: async function* ({ config }) {
+        for (const row of config.rows) yield [row]
+      },
+    },
+    plain: (connection) => connection.config.rows,
+  },
+  actions: {
+    greet: defineAction({
+      input: z.object({ name: z.string() }),
+      output: z.object({ text: z.string() }),
+      run: async (_connection, { name }) => ({ text: `Hello ${name}` }),
+    }),
+  },
+})
+
+async function open(rows: readonly HandlerRow[]): Promise<Connection> {
+  return await crm.open({ token: 't', rows: rows.map((row) => ({ ...row })) }, testContext())
+}
+
+async function read(
+  connection: Connection,
+  name: string,
+): Promise<{ rows: readonly Row[]; rejects: readonly string[] }> {
+  const collection = await connection.collection(name)
+  const fields = collection.schema.fields.map((field) => field.name)
+  const rows: Row[] = []
+  const rejects: string[] = []
+  const options = { fields, where: null, signal: new AbortController().signal }
+  for await (const page of collection.read(null, options)) {
+    rows.push(...page.puts.map((row) => [...row]))
+    rejects.push(...page.rejects.map(({ key, message }) => `${key}: ${message}`))
+    await page.view?.[Symbol.asyncDispose]()
+  }
+  return { rows: rows.toSorted((a, b) => String(a[0]).localeCompare(String(b[0]))), rejects }
+}
+
+describe('the connector kit', () => {
+  test('a connector is called with options, as in a config, and postgres and sqlite are connectors of the kit', () => {
+    const definition = crm({ token: 't', rows: [] })
+    assert.equal(definition.connector.name, 'crm')
+    for (const known of [postgres, sqlite]) assert.ok(known.opens && known.syncs.size === 0)
+    assert.equal(sqlite({ file: './x.db' }).connector.name, 'sqlite')
+  })
+
+  test('what a sync lists are rows of its fields; what does not fit is rejected, and the others are there', async () => {
+    await using connection = await open([
+      { id: 2, name: 'Bo', amount: '1.50', tags: ['a', { b: 1 }], seen: new Date(0) },
+      { id: 1, name: 5, amount: 12, extra: true },
+      { id: 3, amount: 'much' },
+      { name: 'no key' },
+      { id: 1, name: 'again' },
+    ])
+    const { rows, rejects } = await read(connection, 'contacts')
+    assert.deepEqual(rows, [
+      [1, 'again', null, null, null],
+      [2, 'Bo', '1.50', '["a",{"b":1}]', '1970-01-01T00:00:00.000000Z'],
+    ])
+    assert.equal(rejects.length, 2)
+    assert.match(rejects[0] ?? '', /^3: the handler returned a string that is no decimal/)
+    assert.match(rejects[1] ?? '', /a row without id/)
+  })
+
+  test('without fields a row is its id and all of it as JSON; pages and plain functions do as well', async () => {
+    await using connection = await open([{ id: 'b', x: 1 }, { id: 'a' }])
+    for (const name of ['paged', 'plain']) {
+      const { rows } = await read(connection, name)
+      assert.deepEqual(rows, [
+        ['a', '{"id":"a"}'],
+        ['b', '{"id":"b","x":1}'],
+      ])
+    }
+  })
+
+  test('a view is in key order and counts, also of many rows', async () => {
+    await using connection = await open(
+      Array.from({ length: 12_000 }, (_, n) => ({ id: (n * 7919) % 12_000, name: `n${n}` })),
+    )
+    const collection = await connection.collection('contacts')
+    await using view = await collection.view?.({ fields: ['id'], where: null })
+    assert.ok(view)
+    assert.equal(await view.count(), 12_000)
+    let next = 0
+    for await (const { rows } of view.scan([{ from: null, to: null }], ['id']))
+      for (const [id] of rows) assert.equal(id, next++)
+    assert.equal(next, 12_000)
+  })
+
+  test('its temporary files are gone when the connection is closed', async () => {
+    const { readdirSync } = await import('node:fs')
+    const { tmpdir } = await import('node:os')
+    const folders = () =>
+      readdirSync(tmpdir()).filter((name) => name.startsWith('syncline-rows-') && existsSync(tmpdir()))
+    const before = folders().length
+    {
+      await using connection = await open([{ id: 1 }])
+      await read(connection, 'contacts')
+      assert.equal(folders().length, before + 1)
+    }
+    assert.equal(folders().length, before)
+  })
+
+  test('an unknown sync, and a key that is no field, are told', async () => {
+    await using connection = await open([])
+    await assert.rejects(connection.collection('contakts'), {
+      code: 'COLLECTION_UNKNOWN',
+      message: /did you mean "contacts"/,
+    })
+    const wrong = defineConnector({
+      name: 'x',
+      config: z.object({}),
+      syncs: { a: { fields: { b: 'text' }, run: () => [] } },
+    })
+    await using other = await wrong.open({}, testContext())
+    await assert.rejects(other.discover(), { code: 'CONFIG_INVALID' })
+  })
+})

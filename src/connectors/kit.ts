@@ -1,0 +1,146 @@
+/**
+ * The connector kit: `defineConnector` turns a description of a system into what configs and the engine use. A system with tables
+ * gives `open`; an API gives `syncs`, functions that list rows, and `actions`, functions that do something there.
+ */
+import type { ZodType, z } from 'zod'
+import type { Type } from '../core/value.ts'
+import type { Connection, ConnectionDefinition, Connector, Context } from './connector.ts'
+
+export type * from './connector.ts'
+
+/** How often a system may be asked, per connection. What exceeds it waits. */
+export interface Limits {
+  readonly perSecond?: number
+  readonly perMinute?: number
+  /** Calls at the same time. */
+  readonly concurrent?: number
+}
+
+/** A connection as handlers get it. */
+export interface Handle<Config> {
+  /** Its id in the engine, its name in a config. */
+  readonly id: string
+  /** Validated, with the secrets in it. */
+  readonly config: Config
+}
+
+/** What handlers get beside their connection. */
+export interface HandlerContext extends Context {
+  /**
+   * `fetch` under the connection's limits, which all syncs and actions of the connection share. Waits while the system says "too many"
+   * (Retry-After), and ends with the signal. What else it answers comes back as it is.
+   */
+  readonly fetch: typeof fetch
+  /** Counts one call by other means than `fetch` against the limits: resolves when it may be made. */
+  readonly turn: () => Promise<void>
+}
+
+/** A row by field names; what a field's type can't hold makes the row a rejected one. */
+export type HandlerRow = Readonly<Record<string, unknown>>
+/** All rows there are now: at once, or page by page. */
+export type HandlerRows = readonly HandlerRow[] | AsyncIterable<readonly HandlerRow[]>
+export type SyncRun<Config> = (
+  connection: Handle<Config>,
+  context: HandlerContext,
+) => Promise<HandlerRows> | HandlerRows
+
+/** A named list of rows that a system has. */
+export interface SyncDefinition<Config> {
+  readonly description?: string
+  /** What a row holds. Omitted: `id` (text) and `data`, the row as JSON. */
+  readonly fields?: Readonly<Record<string, Type>>
+  /** Default: `id`. */
+  readonly key?: readonly string[]
+  /** When it runs, where a connection does not say: `15m`, a cron expression … Default: the engine's. */
+  readonly schedule?: string
+  readonly run: SyncRun<Config>
+}
+
+/** Something that can be done in a system. */
+export interface ActionDefinition<Config, Input extends ZodType = ZodType, Output extends ZodType = ZodType> {
+  readonly description?: string
+  readonly input: Input
+  readonly output: Output
+  /** Default 30,000. */
+  readonly timeoutMs?: number
+  /** How often it is tried again after a failure that may pass. Default 0: an action is not repeated unasked. */
+  readonly retries?: number
+  readonly run: (
+    connection: Handle<Config>,
+    input: z.output<Input>,
+    context: HandlerContext,
+  ) => Promise<z.input<Output>>
+}
+
+export interface ConnectorDefinition<Config, Options> {
+  readonly name: string
+  readonly description?: string
+  /** What a person gives to set up a connection, secrets included. */
+  readonly config: ZodType<Config, Options>
+  /** Opens a system that has collections of its own. */
+  readonly open?: (config: Config, context: Context) => Promise<Connection>
+  readonly syncs?: Readonly<Record<string, SyncRun<Config> | SyncDefinition<Config>>>
+  readonly actions?: Readonly<Record<string, ActionDefinition<Config>>>
+  readonly limits?: Limits
+  /** Throws if the connection does not work. Default: opens it, or nothing. */
+  readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
+}
+
+/** A connector: called with what a person writes, it gives a connection for a config. */
+export interface KitConnector<Config, Options> extends Connector<Config> {
+  (options: Options): ConnectionDefinition
+  readonly name: string
+  readonly description: string
+  readonly config: ZodType<Config, Options>
+  readonly syncs: ReadonlyMap<string, SyncDefinition<Config>>
+  readonly actions: ReadonlyMap<string, ActionDefinition<Config>>
+  readonly limits: Limits
+  readonly check: ((connection: Handle<Config>, context: HandlerContext) => Promise<void>) | null
+  /** Whether it has collections of its own. */
+  readonly opens: boolean
+}
+
+/** Any kit connector. `never`: each takes its own config, which it validates itself. */
+export type AnyConnector = KitConnector<never, never>
+
+/** Describes a kind of system. Handlers are typed from `config`, actions from their `input` and `output`. */
+export function defineConnector<Config, Options>(
+  definition: ConnectorDefinition<Config, Options>,
+): KitConnector<Config, Options> {
+  const { name, config } = definition
+  const use = (options: Options): ConnectionDefinition => ({
+    connector: connector as unknown as Connector<never>,
+    config: options,
+  })
+  const syncs = new Map(Object.entries(definition.syncs ?? {}).map(([id, sync]) => [id, syncOf(sync)] as const))
+  const open =
+    definition.open ??
+    (async (given: Config, context: Context) => {
+      const { openSyncs } = await import('./staged.ts')
+      return openSyncs(syncs, { id: name, config: given }, { ...context, fetch, turn: async () => {} })
+    })
+  const properties = Object.assign(use, {
+    description: definition.description ?? '',
+    config,
+    open,
+    syncs,
+    actions: new Map(Object.entries(definition.actions ?? {})),
+    limits: definition.limits ?? {},
+    check: definition.check ?? null,
+    opens: definition.open !== undefined,
+  })
+  // A function has a name already.
+  const connector = Object.defineProperty(properties as KitConnector<Config, Options>, 'name', { value: name })
+  return connector
+}
+
+function syncOf<Config>(written: SyncRun<Config> | SyncDefinition<Config>): SyncDefinition<Config> {
+  return typeof written === 'function' ? { run: written } : written
+}
+
+/** An action with its types inferred from its schemas. */
+export function defineAction<Input extends ZodType, Output extends ZodType, Config = unknown>(
+  action: ActionDefinition<Config, Input, Output>,
+): ActionDefinition<Config> {
+  return action as unknown as ActionDefinition<Config>
+}

@@ -1,0 +1,193 @@
+/**
+ * Collections of systems that can only list their rows: the list goes into a temporary SQLite file, which can do what a comparison needs
+ * (rows in key order, counts, ranges), however many rows there are.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fromFunction } from '../core/convert.ts'
+import { SyncError } from '../core/error.ts'
+import { didYouMean } from '../core/name.ts'
+import type { Schema } from '../core/schema.ts'
+import type { Rejection } from '../core/sync.ts'
+import type { Row, Value } from '../core/value.ts'
+import type { Chunk, Collection, Connection, Page, Sink, TargetSpec, View } from './connector.ts'
+import type { Handle, HandlerContext, HandlerRow, HandlerRows, SyncDefinition } from './kit.ts'
+
+/** Rows per transaction of the temporary file. */
+const BATCH_ROWS = 5000
+const REASON = 'the system lists its rows, and can’t say which of them changed'
+
+/** The syncs of a connector as collections. */
+export function openSyncs<Config>(
+  syncs: ReadonlyMap<string, SyncDefinition<Config>>,
+  handle: Handle<Config>,
+  context: HandlerContext,
+): Connection {
+  let folder: string | null = null
+  let files = 0
+  const newFile = async () => {
+    folder ??= await mkdtemp(join(tmpdir(), 'syncline-rows-'))
+    return join(folder, `${files++}.db`)
+  }
+  return {
+    discover: async () => [...syncs].map(([name, sync]) => schemaOf(name, sync)),
+    collection: async (name) => {
+      const sync = syncs.get(name)
+      if (sync !== undefined)
+        return stagedCollection(schemaOf(name, sync), () => sync.run(handle, context), newFile, context)
+      throw new SyncError('COLLECTION_UNKNOWN', `there is no sync "${name}"${didYouMean(name, [...syncs.keys()])}`)
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (folder !== null) await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** What the rows of a sync hold. */
+export function schemaOf<Config>(name: string, { fields, key }: SyncDefinition<Config>): Schema {
+  const types = Object.entries(fields ?? ({ id: 'text', data: 'json' } as const))
+  const keys = key ?? ['id']
+  for (const field of keys)
+    if (!types.some(([known]) => known === field))
+      throw new SyncError('CONFIG_INVALID', `sync "${name}": its key field "${field}" is not among its fields`)
+  return {
+    name,
+    system: 'handler',
+    fields: types.map(([field, type]) => ({
+      name: field,
+      type,
+      native: '',
+      nullable: !keys.includes(field),
+      writable: false,
+    })),
+    key: keys,
+  }
+}
+
+interface Staged {
+  readonly collection: Collection
+  /** Rows that are not as the schema says: met once, with the first rows. */
+  readonly rejects: Rejection[]
+}
+
+function stagedCollection(
+  schema: Schema,
+  list: () => Promise<HandlerRows> | HandlerRows,
+  newFile: () => Promise<string>,
+  context: HandlerContext,
+): Collection {
+  const fresh = async () => await stage(schema, list, await newFile(), context)
+  let latest: Promise<Staged> | null = null
+  const again = () => {
+    latest = fresh()
+    return latest
+  }
+  return {
+    schema,
+    feed: 'none',
+    feedReason: REASON,
+    read: async function* (_cursor, options) {
+      const { collection, rejects } = await again()
+      for await (const page of collection.read(null, options)) yield withRejects(page, rejects.splice(0))
+    },
+    view: async (selection) => {
+      const { collection, rejects } = await again()
+      if (collection.view === undefined) throw new SyncError('INTERNAL', 'a temporary file that can’t show its rows')
+      return viewWith(await collection.view(selection), rejects)
+    },
+    lookup: {
+      fetch: async (keys, fields) => await (await (latest ?? again())).collection.lookup.fetch(keys, fields),
+      find: async (fields, values) => await (await (latest ?? again())).collection.lookup.find(fields, values),
+    },
+  }
+}
+
+function withRejects(page: Page, rejects: readonly Rejection[]): Page {
+  const { view, ...rest } = page
+  return { ...rest, rejects: [...page.rejects, ...rejects], ...(view === undefined ? {} : { view }) }
+}
+
+function viewWith(view: View, rejects: Rejection[]): View {
+  return {
+    cursor: null,
+    count: () => view.count(),
+    extent: () => view.extent(),
+    summarize: (bounds) => view.summarize(bounds),
+    scan: async function* (ranges, fields): AsyncIterable<Chunk> {
+      if (rejects.length > 0) yield { rows: [], rejects: rejects.splice(0), bytes: 0 }
+      yield* view.scan(ranges, fields)
+    },
+    fetch: (keys, fields) => view.fetch(keys, fields),
+    [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+  }
+}
+
+/** Lists the rows into a file of their own. */
+async function stage(
+  schema: Schema,
+  list: () => Promise<HandlerRows> | HandlerRows,
+  file: string,
+  context: HandlerContext,
+): Promise<Staged> {
+  const { openSqlite } = await import('./sqlite/connection.ts')
+  const connection = await openSqlite({ file, track: 'none', busyTimeoutMs: 5000 }, context)
+  if (connection.sink === undefined) throw new SyncError('INTERNAL', 'SQLite can’t be written')
+  const rejects: Rejection[] = []
+  {
+    await using sink = await connection.sink(['stage'])
+    const spec: TargetSpec = {
+      sync: 'stage',
+      project: 'stage',
+      collection: 'rows',
+      schema,
+      adopt: false,
+      deletes: 'propagate',
+    }
+    await sink.claim(spec, [{ kind: 'create', schema }], null)
+    const rows = await list()
+    const pages = Symbol.asyncIterator in rows ? rows : [rows]
+    for await (const page of pages) {
+      context.signal.throwIfAborted()
+      const mapped = page.flatMap((row) => toRow(schema, row, rejects))
+      for (let start = 0; start < mapped.length; start += BATCH_ROWS)
+        await put(sink, mapped.slice(start, start + BATCH_ROWS), rejects)
+    }
+  }
+  return { collection: await connection.collection('rows'), rejects }
+}
+
+async function put(sink: Sink, rows: readonly Row[], rejects: Rejection[]): Promise<void> {
+  const transaction = await sink.begin()
+  try {
+    const { rejected } = await transaction.put('stage', rows, { fresh: false })
+    rejects.push(...rejected)
+    await transaction.commit({ durable: false })
+  } catch (error) {
+    await transaction.rollback()
+    throw error
+  }
+}
+
+/** The handler's row by the schema; one that does not fit is rejected, and the others go on. */
+function toRow({ fields, key }: Schema, row: HandlerRow, rejects: Rejection[]): readonly Row[] {
+  const whole = fields.length === 2 && fields[1]?.name === 'data' && !Object.hasOwn(row, 'data')
+  const given = (name: string) => (whole && name === 'data' ? row : row[name])
+  try {
+    const values = fields.map(({ name, type }): Value => fromFunction(type, given(name)))
+    const missing = key.filter((name) => values[fields.findIndex((field) => field.name === name)] === null)
+    if (missing.length > 0) throw new SyncError('KEY_MISSING', `a row without ${missing.join(', ')}`)
+    return [values]
+  } catch (error) {
+    const known = error instanceof SyncError ? error : new SyncError('VALUE_REFUSED', String(error))
+    const id = key.map(
+      (name): Value => (typeof row[name] === 'string' || typeof row[name] === 'number' ? row[name] : null),
+    )
+    rejects.push({
+      key: id,
+      code: known.code,
+      message: known.message.replace(/^compute returned/, 'the handler returned'),
+    })
+    return []
+  }
+}
