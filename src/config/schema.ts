@@ -130,13 +130,12 @@ function identify(name: string, connector: Connector<never>, options: unknown): 
     .digest('hex')
 }
 
-const fromCode = z.object({
-  connector: z.object({
-    name: z.string(),
-    config: z.custom<object>(isSchema),
-    open: z.custom<object>((value) => typeof value === 'function'),
-  }),
-  config: z.unknown(),
+/** A connector of the kit is a function with these properties; any object that has them will do. */
+const fromCode = z.object({ connector: z.custom<object>(isConnector), config: z.unknown() })
+const connectorParts = z.object({
+  name: z.string(),
+  config: z.custom<object>(isSchema),
+  open: z.custom<object>((value) => typeof value === 'function'),
 })
 const fromJson = z.looseObject({ connector: z.string() })
 
@@ -164,6 +163,16 @@ function findConnector(
 
 function isConnectionDefinition(value: unknown): value is { connector: Connector<never>; config: unknown } {
   return fromCode.safeParse(value).success
+}
+
+function isConnector(value: unknown): boolean {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
+  const parts = {
+    name: Reflect.get(value, 'name'),
+    config: Reflect.get(value, 'config'),
+    open: Reflect.get(value, 'open'),
+  }
+  return connectorParts.safeParse(parts).success
 }
 
 function isSchema(value: unknown): boolean {
