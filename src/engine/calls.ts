@@ -1,0 +1,48 @@
+/** What a connector's handlers get to call their system with: `fetch` under the limits of the connection. */
+import type { Context } from '../connectors/connector.ts'
+import type { HandlerContext, Limits } from '../connectors/kit.ts'
+import type { Limiter } from './limits.ts'
+
+/** How long a system is left alone that says "too many" without saying until when; twice as long each time. */
+const FIRST_PAUSE_MS = 1000
+const LONGEST_PAUSE_MS = 60_000
+
+/** The context of a run or an action of a connection. */
+export function handlerContext(context: Context, connection: string, limits: Limits, limiter: Limiter): HandlerContext {
+  return {
+    ...context,
+    turn: async () => {
+      using _turn = await limiter.turn(connection, limits, context.signal)
+    },
+    fetch: async (input, init) => {
+      const signal =
+        init?.signal === undefined || init.signal === null
+          ? context.signal
+          : AbortSignal.any([context.signal, init.signal])
+      for (let attempt = 0; ; attempt++) {
+        using _turn = await limiter.turn(connection, limits, signal)
+        const answer = await fetch(input instanceof Request ? input.clone() : input, { ...init, signal })
+        const waitMs = pauseOf(answer, attempt, context.clock.now())
+        if (waitMs === null) return answer
+        await answer.body?.cancel()
+        context.log(`${connection} asks to be left alone for ${Math.round(waitMs / 1000)} s`)
+        limiter.pause(connection, waitMs)
+      }
+    },
+  }
+}
+
+/** Null: the answer is an answer. */
+function pauseOf({ status, headers }: Response, attempt: number, nowMs: number): number | null {
+  const named = headers.get('retry-after')
+  if (status !== 429 && !(status === 503 && named !== null)) return null
+  return retryAfterMs(named, nowMs) ?? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
+}
+
+/** `Retry-After: 3`, or the date of HTTP; null: neither. */
+export function retryAfterMs(value: string | null, nowMs: number): number | null {
+  if (value === null) return null
+  if (/^\s*\d+(\.\d+)?\s*$/.test(value)) return Number(value) * 1000
+  const at = Date.parse(value)
+  return Number.isNaN(at) ? null : Math.max(0, at - nowMs)
+}
