@@ -1,9 +1,9 @@
 /** A project that a command works with: its config, its store, and connections that open on first use. */
-import { setTimeout as timer } from 'node:timers/promises'
 import { type Expansion, expandSyncs } from '../config/expand.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
-import type { Clock, Context } from '../connectors/connector.ts'
+import type { Context } from '../connectors/connector.ts'
 import type { RunEvent } from '../core/run.ts'
+import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import type { Project } from '../engine/project.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
@@ -64,11 +64,4 @@ export async function readConfig(shell: Shell, again = false): Promise<LoadedCon
   const { folder, config: path, environment } = shell
   const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
   return await loadConfig({ folder, path, environment, secrets, again })
-}
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  sleep: async (ms, signal) => {
-    await timer(ms, undefined, { signal }).catch(() => signal.throwIfAborted())
-  },
 }

@@ -1,10 +1,11 @@
 /** `syncline release <run>`: lets a held run's deletions go on. */
 import type { Command } from 'commander'
+import { systemClock } from '../engine/clock.ts'
 import { trigger } from '../engine/service.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'
 import type { Execute } from './main.ts'
-import { openProject, systemClock } from './open-project.ts'
+import { openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 
 export function addRelease(program: Command, execute: Execute): void {

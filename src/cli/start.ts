@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { ConfigDefinitions } from '../config/definitions.ts'
 import type { Expansion } from '../config/expand.ts'
 import type { EngineEvent } from '../core/event.ts'
+import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Events } from '../engine/events.ts'
 import { Service } from '../engine/service.ts'
@@ -14,7 +15,7 @@ import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import type { Execute } from './main.ts'
-import { type OpenProject, openProject, readConfig, systemClock } from './open-project.ts'
+import { type OpenProject, openProject, readConfig } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
 import type { Shell } from './shell.ts'
 
@@ -60,6 +61,7 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
     random: Math.random,
     definitions,
     makeProject: () => ownedProject(opened, current.config),
+    keepProjects: true,
     worker: `${hostname()}:${process.pid}`,
     concurrency: options.concurrency,
     events,
@@ -81,6 +83,7 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
     try {
       const config = await readConfig(shell, true)
       current.config = config
+      await service.renew()
       reporter.log(`${config.path} has changed: ${counted(await refresh(() => definitions.replace(config)), 'sync')}`)
     } catch (error) {
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)

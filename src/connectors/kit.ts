@@ -100,8 +100,19 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly opens: boolean
 }
 
-/** Any kit connector. `never`: each takes its own config, which it validates itself. */
-export type AnyConnector = KitConnector<never, never>
+/** Any kit connector: each takes its own config, which it validates itself. */
+export interface AnyConnector {
+  (options: never): ConnectionDefinition
+  readonly name: string
+  readonly description: string
+  readonly config: ZodType
+  readonly open: (config: never, context: Context) => Promise<Connection>
+  readonly syncs: ReadonlyMap<string, SyncDefinition<never>>
+  readonly actions: ReadonlyMap<string, ActionDefinition<never>>
+  readonly limits: Limits
+  readonly check: ((connection: Handle<never>, context: HandlerContext) => Promise<void>) | null
+  readonly opens: boolean
+}
 
 /** Describes a kind of system. Handlers are typed from `config`, actions from their `input` and `output`. */
 export function defineConnector<Config, Options>(

@@ -8,12 +8,18 @@ export interface Opener {
   open(context: Context): Promise<Connection>
 }
 
+/** What there is to open, by name. A map will do. */
+export interface Openers {
+  get(name: string): Opener | undefined
+  keys(): Iterable<string>
+}
+
 export class ConnectionPool implements AsyncDisposable {
-  readonly #openers: ReadonlyMap<string, Opener>
+  readonly #openers: Openers
   readonly #context: Context
   readonly #open = new Map<string, Promise<Connection>>()
 
-  constructor(openers: ReadonlyMap<string, Opener>, context: Context) {
+  constructor(openers: Openers, context: Context) {
     this.#openers = openers
     this.#context = context
   }

@@ -20,7 +20,9 @@ export interface ServiceOptions {
   readonly random: () => number
   readonly definitions: Definitions
   /** Makes the project that one run at a time uses. */
-  readonly makeProject: () => OwnedProject
+  readonly makeProject: (signal: AbortSignal) => OwnedProject
+  /** Whether later runs use it too, with its open connections. */
+  readonly keepProjects: boolean
   /** This process's name among all that share the store. */
   readonly worker: string
   /** How many syncs run at a time. */
@@ -39,7 +41,7 @@ export class Service {
   constructor(options: ServiceOptions) {
     const { store, clock, random, definitions, worker, concurrency, events, log } = options
     this.#options = options
-    this.#slots = new Slots(options.makeProject, clock)
+    this.#slots = new Slots(options.makeProject, clock, options.keepProjects)
     const task = { definitions, slots: this.#slots, mutex: new Mutex(), breaker: new Breaker(), events, clock }
     this.#workers = new Workers({
       ...{ store, clock, random, worker, concurrency, log },
@@ -67,6 +69,16 @@ export class Service {
     const names = new Set(syncs.map(({ id }) => id))
     for (const { sync } of await store.schedules.list({ origin: 'config' }))
       if (!names.has(sync)) await store.schedules.remove(sync)
+    this.#scheduler.wake()
+  }
+
+  /** Connections may be others now: later runs open them anew. */
+  async renew(): Promise<void> {
+    await this.#slots.renew()
+  }
+
+  /** Schedules may have changed: they are looked at now. */
+  wake(): void {
     this.#scheduler.wake()
   }
 

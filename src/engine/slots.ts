@@ -13,24 +13,38 @@ export interface Slot extends AsyncDisposable {
 }
 
 export class Slots implements AsyncDisposable {
-  readonly #make: () => OwnedProject
+  readonly #make: (signal: AbortSignal) => OwnedProject
+  readonly #keep: boolean
   readonly #clock: Clock
   readonly #free: { readonly project: OwnedProject; readonly used: AbortController }[] = []
   readonly #all = new Set<OwnedProject>()
+  /** In use when projects were to be made anew. */
+  readonly #stale = new WeakSet<OwnedProject>()
   #closed = false
 
-  constructor(make: () => OwnedProject, clock: Clock) {
+  /** `keep`: a project is used by run after run; else each run gets one that is made with its signal. */
+  constructor(make: (signal: AbortSignal) => OwnedProject, clock: Clock, keep: boolean) {
     this.#make = make
+    this.#keep = keep
     this.#clock = clock
   }
 
   /** Disposing the slot gives it back. */
-  take(): Slot {
+  take(signal: AbortSignal): Slot {
     const free = this.#free.pop()
     free?.used.abort()
-    const project = free?.project ?? this.#make()
+    const project = free?.project ?? this.#make(signal)
     this.#all.add(project)
     return { project, [Symbol.asyncDispose]: async () => await this.#giveBack(project) }
+  }
+
+  /** Later runs get projects made anew. */
+  async renew(): Promise<void> {
+    for (const project of this.#all) this.#stale.add(project)
+    for (const { project, used } of this.#free.splice(0)) {
+      used.abort()
+      await this.#close(project)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -40,7 +54,7 @@ export class Slots implements AsyncDisposable {
   }
 
   async #giveBack(project: OwnedProject): Promise<void> {
-    if (this.#closed) return await this.#close(project)
+    if (this.#closed || !this.#keep || this.#stale.has(project)) return await this.#close(project)
     const free = { project, used: new AbortController() }
     this.#free.push(free)
     this.#clock.sleep(IDLE_MS, free.used.signal).then(

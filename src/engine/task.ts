@@ -41,7 +41,7 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
   breaker.enter(connections, clock.now())
-  await using slot = slots.take()
+  await using slot = slots.take(signal)
   const { context } = slot.project
   const health = new Map<string, Failure | null>()
   const project: Project = {

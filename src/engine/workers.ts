@@ -1,6 +1,6 @@
 /** Takes jobs from the queue and executes them, several at a time, each under a lease that a heartbeat keeps alive. */
 import type { Clock } from '../connectors/connector.ts'
-import { asSyncError } from '../core/error.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Job } from '../core/job.ts'
 import type { Failure } from '../core/run.ts'
@@ -88,7 +88,7 @@ export class Workers {
     const running = this.#running.get(job)
     if (running === undefined) return
     running.cancelled = true
-    running.stop.abort()
+    running.stop.abort(interrupted())
   }
 
   /** Works until the signal is aborted; then stops what runs, which finishes its batches, and gives it back to the queue. */
@@ -100,7 +100,7 @@ export class Workers {
       if (signal.aborted) break
       await this.#bell.wait(this.#options.clock, Math.min(untilMs, LOOK_MS), signal)
     }
-    for (const { stop } of this.#running.values()) stop.abort()
+    for (const { stop } of this.#running.values()) stop.abort(interrupted())
     await this.#settled()
     settled.abort()
     await beating
@@ -230,7 +230,7 @@ export class Workers {
   #lose(running: Running | undefined): void {
     if (running === undefined) return
     running.lost = true
-    running.stop.abort()
+    running.stop.abort(interrupted())
   }
 
   async #settled(): Promise<void> {
@@ -247,6 +247,12 @@ export class Workers {
     this.#options.log(`${doing} failed: ${asSyncError(error).message}`)
     return LOOK_MS
   }
+}
+
+function interrupted(): SyncError {
+  return new SyncError('INTERRUPTED', 'the run was stopped', {
+    hint: 'What it did stays done; the next run goes on from there.',
+  })
 }
 
 function outcomeOf(result: Exclude<JobResult, { kind: 'postponed' }>): JobOutcome {

@@ -1,0 +1,102 @@
+/** Executes an action of a connection: its input and output are checked, it ends in time, and it shares the connection's limits. */
+import { setTimeout as timer } from 'node:timers/promises'
+import type { ZodType } from 'zod'
+import type { Context } from '../connectors/connector.ts'
+import type { ActionDefinition, Handle, Limits } from '../connectors/kit.ts'
+import { asSyncError, retriable, SyncError } from '../core/error.ts'
+import { handlerContext } from './calls.ts'
+import type { Limiter } from './limits.ts'
+
+const TIMEOUT_MS = 30_000
+const FIRST_WAIT_MS = 500
+/** How long an action that does not end at its signal is waited for. */
+const GRACE_MS = 1000
+
+/** What became of an action. */
+export interface ActionResult {
+  readonly success: boolean
+  readonly data?: unknown
+  readonly error?: string
+  /** Milliseconds. */
+  readonly executionTime: number
+}
+
+export interface ActionCall {
+  readonly name: string
+  readonly action: ActionDefinition<never>
+  readonly handle: Handle<never>
+  readonly params: unknown
+  readonly limits: Limits
+}
+
+/** Never throws for an action that fails: the result says what happened. */
+export async function executeAction(call: ActionCall, context: Context, limiter: Limiter): Promise<ActionResult> {
+  const startedAt = context.clock.now()
+  try {
+    const data = await attemptAll(call, context, limiter)
+    return { success: true, data, executionTime: context.clock.now() - startedAt }
+  } catch (error) {
+    const { code, message, hint } = asSyncError(error)
+    const told = code === 'INTERNAL' ? `action ${call.name} failed: ${message}` : message
+    return {
+      success: false,
+      error: hint === null || code === 'INTERNAL' ? told : `${told}. ${hint}`,
+      executionTime: context.clock.now() - startedAt,
+    }
+  }
+}
+
+async function attemptAll(call: ActionCall, context: Context, limiter: Limiter): Promise<unknown> {
+  const { name, action, params } = call
+  const input = check(action.input, params, `the input of action ${name}`)
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return check(action.output, await attemptOnce(call, input, context, limiter), `the output of action ${name}`)
+    } catch (error) {
+      if (attempt >= (action.retries ?? 0) || context.signal.aborted || !worthAnother(error)) throw error
+      await context.clock.sleep(FIRST_WAIT_MS * 2 ** attempt * (0.5 + context.random()), context.signal)
+    }
+  }
+}
+
+/** A handler that does not heed its signal is not waited for: its answer comes too late. */
+async function attemptOnce(
+  { name, action, handle, limits }: ActionCall,
+  input: unknown,
+  context: Context,
+  limiter: Limiter,
+): Promise<unknown> {
+  const timeoutMs = action.timeoutMs ?? TIMEOUT_MS
+  const ended = new AbortController()
+  const late = AbortSignal.timeout(timeoutMs)
+  const signal = AbortSignal.any([context.signal, late])
+  const run = action.run(handle, input as never, handlerContext({ ...context, signal }, handle.id, limits, limiter))
+  const limit = timer(timeoutMs + GRACE_MS, undefined, { signal: AbortSignal.any([ended.signal, context.signal]) })
+  try {
+    return await Promise.race([run, limit.then(() => Promise.reject(timedOut(name, timeoutMs)))])
+  } catch (error) {
+    throw late.aborted ? timedOut(name, timeoutMs) : error
+  } finally {
+    ended.abort()
+    limit.catch(() => {})
+    run.catch(() => {})
+  }
+}
+
+function check(schema: ZodType, value: unknown, what: string): unknown {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const reasons = parsed.error.issues.map(
+    ({ path, message }) => `${path.length === 0 ? '' : `${path.join('.')}: `}${message}`,
+  )
+  throw new SyncError('VALUE_REFUSED', `${what} is not as it should be: ${reasons.join('; ')}`)
+}
+
+function timedOut(name: string, ms: number): SyncError {
+  return new SyncError('TIMED_OUT', `action ${name} took longer than ${ms} ms and was stopped`)
+}
+
+/** Network failures may pass, and so may what says so of itself. */
+function worthAnother(error: unknown): boolean {
+  return retriable(error) || (error instanceof TypeError && error.cause !== undefined)
+}

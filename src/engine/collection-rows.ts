@@ -1,0 +1,112 @@
+/** The engine's own collections as people read them: page by page, as JSON Lines or CSV. */
+import { existsSync } from 'node:fs'
+import type { Collection } from '../connectors/connector.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
+import { SyncError } from '../core/error.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { compareKeys, type Key, type Row, type Value } from '../core/value.ts'
+import { systemClock } from './clock.ts'
+
+export type ExportFormat = 'jsonl' | 'csv'
+
+export interface RowsPage {
+  /** Rows by field names: json as what it says, instants and decimals as text, bytes in base64. */
+  readonly rows: readonly Readonly<Record<string, unknown>>[]
+  /** Give it as `after` for the next page; null: this was the last. */
+  readonly next: string | null
+}
+
+const PAGE = 100
+const MOST = 10_000
+
+/** In the order of keys. COLLECTION_UNKNOWN: the sync has not run yet. */
+export async function readRows(
+  file: string,
+  name: string,
+  { limit = PAGE, after }: { readonly limit?: number; readonly after?: string },
+): Promise<RowsPage> {
+  const collection = await open(file, name)
+  const { schema } = collection
+  const keyAt = schema.key.map((field) => schema.fields.findIndex((known) => known.name === field))
+  const types = keyAt.map((at) => schema.fields[at]?.type ?? 'text')
+  const start = after === undefined ? null : parseAfter(after)
+  const wanted = Math.min(MOST, Math.max(1, limit))
+  const rows: Row[] = []
+  for await (const row of scan(collection, start?.[0] ?? null)) {
+    const key = keyAt.map((at) => row[at] ?? null)
+    if (start !== null && compareKeys(types, key, start) <= 0) continue
+    if (rows.length === wanted) return { rows: objects(collection, rows), next: afterOf(rows.at(-1), keyAt) }
+    rows.push([...row])
+  }
+  return { rows: objects(collection, rows), next: null }
+}
+
+function afterOf(row: Row | undefined, keyAt: readonly number[]): string {
+  return Buffer.from(keyText(keyAt.map((at) => row?.[at] ?? null))).toString('base64url')
+}
+
+function parseAfter(after: string): Key {
+  try {
+    return parseKeyText(Buffer.from(after, 'base64url').toString('utf8'))
+  } catch {
+    throw new SyncError('USAGE_INVALID', '`after` is not what an earlier page said', {
+      hint: 'Leave it out for the first page.',
+    })
+  }
+}
+
+function objects(collection: Collection, rows: readonly Row[]): readonly Readonly<Record<string, unknown>>[] {
+  return rows.map((row) => toObject(collection, row))
+}
+
+export async function* exportRows(file: string, name: string, format: ExportFormat): AsyncIterable<string> {
+  const collection = await open(file, name)
+  const names = collection.schema.fields.map((field) => field.name)
+  if (format === 'csv') yield `${names.map(csvCell).join(',')}\r\n`
+  for await (const row of scan(collection)) {
+    if (format === 'jsonl') yield `${JSON.stringify(toObject(collection, row))}\n`
+    else yield `${row.map((value) => csvCell(csvText(value))).join(',')}\r\n`
+  }
+}
+
+async function open(file: string, name: string): Promise<Collection> {
+  if (!existsSync(file)) throw unknown(name)
+  const context = { signal: new AbortController().signal, clock: systemClock, random: Math.random, log: () => {} }
+  const connection = await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
+  const collection = await connection.collection(name).catch((error: unknown) => {
+    throw error instanceof SyncError && error.code === 'COLLECTION_UNKNOWN' ? unknown(name) : error
+  })
+  return collection
+}
+
+async function* scan(collection: Collection, from: Value = null): AsyncIterable<Row> {
+  const fields = collection.schema.fields.map((field) => field.name)
+  await using view = await collection.view?.({ fields, where: null })
+  if (view === undefined) return
+  for await (const { rows } of view.scan([{ from, to: null }], fields)) yield* rows
+}
+
+function toObject({ schema }: Collection, row: Row): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(schema.fields.map(({ name, type }, at) => [name, plain(type, row[at] ?? null)]))
+}
+
+function plain(type: string, value: Value): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  if (typeof value === 'bigint') return String(value)
+  return type === 'json' && typeof value === 'string' ? JSON.parse(value) : value
+}
+
+function csvText(value: Value): string {
+  if (value === null) return ''
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value)
+}
+
+function csvCell(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}
+
+function unknown(name: string): SyncError {
+  return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name.replace('__', '/')} yet`, {
+    hint: 'Run the sync first.',
+  })
+}

@@ -1,0 +1,369 @@
+/** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Connection, Context } from '../connectors/connector.ts'
+import type { AnyConnector, Handle } from '../connectors/kit.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
+import { SyncError } from '../core/error.ts'
+import type { Job, Priority } from '../core/job.ts'
+import { didYouMean } from '../core/name.ts'
+import { firstInstant } from '../core/schedule.ts'
+import { openSqliteStore } from '../store/sqlite/store.ts'
+import type { Store } from '../store/store.ts'
+import { type ActionResult, executeAction } from './actions.ts'
+import { handlerContext } from './calls.ts'
+import { systemClock } from './clock.ts'
+import { type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
+import { ConnectionPool } from './connection-pool.ts'
+import {
+  type ConnectionStore,
+  type EngineConnection,
+  type Integration,
+  StoredConnections,
+  unknownConnection,
+} from './connections.ts'
+import { Events, type Guardian, type Listener } from './events.ts'
+import { activeSyncs, COLLECTIONS, collectionOf, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { Limiter, type LimiterState } from './limits.ts'
+import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
+import { Service, setPaused } from './service.ts'
+import type { OwnedProject } from './slots.ts'
+import { StoreVault, type Vault } from './vault.ts'
+import { readKeys } from './vault-keys.ts'
+
+export interface EngineOptions {
+  readonly connectors: readonly AnyConnector[]
+  /** Default: in the store, credentials in the vault. */
+  readonly connectionStore?: ConnectionStore
+  /** The folder whose `.syncline` holds the state, or an open store. Default: the working directory. */
+  readonly store?: string | Store
+  /** For syncs that say nothing else. Default 15. */
+  readonly minutesBetweenSyncs?: number
+  /** How many syncs run at a time. Default 4. */
+  readonly concurrency?: number
+  readonly vault?: Vault
+  /** Default: a line on stderr. */
+  readonly log?: (message: string) => void
+}
+
+interface Opened {
+  readonly store: Store
+  readonly connections: ConnectionStore
+  readonly service: Service
+  readonly running: Promise<void>
+  readonly collections: string
+  close(): Promise<void>
+}
+
+export class Engine {
+  readonly #options: EngineOptions
+  readonly #connectors: ReadonlyMap<string, AnyConnector>
+  readonly #integrations = new Map<string, Integration>()
+  readonly #events: Events
+  readonly #limiter = new Limiter(systemClock, Math.random)
+  readonly #stop = new AbortController()
+  readonly #context: Context
+  readonly #opened: Promise<Opened>
+
+  /** Starts at once: what is due runs. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
+  constructor(options: EngineOptions) {
+    this.#options = options
+    this.#connectors = new Map(options.connectors.map((connector) => [connector.name, connector]))
+    const log = options.log ?? ((message: string) => console.error(message))
+    this.#context = { signal: this.#stop.signal, clock: systemClock, random: Math.random, log }
+    this.#events = new Events(log)
+    this.#opened = this.#open()
+    this.#opened.catch(() => {})
+  }
+
+  getConnectors(): AnyConnector[] {
+    return [...this.#connectors.values()]
+  }
+
+  getIntegrations(): Integration[] {
+    return [...this.#integrations.values()]
+  }
+
+  /** Sets up a connector for use, or changes how it is. CONFIG_INVALID: there is no such connector, sync or action. */
+  async addIntegration(integration: Integration): Promise<void> {
+    const connector = this.#connector(integration.connectorId)
+    const known = { syncs: connector.syncs, actions: connector.actions }
+    for (const kind of ['syncs', 'actions'] as const)
+      for (const name of integration[kind] ?? [])
+        if (!known[kind].has(name)) throw nothingNamed(kind.slice(0, -1), name, [...known[kind].keys()])
+    this.#integrations.set(integration.id, integration)
+    const { connections } = await this.#opened
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === integration.id) await this.scheduleConnectionSyncs(connection.id)
+  }
+
+  async updateIntegration(integration: Integration): Promise<void> {
+    this.#integration(integration.id)
+    await this.addIntegration(integration)
+  }
+
+  /** The connections of it stay, and don't run any more. */
+  async removeIntegration(integrationId: string): Promise<void> {
+    const { connections } = await this.#opened
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === integrationId) await this.unscheduleConnectionSyncs(connection.id)
+    this.#integrations.delete(integrationId)
+  }
+
+  /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
+  async addConnection(connection: EngineConnection): Promise<EngineConnection> {
+    this.#check(connection)
+    const created = await (await this.#opened).connections.create(connection)
+    await this.scheduleConnectionSyncs(created.id)
+    return created
+  }
+
+  async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
+    this.#check(connection)
+    const updated = await (await this.#opened).connections.update(connection)
+    await this.scheduleConnectionSyncs(updated.id)
+    return updated
+  }
+
+  async getConnections(): Promise<EngineConnection[]> {
+    return await (await this.#opened).connections.readAll()
+  }
+
+  async getConnection(connectionId: string): Promise<EngineConnection | undefined> {
+    return await (await this.#opened).connections.read(connectionId)
+  }
+
+  /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
+  async removeConnection(connectionId: string): Promise<void> {
+    await this.unscheduleConnectionSyncs(connectionId)
+    await (await this.#opened).connections.delete(connectionId)
+  }
+
+  /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
+  async scheduleConnectionSyncs(connectionId: string): Promise<void> {
+    const { store, service } = await this.#opened
+    const { connection, integration, connector } = await this.#find(connectionId)
+    const names = activeSyncs(connection, integration, connector)
+    for (const name of names) {
+      const schedule = scheduleOf(name, connection, connector, this.#options.minutesBetweenSyncs ?? 15)
+      await store.schedules.put(
+        { sync: syncIdOf(connectionId, name), schedule, origin: 'api' },
+        firstInstant(schedule, systemClock.now()),
+      )
+    }
+    for (const { sync } of await this.#schedulesOf(connectionId))
+      if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
+    service.wake()
+  }
+
+  async unscheduleConnectionSyncs(connectionId: string): Promise<void> {
+    const { store } = await this.#opened
+    for (const { sync } of await this.#schedulesOf(connectionId)) await store.schedules.remove(sync)
+  }
+
+  /** Runs a sync now, and waits for its end. CONNECTION_UNKNOWN and SYNC_UNKNOWN are thrown; a run that fails is told in the result. */
+  async executeSync(connectionId: string, syncName: string): Promise<ExecutionResult> {
+    const job = await this.triggerSync(connectionId, syncName)
+    return await waitForJob(job, (await this.#opened).store, this.#events, this.#stop.signal)
+  }
+
+  /** Puts a sync into the queue, without waiting for it. */
+  async triggerSync(connectionId: string, syncName: string, priority: Priority = 'high'): Promise<Job> {
+    return await (await this.#opened).service.trigger(syncIdOf(connectionId, syncName), priority)
+  }
+
+  /** JOB_UNKNOWN, JOB_ENDED. */
+  async cancelJob(jobId: string): Promise<Job> {
+    return await (await this.#opened).service.cancel(jobId)
+  }
+
+  async pauseSync(connectionId: string, syncName: string): Promise<void> {
+    await setPaused((await this.#opened).store, systemClock, syncIdOf(connectionId, syncName), true)
+  }
+
+  async resumeSync(connectionId: string, syncName: string): Promise<void> {
+    const { store, service } = await this.#opened
+    await setPaused(store, systemClock, syncIdOf(connectionId, syncName), false)
+    service.wake()
+  }
+
+  /** Every sync that runs by itself, with how it went last. */
+  async getScheduledJobs(): Promise<ScheduledJob[]> {
+    const { store } = await this.#opened
+    const jobs = await Promise.all((await store.schedules.list({})).map((record) => scheduledJob(record, store)))
+    return jobs.flatMap((job) => job ?? [])
+  }
+
+  async getConnectionJobs(connectionId: string): Promise<ScheduledJob[]> {
+    return (await this.getScheduledJobs()).filter((job) => job.connectionId === connectionId)
+  }
+
+  /** CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown; an action that fails is told in the result. */
+  async executeAction(connectionId: string, actionName: string, params: unknown): Promise<ActionResult> {
+    await this.#opened
+    const { connector, integration, handle } = await this.#find(connectionId)
+    const names = integration.actions ?? [...connector.actions.keys()]
+    const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
+    if (action === undefined) throw nothingNamed('action', actionName, names)
+    return await executeAction(
+      { name: actionName, action, handle, params, limits: connector.limits },
+      this.#context,
+      this.#limiter,
+    )
+  }
+
+  /** Rows that a sync has gathered, in the order of their keys. */
+  async getRows(
+    connectionId: string,
+    syncName: string,
+    page: { readonly limit?: number; readonly after?: string } = {},
+  ): Promise<RowsPage> {
+    const { collections } = await this.#opened
+    return readRows(collections, collectionOf(connectionId, syncName), page)
+  }
+
+  /** All rows that a sync has gathered, as text piece by piece. */
+  async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
+    const { collections } = await this.#opened
+    yield* exportRows(collections, collectionOf(connectionId, syncName), format)
+  }
+
+  getLimits(): readonly LimiterState[] {
+    return this.#limiter.states()
+  }
+
+  /** Hears every event until the returned function is called. */
+  subscribe(listener: Listener): () => void {
+    return this.#events.subscribe(listener)
+  }
+
+  /** Is asked before every run; the text it returns is the reason why it may not begin. */
+  guard(guardian: Guardian): () => void {
+    return this.#events.guard(guardian)
+  }
+
+  /** Finishes batches, gives back what is left, and closes everything: the process can end by itself. */
+  async destroy(): Promise<void> {
+    this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed'))
+    const opened = await this.#opened.catch(() => null)
+    await opened?.running
+    await opened?.close()
+  }
+
+  async #open(): Promise<Opened> {
+    const { store: given = '.', concurrency = 4 } = this.#options
+    const folder = typeof given === 'string' ? given : await mkdtemp(join(tmpdir(), 'syncline-engine-'))
+    const store = typeof given === 'string' ? await openSqliteStore(given) : given
+    const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
+    const home = typeof given === 'string' ? join(folder, '.syncline') : folder
+    const vault =
+      this.#options.vault ?? new StoreVault(store.records, () => readKeys(join(home, 'vault.key'), process.env))
+    const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault)
+    const collections = join(home, 'collections.db')
+    const projectId = await store.projectId()
+    const service = new Service({
+      ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
+      definitions: {
+        find: async (id) => await this.#definition(id),
+        exclusive: () => [COLLECTIONS],
+      },
+      makeProject: (signal) => this.#project(projectId, store, collections, signal),
+      keepProjects: false,
+      worker: `${hostname()}:${process.pid}`,
+    })
+    return {
+      ...{ store, connections, service, collections },
+      running: service.run(this.#stop.signal),
+      close: async () => {
+        await lock?.[Symbol.asyncDispose]()
+        if (typeof given === 'string') await store[Symbol.asyncDispose]()
+        else await rm(folder, { recursive: true, force: true })
+      },
+    }
+  }
+
+  async #definition(id: string) {
+    const parts = partsOf(id)
+    if (parts === null) throw nothingNamed('sync', id, [])
+    const { connection, integration, connector } = await this.#find(parts.connectionId)
+    const names = activeSyncs(connection, integration, connector)
+    if (!names.includes(parts.syncName)) throw nothingNamed('sync', parts.syncName, names)
+    return handlerSync(
+      parts.connectionId,
+      parts.syncName,
+      scheduleOf(parts.syncName, connection, connector, this.#options.minutesBetweenSyncs ?? 15),
+    )
+  }
+
+  /** A project whose connections are those of the engine, and its own collections. */
+  #project(id: string, store: Store, collections: string, signal: AbortSignal): OwnedProject {
+    const context = { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
+    const open = async (name: string, context: Context): Promise<Connection> => {
+      if (name === COLLECTIONS)
+        return await sqlite.open({ file: collections, track: 'none', busyTimeoutMs: 10_000 }, context)
+      const { connector, handle } = await this.#find(name)
+      const { openSyncs } = await import('../connectors/staged.ts')
+      return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, this.#limiter))
+    }
+    const openers = { get: (name: string) => ({ open: (context: Context) => open(name, context) }), keys: () => [] }
+    const pool = new ConnectionPool(openers, context)
+    return {
+      ...{ id, store, context, unreachable: new Set<string>(), emit: () => {} },
+      connection: (name) => pool.get(name),
+      reconnect: (name) => pool.close(name),
+      [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    }
+  }
+
+  async #schedulesOf(connectionId: string) {
+    const all = await (await this.#opened).store.schedules.list({ origin: 'api' })
+    return all.filter(({ sync }) => partsOf(sync)?.connectionId === connectionId)
+  }
+
+  async #find(connectionId: string) {
+    const connection = await (await this.#opened).connections.read(connectionId)
+    if (connection === undefined) throw unknownConnection(connectionId)
+    return { connection, ...this.#check(connection) }
+  }
+
+  /** The parts of a connection, with its config validated: what it says itself, over what its integration says. */
+  #check(connection: EngineConnection): { integration: Integration; connector: AnyConnector; handle: Handle<never> } {
+    if (!/^[\w-]{1,100}$/.test(connection.id)) {
+      throw new SyncError('CONFIG_INVALID', `"${connection.id.slice(0, 50)}" can't be a connection's id`, {
+        hint: 'Use up to 100 letters, digits, _ and -.',
+      })
+    }
+    const integration = this.#integration(connection.integrationId)
+    const connector = this.#connector(integration.connectorId)
+    const config = connector.config.safeParse({ ...integration.config, ...connection.config })
+    if (config.success) return { integration, connector, handle: { id: connection.id, config: config.data as never } }
+    const reasons = config.error.issues.map(({ path, message }) => `${path.join('.') || '(all of it)'}: ${message}`)
+    throw new SyncError('CONFIG_INVALID', `connection "${connection.id}": ${reasons.join('; ')}`)
+  }
+
+  #integration(id: string): Integration {
+    const found = this.#integrations.get(id)
+    if (found !== undefined) return found
+    throw nothingNamed('integration', id, [...this.#integrations.keys()])
+  }
+
+  #connector(name: string): AnyConnector {
+    const found = this.#connectors.get(name)
+    if (found !== undefined) return found
+    throw nothingNamed('connector', name, [...this.#connectors.keys()])
+  }
+}
+
+function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {
+  const code = kind === 'sync' ? 'SYNC_UNKNOWN' : kind === 'action' ? 'ACTION_UNKNOWN' : 'CONFIG_INVALID'
+  const others = didYouMean(name, names) || (names.length === 0 ? '' : `; there are ${names.join(', ')}`)
+  return new SyncError(code, `there is no ${kind} "${name}"${others}`)
+}
+
+function closing(store: Store): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await store[Symbol.asyncDispose]()
+    throw error
+  }
+}

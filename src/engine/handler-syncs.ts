@@ -1,0 +1,68 @@
+/** The syncs of connections: each lists rows of a system into a collection of the engine's own, as a one-way sync like any other. */
+
+import type { AnyConnector } from '../connectors/kit.ts'
+import { SyncError } from '../core/error.ts'
+import { parseSchedule, type Schedule } from '../core/schedule.ts'
+import { defaults, type Sync, type SyncId } from '../core/sync.ts'
+import type { EngineConnection, Integration } from './connections.ts'
+
+/** The name of the connection to the engine's own collections. */
+export const COLLECTIONS = '_collections'
+
+export function syncIdOf(connectionId: string, syncName: string): SyncId {
+  return `${connectionId}/${syncName}`
+}
+
+/** What a sync's id is made of; null: it is none of a connection's. */
+export function partsOf(id: SyncId): { readonly connectionId: string; readonly syncName: string } | null {
+  const [connectionId, ...rest] = id.split('/')
+  return connectionId === undefined || rest.length === 0 ? null : { connectionId, syncName: rest.join('/') }
+}
+
+/** Where its rows are. */
+export function collectionOf(connectionId: string, syncName: string): string {
+  return `${connectionId}__${syncName}`
+}
+
+/** The syncs that a connection runs. */
+export function activeSyncs(
+  connection: EngineConnection,
+  integration: Integration,
+  connector: AnyConnector,
+): readonly string[] {
+  const on = integration.syncs ?? [...connector.syncs.keys()]
+  return connection.activeSyncs === undefined ? on : on.filter((name) => connection.activeSyncs?.includes(name))
+}
+
+export function scheduleOf(
+  syncName: string,
+  connection: EngineConnection,
+  connector: AnyConnector,
+  minutes: number,
+): Schedule {
+  const written = connector.syncs.get(syncName)?.schedule
+  if (connection.minutesBetweenSyncs === undefined && written !== undefined) {
+    const schedule = parseSchedule(written)
+    if (typeof schedule !== 'string') return schedule
+    throw new SyncError('CONFIG_INVALID', `sync ${syncName} of connector ${connector.name}: ${schedule}`)
+  }
+  return { kind: 'interval', everyMs: Math.max(1, Math.round((connection.minutesBetweenSyncs ?? minutes) * 60_000)) }
+}
+
+export function handlerSync(connectionId: string, syncName: string, schedule: Schedule): Sync {
+  return {
+    id: syncIdOf(connectionId, syncName),
+    from: { connection: connectionId, collection: syncName },
+    to: { connection: COLLECTIONS, collection: collectionOf(connectionId, syncName) },
+    fields: null,
+    where: null,
+    key: null,
+    cursor: null,
+    mode: 'auto',
+    deletes: 'propagate',
+    guard: defaults.guard,
+    batch: defaults.batch,
+    adopt: false,
+    schedule,
+  }
+}

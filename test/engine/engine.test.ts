@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { z } from 'zod'
+import { defineAction, defineConnector } from '../../src/connectors/kit.ts'
+import { Engine, type EngineConnection, type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
+import { eventually } from '../service/project.ts'
+
+const folders: string[] = []
+after(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'syncline-embed-'))
+  folders.push(folder)
+  return folder
+}
+
+/** A system with an HTTP API: rows behind a token, and what happens to calls. */
+class Api implements AsyncDisposable {
+  rows: unknown = [
+    { id: 1, name: 'Ada' },
+    { id: 2, name: 'Bo "the" boss' },
+  ]
+  calls = 0
+  refuse = 0
+  readonly #server = createServer((request, response) => {
+    this.calls++
+    if (this.refuse-- > 0) return response.writeHead(500).end('{}')
+    if (request.headers.authorization !== 'Bearer canary-token') return response.writeHead(401).end('{}')
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.rows))
+  })
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
+    return this
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    this.#server.close()
+  }
+}
+
+const crm = defineConnector({
+  name: 'crm',
+  config: z.strictObject({ url: z.string(), token: z.string() }),
+  limits: { concurrent: 2 },
+  syncs: {
+    contacts: {
+      fields: { id: 'integer', name: 'text' },
+      run: async ({ config }, { fetch }) => {
+        const answer = await fetch(`${config.url}/contacts`, { headers: { authorization: `Bearer ${config.token}` } })
+        if (!answer.ok) throw new Error(`the CRM answered ${answer.status}`)
+        return z.array(z.record(z.string(), z.unknown())).parse(await answer.json())
+      },
+    },
+    slow: {
+      run: async (_connection, { signal, clock }) => {
+        await clock.sleep(60_000, signal)
+        return []
+      },
+    },
+  },
+  actions: {
+    greet: defineAction({
+      input: z.object({ name: z.string() }),
+      output: z.object({ text: z.string() }),
+      run: async (_connection, { name }) => ({ text: name === 'nobody' ? (5 as unknown as string) : `Hello ${name}` }),
+    }),
+    stuck: defineAction({
+      input: z.object({}),
+      output: z.object({}),
+      timeoutMs: 100,
+      run: () => new Promise<never>(() => {}),
+    }),
+    flaky: defineAction({
+      input: z.object({ url: z.string() }),
+      output: z.object({ status: z.number() }),
+      retries: 3,
+      run: async (_connection, { url }, { fetch }) => ({ status: (await fetch(url)).status }),
+    }),
+  },
+})
+
+const integration = { id: 'our-crm', connectorId: 'crm' }
+function connection(api: Api, over: Partial<EngineConnection> = {}): EngineConnection {
+  return {
+    id: 'acme',
+    integrationId: 'our-crm',
+    config: { url: api.url, token: 'canary-token' },
+    activeSyncs: ['contacts'],
+    ...over,
+  }
+}
+
+function makeEngine(folder: string, over: Partial<ConstructorParameters<typeof Engine>[0]> = {}): Engine {
+  return new Engine({ connectors: [crm], store: folder, minutesBetweenSyncs: 60, log: () => {}, ...over })
+}
+
+describe('the engine for embedders', () => {
+  test('a connection’s sync gathers rows, again what has changed, and tells counts', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api))
+      const first = await engine.executeSync('acme', 'contacts')
+      assert.equal(first.success, true, first.error)
+      assert.ok(first.timestamp instanceof Date && first.executionTime >= 0)
+      assert.deepEqual((await engine.getRows('acme', 'contacts')).rows, [
+        { id: 1, name: 'Ada' },
+        { id: 2, name: 'Bo "the" boss' },
+      ])
+      api.rows = [{ id: 2, name: 'Bo' }, { id: 3 }]
+      const second = await engine.executeSync('acme', 'contacts')
+      assert.deepEqual(second.data, { read: 2, inserted: 1, updated: 1, deleted: 1, unchanged: 0, rejected: 0 })
+      const text = async (format: 'csv' | 'jsonl') =>
+        (await Array.fromAsync(engine.exportRows('acme', 'contacts', format))).join('')
+      assert.equal(await text('csv'), 'id,name\r\n2,Bo\r\n3,\r\n')
+      assert.equal(await text('jsonl'), '{"id":2,"name":"Bo"}\n{"id":3,"name":null}\n')
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('hazard 6: an empty answer deletes nothing, and the result says why', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api))
+      await engine.executeSync('acme', 'contacts')
+      api.rows = []
+      const result = await engine.executeSync('acme', 'contacts')
+      assert.equal(result.success, false)
+      assert.match(result.error ?? '', /more than its guard allows; nothing was deleted/)
+      assert.equal((await engine.getRows('acme', 'contacts')).rows.length, 2)
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('rows come page by page, by what the last page said', async () => {
+    await using api = await new Api().start()
+    api.rows = Array.from({ length: 25 }, (_, id) => ({ id, name: `n${id}` }))
+    const engine = makeEngine(newFolder())
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api))
+      await engine.executeSync('acme', 'contacts')
+      const ids: unknown[] = []
+      let after: string | undefined
+      for (let pages = 0; pages < 10; pages++) {
+        const page = await engine.getRows('acme', 'contacts', { limit: 10, ...(after === undefined ? {} : { after }) })
+        ids.push(...page.rows.map(({ id }) => id))
+        if (page.next === null) break
+        after = page.next
+      }
+      assert.deepEqual(
+        ids,
+        Array.from({ length: 25 }, (_, id) => id),
+      )
+      await assert.rejects(engine.getRows('acme', 'contacts', { after: '%%%' }), { code: 'USAGE_INVALID' })
+      await assert.rejects(engine.getRows('acme', 'slow'), { code: 'COLLECTION_UNKNOWN' })
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('hazard 27: connections and their schedules are there again after a restart; hazard 26: no secret is in clear', async () => {
+    await using api = await new Api().start()
+    const folder = newFolder()
+    const events: EngineEvent[] = []
+    const engine = makeEngine(folder)
+    engine.subscribe((event) => events.push(event))
+    await engine.addIntegration(integration)
+    await engine.addConnection(connection(api, { minutesBetweenSyncs: 0.01 }))
+    await eventually(() => events.some(({ event }) => event === 'run.finished'), 'the schedule')
+    const [job] = await engine.getConnectionJobs('acme')
+    assert.deepEqual([job?.id, job?.syncName, job?.schedule, job?.isActive], ['acme/contacts', 'contacts', 0.01, true])
+    assert.ok(job?.nextRun instanceof Date)
+    await engine.destroy()
+    const state = readdirSync(join(folder, '.syncline')).map((name) =>
+      readFileSync(join(folder, '.syncline', name), 'latin1'),
+    )
+    for (const text of [...state, JSON.stringify(events)]) assert.ok(!text.includes('canary-token'))
+    const before = api.calls
+    const again = makeEngine(folder)
+    try {
+      await again.addIntegration(integration)
+      assert.deepEqual(await again.getConnections(), [connection(api, { minutesBetweenSyncs: 0.01 })])
+      await eventually(() => api.calls > before, 'the schedule after the restart')
+      const [job] = await again.getScheduledJobs()
+      assert.equal(job?.lastResult?.success, true)
+      await again.removeConnection('acme')
+      assert.deepEqual(await again.getScheduledJobs(), [])
+      assert.equal(await again.getConnection('acme'), undefined)
+    } finally {
+      await again.destroy()
+    }
+  })
+
+  test('actions: input and output are checked, time is limited, what may pass is tried again', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder(), { connectionStore: new InMemoryConnectionStore() })
+    try {
+      await engine.addIntegration({ ...integration, actions: ['greet', 'stuck', 'flaky'] })
+      await engine.addConnection(connection(api, { activeSyncs: [] }))
+      const greeted = await engine.executeAction('acme', 'greet', { name: 'Ada' })
+      assert.deepEqual([greeted.success, greeted.data], [true, { text: 'Hello Ada' }])
+      const wrong = await engine.executeAction('acme', 'greet', { name: 5 })
+      assert.match(wrong.error ?? '', /the input of action greet is not as it should be: name: /)
+      assert.match(
+        (await engine.executeAction('acme', 'greet', { name: 'nobody' })).error ?? '',
+        /the output of action greet/,
+      )
+      const stuck = await engine.executeAction('acme', 'stuck', {})
+      assert.match(stuck.error ?? '', /took longer than 100 ms/)
+      const refused = await engine.executeAction('acme', 'flaky', { url: 'http://127.0.0.1:1/' })
+      assert.ok(!refused.success && refused.executionTime > 1000, 'tried again before it gave up')
+      await assert.rejects(engine.executeAction('acme', 'gret', {}), {
+        code: 'ACTION_UNKNOWN',
+        message: /did you mean "greet"/,
+      })
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('a person pauses, cancels and forbids; mistakes are told with what there is', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    const events: EngineEvent[] = []
+    engine.subscribe((event) => events.push(event))
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api, { activeSyncs: ['contacts', 'slow'] }))
+      const { jobs } = { jobs: await engine.triggerSync('acme', 'slow') }
+      await eventually(
+        () => events.some((event) => event.event === 'run.started' && event.sync === 'acme/slow'),
+        'the slow sync',
+      )
+      await engine.cancelJob(jobs.id)
+      await eventually(
+        () => events.some((event) => event.event === 'job.ended' && event.status === 'cancelled'),
+        'the cancellation',
+      )
+      await engine.pauseSync('acme', 'contacts')
+      assert.equal((await engine.getScheduledJobs()).find(({ syncName }) => syncName === 'contacts')?.isActive, false)
+      await engine.resumeSync('acme', 'contacts')
+      const allow = engine.guard(({ sync }) => (sync === 'acme/contacts' ? 'not today' : undefined))
+      const vetoed = await engine.executeSync('acme', 'contacts')
+      assert.match(vetoed.error ?? '', /may not run: not today/)
+      allow()
+      assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+      await assert.rejects(engine.executeSync('acme', 'contact'), {
+        code: 'SYNC_UNKNOWN',
+        message: /did you mean "contacts"/,
+      })
+      await assert.rejects(engine.executeSync('nobody', 'contacts'), { code: 'CONNECTION_UNKNOWN' })
+      await assert.rejects(engine.addConnection(connection(api)), { code: 'CONFIG_INVALID', message: /already/ })
+      await assert.rejects(engine.addConnection({ ...connection(api), id: 'b', config: { url: 5 } }), {
+        code: 'CONFIG_INVALID',
+        message: /token/,
+      })
+      await assert.rejects(engine.addConnection({ ...connection(api), id: 'a/b' }), { code: 'CONFIG_INVALID' })
+      await assert.rejects(engine.addIntegration({ id: 'x', connectorId: 'crn' }), {
+        code: 'CONFIG_INVALID',
+        message: /did you mean "crm"/,
+      })
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('a sync that fails is told, and tried again by its schedule', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api))
+      await engine.executeSync('acme', 'contacts')
+      api.refuse = 1
+      const result = await engine.executeSync('acme', 'contacts')
+      assert.match(result.error ?? '', /the CRM answered 500/)
+      assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('hazard 28: after destroy() the process ends by itself; killed with -9 in a sync, the next goes on', async () => {
+    const folder = newFolder()
+    const script = join(folder, 'embed.ts')
+    writeFileSync(
+      script,
+      `import { Engine } from 'syncline'
+       import { defineConnector } from 'syncline/connector'
+       import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+       const list = defineConnector({ name: 'list', config: z.object({}), syncs: {
+         a: { fields: { id: 'integer' }, run: async function* (_c, { clock, signal }) {
+           for (let id = 0; id < 20; id++) { yield [{ id }]; await clock.sleep(Number(process.argv[2]), signal) } } } } })
+       const engine = new Engine({ connectors: [list], store: ${JSON.stringify(folder)}, minutesBetweenSyncs: 0.01 })
+       await engine.addIntegration({ id: 'i', connectorId: 'list' })
+       if ((await engine.getConnection('c')) === undefined) await engine.addConnection({ id: 'c', integrationId: 'i', config: {} })
+       const { success } = await engine.executeSync('c', 'a')
+       const { rows } = await engine.getRows('c', 'a')
+       console.log(success, rows.length)
+       await engine.destroy()`,
+    )
+    const run = (pauseMs: number, timeoutMs: number) =>
+      promisify(execFile)(
+        process.execPath,
+        [
+          '--conditions=syncline-source',
+          '--disable-warning=ExperimentalWarning',
+          '--import',
+          registerHere(),
+          script,
+          String(pauseMs),
+        ],
+        {
+          timeout: timeoutMs,
+          killSignal: 'SIGKILL',
+          cwd: join(import.meta.dirname, '..', '..'),
+        },
+      )
+    await assert.rejects(run(200, 2000))
+    await sleep(100)
+    const { stdout } = await run(1, 20_000)
+    assert.equal(stdout.trim(), 'true 20')
+  })
+})
+
+/** Lets a script anywhere import `syncline` from here. */
+function registerHere(): string {
+  const url = new URL('../../package.json', import.meta.url).href
+  const source = `import { registerHooks } from 'node:module'; registerHooks({ resolve: (name, context, next) => name.startsWith('syncline') ? next(name, { ...context, parentURL: ${JSON.stringify(url)} }) : next(name, context) })`
+  return `data:text/javascript,${encodeURIComponent(source)}`
+}
