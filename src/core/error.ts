@@ -34,6 +34,8 @@ export const errorCodes = {
   ACTION_UNKNOWN: { retry: 'never', status: 404 },
   CONNECTION_UNKNOWN: { retry: 'never', status: 404 },
   TIMED_OUT: { retry: 'retry', status: 504 },
+  UNAUTHENTICATED: { retry: 'never', status: 401 },
+  RATE_LIMITED: { retry: 'retry', status: 429 },
   FORBIDDEN: { retry: 'never', status: 403 },
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },

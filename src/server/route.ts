@@ -1,0 +1,47 @@
+/** A route of the API as one value: what it takes, what it answers, who may call it. The server, its description and its tests read the same list. */
+import type { ZodType, z } from 'zod'
+import type { ApiKey, Scope } from '../engine/keys.ts'
+import type { Operations } from '../engine/operations.ts'
+
+export interface Route<
+  Params extends ZodType = ZodType,
+  Query extends ZodType = ZodType,
+  Body extends ZodType = ZodType,
+> {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** With `:name` for parameters. */
+  readonly url: string
+  readonly summary: string
+  readonly tag: string
+  /** Null: open to all. */
+  readonly scope: Scope | null
+  readonly params?: Params
+  readonly query?: Query
+  readonly body?: Body
+  readonly handle: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Answer>
+}
+
+export interface Call<Params, Query, Body> {
+  readonly params: Params
+  readonly query: Query
+  readonly body: Body
+  /** Who asks; null on routes open to all. */
+  readonly key: ApiKey | null
+  readonly operations: Operations
+  /** Aborted when the caller hangs up or the server stops. */
+  readonly signal: AbortSignal
+}
+
+export interface Answer {
+  /** Default 200. */
+  readonly status?: number
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** A route with its types inferred from its schemas; of all kinds in one list. */
+export function route<Params extends ZodType, Query extends ZodType, Body extends ZodType>(
+  written: Route<Params, Query, Body>,
+): Route {
+  return written as unknown as Route
+}
