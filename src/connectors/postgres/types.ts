@@ -70,6 +70,8 @@ export const sessionSettings = [
   "SET client_encoding = 'UTF8'",
   'SET standard_conforming_strings = on',
   "SET xmloption = 'content'",
+  // Compiling costs more than our short statements: measured, the keys of 1000 ranges take 131 ms with it and 39 ms without.
+  'SET jit = off',
 ].join('; ')
 
 /** A value from its text in a COPY row (unescaped). Snapshot and stream both come through here. */
