@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { keyText, parseKeyText } from '../../core/key-text.ts'
-import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
+import { type Field, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { quote } from '../sql.ts'
@@ -11,7 +11,7 @@ import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './da
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
-import { floatLoss } from './types.ts'
+import { floatLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -257,6 +257,7 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
     conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same})`)
   }
+  const widening = spec.adopt ? new Set<string>() : wideningColumns(database, table, schema)
   return {
     file,
     from: quote(table),
@@ -265,8 +266,17 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
     // An adopted table is not STRICT: its values may be of any storage class.
     system: spec.adopt ? 'sqlite' : 'syncline',
-    rowidKey: isRowidKey(database, table, schema.key),
+    rowidKey: isRowidKey(database, table, schema.key) && !schema.key.some((name) => widening.has(name)),
+    widening,
   }
+}
+
+/** Columns of a table of ours whose storage is not yet that of their fields. */
+function wideningColumns(database: DatabaseSync, table: string, { fields }: Schema): ReadonlySet<string> {
+  const columns = database.prepare('SELECT name, type FROM pragma_table_info(?)').all(table)
+  const storage = new Map(columns.map(({ name, type }) => [String(name), String(type)]))
+  const widens = ({ name, type }: Field) => storage.has(name) && storage.get(name) !== storageOf(type)
+  return new Set(fields.filter(widens).map(({ name }) => name))
 }
 
 function hasColumn(database: DatabaseSync, table: string, column: string): boolean {
