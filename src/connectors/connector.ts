@@ -256,8 +256,11 @@ export interface Sink extends AsyncDisposable {
   claim(spec: TargetSpec, changes: readonly SchemaChange[], held: number | null): Promise<Target>
   /** One transaction at a time per sink. */
   begin(): Promise<SinkTransaction>
-  /** The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's are left out. */
-  view(spec: TargetSpec): Promise<View>
+  /**
+   * The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's
+   * are left out; with `written`, so are those that it only found equal, and so never deletes.
+   */
+  view(spec: TargetSpec, rows?: 'written'): Promise<View>
   /** Rows refused earlier and not yet held. */
   rejections(sync: SyncId): Promise<readonly Rejection[]>
   /** What a value of this field becomes when the target stores it: declared losses only. Absent: every value is kept. */

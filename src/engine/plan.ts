@@ -1,6 +1,8 @@
 /** What a run would change. Writes nothing. */
 import type { View } from '../connectors/connector.ts'
 import { holds } from '../core/guard.ts'
+import { keyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
@@ -40,26 +42,27 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   const view = await openSource(sides)
   await using source = view
   await using target = sides.state.schema === null || drifted ? null : await sides.sink.view(sides.spec)
+  await using written = target === null || !sides.spec.adopt ? null : await sides.sink.view(sides.spec, 'written')
   const targetRows = target === null ? 0 : await target.count()
   const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
   const samples = new Samples(sides)
   if (!drifted) {
     for await (const found of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
+      const extra = keepsExtra(sides) ? [] : await deletable(sides, found.extra, written)
       totals.inserts += found.missing.length
       totals.updates += found.different.length
-      totals.deletes += keepsExtra(sides) ? 0 : found.extra.length
+      totals.deletes += extra.length
       totals.rejected += found.rejects.length
       samples.add(
         'insert',
         found.missing.map((left) => ({ left, right: null })),
       )
       samples.add('update', found.different)
-      if (!keepsExtra(sides))
-        samples.add(
-          'delete',
-          found.extra.map((right) => ({ left: null, right })),
-        )
+      samples.add(
+        'delete',
+        extra.map((right) => ({ left: null, right })),
+      )
     }
   }
   // A rejected row is no deletion: the target keeps what it holds of it.
@@ -80,6 +83,17 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
 async function openSource({ source, mapping }: Sides): Promise<View> {
   if (source.view === undefined) throw new Error(`the connector of ${source.schema.name} can't show a view`)
   return source.view(mapping.selection)
+}
+
+/** Of rows that only the target has, those that a run deletes. `written`: the only ones that it may; null: any. */
+async function deletable(sides: Sides, extra: readonly Row[], written: View | null): Promise<readonly Row[]> {
+  if (written === null || extra.length === 0) return extra
+  const { schema, keyTypes } = sides.mapping
+  const keys = extra.map((row) => keyOfRow(sides, row))
+  const { rows } = await written.fetch(keys, schema.key)
+  const keyAt = keyTypes.map((_type, at) => at)
+  const theirs = new Set(rows.map((row) => keyText(keyOf(row, keyAt, keyTypes))))
+  return extra.filter((_row, at) => theirs.has(keyText(keys[at] ?? [])))
 }
 
 async function describeReading(sides: Sides, targetRows: number): Promise<string> {

@@ -58,7 +58,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       attempt(file, () => database.exec('BEGIN IMMEDIATE'))
       return openTransaction(database, file, claims, context)
     },
-    view: async (spec) => viewTarget(config, writable, spec),
+    view: async (spec, rows) => viewTarget(config, writable, spec, rows),
     rejections: async (sync) =>
       reading(
         (database) =>
@@ -236,17 +236,17 @@ function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
     .map((row) => ({ key: parseKeyText(String(row.key)), code: String(row.code), message: String(row.message) }))
 }
 
-function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec): View {
+function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
   const database = writable ?? openDatabase(config, { readOnly: true, create: false })
   if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  return openView(database, targetRelation(config.file, database, spec), {
+  return openView(database, targetRelation(config.file, database, spec, rows), {
     cursor: null,
     dispose: () => (writable === null ? database.close() : undefined),
   })
 }
 
 /** The live rows of this sync in its target table. */
-function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec): Relation {
+function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, rows?: 'written'): Relation {
   const table = ownedTable(spec)
   const schema: Schema = spec.schema
   const conditions: string[] = []
@@ -255,7 +255,8 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
     const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
-    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same})`)
+    const written = rows === 'written' ? ' AND mine._written' : ''
+    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same}${written})`)
   }
   const widening = spec.adopt ? new Set<string>() : wideningColumns(database, table, schema)
   return {
