@@ -135,6 +135,34 @@ for (const { target, open } of kinds)
     })
   })
 
+describe('values that Postgres takes for one', () => {
+  for (const [type, before, after] of [
+    ['interval', '1 mon', '30 days'],
+    ['numrange', '[1,2)', '[1.0,2)'],
+  ] as const) {
+    test(`a key of type ${type} that is spelled anew is an update, planned and done`, async () => {
+      await using pair = await postgresToPostgres()
+      await pair.left.sql(`CREATE TABLE t (id ${type} PRIMARY KEY, note text); INSERT INTO t VALUES ('${before}', 'a')`)
+      await pair.mustRun()
+      await pair.left.sql(`UPDATE t SET id = '${after}'`)
+      assert.deepEqual(await planned(pair), [0, 1, 0])
+      const { inserted, updated, deleted } = await pair.mustRun()
+      assert.deepEqual([inserted, updated, deleted], [0, 1, 0])
+      assert.deepEqual(await rowsAt(pair.right), [`${after} a`])
+    })
+
+    test(`a value of type ${type} that is spelled anew is an update, planned and done`, async () => {
+      await using pair = await postgresToPostgres()
+      await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, note ${type}); INSERT INTO t VALUES (1, '${before}')`)
+      await pair.mustRun()
+      await pair.left.sql(`UPDATE t SET note = '${after}'`)
+      assert.deepEqual(await planned(pair), [0, 1, 0])
+      assert.equal((await pair.mustRun()).updated, 1)
+      assert.deepEqual(await rowsAt(pair.right), [`1 ${after}`])
+    })
+  }
+})
+
 test('a Postgres table that generates its identity always is adopted', async () => {
   await using pair = await sqliteToPostgres('none', { adopt: true })
   await pair.left.sql(three)

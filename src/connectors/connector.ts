@@ -180,6 +180,8 @@ export interface Writer extends AsyncDisposable {
 export interface View extends AsyncDisposable {
   /** Reading from here misses nothing after this instant; null where the feed is `none`. */
   readonly cursor: Cursor | null
+  /** Whether the system may take differently spelled keys for one (1 mon and 30 days): then `fetch` finds a row by any spelling. Absent: no. */
+  readonly respells?: boolean
   count(): Promise<number>
   /** Smallest and largest value of the first key field; null when there are no rows or the system can't tell cheaply. */
   extent(): Promise<readonly [Value, Value] | null>

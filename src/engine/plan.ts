@@ -10,6 +10,7 @@ import { equal, type Row, type Value } from '../core/value.ts'
 import { compareSides, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
+import { joinRespelled } from './respelled.ts'
 import { openSides, type Sides } from './sides.ts'
 
 export interface Plan {
@@ -39,16 +40,21 @@ const MAX_SAMPLES_PER_KIND = 5
 export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   await using sides = await openSides(sync, project)
   const drifted = sides.changes.some((change) => change.kind === 'incompatible')
-  const view = await openSource(sides)
-  await using source = view
+  await using source = await openSource(sides)
   await using target = sides.state.schema === null || drifted ? null : await sides.sink.view(sides.spec)
   await using written = target === null || !sides.spec.adopt ? null : await sides.sink.view(sides.spec, 'written')
+  const respells = target?.respells === true
+  await using lookedUpLeft = respells ? await openSource(sides) : null
+  await using lookedUpRight = respells ? await sides.sink.view(sides.spec) : null
+  const lookups =
+    lookedUpLeft === null || lookedUpRight === null ? null : { source: lookedUpLeft, target: lookedUpRight }
   const targetRows = target === null ? 0 : await target.count()
   const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
   const samples = new Samples(sides)
   if (!drifted) {
-    for await (const found of compareSides(sides, source, target)) {
+    for await (const spelled of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
+      const found = lookups === null ? spelled : await joinRespelled(sides, spelled, lookups)
       const extra = keepsExtra(sides) ? [] : await deletable(sides, found.extra, written)
       totals.inserts += found.missing.length
       totals.updates += found.different.length
