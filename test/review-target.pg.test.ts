@@ -67,6 +67,16 @@ for (const { target, open } of kinds)
       assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '99 theirs'])
     })
 
+    test('a row that is found equal in an adopted table does not hide a deletion of the same run', async () => {
+      await using pair = await open('triggers', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(theirs)
+      await pair.mustRun()
+      await pair.left.sql(`DELETE FROM t WHERE id = 3; INSERT INTO t VALUES (99, 'theirs')`)
+      assert.equal((await pair.mustRun()).deleted, 1)
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '99 theirs'])
+    })
+
     test('an adopted table stays adopted when the sync no longer says so', async () => {
       await using pair = await open('none', { adopt: true })
       await pair.left.sql(three)
