@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import type { Sync } from '../src/core/sync.ts'
 import { planSync } from '../src/engine/plan.ts'
 import { verifySync } from '../src/engine/verify.ts'
-import { type Pair, postgresToPostgres, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
+import { type Pair, postgresToPostgres, postgresToSqlite, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const kinds = [
   { target: 'SQLite', open: sqliteToSqlite },
@@ -53,6 +53,28 @@ for (const { target, open } of kinds)
       assert.deepEqual(await verified(pair), [1, 0, 1])
       assert.deepEqual(await verified(pair, {}, true), [0, 0, 0])
       assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c', '99 theirs'])
+    })
+
+    test('a row of an adopted table that was only found equal is no deletion, neither planned nor done', async () => {
+      await using pair = await open('none', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(theirs)
+      await pair.mustRun()
+      await pair.left.sql(`DELETE FROM t WHERE id IN (1, 3)`)
+      assert.deepEqual(await planned(pair), [0, 0, 1])
+      assert.equal((await pair.mustRun()).deleted, 1)
+      assert.deepEqual(await planned(pair), [0, 0, 0])
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '99 theirs'])
+    })
+
+    test('a row that is found equal in an adopted table does not hide a deletion of the same run', async () => {
+      await using pair = await open('triggers', { adopt: true })
+      await pair.left.sql(three)
+      await pair.right.sql(theirs)
+      await pair.mustRun()
+      await pair.left.sql(`DELETE FROM t WHERE id = 3; INSERT INTO t VALUES (99, 'theirs')`)
+      assert.equal((await pair.mustRun()).deleted, 1)
+      assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '99 theirs'])
     })
 
     test('an adopted table stays adopted when the sync no longer says so', async () => {
@@ -123,12 +145,53 @@ for (const { target, open } of kinds)
     })
   })
 
+describe('values that Postgres takes for one', () => {
+  for (const [type, before, after] of [
+    ['interval', '1 mon', '30 days'],
+    ['numrange', '[1,2)', '[1.0,2)'],
+  ] as const) {
+    test(`a key of type ${type} that is spelled anew is an update, planned and done`, async () => {
+      await using pair = await postgresToPostgres()
+      await pair.left.sql(`CREATE TABLE t (id ${type} PRIMARY KEY, note text); INSERT INTO t VALUES ('${before}', 'a')`)
+      await pair.mustRun()
+      await pair.left.sql(`UPDATE t SET id = '${after}'`)
+      assert.deepEqual(await planned(pair), [0, 1, 0])
+      const { inserted, updated, deleted } = await pair.mustRun()
+      assert.deepEqual([inserted, updated, deleted], [0, 1, 0])
+      assert.deepEqual(await rowsAt(pair.right), [`${after} a`])
+    })
+
+    test(`a value of type ${type} that is spelled anew is an update, planned and done`, async () => {
+      await using pair = await postgresToPostgres()
+      await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, note ${type}); INSERT INTO t VALUES (1, '${before}')`)
+      await pair.mustRun()
+      await pair.left.sql(`UPDATE t SET note = '${after}'`)
+      assert.deepEqual(await planned(pair), [0, 1, 0])
+      assert.equal((await pair.mustRun()).updated, 1)
+      assert.deepEqual(await rowsAt(pair.right), [`1 ${after}`])
+    })
+  }
+})
+
 test('a Postgres table that generates its identity always is adopted', async () => {
   await using pair = await sqliteToPostgres('none', { adopt: true })
   await pair.left.sql(three)
   await pair.right.sql('CREATE TABLE t (id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY, note text)')
   assert.equal((await pair.mustRun()).inserted, 3)
   assert.deepEqual(await rowsAt(pair.right), ['1 a', '2 b', '3 c'])
+})
+
+test('a column of a SQLite target that the next run widens is planned and verified as it will be', async () => {
+  await using pair = await postgresToSqlite()
+  await pair.left.sql(
+    `CREATE TABLE t (id bigint PRIMARY KEY, n bigint); INSERT INTO t VALUES (1, 9007199254740992), (2, 5), (10, 7)`,
+  )
+  await pair.mustRun()
+  await pair.left.sql(`ALTER TABLE t ALTER id TYPE numeric, ALTER n TYPE numeric; UPDATE t SET n = 6 WHERE id = 2`)
+  assert.deepEqual(await planned(pair), [0, 1, 0])
+  assert.deepEqual(await verified(pair), [0, 0, 1])
+  assert.equal((await pair.mustRun()).updated, 1)
+  assert.deepEqual(await verified(pair), [0, 0, 0])
 })
 
 describe('a Postgres target whose column people use', () => {

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { checkChosen } from '../config/expand.ts'
 import type { RunRecord } from '../core/run.ts'
+import { runObject } from '../protocol/objects.ts'
 import { exitCodes } from './exit-code.ts'
 import { duration, instant, table } from './format.ts'
 import type { Execute } from './main.ts'
@@ -21,20 +22,6 @@ export function addHistory(program: Command, execute: Execute): void {
     .action((sync: string | undefined, options: { limit: number }) =>
       execute((shell) => history(shell, sync, options.limit)),
     )
-}
-
-/** A run as `history` and `status` print it in JSON. */
-export function runObject(run: RunRecord): Record<string, unknown> {
-  const { id, sync, status, startedAt, error, releasedAt, ...rest } = run
-  return {
-    sync,
-    run: id,
-    status,
-    startedAt: new Date(startedAt).toISOString(),
-    ...rest,
-    releasedAt: releasedAt === null ? null : new Date(releasedAt).toISOString(),
-    ...(error === null ? {} : { error }),
-  }
 }
 
 async function history(shell: Shell, sync: string | undefined, limit: number): Promise<number> {

@@ -4,6 +4,7 @@ import { type Job, type Priority, priorities } from '../core/job.ts'
 import { formatSchedule } from '../core/schedule.ts'
 import { systemClock } from '../engine/clock.ts'
 import { setPaused, trigger } from '../engine/service.ts'
+import { jobObject, scheduleObject } from '../protocol/objects.ts'
 import type { ScheduleRecord } from '../store/jobs.ts'
 import { exitCodes } from './exit-code.ts'
 import { instant, table } from './format.ts'
@@ -24,6 +25,9 @@ With --json, one object per schedule (event schedule: sync, schedule, paused, ne
 (event job: id, sync, status, priority, reason, attempt, queuedAt, dueAt, startedAt, endedAt, run, error).`,
     )
     .action((sync?: string) => execute((shell) => jobs(shell, sync)))
+}
+
+export function addTrigger(program: Command, execute: Execute): void {
   program
     .command('trigger')
     .description('put syncs into the queue of the running service')
@@ -32,21 +36,30 @@ With --json, one object per schedule (event schedule: sync, schedule, paused, ne
     .action((syncs: string[], options: { priority: Priority }) =>
       execute((shell) => triggerAll(shell, syncs, options.priority)),
     )
+}
+
+export function addCancel(program: Command, execute: Execute): void {
   program
     .command('cancel')
     .description('take a job out of the queue, or stop it: what it did stays done')
     .argument('<job>', 'its id, as `jobs` prints it')
     .action((id: string) => execute((shell) => cancel(shell, id)))
-  for (const [name, paused] of [
-    ['pause', true],
-    ['resume', false],
-  ] as const) {
-    program
-      .command(name)
-      .description(paused ? 'stop syncs from being run by their schedules' : 'let paused syncs go on')
-      .argument('<sync...>', 'their names')
-      .action((syncs: string[]) => execute((shell) => pauseAll(shell, syncs, paused)))
-  }
+}
+
+export function addPause(program: Command, execute: Execute): void {
+  program
+    .command('pause')
+    .description('stop syncs from being run by their schedules')
+    .argument('<sync...>', 'their names')
+    .action((syncs: string[]) => execute((shell) => pauseAll(shell, syncs, true)))
+}
+
+export function addResume(program: Command, execute: Execute): void {
+  program
+    .command('resume')
+    .description('let paused syncs go on')
+    .argument('<sync...>', 'their names')
+    .action((syncs: string[]) => execute((shell) => pauseAll(shell, syncs, false)))
 }
 
 async function jobs(shell: Shell, sync: string | undefined): Promise<number> {
@@ -59,8 +72,8 @@ async function jobs(shell: Shell, sync: string | undefined): Promise<number> {
     sync === undefined
       ? (await Promise.all(statuses.map((status) => store.jobs.list({ status, limit: 1000 })))).flat()
       : await store.jobs.list({ sync, limit: 20 })
-  for (const schedule of schedules) show(shell, scheduleObject(schedule), () => {})
-  for (const job of found) show(shell, jobObject(job), () => {})
+  for (const schedule of schedules) show(shell, { event: 'schedule', ...scheduleObject(schedule) }, () => {})
+  for (const job of found) show(shell, { event: 'job', ...jobObject(job) }, () => {})
   if (shell.json) return exitCodes.fine
   const { out } = shell.terminal
   if (schedules.length === 0) out('nothing is scheduled: `syncline start` schedules the syncs of the config')
@@ -81,7 +94,7 @@ async function triggerAll(shell: Shell, syncs: readonly string[], priority: Prio
   for (const { error } of failures) throw error
   for (const { id } of chosen) {
     const job = await trigger(opened.project.store, systemClock, id, priority)
-    show(shell, jobObject(job), () => shell.terminal.out(`${id} is queued as job ${job.id}`))
+    show(shell, { event: 'job', ...jobObject(job) }, () => shell.terminal.out(`${id} is queued as job ${job.id}`))
   }
   return exitCodes.fine
 }
@@ -89,7 +102,7 @@ async function triggerAll(shell: Shell, syncs: readonly string[], priority: Prio
 async function cancel(shell: Shell, id: string): Promise<number> {
   await using opened = await openProject(shell, { readOnly: false })
   const job = await opened.project.store.jobs.cancel(id, systemClock.now())
-  show(shell, jobObject(job), () => {
+  show(shell, { event: 'job', ...jobObject(job) }, () => {
     const what = job.state.status === 'running' ? 'is being stopped: it finishes its batch first' : 'is cancelled'
     shell.terminal.out(`job ${id} of ${job.sync} ${what}`)
   })
@@ -103,32 +116,11 @@ async function pauseAll(shell: Shell, syncs: readonly string[], paused: boolean)
     await setPaused(store, systemClock, sync, paused)
     const schedule = await store.schedules.get(sync)
     if (schedule === null) continue
-    show(shell, scheduleObject(schedule), () => shell.terminal.out(`${sync} is ${paused ? 'paused' : 'going on'}`))
+    show(shell, { event: 'schedule', ...scheduleObject(schedule) }, () =>
+      shell.terminal.out(`${sync} is ${paused ? 'paused' : 'going on'}`),
+    )
   }
   return exitCodes.fine
-}
-
-/** A schedule as JSON. */
-function scheduleObject({ sync, schedule, paused, nextAt, lastAt, failures }: ScheduleRecord): Record<string, unknown> {
-  const times = { nextAt: iso(nextAt), lastAt: iso(lastAt) }
-  return { event: 'schedule', sync, schedule: formatSchedule(schedule), paused, ...times, failures }
-}
-
-/** A job as JSON: its state's parts beside its own. */
-function jobObject({ state, queuedAt, dueAt, ...job }: Job): Record<string, unknown> {
-  const { status } = state
-  const times = {
-    queuedAt: iso(queuedAt),
-    dueAt: iso(dueAt),
-    startedAt: iso('startedAt' in state ? state.startedAt : null),
-    endedAt: iso('endedAt' in state ? state.endedAt : null),
-  }
-  const end = 'run' in state ? { run: state.run, error: state.error } : { run: null, error: null }
-  return { event: 'job', ...job, status, ...times, ...end }
-}
-
-function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString()
 }
 
 function scheduleCells({ sync, schedule, paused, nextAt, failures }: ScheduleRecord): (string | number)[] {

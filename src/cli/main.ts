@@ -2,25 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { SyncError } from '../core/error.ts'
-import { addCollections } from './collections.ts'
-import { addConflicts } from './conflicts.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
-import { addHistory } from './history.ts'
-import { addInit } from './init.ts'
-import { addJobs } from './jobs.ts'
 import { jsonLine } from './json.ts'
-import { addPlan } from './plan.ts'
-import { addRelease } from './release.ts'
-import { addReset } from './reset.ts'
-import { addRun } from './run.ts'
 import { errorObject, processTerminal, type Shell, showError, type Terminal } from './shell.ts'
-import { addStart } from './start.ts'
-import { addStatus } from './status.ts'
-import { addUndo } from './undo.ts'
-import { addVault } from './vault.ts'
-import { addVerify } from './verify.ts'
-import { addWatch } from './watch.ts'
-import { addWhy } from './why.ts'
 
 /** What a command file gets: a way to run its action in the shell that the global options describe. */
 export type Execute = (action: (shell: Shell) => Promise<number>) => Promise<void>
@@ -34,7 +18,7 @@ export async function main(argv: readonly string[], terminal: Terminal = process
     const shell = makeShell(terminal, options.json === true, options.config)
     exitCode = await action(shell).catch((error: unknown) => exitCodeOfError(showError(shell, error)))
   }
-  for (const add of commands) add(program, execute)
+  for (const load of neededFor(argv)) (await load())(program, execute)
   if (argv.length === 0) {
     program.outputHelp()
     return exitCodes.fine
@@ -51,24 +35,37 @@ export async function main(argv: readonly string[], terminal: Terminal = process
   return exitCode
 }
 
-const commands = [
-  addInit,
-  addCollections,
-  addPlan,
-  addRun,
-  addWatch,
-  addStart,
-  addJobs,
-  addVault,
-  addVerify,
-  addStatus,
-  addHistory,
-  addConflicts,
-  addWhy,
-  addUndo,
-  addReset,
-  addRelease,
-]
+/** The command that comes first; with options before it, or none, all: the help and the parser's advice name them. */
+function neededFor([first = '']: readonly string[]): Iterable<() => Promise<AddCommand>> {
+  const named = commands.get(first)
+  return named === undefined ? commands.values() : [named]
+}
+
+type AddCommand = (program: Command, execute: Execute) => void
+
+/** In the order of the help. Each file is loaded when it is needed: with all of them `syncline run` starts in 0.22 s, else in 0.21 s and with a fifth less CPU. */
+const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
+  ['init', async () => (await import('./init.ts')).addInit],
+  ['collections', async () => (await import('./collections.ts')).addCollections],
+  ['plan', async () => (await import('./plan.ts')).addPlan],
+  ['run', async () => (await import('./run.ts')).addRun],
+  ['watch', async () => (await import('./watch.ts')).addWatch],
+  ['start', async () => (await import('./start.ts')).addStart],
+  ['jobs', async () => (await import('./jobs.ts')).addJobs],
+  ['trigger', async () => (await import('./jobs.ts')).addTrigger],
+  ['cancel', async () => (await import('./jobs.ts')).addCancel],
+  ['pause', async () => (await import('./jobs.ts')).addPause],
+  ['resume', async () => (await import('./jobs.ts')).addResume],
+  ['verify', async () => (await import('./verify.ts')).addVerify],
+  ['status', async () => (await import('./status.ts')).addStatus],
+  ['history', async () => (await import('./history.ts')).addHistory],
+  ['conflicts', async () => (await import('./conflicts.ts')).addConflicts],
+  ['why', async () => (await import('./why.ts')).addWhy],
+  ['undo', async () => (await import('./undo.ts')).addUndo],
+  ['reset', async () => (await import('./reset.ts')).addReset],
+  ['release', async () => (await import('./release.ts')).addRelease],
+  ['vault', async () => (await import('./vault.ts')).addVault],
+])
 
 function describe(terminal: Terminal): Command {
   return new Command('syncline')

@@ -180,6 +180,8 @@ export interface Writer extends AsyncDisposable {
 export interface View extends AsyncDisposable {
   /** Reading from here misses nothing after this instant; null where the feed is `none`. */
   readonly cursor: Cursor | null
+  /** Whether the system may take differently spelled keys for one (1 mon and 30 days): then `fetch` finds a row by any spelling. Absent: no. */
+  readonly respells?: boolean
   count(): Promise<number>
   /** Smallest and largest value of the first key field; null when there are no rows or the system can't tell cheaply. */
   extent(): Promise<readonly [Value, Value] | null>
@@ -256,8 +258,11 @@ export interface Sink extends AsyncDisposable {
   claim(spec: TargetSpec, changes: readonly SchemaChange[], held: number | null): Promise<Target>
   /** One transaction at a time per sink. */
   begin(): Promise<SinkTransaction>
-  /** The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's are left out. */
-  view(spec: TargetSpec): Promise<View>
+  /**
+   * The target's rows as a view, in target field names. Deleted marks and rows of an adopted table that are not this sync's
+   * are left out; with `written`, so are those that it only found equal, and so never deletes.
+   */
+  view(spec: TargetSpec, rows?: 'written'): Promise<View>
   /** Rows refused earlier and not yet held. */
   rejections(sync: SyncId): Promise<readonly Rejection[]>
   /** What a value of this field becomes when the target stores it: declared losses only. Absent: every value is kept. */

@@ -286,12 +286,14 @@ function openSink(system: MemorySystem): Sink {
       await system.fault('begin', '')
       return openTransaction(system, specOf, fence)
     },
-    view: async (spec) => {
+    view: async (spec, only) => {
       await system.fault('view', spec.collection)
       const table = system.table(spec.collection)
       const ours = system.targets.get(spec.collection)?.ours
       const rows =
-        spec.adopt && ours !== undefined ? new Map([...table.rows].filter(([key]) => ours.has(key))) : table.rows
+        spec.adopt && ours !== undefined
+          ? new Map([...table.rows].filter(([key]) => (only === 'written' ? ours.get(key) === true : ours.has(key))))
+          : table.rows
       return openView(system, { ...table, rows }, { fields: [], where: null }, '')
     },
     rejections: async (sync) => [

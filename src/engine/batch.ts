@@ -38,9 +38,9 @@ export class Batch implements AsyncDisposable {
     return [...this.#rejected.values()]
   }
 
-  /** Rows that this run has put into the target and committed, and that were not there before. */
+  /** Rows that this run has put into the target and that were not there before; before a commit, as far as the target knows. */
   get inserted(): number {
-    return this.#inserted
+    return this.#inserted + this.#written.inserted
   }
 
   /** Rejected rows of earlier runs that this run has not met: they are tried again at its end. */

@@ -16,7 +16,7 @@ import type { Key, Row } from '../core/value.ts'
 import { Batch } from './batch.ts'
 import { rowsOf } from './comparison.ts'
 import type { Project } from './project.ts'
-import { type Settlement, settle } from './settle.ts'
+import { countsAhead, type Settlement, settle } from './settle.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
 
@@ -102,7 +102,10 @@ async function readBy(
   const hints: Key[] = []
   const encoded =
     copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
+  let held = target.empty ? 0 : null
   for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal, encoded })) {
+    // The source goes on reading meanwhile. Of an adopted table, rows count that were there and are only now found equal.
+    if (held === null && !sides.spec.adopt) held = await countTarget(sides)
     if (page.encoded !== undefined) await batch.putEncoded(page.encoded)
     if (page.puts.length > 0 || page.rejects.length > 0)
       await batch.put(page.puts, page.rejects, page.bytes, copies && target.empty && page.distinct)
@@ -112,11 +115,17 @@ async function readBy(
       continue
     }
     const moved = page.cursor !== target.checkpoint?.cursor || sides.fingerprint !== target.checkpoint.fingerprint
+    const ending = { sides, batch, source: page.view, held, hints, project, tally }
+    const ahead = copies ? null : await countsAhead(ending)
     await batch.commit(source.feed === 'none' ? null : moved ? page.cursor : null, { complete: moved })
-    const targetRows = copies && target.empty ? batch.inserted : null
-    return await settle({ sides, batch, source: page.view, targetRows, hints, project, tally })
+    return await settle({ ...ending, ahead })
   }
   throw new SyncError('INTERNAL', `the connector of ${source.schema.name} ended a read without a view`)
+}
+
+async function countTarget({ sink, spec }: Sides): Promise<number> {
+  await using view = await sink.view(spec)
+  return await view.count()
 }
 
 /** Reads both sides in key order and writes what differs: rows that are equal cost nothing but the comparison. */
@@ -161,7 +170,7 @@ async function compare(
   const moved =
     left.cursor !== (target.checkpoint?.cursor ?? null) || sides.fingerprint !== target.checkpoint?.fingerprint
   await batch.commit(moved ? left.cursor : null, { complete: moved })
-  return await settle({ sides, batch, source: left, targetRows: null, hints: [], project, tally })
+  return await settle({ sides, batch, source: left, held: null, ahead: null, hints: [], project, tally })
 }
 
 async function* mapped(

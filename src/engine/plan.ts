@@ -1,6 +1,8 @@
 /** What a run would change. Writes nothing. */
 import type { View } from '../connectors/connector.ts'
 import { holds } from '../core/guard.ts'
+import { keyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
@@ -8,6 +10,7 @@ import { equal, type Row, type Value } from '../core/value.ts'
 import { compareSides, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
+import { joinRespelled } from './respelled.ts'
 import { openSides, type Sides } from './sides.ts'
 
 export interface Plan {
@@ -37,29 +40,35 @@ const MAX_SAMPLES_PER_KIND = 5
 export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   await using sides = await openSides(sync, project)
   const drifted = sides.changes.some((change) => change.kind === 'incompatible')
-  const view = await openSource(sides)
-  await using source = view
+  await using source = await openSource(sides)
   await using target = sides.state.schema === null || drifted ? null : await sides.sink.view(sides.spec)
+  await using written = target === null || !sides.spec.adopt ? null : await sides.sink.view(sides.spec, 'written')
+  const respells = target?.respells === true
+  await using lookedUpLeft = respells ? await openSource(sides) : null
+  await using lookedUpRight = respells ? await sides.sink.view(sides.spec) : null
+  const lookups =
+    lookedUpLeft === null || lookedUpRight === null ? null : { source: lookedUpLeft, target: lookedUpRight }
   const targetRows = target === null ? 0 : await target.count()
   const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
   const samples = new Samples(sides)
   if (!drifted) {
-    for await (const found of compareSides(sides, source, target)) {
+    for await (const spelled of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
+      const found = lookups === null ? spelled : await joinRespelled(sides, spelled, lookups)
+      const extra = keepsExtra(sides) ? [] : await deletable(sides, found.extra, written)
       totals.inserts += found.missing.length
       totals.updates += found.different.length
-      totals.deletes += keepsExtra(sides) ? 0 : found.extra.length
+      totals.deletes += extra.length
       totals.rejected += found.rejects.length
       samples.add(
         'insert',
         found.missing.map((left) => ({ left, right: null })),
       )
       samples.add('update', found.different)
-      if (!keepsExtra(sides))
-        samples.add(
-          'delete',
-          found.extra.map((right) => ({ left: null, right })),
-        )
+      samples.add(
+        'delete',
+        extra.map((right) => ({ left: null, right })),
+      )
     }
   }
   // A rejected row is no deletion: the target keeps what it holds of it.
@@ -80,6 +89,17 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
 async function openSource({ source, mapping }: Sides): Promise<View> {
   if (source.view === undefined) throw new Error(`the connector of ${source.schema.name} can't show a view`)
   return source.view(mapping.selection)
+}
+
+/** Of rows that only the target has, those that a run deletes. `written`: the only ones that it may; null: any. */
+async function deletable(sides: Sides, extra: readonly Row[], written: View | null): Promise<readonly Row[]> {
+  if (written === null || extra.length === 0) return extra
+  const { schema, keyTypes } = sides.mapping
+  const keys = extra.map((row) => keyOfRow(sides, row))
+  const { rows } = await written.fetch(keys, schema.key)
+  const keyAt = keyTypes.map((_type, at) => at)
+  const theirs = new Set(rows.map((row) => keyText(keyOf(row, keyAt, keyTypes))))
+  return extra.filter((_row, at) => theirs.has(keyText(keys[at] ?? [])))
 }
 
 async function describeReading(sides: Sides, targetRows: number): Promise<string> {

@@ -5,7 +5,6 @@ import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
-import { run } from './run.ts'
 import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
 
@@ -109,7 +108,7 @@ async function attemptUnder(
     try {
       if (attempt > 1) await renew(lease, sync, project)
       const settlement = isTwoWay(sync)
-        ? await run(sync, project, tally, { run: id, generation: lease, attempt, fences })
+        ? await (await import('./run.ts')).run(sync, project, tally, { run: id, generation: lease, attempt, fences })
         : await mirror(sync, project, tally, {
             held,
             onClaim: (generation) => {

@@ -306,6 +306,23 @@ function putTests(withSink: WithSink): void {
       )
     }),
   )
+
+  test(
+    'rows of an adopted table that were only found equal are not among those that the sync wrote',
+    withSink(async ({ sink, system }) => {
+      const spec = specOf(items, { adopt: true, collection: await system.create(items, [['equal', 7, 'theirs']]) })
+      await claim(sink, spec)
+      await transact(sink, async (transaction) => {
+        await put(transaction, [
+          ['equal', 7, 'theirs'],
+          ['new', 1, null],
+        ])
+      })
+      await using written = await sink.view(spec, 'written')
+      assert.equal(await written.count(), 1)
+      assert.deepEqual((await written.fetch([['equal'], ['new']], ['sku'])).rows, [['new']])
+    }),
+  )
 }
 
 function schemaTests(withSink: WithSink): void {

@@ -43,7 +43,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
       return target
     },
     begin: async () => openTransaction(await client(), claims),
-    view: (spec) => viewTarget(config, spec),
+    view: (spec, rows) => viewTarget(config, spec, rows),
     rejections: async (sync) => {
       const claim = claims.get(sync)
       return claim === undefined ? [] : readRejections(await client(), claim.spec)
@@ -303,12 +303,12 @@ async function readRejections(client: Client, spec: TargetSpec): Promise<Rejecti
 }
 
 /** A session of its own: the sink's is busy writing while rows are read. */
-async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<View> {
+async function viewTarget(config: PostgresConfig, spec: TargetSpec, rows?: 'written'): Promise<View> {
   const client = await connect(config)
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     const schema = await resolveTypes(client, spec.schema)
-    return openView(client, await targetRelation(client, { ...spec, schema }), {
+    return openView(client, await targetRelation(client, { ...spec, schema }, rows), {
       cursor: null,
       dispose: async () => client[Symbol.asyncDispose](),
     })
@@ -319,7 +319,7 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec): Promise<Vie
 }
 
 /** The live rows of this sync in its target table. */
-async function targetRelation(client: Client, spec: TargetSpec): Promise<Relation> {
+async function targetRelation(client: Client, spec: TargetSpec, rows?: 'written'): Promise<Relation> {
   const table = tableSql(spec.collection)
   const rowsTable = rowsTableSql(spec.collection)
   const conditions: string[] = []
@@ -331,7 +331,8 @@ async function targetRelation(client: Client, spec: TargetSpec): Promise<Relatio
   if (spec.deletes === 'mark' && there?.[0] === 't') conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && there?.[1] === 't') {
     const same = spec.schema.key.map((name) => `mine.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
-    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTable} AS mine WHERE ${same})`)
+    const written = rows === 'written' ? ' AND mine._written' : ''
+    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTable} AS mine WHERE ${same}${written})`)
   }
   const { fields } = spec.schema
   return {

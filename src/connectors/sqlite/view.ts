@@ -7,7 +7,7 @@ import type { Key, Row, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { attempt, prepareArrays } from './database.ts'
-import { type Bindable, fromStorage, toStorage } from './types.ts'
+import { type Bindable, fromStorage, storageOf, toStorage } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
 export interface Relation {
@@ -20,6 +20,8 @@ export interface Relation {
   readonly system: string
   /** Whether the key is the table's rowid, so that rowid order is key order. */
   readonly rowidKey: boolean
+  /** Columns that the next run converts to what their fields have become: they are read as they will be. */
+  readonly widening?: ReadonlySet<string>
 }
 
 /** Rows per chunk: large enough to amortise a turn of the event loop, small enough to die young in memory. */
@@ -225,7 +227,7 @@ export function columnsSql(relation: Relation, names: readonly string[]): string
 }
 
 function columnSql(relation: Relation, field: Field): string {
-  const column = quote(field.name)
+  const column = storedSql(relation, field)
   if (field.type === 'integer') return safeIntegerSql(column)
   // A REAL column turns integers into reals, and a TEXT column into text.
   const holdsNone =
@@ -247,9 +249,14 @@ function safeNumberSql(column: string): string {
   return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS REAL) ELSE ${column} END`
 }
 
+/** A column's value in the storage of its field. */
+function storedSql({ widening }: Relation, { name, type }: Field): string {
+  return widening?.has(name) === true ? `CAST(${quote(name)} AS ${storageOf(type)})` : quote(name)
+}
+
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
 function keySql(relation: Relation, field: Field): string {
-  const column = quote(field.name)
+  const column = storedSql(relation, field)
   // Others spell these as they like: 1e20, an upper-case UUID.
   if (relation.system === 'sqlite' && ['decimal', 'uuid'].includes(field.type))
     return `_syncline_canonical('${field.type}', ${column})`
