@@ -64,6 +64,7 @@ const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['undo', async () => (await import('./undo.ts')).addUndo],
   ['reset', async () => (await import('./reset.ts')).addReset],
   ['release', async () => (await import('./release.ts')).addRelease],
+  ['keys', async () => (await import('./keys.ts')).addKeys],
   ['vault', async () => (await import('./vault.ts')).addVault],
 ])
 
@@ -108,7 +109,7 @@ function makeShell(terminal: Terminal, json: boolean, config: string | undefined
 }
 
 /** Of the package that this file is in, as source or built: the manifest is two folders up. */
-function version(): string {
+export function version(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?'
 }

@@ -1,10 +1,15 @@
 /** A project that a command works with: its config, its store, and connections that open on first use. */
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Expansion, expandSyncs } from '../config/expand.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
 import type { RunEvent } from '../core/run.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
+import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import { boundYoungGeneration } from './memory.ts'
@@ -59,9 +64,19 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
   }
 }
 
+/** The syncs that calls of the API made, as they were written. */
+async function readMade(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  if (!existsSync(join(folder, '.syncline'))) return {}
+  // A state that can't be read is told when it is opened; one of an older version is brought up to date then.
+  const opened = await openSqliteStore(folder, { readOnly: true }).catch(asSyncError)
+  if (opened instanceof SyncError) return {}
+  await using store = opened
+  return Object.fromEntries((await madeSyncs(store.records)).map(({ name, definition }) => [name, definition]))
+}
+
 /** The config that the shell names. `again`: as it is now, although this process read it before. */
 export async function readConfig(shell: Shell, again = false): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
   const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
-  return await loadConfig({ folder, path, environment, secrets, again })
+  return await loadConfig({ folder, path, environment, secrets, made: readMade, again })
 }

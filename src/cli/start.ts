@@ -14,9 +14,11 @@ import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
-import type { Execute } from './main.ts'
+import { type Execute, version } from './main.ts'
 import { type OpenProject, openProject, readConfig } from './open-project.ts'
+import { openOperations } from './operations.ts'
 import { runReporter } from './run-reporter.ts'
+import { type Serving, serve } from './serve.ts'
 import type { Shell } from './shell.ts'
 
 /** Between two looks for new collections that patterns match. */
@@ -25,6 +27,9 @@ const LOOK_MS = 30_000
 interface StartOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
+  readonly server: boolean
+  readonly host: string
+  readonly port?: number
 }
 
 export function addStart(program: Command, execute: Execute): void {
@@ -32,6 +37,9 @@ export function addStart(program: Command, execute: Execute): void {
     .command('start')
     .description('run the syncs by their schedules until Ctrl-C')
     .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
+    .option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port)
+    .option('--host <address>', 'who can reach it: the loopback address is this machine only', '127.0.0.1')
+    .option('--no-server', 'without the API')
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
       'after',
@@ -39,6 +47,7 @@ export function addStart(program: Command, execute: Execute): void {
 Each sync runs by its \`schedule\` (or \`every\`): an interval, a cron expression with its time zone, after another sync,
 or all the time, which is the default. What is due, queued or interrupted is in the project's state: a restart goes on
 with it, and what was missed meanwhile runs once. Changes of the config file are taken up as they are saved.
+The API (GET /docs describes it) needs keys; the first one is made and printed at the first start.
 Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
     )
     .action((options: StartOptions) => execute((shell) => start(shell, options)))
@@ -70,21 +79,38 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
   const told = new Map<string, string>()
   const refresh = async (expand: () => Promise<Expansion>) => {
     const { syncs, failures } = await expand()
+    const { setAside } = current.config
+    if (setAside !== null && told.get('') !== setAside.message)
+      reporter.log(`the syncs made by the API are set aside: ${setAside.message}`)
     for (const { name, error } of failures)
       if (told.get(name) !== error.message) reporter.log(`${name}: ${error.message}`)
     told.clear()
     for (const { name, error } of failures) told.set(name, error.message)
+    if (setAside !== null) told.set('', setAside.message)
     await service.schedule(syncs)
     return syncs.length
   }
   const count = await refresh(() => definitions.refresh())
-  ready(shell, count)
+  const reload = async () => {
+    const config = await readConfig(shell, true)
+    current.config = config
+    await service.renew()
+    return await refresh(() => definitions.replace(config))
+  }
+  const operations = await openOperations({
+    ...{ store: opened.project.store, service, events, definitions },
+    config: () => current.config,
+    makeProject: () => ownedProject(opened, current.config),
+    reload: async () => void (await reload()),
+  })
+  const port = options.port ?? portOf(shell.environment)
+  await using serving = options.server
+    ? await serve({ operations, host: options.host, port, version: version(), log: reporter.log })
+    : null
+  ready(shell, count, serving)
   using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
     try {
-      const config = await readConfig(shell, true)
-      current.config = config
-      await service.renew()
-      reporter.log(`${config.path} has changed: ${counted(await refresh(() => definitions.replace(config)), 'sync')}`)
+      reporter.log(`${current.config.path} has changed: ${counted(await reload(), 'sync')}`)
     } catch (error) {
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
@@ -93,9 +119,20 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
   return exitCodes.fine
 }
 
-function ready({ terminal, json }: Shell, syncs: number): void {
-  if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid }))
-  else terminal.out(`Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`)
+function ready({ terminal, json }: Shell, syncs: number, serving: Serving | null): void {
+  const { url = null, firstKey = null } = serving ?? {}
+  if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid, url }))
+  else {
+    terminal.out(`Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`)
+    if (url !== null) terminal.out(`The API is at ${url} (${url}/docs describes it).`)
+  }
+  // On stderr, so that it does not end up in the logs of what reads the events.
+  if (firstKey !== null)
+    terminal.err(`The first admin key, shown this once: ${firstKey}\n\`syncline keys\` makes and takes away others.\n`)
+}
+
+function portOf({ SYNC_PORT: written }: Shell['environment']): number {
+  return written === undefined || written === '' ? 3023 : port(written)
 }
 
 /** Looks now and then which collections patterns match. */
@@ -136,6 +173,12 @@ function tell(shell: Shell, event: EngineEvent, reporter: ReturnType<typeof runR
       `connection ${event.connection} does not answer: left alone for ${duration(event.until - systemClock.now())}`,
     )
   if (event.event === 'connection.healthy') reporter.log(`connection ${event.connection} answers again`)
+}
+
+function port(text: string): number {
+  const number = Number(text)
+  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number
+  throw new InvalidArgumentError('a port is a number up to 65535')
 }
 
 function positive(text: string): number {

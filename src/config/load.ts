@@ -4,9 +4,9 @@ import { registerHooks } from 'node:module'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
-import { SyncError } from '../core/error.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
 import { secretNames } from './env.ts'
-import { type ProjectConfig, parseConfig } from './schema.ts'
+import { type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
 
 /** The names looked for, in this order. */
 export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const
@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly environment: Record<string, string | undefined>
   /** Opens the vault beside the config for the secrets that it names; absent: there is none. */
   readonly secrets?: (folder: string, names: readonly string[]) => Promise<ReadonlyMap<string, string>>
+  /** Syncs beside those of the file, as it would write them in JSON. They may name no variables and no secrets. */
+  readonly made?: (folder: string) => Promise<Readonly<Record<string, unknown>>>
   /** Reads the file anew, although this process read it before. */
   readonly again?: boolean
 }
@@ -27,6 +29,8 @@ export interface LoadOptions {
 export interface LoadedConfig extends ProjectConfig {
   /** The config file. */
   readonly path: string
+  /** What is wrong with the syncs that were made elsewhere; null: nothing. Then only those of the file are there. */
+  readonly setAside: SyncError | null
   /** Its folder: relative paths and `.syncline` belong to it. */
   readonly folder: string
 }
@@ -41,7 +45,24 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const secrets = names.length === 0 ? undefined : await options.secrets?.(folder, names)
   const surroundings = { file: basename(path), folder, environment: options.environment, secrets: secrets ?? new Map() }
   const config = parseConfig(raw, surroundings)
-  return { ...config, path, folder }
+  const made = (await options.made?.(folder)) ?? {}
+  return { ...withMade(raw, config, made, surroundings), path, folder }
+}
+
+/** The config with more syncs; those of the file come first, and a mistake in the others takes only them away. */
+export function withMade(
+  raw: unknown,
+  config: ProjectConfig,
+  made: Readonly<Record<string, unknown>>,
+  surroundings: Surroundings,
+): ProjectConfig & { readonly setAside: SyncError | null } {
+  if (Object.keys(made).length === 0 || typeof raw !== 'object' || raw === null) return { ...config, setAside: null }
+  const own: unknown = Reflect.get(raw, 'syncs')
+  try {
+    return { ...parseConfig({ ...raw, syncs: { ...made, ...(own as object) } }, surroundings), setAside: null }
+  } catch (error) {
+    return { ...config, setAside: asSyncError(error) }
+  }
 }
 
 /** The project's folder, without reading the config, which may need what is to be set up first. */

@@ -1,7 +1,9 @@
 /** How runs and schedules look to embedders. */
+
+import { SyncError } from '../core/error.ts'
 import type { Job } from '../core/job.ts'
 import type { RunRecord } from '../core/run.ts'
-import type { ScheduleRecord } from '../store/jobs.ts'
+import type { JobOutcome, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'
 import type { Events } from './events.ts'
@@ -59,6 +61,14 @@ export async function waitForJob(
   signal: AbortSignal,
 ): Promise<ExecutionResult> {
   const startedAt = systemClock.now()
+  const end = await jobEnd(job, store, events, signal)
+  if (end === null) return failure('the engine was destroyed before the sync ended', startedAt)
+  const run = end.run === null ? null : await store.runs.get(end.run)
+  return run === null ? failure(end.error?.message ?? `the job was ${end.status}`, startedAt) : resultOf(run)
+}
+
+/** How a job ended, as soon as it has; null: the signal was aborted first. */
+export async function jobEnd(job: Job, store: Store, events: Events, signal: AbortSignal): Promise<JobOutcome | null> {
   for (;;) {
     const ended = new AbortController()
     const unsubscribe = events.subscribe((event) => {
@@ -66,13 +76,9 @@ export async function waitForJob(
     })
     try {
       const now = await store.jobs.get(job.id)
-      if (now === null) return failure('the job was forgotten before its end was seen', startedAt)
-      if ('endedAt' in now.state) {
-        const run = now.state.run === null ? null : await store.runs.get(now.state.run)
-        if (run !== null) return resultOf(run)
-        return failure(now.state.error?.message ?? `the job was ${now.state.status}`, startedAt)
-      }
-      if (signal.aborted) return failure('the engine was destroyed before the sync ended', startedAt)
+      if (now === null) throw new SyncError('JOB_UNKNOWN', 'the job was forgotten before its end was seen')
+      if ('endedAt' in now.state) return now.state
+      if (signal.aborted) return null
       await systemClock.sleep(LOOK_MS, AbortSignal.any([signal, ended.signal])).catch(() => {})
     } finally {
       unsubscribe()

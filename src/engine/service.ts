@@ -64,7 +64,9 @@ export class Service {
   /** Makes the store's schedules those of these syncs; what somebody paused stays paused. */
   async schedule(syncs: readonly AnySync[]): Promise<void> {
     const { store, clock } = this.#options
-    for (const { id, schedule } of syncs)
+    // What a call of the API said of a sync counts until another call takes it back.
+    const called = new Set((await store.schedules.list({ origin: 'api' })).map(({ sync }) => sync))
+    for (const { id, schedule } of syncs.filter(({ id }) => !called.has(id)))
       await store.schedules.put({ sync: id, schedule, origin: 'config' }, firstInstant(schedule, clock.now()))
     const names = new Set(syncs.map(({ id }) => id))
     for (const { sync } of await store.schedules.list({ origin: 'config' }))

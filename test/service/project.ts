@@ -73,7 +73,7 @@ export class Running {
   readonly child: ChildProcess
   readonly lines: Readonly<Record<string, unknown>>[] = []
   readonly #closed: Promise<unknown>
-  #stderr = ''
+  stderr = ''
 
   constructor(child: ChildProcess) {
     this.child = child
@@ -81,13 +81,13 @@ export class Running {
     if (child.stdout !== null)
       createInterface(child.stdout).on('line', (line) => this.lines.push(JSON.parse(line) as Record<string, unknown>))
     child.stderr?.on('data', (chunk: Buffer) => {
-      this.#stderr += chunk
+      this.stderr += chunk
     })
   }
 
   /** Waits until it printed an event that fits. */
   async event(name: string, fits: (line: Readonly<Record<string, unknown>>) => boolean = () => true): Promise<void> {
-    await eventually(() => this.lines.some((line) => line.event === name && fits(line)), `${name} of ${this.#stderr}`)
+    await eventually(() => this.lines.some((line) => line.event === name && fits(line)), `${name} of ${this.stderr}`)
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -96,7 +96,7 @@ export class Running {
 
   async end(): Promise<Ended> {
     await this.#closed
-    return { code: this.child.exitCode, lines: this.lines, stderr: this.#stderr }
+    return { code: this.child.exitCode, lines: this.lines, stderr: this.stderr }
   }
 }
 

@@ -1,0 +1,26 @@
+/** Syncs made by calls of the API, kept in the store as they were written. */
+import { z } from 'zod'
+import type { RecordStore } from '../store/records.ts'
+
+const KIND = 'sync'
+const body = z.object({ definition: z.record(z.string(), z.unknown()), project: z.string().nullable() })
+
+export interface MadeSync {
+  readonly name: string
+  readonly definition: Readonly<Record<string, unknown>>
+  readonly project: string | null
+}
+
+export async function madeSyncs(records: RecordStore): Promise<readonly MadeSync[]> {
+  const found = await records.list(KIND, { limit: 10_000 })
+  return found.map(({ id, body: text }) => ({ name: id, ...body.parse(JSON.parse(text)) }))
+}
+
+export async function keepSync(records: RecordStore, { name, definition, project }: MadeSync): Promise<void> {
+  await records.put({ kind: KIND, id: name, body: JSON.stringify({ definition, project }), expiresAt: null })
+}
+
+/** False: there is none of that name. */
+export async function dropSync(records: RecordStore, name: string): Promise<boolean> {
+  return await records.delete(KIND, name)
+}

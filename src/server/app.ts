@@ -1,0 +1,134 @@
+/** The HTTP server: routes, their description, who may call them, and how it ends. */
+import { randomUUID } from 'node:crypto'
+import fastifySwagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import type { Operations } from '../engine/operations.ts'
+import { authenticate } from './auth.ts'
+import { docsPage } from './docs-page.ts'
+import { eventStream } from './event-stream.ts'
+import { rememberAnswers } from './idempotency.ts'
+import { answerProblem } from './problem.ts'
+import type { Answer, Route } from './route.ts'
+import { routes } from './routes/index.ts'
+
+export interface ServerOptions {
+  readonly operations: Operations
+  readonly version: string
+  /** What the metrics page says. */
+  readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
+  readonly log: (message: string) => void
+}
+
+const BODY_BYTES = 1024 * 1024
+/** A request that has not arrived by then is ended. */
+const REQUEST_MS = 30_000
+
+export async function buildServer(options: ServerOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    bodyLimit: BODY_BYTES,
+    requestTimeout: REQUEST_MS,
+    // Only what the service logs itself; request logs would be a copy of every URL.
+    logger: false,
+    genReqId: () => randomUUID(),
+    // Requests that are open when the server stops get their answers; idle connections are closed.
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    routerOptions: { maxParamLength: 500 },
+  })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.decorateRequest('apiKey', null)
+  app.setErrorHandler((error, request, reply) => answerProblem(error as never, request, reply))
+  app.setNotFoundHandler((request, reply) => reply.code(404).type('application/problem+json').send(nowhere(request)))
+  // An empty body is none, whatever its type says.
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+    if (text === '') return done(null, undefined)
+    try {
+      done(null, JSON.parse(String(text)))
+    } catch {
+      done(Object.assign(new Error('the body is no JSON'), { statusCode: 400 }))
+    }
+  })
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Syncline',
+        version: options.version,
+        description: 'Keeps databases in sync, and proves that both sides are equal.',
+      },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', bearerFormat: 'slk_…' } } },
+    },
+    transform: jsonSchemaTransform,
+  })
+  await app.register(async (scope) => {
+    for (const route of routes) addRoute(scope, route, options)
+    eventStream(scope, options.operations)
+  })
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
+  )
+  app.get(
+    '/metrics',
+    { schema: { hide: true }, onRequest: authenticate(options.operations.store.records)('read') },
+    async (_request, reply) => {
+      const { type, text } = await options.metrics()
+      return await reply.type(type).send(text)
+    },
+  )
+  return app
+}
+
+function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOptions): void {
+  const { method, url, scope, params, query, body } = route
+  const starts = method === 'POST' && scope !== null
+  app.route({
+    method,
+    url,
+    schema: {
+      summary: route.summary,
+      tags: [route.tag],
+      ...(scope === null ? {} : { security: [{ key: [] }], description: `Needs a key with the scope ${scope}.` }),
+      ...(params === undefined ? {} : { params }),
+      ...(query === undefined ? {} : { querystring: query }),
+      ...(body === undefined ? {} : { body }),
+    },
+    ...(scope === null ? {} : { onRequest: authenticate(operations.store.records)(scope) }),
+    handler: async (request, reply) => {
+      const call = async () => await answer(route, request, operations)
+      const {
+        status = 200,
+        body: content,
+        headers = {},
+      } = starts ? await rememberAnswers(request, operations.store.records, call) : await call()
+      reply.code(status).headers(headers)
+      return await reply.send(content ?? null)
+    },
+  })
+}
+
+async function answer(route: Route, request: FastifyRequest, operations: Operations): Promise<Answer> {
+  const hungUp = new AbortController()
+  const end = () => hungUp.abort()
+  request.raw.socket.once('close', end)
+  try {
+    const { params, query, body, apiKey: key } = request
+    return await route.handle({ params, query, body, key, operations, signal: hungUp.signal })
+  } finally {
+    request.raw.socket.off('close', end)
+  }
+}
+
+function nowhere(request: FastifyRequest) {
+  return {
+    type: 'about:blank',
+    title: 'Not Found',
+    status: 404,
+    code: 'USAGE_INVALID',
+    detail: `there is no ${request.method} ${request.url.split('?')[0]?.slice(0, 200)}`,
+    hint: 'GET /docs describes every route.',
+  }
+}

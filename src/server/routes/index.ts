@@ -1,0 +1,17 @@
+/** Every route of the API. */
+import type { Route } from '../route.ts'
+import { healthRoutes } from './health.ts'
+import { jobRoutes } from './jobs.ts'
+import { keyRoutes } from './keys.ts'
+import { runRoutes } from './runs.ts'
+import { startRoutes } from './sync-start.ts'
+import { syncRoutes } from './syncs.ts'
+
+export const routes: readonly Route[] = [
+  ...healthRoutes,
+  ...syncRoutes,
+  ...runRoutes,
+  ...jobRoutes,
+  ...keyRoutes,
+  ...startRoutes,
+]

@@ -1,0 +1,63 @@
+/** Jobs: what is queued and running. */
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import type { ApiKey } from '../../engine/keys.ts'
+import type { Operations } from '../../engine/operations.ts'
+import { jobObject } from '../../protocol/objects.ts'
+import { seesSync } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+
+const one = z.object({ job: z.string().min(1).max(100) })
+
+export const jobRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/jobs',
+    summary: 'Jobs, newest first',
+    tag: 'jobs',
+    scope: 'read',
+    query: z.object({
+      sync: z.string().max(300).optional(),
+      status: z.enum(['queued', 'running', 'succeeded', 'failed', 'held', 'cancelled']).optional(),
+      after: z.string().max(100).optional(),
+      limit: z.coerce.number().int().min(1).max(1000).default(100),
+    }),
+    handle: async ({ operations, query: { sync, status, after, limit }, key }) => {
+      const filter = {
+        ...(sync === undefined ? {} : { sync }),
+        ...(status === undefined ? {} : { status }),
+        ...(after === undefined ? {} : { before: after }),
+      }
+      const jobs = await operations.store.jobs.list({ ...filter, limit })
+      const next = jobs.length === limit ? (jobs.at(-1)?.id ?? null) : null
+      return { body: { items: jobs.filter((job) => seesSync(operations, key, job.sync)).map(jobObject), next } }
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/jobs/:job',
+    summary: 'One job',
+    tag: 'jobs',
+    scope: 'read',
+    params: one,
+    handle: async ({ operations, params, key }) => ({ body: jobObject(await find(operations, key, params.job)) }),
+  }),
+  route({
+    method: 'POST',
+    url: '/api/jobs/:job/cancel',
+    summary: 'Takes it out of the queue, or stops it: what it did stays done',
+    tag: 'jobs',
+    scope: 'operate',
+    params: one,
+    handle: async ({ operations, params, key }) => {
+      await find(operations, key, params.job)
+      return { body: jobObject(await operations.service.cancel(params.job)) }
+    },
+  }),
+]
+
+async function find(operations: Operations, key: ApiKey | null, id: string) {
+  const job = await operations.store.jobs.get(id)
+  if (job !== null && seesSync(operations, key, job.sync)) return job
+  throw new SyncError('JOB_UNKNOWN', `there is no job ${id.slice(0, 100)}`)
+}

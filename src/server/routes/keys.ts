@@ -1,0 +1,66 @@
+/** API keys. A key bound to a project makes and sees keys of that project only. */
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import { systemClock } from '../../engine/clock.ts'
+import { type ApiKey, createKey, deleteKey, listKeys, scopes } from '../../engine/keys.ts'
+import { iso } from '../../protocol/objects.ts'
+import { maySee } from '../auth.ts'
+import { nothing } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+
+const project = z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -')
+
+export const keyRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/keys',
+    summary: 'The keys, without their secrets',
+    tag: 'keys',
+    scope: 'admin',
+    handle: async ({ operations, key }) => {
+      const keys = await listKeys(operations.store.records)
+      return { body: { items: keys.filter((one) => maySee(key, one.project)).map(keyObject) } }
+    },
+  }),
+  route({
+    method: 'POST',
+    url: '/api/keys',
+    summary: 'Makes a key; its text is in this answer and nowhere else',
+    tag: 'keys',
+    scope: 'admin',
+    body: z.strictObject({
+      name: z.string().min(1).max(100),
+      scope: z.enum(scopes),
+      project: project.nullable().default(null),
+    }),
+    handle: async ({ operations, body, key }) => {
+      if (!maySee(key, body.project)) throw new SyncError('FORBIDDEN', 'this key makes keys of its own project only')
+      const { key: made, text } = await createKey(operations.store.records, body, systemClock.now())
+      return { status: 201, body: { ...keyObject(made), key: text } }
+    },
+  }),
+  route({
+    method: 'DELETE',
+    url: '/api/keys/:id',
+    summary: 'Takes a key away',
+    tag: 'keys',
+    scope: 'admin',
+    params: z.object({ id: z.string().min(1).max(100) }),
+    handle: async ({ operations, params, key }) => {
+      const visible = (await listKeys(operations.store.records)).filter((one) => maySee(key, one.project))
+      if (!visible.some(({ id }) => id === params.id))
+        throw nothing(
+          'KEY_UNKNOWN',
+          'key',
+          params.id,
+          visible.map(({ id }) => id),
+        )
+      await deleteKey(operations.store.records, params.id)
+      return { status: 204 }
+    },
+  }),
+]
+
+function keyObject({ createdAt, ...key }: ApiKey): Record<string, unknown> {
+  return { ...key, createdAt: iso(createdAt) }
+}

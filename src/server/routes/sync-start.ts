@@ -1,0 +1,176 @@
+/** POST /sync/start: one call that runs a sync and answers with what came of it, or gives it a schedule. */
+import { z } from 'zod'
+import { type ErrorCode, errorCodes, SyncError } from '../../core/error.ts'
+import { priorities } from '../../core/job.ts'
+import type { RunRecord } from '../../core/run.ts'
+import { firstInstant, parseSchedule } from '../../core/schedule.ts'
+import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
+import { systemClock } from '../../engine/clock.ts'
+import type { KnownSync, Operations } from '../../engine/operations.ts'
+import { jobEnd } from '../../engine/results.ts'
+import { iso } from '../../protocol/objects.ts'
+import { visibleSyncs } from '../lookup.ts'
+import { type Answer, type Route, route } from '../route.ts'
+
+const strategies = ['prefer_local', 'prefer_remote', 'manual_review', 'last-write-wins'] as const
+const name = z.string().min(1).max(300)
+const request = z.strictObject({
+  project_id: z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -'),
+  sync_type: z.enum(['pull', 'push', 'bidirectional']),
+  source_platform: name.describe('a connection, by its name or its connector’s'),
+  target_entity: name.describe('a sync, or the collection that it writes'),
+  schedule: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('every_15_minutes, 1h, a cron expression …; without one it runs now'),
+  strategy: z.enum(strategies).optional(),
+  priority: z.enum(priorities).default('high'),
+})
+
+export const startRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    url: '/sync/start',
+    summary: 'Runs a sync and answers with the result; with a schedule registers it',
+    tag: 'sync',
+    scope: 'operate',
+    body: request,
+    handle: async ({ operations, body, key, signal }) => {
+      if (key?.project != null && key.project !== body.project_id)
+        throw new SyncError('FORBIDDEN', 'this key is of another project')
+      const visible = visibleSyncs(operations, key).filter(
+        ({ project }) => project === null || project === body.project_id,
+      )
+      const { sync } = choose(visible, operations, body)
+      refuseOtherStrategy(sync, body.strategy)
+      return body.schedule === undefined
+        ? await runNow(sync, body, operations, signal)
+        : await register(sync, body.schedule, body, operations)
+    },
+  }),
+]
+
+type Request = z.output<typeof request>
+
+/** SYNC_UNKNOWN and SYNC_AMBIGUOUS name the candidates. */
+function choose(syncs: readonly KnownSync[], operations: Operations, body: Request): KnownSync {
+  const connectors = new Map(operations.connections().map(({ name, connector }) => [name, connector]))
+  const isPlatform = (connection: string) =>
+    [connection, connectors.get(connection)].some((known) => same(known, body.source_platform))
+  const fits = syncs.filter(({ sync }) => {
+    const [left, right] = placesOf(sync)
+    if (body.sync_type === 'bidirectional')
+      return isTwoWay(sync) && (isPlatform(left.connection) || isPlatform(right.connection))
+    return !isTwoWay(sync) && isPlatform(body.sync_type === 'pull' ? left.connection : right.connection)
+  })
+  const found = fits.filter(({ sync }) => isTarget(sync, body.target_entity))
+  const [only] = found
+  if (only !== undefined && found.length === 1) return only
+  const candidates = (found.length > 0 ? found : fits.length > 0 ? fits : syncs).map(({ sync }) => sync.id).slice(0, 20)
+  throw new SyncError(
+    found.length > 0 ? 'SYNC_AMBIGUOUS' : 'SYNC_UNKNOWN',
+    found.length > 0
+      ? `several syncs fit: ${candidates.join(', ')}`
+      : `no ${body.sync_type} sync of ${body.source_platform} writes ${body.target_entity}`,
+    {
+      hint:
+        found.length > 0
+          ? 'Name one of them as target_entity.'
+          : candidates.length === 0
+            ? 'There are none.'
+            : `There are ${candidates.join(', ')}.`,
+    },
+  )
+}
+
+/** A sync by its name, or by what it writes: the whole name of the collection, or its last part. */
+function isTarget(sync: AnySync, entity: string): boolean {
+  if (same(sync.id, entity)) return true
+  const [left, right] = placesOf(sync)
+  const targets = isTwoWay(sync) ? [left, right] : [right]
+  return targets.some(({ connection, collection }) =>
+    [collection, collection.split('.').at(-1), `${connection}.${collection}`].some((known) => same(known, entity)),
+  )
+}
+
+function same(a: string | undefined, b: string): boolean {
+  return a?.toLowerCase() === b.toLowerCase()
+}
+
+/** What decides where both sides changed a field; of a one-way sync, whose rows win. */
+function resolutionOf(sync: AnySync, type: Request['sync_type']): string {
+  if (!isTwoWay(sync)) return type === 'push' ? 'auto_override_from_local' : 'auto_override_from_remote'
+  const rule = sync.onConflict
+  if (typeof rule === 'function') return 'custom_rule'
+  return {
+    left: 'auto_override_from_local',
+    right: 'auto_override_from_remote',
+    newest: 'last_write_wins',
+    ask: 'manual_review',
+  }[rule]
+}
+
+const asked: Readonly<Record<(typeof strategies)[number], string>> = {
+  prefer_local: 'auto_override_from_local',
+  prefer_remote: 'auto_override_from_remote',
+  manual_review: 'manual_review',
+  'last-write-wins': 'last_write_wins',
+}
+
+function refuseOtherStrategy(sync: AnySync, strategy: Request['strategy']): void {
+  if (strategy === undefined || !isTwoWay(sync) || asked[strategy] === resolutionOf(sync, 'bidirectional')) return
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `sync "${sync.id}" decides by ${resolutionOf(sync, 'bidirectional')}, not by ${strategy}`,
+    {
+      hint: `Change its \`onConflict\`: a rule holds for all runs of a sync.`,
+    },
+  )
+}
+
+async function runNow(sync: AnySync, body: Request, operations: Operations, signal: AbortSignal): Promise<Answer> {
+  const { store, service, events } = operations
+  const job = await service.trigger(sync.id, body.priority)
+  const ended = await jobEnd(job, store, events, signal)
+  if (ended === null) throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
+  const run = ended.run === null ? null : await store.runs.get(ended.run)
+  const answer = {
+    status: ended.status === 'succeeded' ? 'success' : ended.status,
+    synced_items: run === null ? 0 : run.inserted + run.updated + run.deleted,
+    conflicts_detected: run?.conflicts ?? 0,
+    conflict_resolution: resolutionOf(sync, body.sync_type),
+    last_sync: await lastSync(operations, sync.id),
+  }
+  const error = run?.error ?? ended.error
+  return { status: statusOf(ended.status, error), body: { ...answer, ...(error === null ? {} : { error }) } }
+}
+
+function statusOf(status: string, error: RunRecord['error']): number {
+  if (status === 'succeeded' || error === null) return 200
+  return error.code in errorCodes ? errorCodes[error.code as ErrorCode].status : 500
+}
+
+async function register(sync: AnySync, written: string, body: Request, operations: Operations): Promise<Answer> {
+  const schedule = parseSchedule(written)
+  if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
+  const firstMs = firstInstant(schedule, systemClock.now())
+  await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
+  operations.service.wake()
+  return {
+    status: 202,
+    body: {
+      status: 'scheduled',
+      synced_items: 0,
+      conflicts_detected: 0,
+      conflict_resolution: resolutionOf(sync, body.sync_type),
+      last_sync: await lastSync(operations, sync.id),
+      next_run: iso(firstMs),
+    },
+  }
+}
+
+async function lastSync({ store }: Operations, sync: string): Promise<string | null> {
+  const [last] = await store.runs.list({ sync, status: 'succeeded', latest: true, limit: 1 })
+  return last === undefined ? null : iso(last.startedAt + (last.durationMs ?? 0))
+}

@@ -1,0 +1,187 @@
+/** Syncs: what there are, what they would do and have done, and making them do it. */
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import { priorities } from '../../core/job.ts'
+import { formatSchedule } from '../../core/schedule.ts'
+import { describeChange } from '../../core/schema.ts'
+import { isTwoWay, placesOf } from '../../core/two-way.ts'
+import { systemClock } from '../../engine/clock.ts'
+import type { KnownSync, Operations } from '../../engine/operations.ts'
+import { planSync } from '../../engine/plan.ts'
+import { setPaused } from '../../engine/service.ts'
+import { planTwoWay } from '../../engine/two-way-plan.ts'
+import { verifyTwoWay } from '../../engine/two-way-verify.ts'
+import { verifySync } from '../../engine/verify.ts'
+import { resetSync } from '../../engine/worker.ts'
+import { iso, jobObject, runObject } from '../../protocol/objects.ts'
+import { visibleSync, visibleSyncs } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+
+/** `everything/orders` is one name: its slash is sent as %2F. */
+const named = z.object({ name: z.string().min(1).max(300) })
+
+export const syncRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/syncs',
+    summary: 'The syncs, with their schedules and last runs',
+    tag: 'syncs',
+    scope: 'read',
+    handle: async ({ operations, key }) => {
+      const items = await Promise.all(visibleSyncs(operations, key).map((known) => describe(operations, known)))
+      return { body: { items } }
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/syncs/:name',
+    summary: 'One sync',
+    tag: 'syncs',
+    scope: 'read',
+    params: named,
+    handle: async ({ operations, params, key }) => ({
+      body: await describe(operations, visibleSync(operations, key, params.name)),
+    }),
+  }),
+  route({
+    method: 'PUT',
+    url: '/api/syncs/:name',
+    summary: 'Makes a sync, or changes one made here: the body is written as in a config file',
+    tag: 'syncs',
+    scope: 'admin',
+    params: named,
+    body: z.looseObject({}),
+    handle: async ({ operations, params, body, key }) => {
+      const known = operations
+        .syncs()
+        .find(({ sync }) => sync.id === params.name || sync.id.startsWith(`${params.name}/`))
+      if (
+        known !== undefined &&
+        (known.origin === 'config' || (key?.project != null && known.project !== key.project))
+      ) {
+        throw new SyncError('FORBIDDEN', `sync "${params.name}" is not for this key to change`, {
+          hint: known.origin === 'config' ? 'It is in the config file: change it there.' : 'Choose another name.',
+        })
+      }
+      const made = await operations.putSync(params.name, body, key?.project ?? null)
+      return {
+        status: known === undefined ? 201 : 200,
+        body: { items: await Promise.all(made.map((one) => describe(operations, one))) },
+      }
+    },
+  }),
+  route({
+    method: 'DELETE',
+    url: '/api/syncs/:name',
+    summary: 'Takes away a sync made here; its target keeps its rows',
+    tag: 'syncs',
+    scope: 'admin',
+    params: named,
+    handle: async ({ operations, params, key }) => {
+      const { origin } = visibleSync(operations, key, params.name)
+      if (origin === 'config')
+        throw new SyncError('FORBIDDEN', `sync "${params.name}" is in the config file`, { hint: 'Take it out there.' })
+      await operations.removeSync(params.name)
+      return { status: 204 }
+    },
+  }),
+  route({
+    method: 'POST',
+    url: '/api/syncs/:name/run',
+    summary: 'Puts it into the queue',
+    tag: 'syncs',
+    scope: 'operate',
+    params: named,
+    body: z.object({ priority: z.enum(priorities).default('default') }).nullish(),
+    handle: async ({ operations, params, body, key }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      return { status: 202, body: jobObject(await operations.service.trigger(sync.id, body?.priority ?? 'default')) }
+    },
+  }),
+  ...(['pause', 'resume'] as const).map((action) =>
+    route({
+      method: 'POST',
+      url: `/api/syncs/:name/${action}`,
+      summary: action === 'pause' ? 'Stops it from being run by its schedule' : 'Lets it go on',
+      tag: 'syncs',
+      scope: 'operate',
+      params: named,
+      handle: async ({ operations, params, key }) => {
+        const known = visibleSync(operations, key, params.name)
+        await setPaused(operations.store, systemClock, known.sync.id, action === 'pause')
+        operations.service.wake()
+        return { body: await describe(operations, known) }
+      },
+    }),
+  ),
+  route({
+    method: 'POST',
+    url: '/api/syncs/:name/plan',
+    summary: 'What a run would change; writes nothing',
+    tag: 'syncs',
+    scope: 'read',
+    params: named,
+    handle: async ({ operations, params, key, signal }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      return await operations.use(async (project) => {
+        if (isTwoWay(sync)) return { body: await planTwoWay(sync, project) }
+        const { schema, ...plan } = await planSync(sync, project)
+        return {
+          body: { ...plan, schema: schema.map((change) => ({ ...change, description: describeChange(change) })) },
+        }
+      }, signal)
+    },
+  }),
+  route({
+    method: 'POST',
+    url: '/api/syncs/:name/verify',
+    summary: 'Whether both sides are equal, by value',
+    tag: 'syncs',
+    scope: 'read',
+    params: named,
+    handle: async ({ operations, params, key, signal }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      const quietly = () => {}
+      return await operations.use(
+        async (project) => ({
+          body: isTwoWay(sync)
+            ? await verifyTwoWay(sync, project, quietly)
+            : await verifySync(sync, project, { repair: false, onProgress: quietly }),
+        }),
+        signal,
+      )
+    },
+  }),
+  route({
+    method: 'POST',
+    url: '/api/syncs/:name/reset',
+    summary: 'Forgets how far it was read: the next run compares in full',
+    tag: 'syncs',
+    scope: 'admin',
+    params: named,
+    handle: async ({ operations, params, key, signal }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      await operations.use((project) => resetSync(sync, project, { drop: false }), signal)
+      return { status: 204 }
+    },
+  }),
+]
+
+async function describe({ store }: Operations, { sync, origin, project }: KnownSync): Promise<Record<string, unknown>> {
+  const [left, right] = placesOf(sync)
+  const schedule = await store.schedules.get(sync.id)
+  const [last] = await store.runs.list({ sync: sync.id, latest: true, limit: 1 })
+  return {
+    name: sync.id,
+    kind: isTwoWay(sync) ? 'two-way' : 'one-way',
+    left: `${left.connection}.${left.collection}`,
+    right: `${right.connection}.${right.collection}`,
+    origin,
+    project,
+    schedule: formatSchedule(sync.schedule),
+    paused: schedule?.paused ?? false,
+    nextAt: iso(schedule?.nextAt ?? null),
+    failures: schedule?.failures ?? 0,
+    lastRun: last === undefined ? null : runObject(last),
+  }
+}

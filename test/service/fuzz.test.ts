@@ -1,0 +1,122 @@
+/** Every route with random and hostile input: it answers, and never with a failure of its own. `SYNCLINE_FUZZ_RUNS` says how often each route is called. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { Served } from './served.ts'
+
+const runs = Number(process.env.SYNCLINE_FUZZ_RUNS ?? 40)
+
+const text = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.constantFrom(
+    'orders',
+    'contacts',
+    '..',
+    '../../etc/passwd',
+    '%00',
+    '\u0000',
+    "' or 1=1 --",
+    '__proto__',
+    'constructor',
+    '9'.repeat(400),
+    '-1',
+    'NaN',
+    '\ud800',
+    '*',
+    '{{7*7}}',
+  ),
+)
+const json = fc.oneof(
+  fc.json({ maxDepth: 5, noUnicodeString: false } as never),
+  fc.constantFrom(
+    '{',
+    '[]',
+    'null',
+    '""',
+    '{"__proto__":{"x":1}}',
+    '['.repeat(5000),
+    `{"a":"${'x'.repeat(10_000)}"}`,
+    '1e999',
+    '\u0000',
+    '{"name":{"$gt":""}}',
+  ),
+  fc
+    .record({ name: text, scope: fc.constantFrom('read', 'x'), project: fc.oneof(text, fc.constant(null)) })
+    .map((value) => JSON.stringify(value)),
+  fc
+    .record({
+      from: text,
+      to: text,
+      fields: fc.anything(),
+      where: fc.anything(),
+      schedule: fc.oneof(text, fc.anything()),
+    })
+    .map((value) => safely(value)),
+  fc
+    .record({ between: fc.array(text), match: fc.anything(), onConflict: text, fields: fc.anything() })
+    .map((value) => safely(value)),
+  fc
+    .record({
+      project_id: text,
+      sync_type: fc.constantFrom('pull', 'push', 'bidirectional', 'x'),
+      source_platform: text,
+      target_entity: text,
+      schedule: text,
+    })
+    .map((value) => JSON.stringify(value)),
+)
+
+test(`each route answers ${runs} random and hostile requests, with 4xx at the worst, and goes on`, async () => {
+  await using it = new Served()
+  const api = await it.ready()
+  const { body } = await api.get('/openapi.json')
+  const routes = Object.entries(body.paths as Record<string, object>).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => ({ path, method })),
+  )
+  assert.ok(routes.length > 15)
+  const seed = Number(process.env.SYNCLINE_SIMULATION_SEED ?? 1)
+  const request = fc.record({
+    part: text,
+    query: fc.dictionary(text, text, { maxKeys: 3 }),
+    limit: text,
+    body: json,
+    type: fc.constantFrom('application/json', 'text/plain', 'application/xml'),
+    key: text,
+  })
+  for (const { path, method } of routes.filter((route) => route.path !== '/api/events')) {
+    await fc.assert(
+      fc.asyncProperty(request, async (sent) => {
+        const concrete = path.replace(/\{\w+\}/g, encoded(sent.part))
+        const query = new URLSearchParams({ ...sent.query, limit: sent.limit }).toString()
+        const answer = await fetch(`${it.url}${concrete}?${query}`, {
+          method: method.toUpperCase(),
+          headers: {
+            authorization: `Bearer ${it.key}`,
+            'content-type': sent.type,
+            ...(/^[\x21-\x7e]+$/.test(sent.key) ? { 'idempotency-key': sent.key } : {}),
+          },
+          ...(method === 'get' ? {} : { body: sent.body }),
+          signal: AbortSignal.timeout(10_000),
+        })
+        const said = await answer.text()
+        assert.ok(
+          answer.status < 500,
+          `${method} ${concrete} with ${sent.body.slice(0, 300)}: ${answer.status} ${said.slice(0, 500)}`,
+        )
+        if (answer.status >= 400) assert.match(answer.headers.get('content-type') ?? '', /problem\+json/)
+      }),
+      { numRuns: runs, seed },
+    )
+  }
+  const long = await api.post('/api/keys', { name: 'x'.repeat(2_000_000), scope: 'read' })
+  assert.equal(long.status, 413)
+  assert.equal((await api.get('/api/health')).status, 200)
+})
+
+function safely(value: unknown): string {
+  return JSON.stringify(value, (_name, part: unknown) => (typeof part === 'bigint' ? String(part) : part)) ?? 'null'
+}
+
+function encoded(part: string): string {
+  return encodeURIComponent(part.toWellFormed()) || 'x'
+}

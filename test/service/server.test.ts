@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { Api } from './api.ts'
+import { eventually } from './project.ts'
+import { Served } from './served.ts'
+
+describe('the server', () => {
+  test('runs, plans, verifies and resets syncs, and tells of runs and jobs', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    assert.deepEqual(
+      (await api.get('/api/syncs')).body.items?.map(({ name }) => name),
+      ['orders', 'contacts'],
+    )
+    const plan = await api.post('/api/syncs/orders/plan')
+    assert.deepEqual([plan.status, plan.body.inserts], [200, 2])
+    const run = await api.post('/api/syncs/orders/run')
+    assert.deepEqual([run.status, run.body.sync, run.body.priority], [202, 'orders', 'default'])
+    await eventually(async () => (await api.get(`/api/jobs/${run.body.id}`)).body.status === 'succeeded', 'the run')
+    const verified = await api.post('/api/syncs/orders/verify')
+    assert.deepEqual([verified.status, verified.body.equal, verified.body.right], [200, true, 2])
+    const runs = await api.get('/api/runs?sync=orders')
+    assert.deepEqual(
+      runs.body.items?.map(({ status, inserted }) => [status, inserted]),
+      [['succeeded', 2]],
+    )
+    assert.equal((await api.get(`/api/runs/${runs.body.items?.[0]?.run}`)).body.inserted, 2)
+    assert.equal((await api.post('/api/syncs/orders/reset')).status, 204)
+    const contacts = await api.post('/api/syncs/contacts/plan')
+    assert.equal(contacts.status, 200)
+    const unknown = await api.post('/api/syncs/ordres/run')
+    assert.deepEqual(
+      [unknown.status, unknown.type, unknown.body.code],
+      [404, 'application/problem+json; charset=utf-8', 'SYNC_UNKNOWN'],
+    )
+    assert.match(String(unknown.body.detail), /did you mean "orders"/)
+  })
+
+  test('POST /sync/start runs and answers with what came of it; with a schedule it registers; candidates are named', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const request = { project_id: 'pf-456', sync_type: 'pull', source_platform: 'shop', target_entity: 'orders' }
+    const first = await api.post('/sync/start', request)
+    assert.equal(first.status, 200, first.text)
+    assert.deepEqual(
+      [first.body.status, first.body.synced_items, first.body.conflicts_detected, first.body.conflict_resolution],
+      ['success', 2, 0, 'auto_override_from_remote'],
+    )
+    assert.match(String(first.body.last_sync), /^\d{4}-\d\d-\d\dT/)
+    const both = await api.post('/sync/start', {
+      ...request,
+      sync_type: 'bidirectional',
+      target_entity: 'contacts',
+      source_platform: 'crm',
+    })
+    assert.deepEqual(
+      [both.status, both.body.synced_items, both.body.conflict_resolution],
+      [200, 1, 'auto_override_from_remote'],
+    )
+    const scheduled = await api.post('/sync/start', { ...request, schedule: 'every_15_minutes' })
+    assert.deepEqual([scheduled.status, scheduled.body.status], [202, 'scheduled'])
+    const { body } = await api.get('/api/syncs/orders')
+    assert.ok(body.nextAt !== null)
+    const nothing = await api.post('/sync/start', { ...request, target_entity: 'invoices' })
+    assert.deepEqual([nothing.status, nothing.body.code], [404, 'SYNC_UNKNOWN'])
+    assert.match(String(nothing.body.hint), /orders/)
+    assert.equal((await api.post('/sync/start', { ...request, schedule: 'sometimes' })).status, 422)
+    assert.equal((await api.post('/sync/start', { ...request, sync_type: 'sideways' })).status, 400)
+    const other = await api.post('/sync/start', {
+      ...request,
+      sync_type: 'bidirectional',
+      target_entity: 'contacts',
+      source_platform: 'crm',
+      strategy: 'manual_review',
+    })
+    assert.equal(other.status, 422)
+  })
+
+  test('hazard 26: without a key only health and ready answer; a key does what its scope says', async () => {
+    await using it = new Served()
+    const admin = await it.ready()
+    const nobody = new Api(it.url, null)
+    assert.deepEqual([(await nobody.get('/api/health')).status, (await nobody.get('/api/ready')).status], [200, 200])
+    const { body } = await nobody.get('/openapi.json')
+    const made = await admin.post('/api/keys', { name: 'reader', scope: 'read' })
+    assert.equal(made.status, 201)
+    const reader = new Api(it.url, String(made.body.key))
+    const needed: Record<string, number> = { read: 0, operate: 1, admin: 2 }
+    let routes = 0
+    for (const [path, methods] of Object.entries(
+      body.paths as Record<string, Record<string, { security?: unknown; description?: string }>>,
+    )) {
+      for (const [method, { security, description }] of Object.entries(methods)) {
+        if (security === undefined) continue
+        routes++
+        const concrete = path.replace(/\{\w+\}/g, 'x')
+        assert.equal((await nobody.call(method.toUpperCase(), concrete)).status, 401, `${method} ${path}`)
+        const scope = /scope (\w+)/.exec(description ?? '')?.[1] ?? ''
+        if ((needed[scope] ?? 0) > 0)
+          assert.equal((await reader.call(method.toUpperCase(), concrete)).status, 403, `${method} ${path}`)
+      }
+    }
+    assert.ok(routes > 15)
+    assert.equal((await reader.get('/api/syncs')).status, 200)
+    assert.equal((await reader.get('/metrics')).status, 200)
+    assert.equal((await nobody.get('/metrics')).status, 401)
+    assert.ok(!(await admin.get('/api/keys')).text.includes('slk_'))
+    assert.equal((await admin.call('DELETE', `/api/keys/${made.body.id}`)).status, 204)
+    assert.equal((await reader.get('/api/syncs')).status, 401)
+    const wrong = new Api(it.url, `slk_${'0'.repeat(12)}_${'A'.repeat(32)}`)
+    const answers: number[] = []
+    for (let attempt = 0; attempt < 30; attempt++) answers.push((await wrong.get('/api/syncs')).status)
+    assert.equal(answers.at(-1), 429)
+  })
+
+  test('a key of one project sees and changes nothing of another', async () => {
+    await using it = new Served()
+    const admin = await it.ready()
+    const keyOf = async (project: string) =>
+      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const made = await red.call('PUT', '/api/syncs/red_orders', {
+      from: 'shop.orders',
+      to: 'copy.red_orders',
+      schedule: 'manual',
+    })
+    assert.equal(made.status, 201, made.text)
+    const run = await red.post('/api/syncs/red_orders/run')
+    await eventually(async () => (await red.get(`/api/jobs/${run.body.id}`)).body.status === 'succeeded', 'the run')
+    const [redRun] = (await red.get('/api/runs')).body.items ?? []
+    const { body } = await admin.get('/openapi.json')
+    for (const [path, methods] of Object.entries(body.paths as Record<string, object>)) {
+      for (const method of Object.keys(methods)) {
+        if (path === '/api/events') continue
+        const concrete = path
+          .replace('{name}', 'red_orders')
+          .replace('{job}', String(run.body.id))
+          .replace('{run}', String(redRun?.run))
+          .replace(/\{\w+\}/g, 'x')
+        const sent =
+          method === 'put'
+            ? { from: 'shop.orders', to: 'copy.mine' }
+            : path === '/sync/start'
+              ? { project_id: 'red', sync_type: 'pull', source_platform: 'shop', target_entity: 'red_orders' }
+              : undefined
+        const answer = await blue.call(method.toUpperCase(), concrete, sent)
+        assert.ok(
+          !answer.text.includes('red_orders') || answer.status === 404 || answer.status === 403,
+          `${method} ${path}: ${answer.text}`,
+        )
+        if (concrete !== path) assert.ok([403, 404].includes(answer.status), `${method} ${path} ${answer.status}`)
+      }
+    }
+    assert.deepEqual((await blue.get('/api/syncs')).body.items, [])
+    assert.deepEqual(
+      (await red.get('/api/syncs')).body.items?.map(({ name }) => name),
+      ['red_orders'],
+    )
+    assert.equal((await red.post('/api/keys', { name: 'x', scope: 'read', project: 'blue' })).status, 403)
+    assert.equal((await red.call('PUT', '/api/syncs/orders', { from: 'shop.orders', to: 'copy.o' })).status, 403)
+  })
+
+  test('a sync made by the API runs, stays over a restart, and is taken away; a wrong one is told and changes nothing', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const put = (definition: unknown) => api.call('PUT', '/api/syncs/made', definition)
+    assert.equal((await put({ from: 'shop.orders', to: 'copy.made', every: '200ms' })).status, 201)
+    await eventually(
+      async () =>
+        ((await api.get('/api/runs?sync=made')).body.items ?? []).some(({ status }) => status === 'succeeded'),
+      'its run',
+    )
+    const wrong = await put({ from: 'nowhere.orders', to: 'copy.made' })
+    assert.deepEqual([wrong.status, wrong.body.code], [422, 'CONFIG_INVALID'])
+    assert.equal((await put({ from: 'shop.orders', to: { env: 'HOME' } })).status, 422)
+    assert.equal(
+      (await put({ from: 'shop.orders', to: 'copy.made', fields: { id: 'id', x: { compute: 'row => 1' } } })).status,
+      422,
+    )
+    assert.equal((await api.get('/api/syncs/made')).body.origin, 'api')
+    const { lines } = await it.project.run('plan', 'made')
+    assert.equal(lines[0]?.sync, 'made')
+    assert.equal((await api.call('DELETE', '/api/syncs/orders')).status, 403)
+    assert.equal((await api.call('DELETE', '/api/syncs/made')).status, 204)
+    assert.equal((await api.get('/api/syncs/made')).status, 404)
+  })
+
+  test('the same Idempotency-Key is carried out once and answered twice', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const key = { 'idempotency-key': 'abc' }
+    const [first, second] = [
+      await api.post('/api/keys', { name: 'a', scope: 'read' }, key),
+      await api.post('/api/keys', { name: 'a', scope: 'read' }, key),
+    ]
+    assert.deepEqual([first.status, second.status, second.body.id], [201, 201, first.body.id])
+    assert.equal((await api.post('/api/keys', { name: 'b', scope: 'read' }, key)).status, 400)
+    const failing = await api.post('/api/syncs/none/run', undefined, { 'idempotency-key': 'd' })
+    assert.equal(failing.status, 404)
+    assert.equal((await api.get('/api/keys')).body.items?.length, 2)
+  })
+
+  test('events come as they happen, the description is complete, and metrics count', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const stop = new AbortController()
+    const stream = await fetch(`${it.url}/api/events`, {
+      headers: { authorization: `Bearer ${it.key}` },
+      signal: stop.signal,
+    })
+    let heard = ''
+    const reading = (async () => {
+      for await (const chunk of stream.body ?? []) heard += Buffer.from(chunk).toString()
+    })().catch(() => {})
+    await api.post('/api/syncs/orders/run')
+    await eventually(() => /event: run\.finished\ndata: \{.*"sync":"orders"/.test(heard), 'the event')
+    stop.abort()
+    await reading
+    const { body } = await api.get('/openapi.json')
+    assert.equal(body.openapi, '3.1.0')
+    const docs = await api.get('/docs')
+    assert.match(docs.text, /POST.*\/sync\/start/s)
+    const metrics = await api.get('/metrics')
+    assert.match(metrics.text, /syncline_runs_total\{sync="orders",status="succeeded"\} 1/)
+    assert.match(metrics.text, /syncline_rows_total\{sync="orders",what="inserted"\} 2/)
+  })
+})
