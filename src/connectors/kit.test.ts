@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { Row } from '../core/value.ts'
 import { testContext } from '../testing/connector-harness.ts'
 import type { Connection } from './connector.ts'
-import { defineAction, defineConnector, type HandlerRow } from './kit.ts'
+import { defineConnector, type HandlerRow } from './kit.ts'
 import { postgres } from './postgres/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
@@ -25,13 +25,13 @@ const crm = defineConnector({
     },
     plain: (connection) => connection.config.rows,
   },
-  actions: {
-    greet: defineAction({
+  actions: (action) => ({
+    greet: action({
       input: z.object({ name: z.string() }),
       output: z.object({ text: z.string() }),
       run: async (_connection, { name }) => ({ text: `Hello ${name}` }),
     }),
-  },
+  }),
 })
 
 async function open(rows: readonly HandlerRow[]): Promise<Connection> {

@@ -80,7 +80,8 @@ export interface ConnectorDefinition<Config, Options> {
   /** Opens a system that has collections of its own. */
   readonly open?: (config: Config, context: Context) => Promise<Connection>
   readonly syncs?: Readonly<Record<string, SyncRun<Config> | SyncDefinition<Config>>>
-  readonly actions?: Readonly<Record<string, ActionDefinition<Config>>>
+  /** `action` types each one from `config` and its own schemas: `(action) => ({ rename: action({ input, output, run }) })`. */
+  readonly actions?: (action: DefineAction<Config>) => Readonly<Record<string, ActionDefinition<Config>>>
   readonly limits?: Limits
   /** Throws if the connection does not work. Default: opens it, or nothing. */
   readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
@@ -135,7 +136,7 @@ export function defineConnector<Config, Options>(
     config,
     open,
     syncs,
-    actions: new Map(Object.entries(definition.actions ?? {})),
+    actions: new Map(Object.entries(definition.actions?.(defineAction) ?? {})),
     limits: definition.limits ?? {},
     check: definition.check ?? null,
     opens: definition.open !== undefined,
@@ -149,8 +150,12 @@ function syncOf<Config>(written: SyncRun<Config> | SyncDefinition<Config>): Sync
   return typeof written === 'function' ? { run: written } : written
 }
 
-/** An action with its types inferred from its schemas. */
-export function defineAction<Input extends ZodType, Output extends ZodType, Config = unknown>(
+/** Types an action from its schemas. */
+export type DefineAction<Config> = <Input extends ZodType, Output extends ZodType>(
+  action: ActionDefinition<Config, Input, Output>,
+) => ActionDefinition<Config>
+
+function defineAction<Config, Input extends ZodType, Output extends ZodType>(
   action: ActionDefinition<Config, Input, Output>,
 ): ActionDefinition<Config> {
   return action as unknown as ActionDefinition<Config>

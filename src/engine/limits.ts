@@ -2,7 +2,6 @@
  * How often systems are asked: one bucket per connection, shared by its syncs and actions. What exceeds it waits. A system that says
  * "too many" is left alone by everybody until the time it named (hazard 19).
  */
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Clock } from '../connectors/connector.ts'
 import type { Limits } from '../connectors/kit.ts'
 
@@ -167,10 +166,15 @@ function leave(line: Line): void {
   else next()
 }
 
+/** The library is loaded when a limit is first asked for: every config file imports what imports this. */
 export const memoryBucket: MakeBucket = (name, points, seconds) => {
-  const limiter = new RateLimiterMemory({ keyPrefix: name, points, duration: seconds })
+  const loaded = once(async () => {
+    const { RateLimiterMemory, RateLimiterRes } = await import('rate-limiter-flexible')
+    return { limiter: new RateLimiterMemory({ keyPrefix: name, points, duration: seconds }), RateLimiterRes }
+  })
   return {
     take: async (connection) => {
+      const { limiter, RateLimiterRes } = await loaded()
       try {
         await limiter.consume(connection)
         return 0
@@ -179,5 +183,13 @@ export const memoryBucket: MakeBucket = (name, points, seconds) => {
         throw error
       }
     },
+  }
+}
+
+function once<Result>(make: () => Promise<Result>): () => Promise<Result> {
+  let made: Promise<Result> | null = null
+  return () => {
+    made ??= make()
+    return made
   }
 }

@@ -9,7 +9,7 @@ import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { z } from 'zod'
-import { defineAction, defineConnector } from '../../src/connectors/kit.ts'
+import { defineConnector } from '../../src/connectors/kit.ts'
 import { Engine, type EngineConnection, type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
 import { eventually } from '../service/project.ts'
 
@@ -73,25 +73,25 @@ const crm = defineConnector({
       },
     },
   },
-  actions: {
-    greet: defineAction({
+  actions: (action) => ({
+    greet: action({
       input: z.object({ name: z.string() }),
       output: z.object({ text: z.string() }),
       run: async (_connection, { name }) => ({ text: name === 'nobody' ? (5 as unknown as string) : `Hello ${name}` }),
     }),
-    stuck: defineAction({
+    stuck: action({
       input: z.object({}),
       output: z.object({}),
       timeoutMs: 100,
       run: () => new Promise<never>(() => {}),
     }),
-    flaky: defineAction({
+    flaky: action({
       input: z.object({ url: z.string() }),
       output: z.object({ status: z.number() }),
       retries: 3,
       run: async (_connection, { url }, { fetch }) => ({ status: (await fetch(url)).status }),
     }),
-  },
+  }),
 })
 
 const integration = { id: 'our-crm', connectorId: 'crm' }
