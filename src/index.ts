@@ -29,6 +29,7 @@ export {
   type Integration,
 } from './engine/connections.ts'
 export { Engine, type EngineOptions } from './engine/engine.ts'
+export type { FlowSession, FlowView } from './engine/flows.ts'
 export type { Plan, Sample } from './engine/plan.ts'
 export type { ExecutionResult, ScheduledJob } from './engine/results.ts'
 export type { ConflictSample, TwoWayPlan, TwoWaySample } from './engine/two-way-plan.ts'

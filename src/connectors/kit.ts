@@ -72,6 +72,46 @@ export interface ActionDefinition<Config, Input extends ZodType = ZodType, Outpu
   ) => Promise<z.input<Output>>
 }
 
+/** How a system's authorization server is asked (OAuth 2: authorization code with PKCE). */
+export interface OAuth {
+  readonly authorizationUrl: string
+  readonly tokenUrl: string
+  readonly clientId: string
+  /** Absent: a public client. */
+  readonly clientSecret?: string
+  readonly scopes?: readonly string[]
+  /** Where the person comes back to; what arrives there goes into the flow's next step. */
+  readonly redirectUrl: string
+  /** More of the authorization request, like `access_type`. */
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** What steps so far have given, by their names. */
+export type FlowValues = Readonly<Record<string, unknown>>
+
+/** One step of connecting an account. `http` and `transform` run by themselves, the others wait for a person. */
+export type FlowStep =
+  | { readonly kind: 'form'; readonly name: string; readonly title?: string; readonly fields: ZodType }
+  | { readonly kind: 'confirm'; readonly name: string; readonly text: string | ((values: FlowValues) => string) }
+  | { readonly kind: 'display'; readonly name: string; readonly text: string | ((values: FlowValues) => string) }
+  | { readonly kind: 'oauth2'; readonly name: string; readonly title?: string }
+  | {
+      readonly kind: 'http'
+      readonly name: string
+      readonly run: (
+        values: FlowValues,
+        context: { readonly fetch: typeof fetch; readonly signal: AbortSignal },
+      ) => Promise<unknown>
+    }
+  | { readonly kind: 'transform'; readonly name: string; readonly run: (values: FlowValues) => unknown }
+
+/** How a person connects an account, step by step. */
+export interface Flow {
+  readonly steps: readonly FlowStep[]
+  /** The connection's config, from what the steps gave. OAuth tokens are kept beside it. */
+  readonly config: (values: FlowValues) => Readonly<Record<string, unknown>>
+}
+
 export interface ConnectorDefinition<Config, Options> {
   readonly name: string
   readonly description?: string
@@ -83,6 +123,9 @@ export interface ConnectorDefinition<Config, Options> {
   /** `action` types each one from `config` and its own schemas: `(action) => ({ rename: action({ input, output, run }) })`. */
   readonly actions?: (action: DefineAction<Config>) => Readonly<Record<string, ActionDefinition<Config>>>
   readonly limits?: Limits
+  /** Where its tokens come from, given what the integration says. The context's `fetch` sends and refreshes them. */
+  readonly auth?: (app: Readonly<Record<string, unknown>>) => OAuth
+  readonly flow?: Flow
   /** Throws if the connection does not work. Default: opens it, or nothing. */
   readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
 }
@@ -96,6 +139,8 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly syncs: ReadonlyMap<string, SyncDefinition<Config>>
   readonly actions: ReadonlyMap<string, ActionDefinition<Config>>
   readonly limits: Limits
+  readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
+  readonly flow: Flow | null
   readonly check: ((connection: Handle<Config>, context: HandlerContext) => Promise<void>) | null
   /** Whether it has collections of its own. */
   readonly opens: boolean
@@ -111,6 +156,8 @@ export interface AnyConnector {
   readonly syncs: ReadonlyMap<string, SyncDefinition<never>>
   readonly actions: ReadonlyMap<string, ActionDefinition<never>>
   readonly limits: Limits
+  readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
+  readonly flow: Flow | null
   readonly check: ((connection: Handle<never>, context: HandlerContext) => Promise<void>) | null
   readonly opens: boolean
 }
@@ -138,6 +185,8 @@ export function defineConnector<Config, Options>(
     syncs,
     actions: new Map(Object.entries(definition.actions?.(defineAction) ?? {})),
     limits: definition.limits ?? {},
+    auth: definition.auth ?? null,
+    flow: definition.flow ?? null,
     check: definition.check ?? null,
     opens: definition.open !== undefined,
   })

@@ -39,6 +39,8 @@ export const errorCodes = {
   KEY_UNKNOWN: { retry: 'never', status: 404 },
   REQUEST_BUSY: { retry: 'retry', status: 409 },
   RATE_LIMITED: { retry: 'retry', status: 429 },
+  FLOW_UNKNOWN: { retry: 'never', status: 404 },
+  FLOW_BUSY: { retry: 'retry', status: 409 },
   FORBIDDEN: { retry: 'never', status: 403 },
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },

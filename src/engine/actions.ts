@@ -4,7 +4,7 @@ import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
 import type { ActionDefinition, Handle, Limits } from '../connectors/kit.ts'
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
-import { handlerContext } from './calls.ts'
+import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
 
 const TIMEOUT_MS = 30_000
@@ -27,6 +27,7 @@ export interface ActionCall {
   readonly handle: Handle<never>
   readonly params: unknown
   readonly limits: Limits
+  readonly tokens: TokenSource | null
 }
 
 /** Never throws for an action that fails: the result says what happened. */
@@ -61,7 +62,7 @@ async function attemptAll(call: ActionCall, context: Context, limiter: Limiter):
 
 /** A handler that does not heed its signal is not waited for: its answer comes too late. */
 async function attemptOnce(
-  { name, action, handle, limits }: ActionCall,
+  { name, action, handle, limits, tokens }: ActionCall,
   input: unknown,
   context: Context,
   limiter: Limiter,
@@ -70,7 +71,11 @@ async function attemptOnce(
   const ended = new AbortController()
   const late = AbortSignal.timeout(timeoutMs)
   const signal = AbortSignal.any([context.signal, late])
-  const run = action.run(handle, input as never, handlerContext({ ...context, signal }, handle.id, limits, limiter))
+  const run = action.run(
+    handle,
+    input as never,
+    handlerContext({ ...context, signal }, handle.id, limits, limiter, tokens),
+  )
   const limit = timer(timeoutMs + GRACE_MS, undefined, { signal: AbortSignal.any([ended.signal, context.signal]) })
   try {
     return await Promise.race([run, limit.then(() => Promise.reject(timedOut(name, timeoutMs)))])

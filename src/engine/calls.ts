@@ -7,8 +7,19 @@ import type { Limiter } from './limits.ts'
 const FIRST_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 60_000
 
+/** Where access tokens come from. `refused`: the one that the system no longer takes, else null. */
+export interface TokenSource {
+  get(refused: string | null, signal: AbortSignal): Promise<string | null>
+}
+
 /** The context of a run or an action of a connection. */
-export function handlerContext(context: Context, connection: string, limits: Limits, limiter: Limiter): HandlerContext {
+export function handlerContext(
+  context: Context,
+  connection: string,
+  limits: Limits,
+  limiter: Limiter,
+  tokens: TokenSource | null = null,
+): HandlerContext {
   return {
     ...context,
     turn: async () => {
@@ -19,9 +30,22 @@ export function handlerContext(context: Context, connection: string, limits: Lim
         init?.signal === undefined || init.signal === null
           ? context.signal
           : AbortSignal.any([context.signal, init.signal])
+      const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined))
+      // A caller that authorizes itself needs no token of ours.
+      const source = headers.has('authorization') ? null : tokens
+      let token = (await source?.get(null, signal)) ?? null
       for (let attempt = 0; ; attempt++) {
         using _turn = await limiter.turn(connection, limits, signal)
-        const answer = await fetch(input instanceof Request ? input.clone() : input, { ...init, signal })
+        if (token !== null) headers.set('authorization', `Bearer ${token}`)
+        const answer = await fetch(input instanceof Request ? input.clone() : input, { ...init, headers, signal })
+        const fresh: string | null =
+          answer.status === 401 && token !== null ? ((await source?.get(token, signal)) ?? null) : null
+        // The system no longer takes it, whatever it said about how long: once a new one may do.
+        if (fresh !== null && fresh !== token && attempt < 2) {
+          token = fresh
+          await answer.body?.cancel()
+          continue
+        }
         const waitMs = pauseOf(answer, attempt, context.clock.now())
         if (waitMs === null) return answer
         await answer.body?.cancel()

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connection, Context } from '../connectors/connector.ts'
-import type { AnyConnector, Handle } from '../connectors/kit.ts'
+import type { AnyConnector, Flow, Handle, OAuth } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
@@ -12,7 +12,7 @@ import { firstInstant } from '../core/schedule.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import { type ActionResult, executeAction } from './actions.ts'
-import { handlerContext } from './calls.ts'
+import { handlerContext, type TokenSource } from './calls.ts'
 import { systemClock } from './clock.ts'
 import { type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import { ConnectionPool } from './connection-pool.ts'
@@ -24,8 +24,10 @@ import {
   unknownConnection,
 } from './connections.ts'
 import { Events, type Guardian, type Listener } from './events.ts'
+import { type FlowSession, Flows } from './flows.ts'
 import { activeSyncs, COLLECTIONS, collectionOf, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
 import { Limiter, type LimiterState } from './limits.ts'
+import { TokenStore } from './oauth.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
 import { Service, setPaused } from './service.ts'
 import type { OwnedProject } from './slots.ts'
@@ -53,6 +55,8 @@ interface Opened {
   readonly service: Service
   readonly running: Promise<void>
   readonly collections: string
+  readonly tokens: TokenStore
+  readonly flows: Flows
   close(): Promise<void>
 }
 
@@ -137,7 +141,9 @@ export class Engine {
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async removeConnection(connectionId: string): Promise<void> {
     await this.unscheduleConnectionSyncs(connectionId)
-    await (await this.#opened).connections.delete(connectionId)
+    const { connections, tokens } = await this.#opened
+    await connections.delete(connectionId)
+    await tokens.delete(connectionId)
   }
 
   /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
@@ -206,11 +212,31 @@ export class Engine {
     const names = integration.actions ?? [...connector.actions.keys()]
     const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
     if (action === undefined) throw nothingNamed('action', actionName, names)
+    const tokens = await this.#tokensOf(connectionId)
     return await executeAction(
-      { name: actionName, action, handle, params, limits: connector.limits },
+      { name: actionName, action, handle, params, limits: connector.limits, tokens },
       this.#context,
       this.#limiter,
     )
+  }
+
+  /** Begins to connect an account, by the flow of the integration's connector. */
+  async startFlowSession(integrationId: string): Promise<FlowSession> {
+    return await (await this.#opened).flows.start(integrationId)
+  }
+
+  /** Answers the step that waits: what is wrong with the answer is in `errors`. At the end `connectionId` names the connection. */
+  async executeFlowStep(sessionId: string, userInput?: unknown): Promise<FlowSession> {
+    return await (await this.#opened).flows.answer(sessionId, userInput)
+  }
+
+  /** FLOW_UNKNOWN: there is none, or it has expired. */
+  async getFlowSession(sessionId: string): Promise<FlowSession> {
+    return await (await this.#opened).flows.get(sessionId)
+  }
+
+  async deleteFlowSession(sessionId: string): Promise<void> {
+    await (await this.#opened).flows.delete(sessionId)
   }
 
   /** Rows that a sync has gathered, in the order of their keys. */
@@ -262,6 +288,15 @@ export class Engine {
     const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault)
     const collections = join(home, 'collections.db')
     const projectId = await store.projectId()
+    const tokens = new TokenStore(vault, store.leases, systemClock)
+    const flows = new Flows({
+      ...{ records: store.records, vault, clock: systemClock, signal: this.#stop.signal },
+      flowOf: (integrationId) => this.#flowOf(integrationId),
+      connect: async (connection, given) => {
+        if (given !== null) await tokens.put(connection.id, given)
+        if ((await connections.read(connection.id)) === undefined) await this.addConnection(connection)
+      },
+    })
     const service = new Service({
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {
@@ -273,7 +308,7 @@ export class Engine {
       worker: `${hostname()}:${process.pid}`,
     })
     return {
-      ...{ store, connections, service, collections },
+      ...{ store, connections, service, collections, tokens, flows },
       running: service.run(this.#stop.signal),
       close: async () => {
         await lock?.[Symbol.asyncDispose]()
@@ -304,7 +339,8 @@ export class Engine {
         return await sqlite.open({ file: collections, track: 'none', busyTimeoutMs: 10_000 }, context)
       const { connector, handle } = await this.#find(name)
       const { openSyncs } = await import('../connectors/staged.ts')
-      return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, this.#limiter))
+      const tokens = await this.#tokensOf(name)
+      return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, this.#limiter, tokens))
     }
     const openers = { get: (name: string) => ({ open: (context: Context) => open(name, context) }), keys: () => [] }
     const pool = new ConnectionPool(openers, context)
@@ -314,6 +350,19 @@ export class Engine {
       reconnect: (name) => pool.close(name),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     }
+  }
+
+  async #tokensOf(connectionId: string): Promise<TokenSource | null> {
+    const { integration, connector } = await this.#find(connectionId)
+    if (connector.auth === null) return null
+    return (await this.#opened).tokens.sourceOf(connectionId, connector.auth(integration.config ?? {}))
+  }
+
+  #flowOf(integrationId: string): { readonly flow: Flow; readonly oauth: OAuth | null } {
+    const integration = this.#integration(integrationId)
+    const { flow, auth, name } = this.#connector(integration.connectorId)
+    if (flow === null) throw new SyncError('FLOW_UNKNOWN', `connector ${name} has no flow to connect by`)
+    return { flow, oauth: auth?.(integration.config ?? {}) ?? null }
   }
 
   async #schedulesOf(connectionId: string) {

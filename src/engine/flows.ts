@@ -1,0 +1,322 @@
+/** Connect sessions: a person answers step by step, and a connection comes of it. Resumable, expiring, and finished once. */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import type { Clock } from '../connectors/connector.ts'
+import type { Flow, FlowStep, OAuth } from '../connectors/kit.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
+import type { RecordStore } from '../store/records.ts'
+import { beginAuthorization, endAuthorization, type Tokens } from './oauth.ts'
+import type { Vault } from './vault.ts'
+
+/** How a session stands, as a person sees it. Holds nothing that they entered. */
+export interface FlowSession {
+  readonly sessionId: string
+  readonly integrationId: string
+  readonly status: 'waiting' | 'completed' | 'cancelled'
+  /** What is to be answered next; null when it is over. */
+  readonly step: FlowView | null
+  /** Why the last answer did not do. */
+  readonly errors?: readonly string[]
+  readonly connectionId?: string
+  readonly expiresAt: Date
+}
+
+/** A step as it is shown. */
+export interface FlowView {
+  readonly kind: FlowStep['kind']
+  readonly name: string
+  readonly title?: string
+  readonly text?: string
+  /** Of a form: JSON Schema of its fields. */
+  readonly schema?: unknown
+  /** Of oauth2: where the person is sent. */
+  readonly url?: string
+}
+
+export interface FlowDependencies {
+  readonly records: RecordStore
+  readonly vault: Vault
+  readonly clock: Clock
+  /** Of an integration, as it is now. */
+  readonly flowOf: (integrationId: string) => { readonly flow: Flow; readonly oauth: OAuth | null }
+  /** Keeps the connection; made twice with one id, the second time changes nothing. */
+  readonly connect: (
+    connection: {
+      readonly id: string
+      readonly integrationId: string
+      readonly config: Readonly<Record<string, unknown>>
+    },
+    tokens: Tokens | null,
+  ) => Promise<void>
+  readonly signal: AbortSignal
+}
+
+const KIND = 'flow'
+const EXPIRES_MS = 30 * 60_000
+const HTTP_MS = 30_000
+
+/** In the record: nothing secret. */
+const body = z.object({
+  integrationId: z.string(),
+  status: z.enum(['waiting', 'completed', 'cancelled']),
+  at: z.number(),
+  connectionId: z.string(),
+})
+/** In the vault, as long as the session waits. */
+const kept = z.object({
+  values: z.record(z.string(), z.unknown()),
+  begun: z.object({ url: z.string(), state: z.string(), verifier: z.string() }).nullable(),
+})
+type Kept = z.output<typeof kept>
+
+interface State extends z.output<typeof body> {
+  readonly sessionId: string
+  readonly version: number
+  readonly expiresAt: number
+}
+
+export class Flows {
+  readonly #needs: FlowDependencies
+
+  constructor(needs: FlowDependencies) {
+    this.#needs = needs
+  }
+
+  /** Begins at the first step that waits for a person. FLOW_UNKNOWN: the connector has no flow. */
+  async start(integrationId: string): Promise<FlowSession> {
+    const { records, clock, flowOf } = this.#needs
+    flowOf(integrationId)
+    await this.#sweep()
+    const sessionId = randomBytes(16).toString('hex')
+    const state: State = {
+      sessionId,
+      integrationId,
+      status: 'waiting',
+      at: 0,
+      connectionId: randomUUID(),
+      version: 1,
+      expiresAt: clock.now() + EXPIRES_MS,
+    }
+    await this.#keep(sessionId, { values: {}, begun: null })
+    await records.put(recordOf(state), 0)
+    return await this.#goOn(state, { values: {}, begun: null })
+  }
+
+  /** Answers the step that waits. What does not do is told in `errors`, and the step waits on. FLOW_UNKNOWN: there is no such session, or it has expired. */
+  async answer(sessionId: string, input: unknown): Promise<FlowSession> {
+    const state = await this.#find(sessionId)
+    if (state.status !== 'waiting') return await this.#view(state, null)
+    const secret = await this.#secretOf(state)
+    const step = this.#steps(state)[state.at]
+    if (step === undefined) return await this.#goOn(state, secret)
+    const answered = await this.#take(step, state, secret, input)
+    if (answered.kind === 'refused') return await this.#view(state, secret, answered.errors)
+    const claimed = await this.#move(
+      state,
+      answered.kind === 'cancelled' ? { status: 'cancelled' } : { at: state.at + 1 },
+    )
+    if (answered.kind === 'cancelled') {
+      await this.#forget(sessionId)
+      return await this.#view(claimed, null)
+    }
+    const next = { values: { ...secret.values, [step.name]: answered.value }, begun: null }
+    await this.#keep(sessionId, next)
+    return await this.#goOn(claimed, next)
+  }
+
+  async get(sessionId: string): Promise<FlowSession> {
+    const state = await this.#find(sessionId)
+    return await this.#view(state, state.status === 'waiting' ? await this.#secretOf(state) : null)
+  }
+
+  async delete(sessionId: string): Promise<void> {
+    await this.#needs.records.delete(KIND, sessionId)
+    await this.#forget(sessionId)
+  }
+
+  /** Runs what runs by itself, up to the next step that waits for a person, or to the end. */
+  async #goOn(state: State, secret: Kept): Promise<FlowSession> {
+    let [now, known] = [state, secret]
+    for (;;) {
+      const step = this.#steps(now)[now.at]
+      if (step === undefined) return await this.#finish(now, known)
+      if (step.kind !== 'http' && step.kind !== 'transform') {
+        const begun =
+          step.kind === 'oauth2' && known.begun === null ? await beginAuthorization(this.#oauth(now)) : known.begun
+        if (begun !== known.begun) await this.#keep(now.sessionId, { ...known, begun })
+        return await this.#view(now, { ...known, begun })
+      }
+      const value = await this.#runStep(step, known).catch(asSyncError)
+      // It is tried again when the session is asked to go on.
+      if (value instanceof SyncError) return await this.#view(now, known, [value.message])
+      known = { values: { ...known.values, [step.name]: value }, begun: null }
+      await this.#keep(now.sessionId, known)
+      now = await this.#move(now, { at: now.at + 1 })
+    }
+  }
+
+  async #finish(state: State, { values }: Kept): Promise<FlowSession> {
+    const { flow } = this.#needs.flowOf(state.integrationId)
+    const login = flow.steps.find(({ kind }) => kind === 'oauth2')
+    const tokens = login === undefined ? null : (values[login.name] as Tokens)
+    try {
+      const { connectionId: id, integrationId } = state
+      await this.#needs.connect({ id, integrationId, config: flow.config(values) }, tokens)
+    } catch (error) {
+      return await this.#view(state, { values, begun: null }, [asSyncError(error).message])
+    }
+    const done = await this.#move(state, { status: 'completed' })
+    await this.#forget(state.sessionId)
+    return await this.#view(done, null)
+  }
+
+  async #take(step: FlowStep, state: State, secret: Kept, input: unknown): Promise<Answered> {
+    switch (step.kind) {
+      case 'form': {
+        const parsed = step.fields.safeParse(input)
+        if (parsed.success) return { kind: 'taken', value: parsed.data }
+        return {
+          kind: 'refused',
+          errors: parsed.error.issues.map(
+            ({ path, message }) => `${path.length === 0 ? '' : `${path.join('.')}: `}${message}`,
+          ),
+        }
+      }
+      case 'confirm': {
+        const parsed = z.object({ confirmed: z.boolean() }).safeParse(input)
+        if (!parsed.success) return { kind: 'refused', errors: ['answer { confirmed: true } or { confirmed: false }'] }
+        return parsed.data.confirmed ? { kind: 'taken', value: true } : { kind: 'cancelled' }
+      }
+      case 'oauth2': {
+        const callback = callbackOf(input)
+        if (callback === null || secret.begun === null)
+          return { kind: 'refused', errors: ['answer { callbackUrl }, the whole address that the person came back to'] }
+        const tokens = await endAuthorization(
+          this.#oauth(state),
+          secret.begun,
+          callback,
+          this.#needs.clock.now(),
+        ).catch(asSyncError)
+        if (!(tokens instanceof SyncError)) return { kind: 'taken', value: tokens }
+        // A code is good once: the person is sent again, with a new state.
+        await this.#keep(state.sessionId, { ...secret, begun: await beginAuthorization(this.#oauth(state)) })
+        return { kind: 'refused', errors: [tokens.message] }
+      }
+      case 'display':
+        return { kind: 'taken', value: true }
+      default: {
+        const value = await this.#runStep(step, secret).catch(asSyncError)
+        return value instanceof SyncError ? { kind: 'refused', errors: [value.message] } : { kind: 'taken', value }
+      }
+    }
+  }
+
+  async #runStep(step: Extract<FlowStep, { kind: 'http' | 'transform' }>, { values }: Kept): Promise<unknown> {
+    if (step.kind === 'transform') return step.run(values)
+    const signal = AbortSignal.any([this.#needs.signal, AbortSignal.timeout(HTTP_MS)])
+    return await step.run(values, { fetch: (input, init) => fetch(input, { signal, ...init }), signal })
+  }
+
+  async #view(state: State, secret: Kept | null, errors?: readonly string[]): Promise<FlowSession> {
+    const { sessionId, integrationId, status, connectionId, expiresAt } = state
+    const current = status === 'waiting' ? ((await this.#secretOrNull(state)) ?? secret) : null
+    const step = status === 'waiting' ? this.#steps(state)[state.at] : undefined
+    return {
+      sessionId,
+      integrationId,
+      status,
+      step: step === undefined || current === null ? null : viewOf(step, current),
+      ...(errors === undefined ? {} : { errors }),
+      ...(status === 'completed' ? { connectionId } : {}),
+      expiresAt: new Date(expiresAt),
+    }
+  }
+
+  /** FLOW_BUSY: somebody else answered at the same time. */
+  async #move(state: State, change: Partial<Pick<State, 'status' | 'at'>>): Promise<State> {
+    const next = { ...state, ...change }
+    const version = await this.#needs.records.put(recordOf(next), state.version)
+    if (version !== null) return { ...next, version }
+    throw new SyncError('FLOW_BUSY', 'this session was answered somewhere else at the same time', {
+      hint: 'Look at it again.',
+    })
+  }
+
+  #steps(state: State): readonly FlowStep[] {
+    return this.#needs.flowOf(state.integrationId).flow.steps
+  }
+
+  #oauth({ integrationId }: State): OAuth {
+    const { oauth } = this.#needs.flowOf(integrationId)
+    if (oauth !== null) return oauth
+    throw new SyncError('CONFIG_INVALID', 'the connector has a step of kind oauth2, and no `auth`')
+  }
+
+  async #find(sessionId: string): Promise<State> {
+    const record = await this.#needs.records.get(KIND, sessionId)
+    if (record === null || record.expiresAt === null || record.expiresAt <= this.#needs.clock.now())
+      throw unknownSession()
+    return { sessionId, ...body.parse(JSON.parse(record.body)), version: record.version, expiresAt: record.expiresAt }
+  }
+
+  async #secretOf(state: State): Promise<Kept> {
+    const secret = await this.#secretOrNull(state)
+    if (secret === null) throw unknownSession()
+    return secret
+  }
+
+  async #secretOrNull({ sessionId }: State): Promise<Kept | null> {
+    const text = await this.#needs.vault.get(nameOf(sessionId))
+    return text === null ? null : kept.parse(JSON.parse(text))
+  }
+
+  async #keep(sessionId: string, secret: Kept): Promise<void> {
+    await this.#needs.vault.set(nameOf(sessionId), JSON.stringify(secret))
+  }
+
+  async #forget(sessionId: string): Promise<void> {
+    await this.#needs.vault.delete(nameOf(sessionId))
+  }
+
+  /** What expired sessions were told is forgotten with them. */
+  async #sweep(): Promise<void> {
+    const { records, clock } = this.#needs
+    for (const { id, expiresAt } of await records.list(KIND, { limit: 1000 }))
+      if (expiresAt !== null && expiresAt <= clock.now()) await this.delete(id)
+  }
+}
+
+type Answered =
+  | { readonly kind: 'taken'; readonly value: unknown }
+  | { readonly kind: 'refused'; readonly errors: readonly string[] }
+  | { readonly kind: 'cancelled' }
+
+function viewOf(step: FlowStep, { values, begun }: Kept): FlowView {
+  const { kind, name } = step
+  const title = 'title' in step && step.title !== undefined ? { title: step.title } : {}
+  if (step.kind === 'form') return { kind, name, ...title, schema: z.toJSONSchema(step.fields, { io: 'input' }) }
+  if (step.kind === 'oauth2') return { kind, name, ...title, ...(begun === null ? {} : { url: begun.url }) }
+  if (step.kind === 'confirm' || step.kind === 'display')
+    return { kind, name, text: typeof step.text === 'string' ? step.text : step.text(values) }
+  return { kind, name }
+}
+
+/** `{ callbackUrl }`, or its parameters by name. */
+function callbackOf(input: unknown): URLSearchParams | null {
+  const whole = z.object({ callbackUrl: z.url() }).safeParse(input)
+  if (whole.success) return new URL(whole.data.callbackUrl).searchParams
+  const parts = z.record(z.string(), z.string()).safeParse(input)
+  return parts.success && Object.keys(parts.data).length > 0 ? new URLSearchParams(parts.data) : null
+}
+
+function recordOf({ sessionId, integrationId, status, at, connectionId, expiresAt }: State) {
+  return { kind: KIND, id: sessionId, body: JSON.stringify({ integrationId, status, at, connectionId }), expiresAt }
+}
+
+function nameOf(sessionId: string): string {
+  return `flow/${sessionId}`
+}
+
+function unknownSession(): SyncError {
+  return new SyncError('FLOW_UNKNOWN', 'there is no such session, or it has expired', { hint: 'Begin a new one.' })
+}
