@@ -27,7 +27,8 @@ export function addConflicts(program: Command, execute: Execute): void {
   syncline conflicts resolve 12 --set name="Ann Lee" --take right
 
 With --json, one object per conflict: id, sync, kind (fields, delete, match or undo), status (open, decided, resolved or
-agreed), key (of each side), fields (of each: base, left, right, rule, outcome, status), run, openedAt, closedAt.`,
+agreed), key (of each side), fields (of each: base, left, right, rule, outcome, status; take once
+decided, note where it is over for another reason), run, openedAt, closedAt.`,
     )
     .action((sync: string | undefined, options: { all?: boolean; limit: number }) =>
       execute((shell) => list(shell, sync, options)),
@@ -111,7 +112,8 @@ async function showOne(shell: Shell, id: number): Promise<number> {
           : 'side' in field.take
             ? `take ${field.take.side}`
             : `set ${value(parseKeyText(field.take.set)[0] ?? null)}`
-      return [`  ${name}`, value(base), value(left), value(right), decided, field.status]
+      const status = field.note === undefined ? field.status : `${field.status}: ${field.note}`
+      return [`  ${name}`, value(base), value(left), value(right), decided, status]
     })
     for (const line of table(rows, ['  field', 'base', 'left', 'right', 'decision', 'status'])) terminal.out(line)
     for (const write of writes)

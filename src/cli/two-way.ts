@@ -75,7 +75,8 @@ function fieldObject(field: ConflictField): Record<string, unknown> {
     field.take === undefined
       ? {}
       : { take: 'side' in field.take ? field.take.side : { set: parseKeyText(field.take.set)[0] } }
-  return { base, left, right, rule: field.rule, outcome: field.outcome, status: field.status, ...take }
+  const note = field.note === undefined ? {} : { note: field.note }
+  return { base, left, right, rule: field.rule, outcome: field.outcome, status: field.status, ...take, ...note }
 }
 
 /** The keys of both sides, each as its parts; of a match conflict, the match. */

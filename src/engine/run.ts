@@ -17,10 +17,11 @@ import type { ConflictChange, Phase, WorkItem } from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
-import { type Ambiguity, type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
+import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
 import { type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
+import { StandingConflicts } from './standing-conflicts.ts'
 import type { Tally } from './tally.ts'
 
 /** The hold under which a run may write. */
@@ -81,12 +82,13 @@ class Line implements AsyncDisposable {
   /** Intents whose outcome is in the memory, so that the systems may forget it. */
   #settled: readonly string[] = []
   readonly #tries = new Map<number, number>()
-  readonly #matches = new Set<string>()
+  readonly #standing: StandingConflicts
 
   constructor(sides: PairSides, tally: Tally, lease: RunLease) {
     this.#sides = sides
     this.#tally = tally
     this.#lease = lease
+    this.#standing = new StandingConflicts(sides, lease.run)
   }
 
   /** Takes writes into the memory that an earlier run asked for and did not live to see done. */
@@ -117,6 +119,7 @@ class Line implements AsyncDisposable {
   /** A changed definition is on record before anything is kept in its terms. */
   async begin(): Promise<void> {
     const { memory, state, layout, afresh } = this.#sides
+    await this.#standing.closeStrays(this.#lease.generation)
     if (afresh === null) return
     // A system that needs tables of ours gets them before it is read: reading on must not meet another schema.
     await this.#claim()
@@ -162,7 +165,7 @@ class Line implements AsyncDisposable {
 
   async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
     const { memory, state, layout, sync, project } = this.#sides
-    await this.#closeMatches()
+    await this.#standing.closeMatches(this.#lease.generation)
     const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true }]
     await memory.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
     if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
@@ -190,7 +193,7 @@ class Line implements AsyncDisposable {
     const requests: Request[] = []
     for (const { side, key } of loaded.gone) changes.settle(side, key)
     const met = loaded.meetings.filter((meeting) => !this.#meet(changes, meeting))
-    await this.#putAmbiguous(changes, loaded.ambiguities)
+    await this.#standing.putAmbiguous(changes, loaded.ambiguities)
     for (const one of loaded.items) {
       const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(one.item, pairing) : unreadable(one))
       const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
@@ -239,51 +242,6 @@ class Line implements AsyncDisposable {
     changes.pair(keys, agree ? cells : null)
     if (agree) this.#tally.add({ unchanged: 1 })
     return agree
-  }
-
-  async #putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
-    if (ambiguities.length === 0) return
-    const { project, sync } = this.#sides
-    const known = new Set((await project.store.pairs.conflicts.matches(sync.id)).map(({ left }) => left))
-    for (const { match, keys } of ambiguities) {
-      for (const side of sideNames)
-        for (const key of keys[side]) changes.keep({ side, key, match, state: 'ambiguous', code: null, message: null })
-      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, keys))
-      this.#matches.add(match)
-    }
-  }
-
-  #matchConflict(match: string, keys: Readonly<Record<SideName, readonly string[]>>): ConflictChange {
-    const { sync, project } = this.#sides
-    const values = JSON.stringify([null, JSON.stringify(keys.left), JSON.stringify(keys.right)])
-    return {
-      id: null,
-      kind: 'match',
-      pair: null,
-      left: match,
-      right: null,
-      fields: {
-        [sync.match.map(({ field }) => field).join(', ')]: { values, rule: 'match', outcome: 'open', status: 'open' },
-      },
-      run: this.#lease.run,
-      atMs: project.context.clock.now(),
-    }
-  }
-
-  /** Matches that are unique by now are no conflict any more. */
-  async #closeMatches(): Promise<void> {
-    const { project, sync, memory } = this.#sides
-    const over = (await project.store.pairs.conflicts.matches(sync.id)).filter(
-      ({ left }) => !this.#matches.has(left ?? ''),
-    )
-    if (over.length === 0) return
-    const changes = new Changes(this.#sides, this.#lease.run)
-    for (const { id, kind, pair, left, right, fields, run } of over) {
-      const agreed = Object.entries(fields).map(([name, field]) => [name, { ...field, status: 'agreed' as const }])
-      const atMs = project.context.clock.now()
-      changes.conflict({ id, kind, pair, left, right, fields: Object.fromEntries(agreed), run, atMs })
-    }
-    await memory.commit(this.#lease.generation, changes.commit())
   }
 
   /** Takes down what a decision says, and returns the writes it asks for. */

@@ -203,6 +203,8 @@ export interface ConflictField {
   readonly status: ConflictStatus
   /** A person's decision; `set` is the value as text (a key of one part). */
   readonly take?: { readonly side: SideName } | { readonly set: string }
+  /** Why it is over, where neither a rule, a person nor equal values ended it. */
+  readonly note?: string
 }
 
 /** A new record, or the fields of one that change; the others stay as they are by then. */
@@ -222,13 +224,14 @@ export interface ConflictStore {
   list(filter: {
     readonly sync?: SyncId
     readonly status?: readonly ConflictStatus[]
+    readonly kind?: ConflictRecord['kind']
     readonly limit: number
   }): Promise<readonly ConflictRecord[]>
   get(id: number): Promise<ConflictRecord | null>
   /** Those that are open or decided, but for those of an undo. */
   ofPairs(sync: SyncId, pairs: readonly number[]): Promise<readonly ConflictRecord[]>
-  /** Open match conflicts of a sync. */
-  matches(sync: SyncId): Promise<readonly ConflictRecord[]>
+  /** Those about fields of rows that have an open or decided field that is none of these. */
+  strays(sync: SyncId, fields: readonly string[]): Promise<readonly ConflictRecord[]>
   /** Keeps a person's decision; the next run carries it out. */
   decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void>
   counts(sync: SyncId): Promise<{ readonly open: number; readonly decided: number }>

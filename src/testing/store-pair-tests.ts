@@ -209,6 +209,13 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const { conflicts } = store.pairs
       const [opened] = await conflicts.ofPairs('contacts', [id])
       assert.deepEqual([opened?.status, Object.keys(opened?.fields ?? {})], ['open', ['a', 'b']])
+      assert.deepEqual(
+        [await conflicts.strays('contacts', ['a', 'b']), await conflicts.strays('other', ['a'])],
+        [[], []],
+      )
+      assert.deepEqual(await conflicts.strays('contacts', ['a']), [opened])
+      const listed = (kind: 'fields' | 'match') => conflicts.list({ sync: 'contacts', kind, limit: 10 })
+      assert.deepEqual([await listed('fields'), await listed('match')], [[opened], []])
       const take = { side: 'left' as const }
       await conflicts.decide(
         opened?.id ?? 0,
@@ -223,6 +230,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       await memory.commit(generation, { ...nothing, conflicts: [{ ...change, id: opened?.id ?? 0, fields: resolved }] })
       assert.equal((await conflicts.get(opened?.id ?? 0))?.status, 'resolved')
       assert.deepEqual(await conflicts.ofPairs('contacts', [id]), [])
+      assert.deepEqual(await conflicts.strays('contacts', ['a']), [])
       assert.deepEqual(await conflicts.counts('contacts'), { open: 0, decided: 0 })
       assert.equal((await conflicts.list({ sync: 'contacts', limit: 10 })).length, 1)
     }),
