@@ -161,7 +161,7 @@ export type WriteResult =
   | { readonly status: 'written'; readonly row: Row | null }
   /** Someone came first, or the row is gone: reconcile again. */
   | { readonly status: 'stale' }
-  /** This row only. */
+  /** This row only. PARENT_MISSING or ROW_REFERENCED where a reference of the database stands in the way: it may go when other rows have. */
   | { readonly status: 'rejected'; readonly code: string; readonly message: string }
 
 /** Writes under a fence: whoever claimed before writes nothing more (LEASE_LOST). */

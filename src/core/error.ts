@@ -24,6 +24,8 @@ export const errorCodes = {
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },
+  PARENT_MISSING: { retry: 'retry', status: 409 },
+  ROW_REFERENCED: { retry: 'retry', status: 409 },
   CONNECTION_REFUSED: { retry: 'retry', status: 502 },
   CONNECTION_LOST: { retry: 'retry', status: 502 },
   AUTH_FAILED: { retry: 'never', status: 502 },

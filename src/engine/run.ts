@@ -13,13 +13,14 @@ import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
-import type { ConflictChange, Phase, WorkItem } from '../store/pairs.ts'
+import type { ConflictChange, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
 import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
 import { type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
+import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'
 import type { Tally } from './tally.ts'
@@ -56,10 +57,7 @@ export async function run(sync: TwoWaySync, project: Project, tally: Tally, leas
     }),
   )
   if (held) await line.hold()
-  else {
-    await line.work('deletes')
-    if (deletes > 0) await line.tryRejected()
-  }
+  else await line.drop()
   await line.finish(detected.cursors)
   return held ? { status: 'held', deletes } : { status: 'succeeded' }
 }
@@ -82,6 +80,11 @@ class Line implements AsyncDisposable {
   /** Intents whose outcome is in the memory, so that the systems may forget it. */
   #settled: readonly string[] = []
   readonly #tries = new Map<number, number>()
+  #heldBack: HeldBack = heldBackByReferences({ pairs: [], unpaired: [] })
+  /** Pairs whose deletion the guard was asked about. */
+  readonly #dropping = new Set<number>()
+  #guarded = false
+  #written = 0
   readonly #standing: StandingConflicts
 
   constructor(sides: PairSides, tally: Tally, lease: RunLease) {
@@ -119,6 +122,7 @@ class Line implements AsyncDisposable {
   /** A changed definition is on record before anything is kept in its terms. */
   async begin(): Promise<void> {
     const { memory, state, layout, afresh } = this.#sides
+    this.#heldBack = heldBackByReferences(await memory.waiting())
     await this.#standing.closeStrays(this.#lease.generation)
     if (afresh === null) return
     // A system that needs tables of ours gets them before it is read: reading on must not meet another schema.
@@ -138,15 +142,27 @@ class Line implements AsyncDisposable {
     }
   }
 
-  /** What was refused may have stood in the way of a row that is gone now. */
-  async tryRejected(): Promise<void> {
+  /** What the guard let go. */
+  async drop(): Promise<void> {
+    this.#guarded = true
+    await this.work('deletes')
+    if (this.#dropping.size > 0) await this.#tryRejected()
+  }
+
+  /** A row that is gone now may have stood in the way of what was refused: as long as some writes succeed, others may. */
+  async #tryRejected(): Promise<void> {
     const { memory } = this.#sides
-    const { pairs, unpaired } = await memory.waiting()
-    await memory.work.add([
-      ...pairs.filter(({ state }) => state === 'rejected').map(({ pair }) => ({ pair })),
-      ...unpaired.filter(({ state }) => state === 'rejected').map(({ side, key, match }) => ({ side, key, match })),
-    ])
-    await this.work('writes')
+    const refused = (one: Pick<Pending | Unpaired, 'state' | 'code'>) => one.state === 'rejected' || byReference(one)
+    for (let before = -1; before !== this.#written; ) {
+      before = this.#written
+      const { pairs, unpaired } = await memory.waiting()
+      await memory.work.add([
+        ...pairs.filter(refused).map(({ pair }) => ({ pair })),
+        ...unpaired.filter(refused).map(({ side, key, match }) => ({ side, key, match })),
+      ])
+      await this.work('writes')
+      await this.work('deletes')
+    }
   }
 
   /** Keeps the deletions for a later run. */
@@ -197,10 +213,8 @@ class Line implements AsyncDisposable {
     for (const one of loaded.items) {
       const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(one.item, pairing) : unreadable(one))
       const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
-      if (drops.length > 0 && phase === 'writes') {
-        postponed.push(one.work)
-        for (const side of drops) this.deletes[side]++
-      } else requests.push(...this.#decided(changes, one, decision))
+      if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed)
+      else requests.push(...this.#decided(changes, one, decision))
     }
     const done = requests.length === 0 ? nothingDone : await this.#apply(requests)
     const again = this.#take(changes, done.outcomes)
@@ -221,6 +235,20 @@ class Line implements AsyncDisposable {
       )
       await memory.work.add(pairs.map(({ id }) => ({ pair: id })))
     }
+  }
+
+  /** Deletions come last, and only those that the guard knows of. */
+  #postpone(changes: Changes, { work, pair }: LoadedItem, drops: readonly SideName[], postponed: WorkItem[]): void {
+    if (pair === null) return
+    const counted = this.#dropping.has(pair.id)
+    if (this.#guarded && !counted) {
+      changes.pend({ pair: pair.id, state: 'again', code: null, message: null })
+      return
+    }
+    postponed.push(work)
+    this.#dropping.add(pair.id)
+    // What a reference held back last time was let go by the guard then.
+    if (!counted && !this.#heldBack.deletions.has(pair.id)) for (const side of drops) this.deletes[side]++
   }
 
   async #apply(requests: readonly Request[]) {
@@ -317,11 +345,14 @@ class Line implements AsyncDisposable {
     { code, message }: { readonly code: string; readonly message: string },
   ): void {
     if (one.pair !== null) {
-      changes.pend({ pair: one.pair.id, state: 'rejected', code, message })
+      const again = !byReference({ code }) || this.#heldBack.pairs.has(one.pair.id)
+      changes.pend({ pair: one.pair.id, state: again ? 'rejected' : 'deferred', code, message })
       return
     }
     const side: SideName = one.keys.left === null ? 'right' : 'left'
-    changes.keep({ side, key: one.keys[side] as string, match: one.match, state: 'rejected', code, message })
+    const key = one.keys[side] as string
+    const again = !byReference({ code }) || this.#heldBack.alone.has(aloneId(side, key))
+    changes.keep({ side, key, match: one.match, state: again ? 'rejected' : 'deferred', code, message })
   }
 
   /** Takes results into the changes; returns the items to try again at once. */
@@ -345,6 +376,7 @@ class Line implements AsyncDisposable {
   }
 
   #count(kind: Action['kind']): void {
+    this.#written++
     this.#tally.add(kind === 'insert' ? { inserted: 1 } : kind === 'update' ? { updated: 1 } : { deleted: 1 })
   }
 

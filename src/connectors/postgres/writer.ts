@@ -12,6 +12,7 @@ import {
   type Blocked,
   decodeResults,
   encodeResults,
+  refusedByReference,
   swapParked,
   type Transaction,
 } from '../write.ts'
@@ -106,11 +107,13 @@ class Table implements Transaction {
     await this.#client.query('SAVEPOINT batch')
     try {
       const results = await this.#together(writes)
+      // What would be checked at the end of the transaction would then refuse all of it.
+      await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE')
       if (results !== null) return results
     } catch (error) {
       if (!isRowError(error)) throw error
     }
-    await this.#client.query('ROLLBACK TO SAVEPOINT batch')
+    await this.#client.query('ROLLBACK TO SAVEPOINT batch; SET CONSTRAINTS ALL IMMEDIATE')
     return await applyOneByOne(writes, this)
   }
 
@@ -170,6 +173,8 @@ class Table implements Transaction {
       const constraint = 'constraint' in error ? String(error.constraint) : ''
       if ('code' in error && error.code === '23505')
         return { status: 'taken', columns: await this.#columnsOf(constraint), message: error.message }
+      if ('code' in error && ['23503', '23001'].includes(String(error.code)))
+        return refusedByReference(write, error.message)
       return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
     }
   }
