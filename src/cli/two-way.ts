@@ -45,6 +45,7 @@ function printPlan({ terminal }: Shell, planned: TwoWayPlan): void {
       `  ${terminal.paint('yellow', 'conflict')} ${key(of)}  ${about}: left ${value(left)}, right ${value(right)}  (${rule} → ${outcome})`,
     )
   }
+  for (const warning of planned.warnings) terminal.out(`  ${terminal.paint('yellow', 'warning')}: ${warning}`)
   if (planned.held)
     terminal.out(
       `  ${terminal.paint('yellow', 'held')}: the delete guard would hold ${counted(planned.deletes, 'deletion')} until you release the run`,

@@ -124,6 +124,8 @@ export interface Collection {
   estimate?(): Promise<number | null>
   /** Conditional writes into a collection that others write to. Absent: read-only. */
   writer?(spec: WriterSpec): Promise<Writer>
+  /** The generation of a writer's fence; null where none was ever claimed. Takes nothing. Absent without `writer`. */
+  fence?(spec: Pick<WriterSpec, 'project' | 'name'>): Promise<number | null>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
 }

@@ -21,6 +21,7 @@ export const errorCodes = {
   CONFLICT_UNKNOWN: { retry: 'never', status: 404 },
   CONFLICT_CLOSED: { retry: 'never', status: 409 },
   ROW_UNKNOWN: { retry: 'never', status: 404 },
+  SIDE_REPLACED: { retry: 'person', status: 409 },
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },

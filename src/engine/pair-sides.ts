@@ -1,7 +1,7 @@
 /** Both sides of a two-way sync, opened: collections, what is remembered of their pairs, and the fields between them. */
 
 import type { Collection, Writer } from '../connectors/connector.ts'
-import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, unknownCell } from '../core/base.ts'
+import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, neverCell, unknownCell } from '../core/base.ts'
 import { SyncError } from '../core/error.ts'
 import { bindPairing, type Pairing, type PairSide } from '../core/pairing.ts'
 import type { SideName, TwoWaySync } from '../core/two-way.ts'
@@ -69,16 +69,40 @@ export type Fences = Partial<Record<SideName, number>>
 /** Errors of a claim that certainly did not take the fence. */
 const unclaimed: readonly string[] = ['LEASE_LOST', 'CONNECTION_REFUSED']
 
-/** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. */
+/** What a side is not any more; null: both are what they were. A side keeps its fence beside its rows, and fences only grow. */
+export async function replacedSide({ sync, project, collections, state }: PairSides): Promise<SyncError | null> {
+  for (const side of sideNames) {
+    const seen = state.fences[side]
+    if (seen === null) continue
+    const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
+    if (now === undefined || (now !== null && now >= seen)) continue
+    const { connection, collection } = sync[side]
+    return new SyncError(
+      'SIDE_REPLACED',
+      `the ${side} side of sync ${sync.id}, ${connection}.${collection}, ${now === null ? 'is another database than' : 'is older than'} the one that its pairs were made with${now === null ? ', or one restored from a backup' : ': it was restored from a backup, or is a copy'}`,
+      {
+        hint: `Nothing was written. If the connection is wrong, correct it. Else look at \`syncline plan ${sync.id}\`, and let the sync forget what both sides had agreed on: syncline reset ${sync.id} --keep-pairs. The next run then goes by its rules where rows differ, puts what gives way on record, and brings missing rows back by onDeleteConflict.`,
+      },
+    )
+  }
+  return null
+}
+
+function fenceName(sync: TwoWaySync, side: SideName): string {
+  return `${sync.id}:${side}`
+}
+
+/** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. `generation`: of the lease. */
 export async function openWriters(
   sides: PairSides,
   fences: Fences,
+  generation: number,
 ): Promise<Readonly<Record<SideName, Writer>> & AsyncDisposable> {
   const open = async (name: SideName): Promise<Writer> => {
     const side = sides.pairing[name]
     const claim = sides.collections[name].writer?.({
       project: sides.project.id,
-      name: `${sides.sync.id}:${name}`,
+      name: fenceName(sides.sync, name),
       fields: side.fields,
       held: fences[name] ?? null,
     })
@@ -93,6 +117,8 @@ export async function openWriters(
   const left = await open('left')
   try {
     const right = await open('right')
+    // Before anything is written: what a run does that is killed later must not look like it was never done.
+    await sides.memory.claimed(generation, { left: seenOf(left), right: seenOf(right) })
     return {
       left,
       right,
@@ -105,6 +131,10 @@ export async function openWriters(
     await left[Symbol.asyncDispose]()
     throw error
   }
+}
+
+function seenOf({ generation }: Writer): number | null {
+  return generation === 0 ? null : generation
 }
 
 /** Of a side that nothing flows to. */
@@ -186,6 +216,10 @@ export function cellsOfPair(sides: PairSides, pair: StoredPair): Record<SideName
       if (from.mode === layout.mode) return cell
       return from.mode === 'values' ? hashCell(cell) : hashedCell(cell)
     })
+  }
+  if (pair.layout === 0) {
+    const none = layout.fields.map(() => neverCell)
+    return { left: none, right: [...none] }
   }
   const from = pair.layout === layout.id ? layout : state.layouts.find(({ id }) => id === pair.layout)
   if (from === undefined) {

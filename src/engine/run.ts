@@ -18,7 +18,7 @@ import { applyRequests, type Outcome, type Prepared, type Request, requestOf, ta
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
 import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import { type Fences, openPairSides, openWriters, type PairSides, replacedSide, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
 import type { Settlement } from './settle.ts'
@@ -40,6 +40,8 @@ const MAX_TRIES = 4
 
 export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
   await using sides = await openPairSides(sync, project, { readOnly: false })
+  const replaced = await replacedSide(sides)
+  if (replaced !== null) throw replaced
   await using line = new Line(sides, tally, lease)
   await line.recover()
   await line.begin()
@@ -66,7 +68,8 @@ export async function run(sync: TwoWaySync, project: Project, tally: Tally, leas
 async function lastCameToItsEnd({ id }: TwoWaySync, { store }: Project, lease: RunLease): Promise<boolean> {
   if (lease.attempt > 1) return false
   const [last] = (await store.runs.list({ sync: id, limit: 2 })).filter((run) => run.id !== lease.run)
-  return last?.status === 'succeeded' || last?.status === 'held' || last?.error?.code === 'ROWS_REJECTED'
+  if (last?.status === 'held') return last.heldDeletes !== null
+  return last?.status === 'succeeded' || last?.error?.code === 'ROWS_REJECTED'
 }
 
 /** One run under way. */
@@ -196,7 +199,7 @@ class Line implements AsyncDisposable {
   }
 
   async #claim(): Promise<Readonly<Record<SideName, Writer>>> {
-    this.#writers ??= await openWriters(this.#sides, this.#lease.fences)
+    this.#writers ??= await openWriters(this.#sides, this.#lease.fences, this.#lease.generation)
     return this.#writers
   }
 

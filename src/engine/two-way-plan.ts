@@ -9,7 +9,7 @@ import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/tw
 import type { Row, Value } from '../core/value.ts'
 import { detect } from './detect.ts'
 import { type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { openPairSides, type PairSides } from './pair-sides.ts'
+import { openPairSides, type PairSides, replacedSide } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { Tally } from './tally.ts'
 
@@ -30,6 +30,8 @@ export interface TwoWayPlan {
   readonly schema: readonly SchemaChange[]
   readonly reading: string
   readonly held: boolean
+  /** What a person should know before the next run. */
+  readonly warnings: readonly string[]
   readonly samples: readonly TwoWaySample[]
   readonly conflictSamples: readonly ConflictSample[]
 }
@@ -103,6 +105,7 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
         ? 'read what may have changed since the last run'
         : `read both sides in full: ${sides.afresh}`,
     held,
+    warnings: await warningsOf(sides),
     samples: draft.samples,
     conflictSamples: draft.conflictSamples,
   }
@@ -212,6 +215,11 @@ class Draft {
       reason,
     })
   }
+}
+
+async function warningsOf(sides: PairSides): Promise<string[]> {
+  const replaced = await replacedSide(sides)
+  return replaced === null ? [] : [`a run would stop: ${replaced.message}`]
 }
 
 function zero(): { inserts: number; updates: number; deletes: number } {

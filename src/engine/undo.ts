@@ -11,7 +11,7 @@ import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { ConflictChange, JournalEntry, StoredPair } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
-import { cellsOfPair, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import { cellsOfPair, openPairSides, openWriters, type PairSides, replacedSide, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { printSideKey } from './two-way-plan.ts'
 
@@ -42,6 +42,8 @@ export async function undoRun(
       hint: 'It wrote nothing, or longer ago than the journal keeps (journal: { keepDays }). `syncline history` lists the runs.',
     })
   await using sides = await openPairSides(sync, project, { readOnly: !options.apply })
+  const replaced = await replacedSide(sides)
+  if (replaced !== null) throw replaced
   if (!options.apply) return await plan(sides, entries)
   const { leases } = project.store
   const generation = await leases.take(sync.id, 'embedded', project.context.clock.now(), LEASE_MS)
@@ -71,7 +73,7 @@ async function carryOut(
   id: string,
 ): Promise<Undone[]> {
   const { memory } = sides
-  await using writers = await openWriters(sides, {})
+  await using writers = await openWriters(sides, {}, generation)
   const undone: Undone[] = []
   for (const entry of entries) {
     const { write, pair, other, row: was } = await reverse(sides, entry)

@@ -51,10 +51,14 @@ export async function runSync(sync: AnySync, project: Project): Promise<RunRecor
   return record
 }
 
-/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs. */
-export async function resetSync(sync: AnySync, project: Project, options: { readonly drop: boolean }): Promise<void> {
+/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs, with `keepPairs` only what was agreed about them. */
+export async function resetSync(
+  sync: AnySync,
+  project: Project,
+  options: { readonly drop: boolean; readonly keepPairs?: boolean },
+): Promise<void> {
   if (isTwoWay(sync)) {
-    await project.store.pairs.reset(sync.id)
+    await project.store.pairs.reset(sync.id, { keepPairs: options.keepPairs === true })
     return
   }
   const connection = await project.connection(sync.to.connection)
@@ -168,7 +172,8 @@ function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Ta
 }
 
 function failed(error: SyncError): Outcome {
-  const status = error.code === 'INTERRUPTED' ? 'interrupted' : error.code === 'SCHEMA_DRIFT' ? 'held' : 'failed'
+  const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED'
+  const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
 }
 

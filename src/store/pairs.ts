@@ -10,8 +10,8 @@ export interface PairStore {
   readonly journal: JournalStore
   /** The other side's keys of these, through the pairs of a sync; those without a pair are left out. */
   counterparts(sync: SyncId, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>>
-  /** Forgets all of a sync: its next run pairs anew. */
-  reset(sync: SyncId): Promise<void>
+  /** Forgets all of a sync: its next run pairs anew. `keepPairs`: it knows what belongs together, and nothing of what was agreed. */
+  reset(sync: SyncId, options?: { readonly keepPairs: boolean }): Promise<void>
 }
 
 /** How far a sync has read each side, and what its bases hold. */
@@ -21,6 +21,8 @@ export interface PairState {
   readonly layouts: readonly Layout[]
   /** Runs that ended. */
   readonly runs: number
+  /** The generation of each side's fence as it was last taken; a side whose own is lower is not the one it was. */
+  readonly fences: Readonly<Record<SideName, number | null>>
 }
 
 /** What the cells of a base are. */
@@ -45,6 +47,7 @@ export interface StoredPair {
   /** Encoded cells. Right null: the same as left. */
   readonly leftBase: string
   readonly rightBase: string | null
+  /** 0: nothing is agreed, whatever the bases say. */
   readonly layout: number
   /** What this sync wrote in the last runs, to see a value swing; null: nothing. */
   readonly recent: string | null
@@ -146,8 +149,10 @@ export interface PairMemory extends AsyncDisposable {
   /** Fenced: LEASE_LOST when the generation is not the newest. */
   intend(generation: number, intents: readonly Intent[]): Promise<void>
   commit(generation: number, change: PairCommit): Promise<void>
+  /** The fences of both sides were taken. */
+  claimed(generation: number, fences: PairState['fences']): Promise<void>
   /** The end of a run: how far it has read. */
-  finish(generation: number, state: PairState): Promise<void>
+  finish(generation: number, state: Omit<PairState, 'fences'>): Promise<void>
 }
 
 /** What a run still has to look at. Kept for the run only. */

@@ -172,7 +172,7 @@ describe('a row that somebody else refers to', () => {
     await atRest(of)
   })
 
-  test('goes in one command, too, once the guard's held runs are released', async () => {
+  test('goes in one command, too, once the held runs are released', async () => {
     await using of = await family()
     const guarded = Object.fromEntries(
       Object.entries(syncs).map(([name, sync]) => [name, { ...sync, guard: { maxDeletes: 0, maxDeleteShare: 0 } }]),

@@ -35,7 +35,7 @@ import {
   sinceSql,
 } from './position.ts'
 import { clause, columnsSql, copyRows, fetchRows, openView, type Relation } from './view.ts'
-import { openWriter } from './writer.ts'
+import { fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -77,7 +77,7 @@ export async function openCollection(
     read: (cursor, readOptions) => read(source, cursor, readOptions),
     lookup: openLookup(source, client),
     ...(table.kind === 'r' || table.kind === 'p'
-      ? { writer: (spec) => openWriter(config, context, table.schema, spec) }
+      ? { writer: (spec) => openWriter(config, context, table.schema, spec), fence: (spec) => fenceOf(client, spec) }
       : {}),
     encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),

@@ -19,7 +19,7 @@ import {
 import { tableSql } from './catalog.ts'
 import { type Client, connect, isRowError } from './client.ts'
 import type { PostgresConfig } from './index.ts'
-import { migrate } from './migrations.ts'
+import { migrate, migrated } from './migrations.ts'
 import { beginFenced, type Fence, takeFence } from './sink.ts'
 import { fromText, toText } from './types.ts'
 
@@ -41,6 +41,19 @@ export async function openWriter(
     await client[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** The generation of a fence; null: there is none in this database. */
+export async function fenceOf(
+  client: Client,
+  { project, name }: Pick<WriterSpec, 'project' | 'name'>,
+): Promise<number | null> {
+  if (!(await migrated(client))) return null
+  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
+    project,
+    name,
+  ])
+  return row === undefined ? null : Number(row[0])
 }
 
 function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {

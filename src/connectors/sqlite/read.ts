@@ -35,7 +35,7 @@ import {
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
 import { breathe, clause, columnsSql, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
-import { openWriter } from './writer.ts'
+import { fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -79,7 +79,12 @@ export function openCollection(
     feedReason: following.kind === 'none' ? following.reason : null,
     read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
     lookup: openLookup(config, schema),
-    ...(kind === 'table' ? { writer: async (spec) => openWriter(config, context, schema, spec) } : {}),
+    ...(kind === 'table'
+      ? {
+          writer: async (spec) => openWriter(config, context, schema, spec),
+          fence: async (spec) => fenceOf(config, spec),
+        }
+      : {}),
     view: async (selection) => viewNow(config, schema, following, selection),
     prepare: async () => {
       if (following.kind === 'triggers') prepareTriggers(config, schema)

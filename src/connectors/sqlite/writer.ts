@@ -28,7 +28,7 @@ import {
   translate,
 } from './database.ts'
 import type { SqliteConfig } from './index.ts'
-import { migrate } from './migrations.ts'
+import { migrate, migrated } from './migrations.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 import { asStored, breathe } from './view.ts'
@@ -50,6 +50,18 @@ export async function openWriter(
     database.close()
     throw error
   }
+}
+
+/** The generation of a fence; null: there is none in this file. */
+export function fenceOf(config: SqliteConfig, { project, name }: Pick<WriterSpec, 'project' | 'name'>): number | null {
+  using database = openDatabase(config, { readOnly: true, create: false })
+  return attempt(config.file, () => {
+    if (!migrated(database)) return null
+    const row = database
+      .prepare('SELECT generation FROM _syncline_checkpoint WHERE project = ? AND sync = ?')
+      .get(project, name)
+    return row === undefined ? null : Number(row.generation)
+  })
 }
 
 function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context: Context): number {

@@ -137,6 +137,14 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       create index journal_by_right on journal (sync, right_key);
     `,
   },
+  {
+    name: '0003-fences-seen',
+    sql: `
+      -- the generation of each side's fence, as this sync last took it
+      alter table pairing add column left_fence integer;
+      alter table pairing add column right_fence integer;
+    `,
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */

@@ -54,9 +54,16 @@ export class SqlitePairStore implements PairStore {
     return new Map(rows.map((row) => [String(row.key), String(row.other)]))
   }
 
-  async reset(sync: string): Promise<void> {
+  async reset(sync: string, { keepPairs } = { keepPairs: false }): Promise<void> {
     const found = prepared(this.#database, 'select id from pairing where sync = ?').get(sync)
     if (found === undefined) return
+    if (keepPairs) {
+      transact(this.#database, () => {
+        prepared(this.#database, 'update pair set layout = 0, recent = null where pairing = ?').run(found.id ?? null)
+        prepared(this.#database, forgetAgreed).run(found.id ?? null)
+      })
+      return
+    }
     transact(this.#database, () => {
       for (const table of ['pair', 'unpaired', 'pending', 'intent'])
         prepared(this.#database, `delete from ${table} where pairing = ?`).run(found.id ?? null)
@@ -65,6 +72,11 @@ export class SqlitePairStore implements PairStore {
     })
   }
 }
+
+const forgetAgreed = `
+  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null,
+    layouts = case layouts when '[]' then layouts else json_set(layouts, '$[#-1].complete', json('false')) end
+  where id = ?`
 
 export function transact<T>(database: DatabaseSync, work: () => T): T {
   database.exec('begin immediate')
@@ -108,6 +120,7 @@ class SqlitePairMemory implements PairMemory {
       cursors: { left: textOrNull(row?.left_cursor), right: textOrNull(row?.right_cursor) },
       layouts: row === undefined ? [] : (JSON.parse(String(row.layouts)) as PairState['layouts']),
       runs: Number(row?.runs ?? 0),
+      fences: { left: numberOrNull(row?.left_fence), right: numberOrNull(row?.right_fence) },
     }
   }
 
@@ -294,7 +307,14 @@ class SqlitePairMemory implements PairMemory {
     }
   }
 
-  async finish(generation: number, { cursors, layouts, runs }: PairState): Promise<void> {
+  async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      this.#prepare('update pairing set left_fence = ?, right_fence = ? where id = ?').run(left, right, this.#pairing)
+    })
+  }
+
+  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences'>): Promise<void> {
     transact(this.#database, () => {
       this.#fence(generation)
       this.#prepare('update pairing set left_cursor = ?, right_cursor = ?, layouts = ?, runs = ? where id = ?').run(
@@ -581,4 +601,8 @@ function toUnpaired(row: Record<string, SQLOutputValue>): Unpaired {
 
 function textOrNull(value: SQLOutputValue | undefined): string | null {
   return value === null || value === undefined ? null : String(value)
+}
+
+function numberOrNull(value: SQLOutputValue | undefined): number | null {
+  return value === null || value === undefined ? null : Number(value)
 }
