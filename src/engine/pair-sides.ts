@@ -200,6 +200,7 @@ function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layo
     fingerprint,
     complete: false,
     places: placesText(sync),
+    keys: { left: left.schema.key, right: right.schema.key },
     fields: names.map((name) => ({ name, since: sinceOf(name) })),
   }
 }

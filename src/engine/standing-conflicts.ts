@@ -41,10 +41,10 @@ export class StandingConflicts {
   async putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
     if (ambiguities.length === 0) return
     const known = new Set((await this.#matchConflicts()).map(({ left }) => left))
-    for (const { match, keys } of ambiguities) {
+    for (const { match, keys, rows } of ambiguities) {
       for (const side of sideNames)
         for (const key of keys[side]) changes.keep({ side, key, match, state: 'ambiguous', code: null, message: null })
-      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, keys))
+      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, rows))
       this.#matches.add(match)
     }
   }
@@ -64,9 +64,9 @@ export class StandingConflicts {
     return await project.store.pairs.conflicts.list(filter)
   }
 
-  #matchConflict(match: string, keys: Ambiguity['keys']): ConflictChange {
+  #matchConflict(match: string, rows: Ambiguity['rows']): ConflictChange {
     const { sync, project } = this.#sides
-    const values = JSON.stringify([null, JSON.stringify(keys.left), JSON.stringify(keys.right)])
+    const values = JSON.stringify([null, JSON.stringify(rows.left), JSON.stringify(rows.right)])
     return {
       id: null,
       kind: 'match',

@@ -1,7 +1,7 @@
 /** What a two-way run would do: on which side, which conflicts would open, and why. Writes nothing, not even to the store. */
 import { holds } from '../core/guard.ts'
 import { parseKeyText } from '../core/key-text.ts'
-import { type Action, type Conflict, type Decision, reconcile } from '../core/reconcile.ts'
+import { type Action, type Decision, type Item, reconcile } from '../core/reconcile.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { SyncId } from '../core/sync.ts'
@@ -57,6 +57,13 @@ export interface ConflictSample {
   readonly right: Value
   readonly rule: string
   readonly outcome: string
+  /** Of a row that one side deleted: what the other changed in it. */
+  readonly row: DeletedRow | null
+}
+export interface DeletedRow {
+  readonly deleted: SideName
+  /** Base: null where bases are hashes. */
+  readonly changed: Readonly<Record<string, { readonly base: Value; readonly now: Value }>>
 }
 
 const MAX_SAMPLES_PER_KIND = 5
@@ -128,7 +135,7 @@ class Draft {
   meet({ keys, rows }: Meeting): void {
     this.pairs++
     const decision = reconcile({ base: null, ...rows, held: new Map() }, this.#sides.pairing)
-    this.#decision(keys, rows, decision, new Set())
+    this.#decision(keys, { base: null, ...rows }, decision, new Set())
   }
 
   ambiguous(match: string, keys: Readonly<Record<SideName, readonly string[]>>): void {
@@ -141,6 +148,7 @@ class Draft {
       base: null,
       left: `${keys.left.length} rows`,
       right: `${keys.right.length} rows`,
+      row: null,
     })
   }
 
@@ -160,7 +168,7 @@ class Draft {
 
   #decision(
     keys: Readonly<Record<SideName, string | null>>,
-    rows: Readonly<Record<SideName, Row | null>>,
+    rows: Pick<Item, 'base' | SideName>,
     decision: Decision,
     open: ReadonlySet<string>,
   ): void {
@@ -177,17 +185,28 @@ class Draft {
       // What is open already is no news.
       if (conflict.outcome === 'open' && open.size > 0 && (field === null || open.has(field))) continue
       this.conflicts++
-      this.#conflict(keys, field, conflict)
+      this.#conflict(keys, field, { ...conflict, row: conflict.at === null ? this.#deletedRow(rows) : null })
     }
   }
 
   #conflict(
     keys: Readonly<Record<SideName, string | null>>,
     field: string | null,
-    { base, left, right, rule, outcome }: Pick<Conflict, 'base' | 'left' | 'right' | 'rule' | 'outcome'>,
+    { base, left, right, rule, outcome, row }: Omit<ConflictSample, 'key' | 'field'>,
   ): void {
     if (this.conflictSamples.length < MAX_CONFLICTS)
-      this.conflictSamples.push({ key: printPairKey(this.#sides, keys), field, base, left, right, rule, outcome })
+      this.conflictSamples.push({ key: printPairKey(this.#sides, keys), field, base, left, right, rule, outcome, row })
+  }
+
+  #deletedRow(item: Pick<Item, 'base' | SideName>): DeletedRow {
+    const deleted: SideName = item.left === null ? 'left' : 'right'
+    const there = otherSide(deleted)
+    const changed = this.#sides.pairing.fields.flatMap(({ name }, at) => {
+      const now = item[there]?.[at] ?? null
+      if (item.base?.unchanged(there, at, now) !== false) return []
+      return [[name, { base: item.base.value(there, at), now }] as const]
+    })
+    return { deleted, changed: Object.fromEntries(changed) }
   }
 
   #sample(

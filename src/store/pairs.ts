@@ -35,6 +35,8 @@ export interface Layout {
   readonly fingerprint: string
   /** The collections that the pairs are of. */
   readonly places: string
+  /** Names of each side's key fields, for people. */
+  readonly keys: Readonly<Record<SideName, readonly string[]>>
   /** Whether both sides have been read in full since. */
   readonly complete: boolean
 }
@@ -200,7 +202,7 @@ export interface ConflictRecord {
 }
 
 export interface ConflictField {
-  /** Base, left and right value as text (a key of three parts). */
+  /** Base, left and right value as text (a key of three parts). Of a match: left and right are the rows, see `MatchedRow`. */
   readonly values: string
   readonly rule: string
   /** Which side, or `value`, or `open`. */
@@ -211,6 +213,9 @@ export interface ConflictField {
   /** Why it is over, where neither a rule, a person nor equal values ended it. */
   readonly note?: string
 }
+
+/** A row whose match is not unique: its key as text, and by match field its value as text (a key of one part). In JSON. */
+export type MatchedRow = readonly [key: string, match: Readonly<Record<string, string>>]
 
 /** A new record, or the fields of one that change; the others stay as they are by then. */
 export type ConflictChange = Omit<ConflictRecord, 'id' | 'sync' | 'status' | 'openedAt' | 'closedAt'> & {

@@ -12,6 +12,7 @@ const layout: Layout = {
   fields: [{ name: 'a', since: 1 }],
   fingerprint: 'f',
   places: '[]',
+  keys: { left: ['id'], right: ['id'] },
   complete: true,
 }
 const nothing: PairCommit = {
