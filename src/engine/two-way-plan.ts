@@ -7,7 +7,8 @@ import type { SchemaChange } from '../core/schema.ts'
 import type { SyncId } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
-import { detect } from './detect.ts'
+import { intendedWrites } from './apply.ts'
+import { type Detected, detect } from './detect.ts'
 import { type LoadedItem, loadItems, type Meeting } from './items.ts'
 import { openPairSides, type PairSides, replacedSide } from './pair-sides.ts'
 import type { Project } from './project.ts'
@@ -112,7 +113,7 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
         ? 'read what may have changed since the last run'
         : `read both sides in full: ${sides.afresh}`,
     held,
-    warnings: await warningsOf(sides),
+    warnings: await warningsOf(sides, detected, draft),
     samples: draft.samples,
     conflictSamples: draft.conflictSamples,
   }
@@ -236,9 +237,26 @@ class Draft {
   }
 }
 
-async function warningsOf(sides: PairSides): Promise<string[]> {
+async function warningsOf(sides: PairSides, { rows }: Detected, { counts }: Draft): Promise<string[]> {
+  const { sync, state, memory } = sides
+  const warnings: string[] = []
   const replaced = await replacedSide(sides)
-  return replaced === null ? [] : [`a run would stop: ${replaced.message}`]
+  if (replaced !== null) warnings.push(`a run would stop: ${replaced.message}`)
+  const inserts = counts.left.inserts + counts.right.inserts
+  if (state.runs === 0 && sync.match.length === 0 && rows.left > 0 && rows.right > 0 && inserts > 0)
+    warnings.push(
+      `both sides hold rows and no \`match\` says which belong together: a run would insert ${rowCount(counts.left.inserts)} on the left and ${rowCount(counts.right.inserts)} on the right`,
+    )
+  const asked = (await memory.intents()).reduce((sum, { body }) => sum + intendedWrites(body), 0)
+  if (asked > 0)
+    warnings.push(
+      `an earlier run was stopped: the next one will first recover ${asked} write${asked === 1 ? '' : 's'} that it had asked for, some of which may be among those shown here`,
+    )
+  return warnings
+}
+
+function rowCount(count: number): string {
+  return `${count} row${count === 1 ? '' : 's'}`
 }
 
 function zero(): { inserts: number; updates: number; deletes: number } {

@@ -250,6 +250,16 @@ describe('mistakes in a two-way sync', () => {
     ['both kinds', { ...people, from: 'crm.people' }, /syncs\.people\.from: unknown option/],
     ['an unknown connection', { ...people, between: ['crm.people', 'shpo.people'] }, /shpo.*did you mean "shop"/i],
     [
+      'quotes that are not closed',
+      { ...people, between: ['crm."people', 'shop.people'] },
+      /syncs\.people\.between\[0\]: the double quotes in crm\.\\"people don't fit: put them around a whole part/,
+    ],
+    [
+      'quotes inside a part',
+      { ...people, between: ['crm.people', 'shop.pe"op"le'] },
+      /syncs\.people\.between\[1\]: the double quotes in/,
+    ],
+    [
       'an unknown rule',
       { ...people, onConflict: 'lefty' },
       /syncs\.people\.onConflict: expected left, right, newest, ask/,
