@@ -126,8 +126,18 @@ export interface Collection {
   writer?(spec: WriterSpec): Promise<Writer>
   /** The generation of a writer's fence; null where none was ever claimed. Takes nothing. Absent without `writer`. */
   fence?(spec: Pick<WriterSpec, 'project' | 'name'>): Promise<number | null>
+  /** What tells its columns from others that had their names before. Absent: nothing does. */
+  columns?(): Promise<Columns>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
+}
+
+/** Marks of the columns themselves. */
+export interface Columns {
+  /** By field: another column under the same name has another mark. */
+  readonly marks: Readonly<Record<string, string>>
+  /** Whether the same column keeps its mark. Else it may change with anything in the schema. */
+  readonly exact: boolean
 }
 
 export interface Lookup {

@@ -9,6 +9,7 @@ import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
 import type { Layout, PairMemory, PairState, StoredPair } from '../store/pairs.ts'
 import type { Project } from './project.ts'
+import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
 
 export interface PairSides extends AsyncDisposable {
   readonly sync: TwoWaySync
@@ -22,6 +23,7 @@ export interface PairSides extends AsyncDisposable {
   /** Why both sides have to be read in full; null: they need not. */
   readonly afresh: string | null
   readonly types: Readonly<Record<SideName, readonly Type[]>>
+  readonly columns: ColumnMarks
 }
 
 /** Opens both sides; writes nothing to either. */
@@ -40,27 +42,42 @@ export async function openPairSides(
   const memory = await project.store.pairs.open(sync.id, options)
   const state = await memory.state()
   refuseOtherPlaces(sync, state)
-  const layout = layoutOf(pairing, state.layouts)
-  const last = state.layouts.at(-1)
-  const afresh =
-    last === undefined
-      ? 'it is the first run'
-      : last.id === layout.id && last.complete
-        ? null
-        : 'the definition of the sync changed'
   const width = pairing.fields.length
-  return {
+  const sides: PairSides = {
     sync,
     project,
     pairing,
     collections,
     memory,
     state,
-    layout,
-    afresh,
+    ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
+    columns: await columnMarks(collections),
     [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
   }
+  const renewed = await renewedFields(sides)
+  if (renewed.size === 0) return sides
+  const names = [...renewed].map((at) => pairing.fields[at]?.name)
+  project.context.log(
+    `sync ${sync.id}: ${names.join(', ')}: the column was dropped and made anew; what both sides hold stands, as for a field that is new in the mapping`,
+  )
+  return { ...sides, ...layoutNow(pairing, state, renewed) }
+}
+
+export async function columnMarks({ left, right }: PairSides['collections']): Promise<ColumnMarks> {
+  return { left: (await left.columns?.()) ?? null, right: (await right.columns?.()) ?? null }
+}
+
+function layoutNow(
+  pairing: Pairing,
+  { layouts }: PairState,
+  renewed: ReadonlySet<number> = new Set(),
+): Pick<PairSides, 'layout' | 'afresh'> {
+  const layout = layoutOf(pairing, layouts, renewed)
+  const last = layouts.at(-1)
+  if (last === undefined) return { layout, afresh: 'it is the first run' }
+  if (last.id === layout.id && last.complete) return { layout, afresh: null }
+  return { layout, afresh: renewed.size === 0 ? 'the definition of the sync changed' : 'a column was made anew' }
 }
 
 /** The generations of a run's fences, as far as it has taken them: whoever takes them over meanwhile ends it. */
@@ -179,7 +196,11 @@ function refuseReadOnly(sync: TwoWaySync, collections: PairSides['collections'])
 }
 
 /** The layout of this definition: the last one, if nothing changed. A field that comes back counts as new. */
-function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layout[]): Layout {
+function layoutOf(
+  { sync, fields, left, right }: Pairing,
+  layouts: readonly Layout[],
+  renewed: ReadonlySet<number>,
+): Layout {
   // Its columns, not what the config calls it nor their types: a pending edit outlives both.
   const identity = (field: (typeof fields)[number]) => JSON.stringify([field.left.name, field.right.name])
   const names = fields.map(identity)
@@ -191,7 +212,8 @@ function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layo
     fields: fields.map((field) => [identity(field), field.direction, field.references]),
   })
   const last = layouts.at(-1)
-  if (last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases) return last
+  const same = last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases
+  if (same && renewed.size === 0) return last
   const id = (last?.id ?? 0) + 1
   const sinceOf = (name: string) => last?.fields.find((field) => field.name === name)?.since ?? id
   return {
@@ -201,7 +223,7 @@ function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layo
     complete: false,
     places: placesText(sync),
     keys: { left: left.schema.key, right: right.schema.key },
-    fields: names.map((name) => ({ name, since: sinceOf(name) })),
+    fields: names.map((name, at) => ({ name, since: renewed.has(at) ? id : sinceOf(name) })),
   }
 }
 

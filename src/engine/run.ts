@@ -18,9 +18,18 @@ import { applyRequests, type Outcome, type Prepared, type Request, requestOf, ta
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
 import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { type Fences, openPairSides, openWriters, type PairSides, replacedSide, rowCells } from './pair-sides.ts'
+import {
+  columnMarks,
+  type Fences,
+  openPairSides,
+  openWriters,
+  type PairSides,
+  replacedSide,
+  rowCells,
+} from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
+import type { ColumnMarks } from './renewed-columns.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'
 import type { Tally } from './tally.ts'
@@ -87,6 +96,7 @@ class Line implements AsyncDisposable {
   /** Pairs whose deletion the guard was asked about. */
   readonly #dropping = new Set<number>()
   #guarded = false
+  #columns: ColumnMarks | null = null
   #written = 0
   readonly #standing: StandingConflicts
 
@@ -185,7 +195,9 @@ class Line implements AsyncDisposable {
   async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
     const { memory, state, layout, sync, project } = this.#sides
     await this.#standing.closeMatches(this.#lease.generation)
-    const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true }]
+    const marks = this.#columns ?? this.#sides.columns
+    const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
+    const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true, columns }]
     await memory.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
     if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
     const waiting = await memory.waiting()
@@ -199,7 +211,11 @@ class Line implements AsyncDisposable {
   }
 
   async #claim(): Promise<Readonly<Record<SideName, Writer>>> {
-    this.#writers ??= await openWriters(this.#sides, this.#lease.fences, this.#lease.generation)
+    if (this.#writers !== null) return this.#writers
+    this.#writers = await openWriters(this.#sides, this.#lease.fences, this.#lease.generation)
+    // A system that gets tables of ours, at the first claim, may count that as a change of its schema.
+    const { fences } = this.#sides.state
+    if (fences.left === null && fences.right === null) this.#columns = await columnMarks(this.#sides.collections)
     return this.#writers
   }
 

@@ -39,6 +39,8 @@ export interface Layout {
   readonly keys: Readonly<Record<SideName, readonly string[]>>
   /** Whether both sides have been read in full since. */
   readonly complete: boolean
+  /** By side and column: the marks of the columns as the last run found them. */
+  readonly columns?: Readonly<Record<SideName, Readonly<Record<string, string>>>>
 }
 
 export interface StoredPair {

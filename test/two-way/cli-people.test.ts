@@ -116,6 +116,27 @@ describe('plan of a delete conflict', () => {
     })
 })
 
+describe('undo of a run that is undone already', () => {
+  test('says that nothing is left to undo, and opens no conflict', async () => {
+    await using of = await project()
+    of.crm("UPDATE people SET name = 'X' || name")
+    of.crm("INSERT INTO people VALUES (3, 'cid@x.org', 'Cid', '3', '1')")
+    of.shop('DELETE FROM people WHERE id = 52')
+    of.crm("UPDATE people SET name = 'Bob' WHERE id = 2")
+    const { run } = first(await of.call('run'), 'run.finished')
+    const done = await of.call('undo', run, '--yes')
+    assert.deepEqual([...new Set(done.map(({ status }) => status))], ['undone'])
+    const state = [of.crm('SELECT * FROM people'), of.shop('SELECT * FROM people')]
+    for (const args of [[], ['--yes']]) {
+      const again = await of.call('undo', run, ...args)
+      assert.deepEqual([...new Set(again.map(({ status }) => status))], ['nothing'])
+      assert.match(await printed(of, 'undo', run, ...args), /nothing is left to undo/)
+    }
+    assert.deepEqual([of.crm('SELECT * FROM people'), of.shop('SELECT * FROM people')], state)
+    assert.deepEqual(await of.call('conflicts'), [])
+  })
+})
+
 describe('why', () => {
   test('of a pair with a refused write says why it was refused', async () => {
     await using of = await project()

@@ -81,6 +81,15 @@ export async function openCollection(
       : {}),
     encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),
+    columns: async () => {
+      const rows = await client.query(
+        `SELECT attname, attnum FROM pg_attribute WHERE attrelid = ${table.oid} AND attnum > 0 AND NOT attisdropped`,
+      )
+      return {
+        marks: Object.fromEntries(rows.map(([column, number]) => [column, `${table.oid}.${number}`])),
+        exact: true,
+      }
+    },
     estimate: async () => {
       const [row] = await client.query(
         `SELECT sum(c.reltuples) FROM pg_partition_tree(${table.oid}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf`,

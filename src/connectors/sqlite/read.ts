@@ -86,6 +86,11 @@ export function openCollection(
         }
       : {}),
     view: async (selection) => viewNow(config, schema, following, selection),
+    columns: async () => {
+      using database = openDatabase(config, { readOnly: true, create: false })
+      const mark = String(attempt(config.file, () => schemaNumber(database)))
+      return { marks: Object.fromEntries(schema.fields.map((field) => [field.name, mark])), exact: false }
+    },
     prepare: async () => {
       if (following.kind === 'triggers') prepareTriggers(config, schema)
     },
