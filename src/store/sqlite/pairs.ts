@@ -1,5 +1,6 @@
 /** What two-way syncs remember, in SQLite. What a run marks lives in temporary tables, which a reader may write, too. */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
+import { hashNumber } from '../../core/base.ts'
 import { SyncError } from '../../core/error.ts'
 import type { SideName } from '../../core/two-way.ts'
 import {
@@ -363,7 +364,10 @@ const temporary = `
   ) without rowid;
   create index if not exists temp.found_by_match on found (pairing, side, match) where match is not null;
   -- rows of a first pairing, with their cells
-  create temp table if not exists met (pairing integer not null, side text not null, key text not null, match text, cells any);
+  create temp table if not exists met (
+    pairing integer not null, side text not null, key text not null, match text, hash integer, cells any
+  );
+  create temp table if not exists twin (l integer primary key, r integer not null);
   create temp table if not exists marked (
     seq integer primary key, pairing integer not null, phase text not null, pair integer, side text, key text
   );
@@ -379,16 +383,21 @@ type Commit = (generation: number, work: () => { readonly changes: number | bigi
 
 const ALIKE_PER_COMMIT = 50_000
 
-/** Rows with one match value, the only ones on their sides, and with the same cells. */
+/**
+ * Candidates, in the order the left side was read: one row of each side with a hash of its match that nobody else has. Found
+ * in one pass over numbers in order, and joined in the order of reading: looking each match up costs twice as much.
+ */
+const findTwins = `
+  insert into temp.twin (l, r)
+  select min(iif(side = 'left', at, null)) as l, min(iif(side = 'right', at, null)) as r
+    from (select side, hash, rowid as at from temp.met where pairing = :p and hash is not null)
+   group by hash having count(*) = 2 and l is not null and r is not null order by l`
 const alike = `
-  from temp.met as l cross join temp.met as r indexed by met_by_match
-    on r.pairing = :p and r.side = 'right' and r.match = l.match
-  where l.rowid > :after and l.rowid <= :until and l.pairing = :p and l.side = 'left' and l.cells = r.cells
-    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'left' and twin.match = l.match and twin.key <> l.key)
-    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'right' and twin.match = l.match and twin.key <> r.key)`
+  from temp.twin join temp.met as l on l.rowid = twin.l join temp.met as r on r.rowid = twin.r
+  where twin.l > :after and twin.l <= :until and l.match = r.match and l.cells = r.cells order by twin.l`
 const insertAlike = `insert into pair (pairing, left_key, right_key, left_base, layout) select :p, l.key, r.key, l.cells, :layout ${alike}`
 const seeAlike = (table: 'l' | 'r', side: SideName) =>
-  `insert into temp.seen (pairing, key) select :p, '${side}' || ${table}.key ${alike} and :layout > 0 on conflict do nothing`
+  `insert into temp.seen (pairing, key) select :p, '${side}' || ${table}.key ${alike.replace('where', 'where :layout > 0 and')}`
 
 class SqliteWorkList implements WorkList {
   readonly #database: DatabaseSync
@@ -414,12 +423,18 @@ class SqliteWorkList implements WorkList {
       `insert into temp.found (pairing, side, key, match) values (?, ?, ?, ?)
        on conflict do update set match = excluded.match`,
     )
-    const met = this.#prepare('insert into temp.met (pairing, side, key, match, cells) values (?, ?, ?, ?, ?)')
+    const metOn = (side: SideName) =>
+      this.#prepare(
+        `insert into temp.met (pairing, side, key, match, hash, cells) values (${this.#pairing}, '${side}', ?, ?, ?, ?)`,
+      )
+    const met = { left: metOn('left'), right: metOn('right') }
     this.#together(() => {
       for (const mark of marked) {
         if ('pair' in mark) pair.run(this.#pairing, mark.pair)
-        else if (mark.cells !== undefined) met.run(this.#pairing, mark.side, mark.key, mark.match, toStored(mark.cells))
-        else {
+        else if (mark.cells !== undefined) {
+          const hash = mark.match === null ? null : hashNumber(mark.match)
+          met[mark.side].run(mark.key, mark.match, hash, toStored(mark.cells))
+        } else {
           row.run(this.#pairing, mark.side, mark.key)
           found.run(this.#pairing, mark.side, mark.key, mark.match)
         }
@@ -428,8 +443,9 @@ class SqliteWorkList implements WorkList {
   }
 
   async pairAlike(generation: number | null, layout: number): Promise<number> {
-    // Sorted once they are all there: keeping an index while they come in any order costs several times as much.
-    this.#database.exec('create index if not exists temp.met_by_match on met (pairing, side, match, key, cells)')
+    // A run that died may have left some behind.
+    this.#database.exec('delete from temp.twin')
+    this.#prepare(findTwins).run({ p: this.#pairing })
     let pairs = 0
     // In the order they were read, which is the order of keys as a rule: then the indexes of pairs grow at their ends.
     const last = Number(this.#prepare('select max(rowid) as last from temp.met').get()?.last ?? 0)
@@ -454,7 +470,7 @@ class SqliteWorkList implements WorkList {
         `insert into temp.marked (pairing, phase, side, key) select pairing, 'writes', side, key from temp.met where ${apart} order by rowid on conflict do nothing`,
       ).run({ p: this.#pairing })
     }
-    this.#database.exec('drop index temp.met_by_match; delete from temp.met; delete from temp.seen')
+    this.#database.exec('delete from temp.met; delete from temp.twin; delete from temp.seen')
     return pairs
   }
 
