@@ -5,10 +5,10 @@ import type { Expansion, ExpansionFailure } from '../config/expand.ts'
 import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
-import { type AnySync, isTwoWay, type TwoWaySync } from '../core/two-way.ts'
+import { type AnySync, isTwoWay } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
 import { waitsForOthers } from '../engine/references.ts'
-import { runSync } from '../engine/worker.ts'
+import { type RunOptions, runSync } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -45,7 +45,7 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
     for (const failure of failures) records.push(await recordFailure(failure, project))
     for (const sync of syncs) {
       if (interrupts.signal.aborted) return
-      records.push(await runOne(sync, project))
+      records.push(await runOne(sync, project, { patient: true }))
       ran.push(sync)
     }
   }
@@ -59,17 +59,10 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
   for (const sync of ran.filter(isTwoWay).reverse()) {
     if (interrupts.signal.aborted) break
     const at = records.findLastIndex((record) => record.sync === sync.id)
-    if (await mayGoOn(sync, project, records)) records[at] = await runOne(sync, project)
+    if (await waitsForOthers(sync, project)) records[at] = await runOne(sync, project)
   }
   summarize(shell, records)
   return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
-}
-
-/** Whether what a reference stood in the way of may succeed now: it was put off, or another sync wrote meanwhile. */
-async function mayGoOn(sync: TwoWaySync, project: Project, records: readonly RunRecord[]): Promise<boolean> {
-  const waits = await waitsForOthers(sync, project)
-  const others = records.filter((record) => record.sync !== sync.id)
-  return waits === 'first' || (waits === 'again' && others.some(({ inserted, deleted }) => inserted + deleted > 0))
 }
 
 /** Whether what a pattern could not find yet may be there once others have run: they write where it reads. */
@@ -88,9 +81,9 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 }
 
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
-export async function runOne(sync: AnySync, project: Project): Promise<RunRecord> {
+export async function runOne(sync: AnySync, project: Project, options?: RunOptions): Promise<RunRecord> {
   try {
-    return await runSync(sync, project)
+    return await runSync(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }

@@ -35,11 +35,9 @@ export function byReference({ code }: { readonly code: string | null }): boolean
   return code === 'ROW_REFERENCED' || code === 'PARENT_MISSING'
 }
 
-/** What waits for other syncs: `first` was put off by the last run, `again` was refused before that, too. */
-export async function waitsForOthers(sync: TwoWaySync, { store }: Project): Promise<'first' | 'again' | null> {
+/** Whether a reference stood in the way of something that waits for other syncs. */
+export async function waitsForOthers(sync: TwoWaySync, { store }: Project): Promise<boolean> {
   await using memory = await store.pairs.open(sync.id, { readOnly: true })
   const { pairs, unpaired } = await memory.waiting()
-  const held = [...pairs, ...unpaired].filter(byReference)
-  if (held.length === 0) return null
-  return held.some(({ state }) => state === 'deferred') ? 'first' : 'again'
+  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && byReference(one))
 }

@@ -42,6 +42,8 @@ export interface RunLease {
   readonly attempt: number
   /** Shared by the tries of a run. */
   readonly fences: Fences
+  /** What a reference stands in the way of waits, however often it was refused. */
+  readonly patient: boolean
 }
 
 /** How often a run tries an item again that somebody else changed at the same moment. */
@@ -364,14 +366,19 @@ class Line implements AsyncDisposable {
     { code, message }: { readonly code: string; readonly message: string },
   ): void {
     if (one.pair !== null) {
-      const again = !byReference({ code }) || this.#heldBack.pairs.has(one.pair.id)
-      changes.pend({ pair: one.pair.id, state: again ? 'rejected' : 'deferred', code, message })
+      const state = this.#waits(code, this.#heldBack.pairs.has(one.pair.id)) ? 'deferred' : 'rejected'
+      changes.pend({ pair: one.pair.id, state, code, message })
       return
     }
     const side: SideName = one.keys.left === null ? 'right' : 'left'
     const key = one.keys[side] as string
-    const again = !byReference({ code }) || this.#heldBack.alone.has(aloneId(side, key))
-    changes.keep({ side, key, match: one.match, state: again ? 'rejected' : 'deferred', code, message })
+    const state = this.#waits(code, this.#heldBack.alone.has(aloneId(side, key))) ? 'deferred' : 'rejected'
+    changes.keep({ side, key, match: one.match, state, code, message })
+  }
+
+  /** Other syncs may clear the way of a write that a reference refused; after they had their turn, it is rejected. */
+  #waits(code: string, heldBack: boolean): boolean {
+    return byReference({ code }) && (this.#lease.patient || !heldBack)
   }
 
   /** Takes results into the changes; returns the items to try again at once. */

@@ -15,8 +15,17 @@ const LEASE_MS = 60_000
 /** In an embedded project the project lock keeps others out, so its one process holds all leases under one name. */
 const EMBEDDED_HOLDER = 'embedded'
 
+export interface RunOptions {
+  /** The sync has another run to come, after others: what a reference stands in the way of waits for that one. */
+  readonly patient: boolean
+}
+
 /** Runs a sync to its end. Never throws for a failed run: the record says what happened. */
-export async function runSync(sync: AnySync, project: Project): Promise<RunRecord> {
+export async function runSync(
+  sync: AnySync,
+  project: Project,
+  options: RunOptions = { patient: false },
+): Promise<RunRecord> {
   const { store, context, emit } = project
   const startedAt = context.clock.now()
   const id = newRunId(project)
@@ -25,7 +34,7 @@ export async function runSync(sync: AnySync, project: Project): Promise<RunRecor
   const tally = new Tally(context, (phase, total, counts) =>
     emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
   )
-  const outcome = await attemptAll(sync, project, id, tally)
+  const outcome = await attemptAll(sync, project, id, tally, options)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -71,13 +80,19 @@ export async function resetSync(
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
 /** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
-async function attemptAll(sync: AnySync, project: Project, id: string, tally: Tally): Promise<Outcome> {
+async function attemptAll(
+  sync: AnySync,
+  project: Project,
+  id: string,
+  tally: Tally,
+  options: RunOptions,
+): Promise<Outcome> {
   const { leases } = project.store
   const now = project.context.clock.now()
   const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    const outcome = await attemptUnder(lease, sync, project, id, tally)
+    const outcome = await attemptUnder(lease, sync, project, id, tally, options)
     noteReach(outcome, sync, project)
     return outcome
   } finally {
@@ -91,6 +106,7 @@ async function attemptUnder(
   project: Project,
   id: string,
   tally: Tally,
+  { patient }: RunOptions,
 ): Promise<Outcome> {
   const { context, emit } = project
   let held: number | null = null
@@ -99,7 +115,7 @@ async function attemptUnder(
     try {
       if (attempt > 1) await renew(lease, sync, project)
       const settlement = isTwoWay(sync)
-        ? await run(sync, project, tally, { run: id, generation: lease, attempt, fences })
+        ? await run(sync, project, tally, { run: id, generation: lease, attempt, fences, patient })
         : await mirror(sync, project, tally, {
             held,
             onClaim: (generation) => {
