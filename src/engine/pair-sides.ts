@@ -131,21 +131,20 @@ export async function openWriters(
     if (writer !== undefined) fences[name] = writer.generation
     return writer ?? readOnlyWriter(sides, name)
   }
-  const left = await open('left')
+  const writers: Partial<Record<SideName, Writer>> = {}
+  const dispose = async () => {
+    for (const side of sideNames) await writers[side]?.[Symbol.asyncDispose]()
+  }
   try {
+    const left = await open('left')
+    writers.left = left
     const right = await open('right')
+    writers.right = right
     // Before anything is written: what a run does that is killed later must not look like it was never done.
     await sides.memory.claimed(generation, { left: seenOf(left), right: seenOf(right) })
-    return {
-      left,
-      right,
-      [Symbol.asyncDispose]: async () => {
-        await left[Symbol.asyncDispose]()
-        await right[Symbol.asyncDispose]()
-      },
-    }
+    return { left, right, [Symbol.asyncDispose]: dispose }
   } catch (error) {
-    await left[Symbol.asyncDispose]()
+    await dispose()
     throw error
   }
 }
