@@ -4,13 +4,13 @@ import { SyncError } from '../core/error.ts'
 import { parseKeyText } from '../core/key-text.ts'
 import { isTwoWay, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import { resolveConflict } from '../engine/conflicts.ts'
-import type { ConflictRecord } from '../store/pairs.ts'
+import type { ConflictField, ConflictRecord } from '../store/pairs.ts'
 import { exitCodes } from './exit-code.ts'
-import { instant, table, value } from './format.ts'
+import { instant, key, table, value } from './format.ts'
 import type { Execute } from './main.ts'
 import { type OpenProject, openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
-import { conflictObject, describeKeys } from './two-way.ts'
+import { conflictObject, describeKeys, type KeyNames, keyNames, matchedRows } from './two-way.ts'
 
 export function addConflicts(program: Command, execute: Execute): void {
   const conflicts = program
@@ -25,9 +25,12 @@ export function addConflicts(program: Command, execute: Execute): void {
   syncline conflicts show 12
   syncline conflicts resolve 12 --take left
   syncline conflicts resolve 12 --set name="Ann Lee" --take right
+  syncline conflicts resolve 12 --set phone=null         NULL; the word itself: --set 'phone="null"'
 
 With --json, one object per conflict: id, sync, kind (fields, delete, match or undo), status (open, decided, resolved or
-agreed), key (of each side), fields (of each: base, left, right, rule, outcome, status), run, openedAt, closedAt.`,
+agreed), key (of each side: {column: value}, or null), fields (of each: base, left, right, rule, outcome, status; take once
+decided, note where it is over for another reason), run, openedAt, closedAt. A match conflict
+has rows instead of fields: of each side, a list of key and match, both {column: value}.`,
     )
     .action((sync: string | undefined, options: { all?: boolean; limit: number }) =>
       execute((shell) => list(shell, sync, options)),
@@ -60,28 +63,35 @@ async function list(
     ...(options.all === true ? {} : { status: ['open', 'decided'] as const }),
     limit: options.limit,
   })
-  for (const record of records) show(shell, conflictObject(record), () => {})
+  const names = new Map<string, KeyNames>()
+  for (const { sync: of } of records) if (!names.has(of)) names.set(of, await keyNames(opened, of))
+  const namesOf = (record: ConflictRecord) => names.get(record.sync) ?? { left: [], right: [] }
+  for (const record of records) show(shell, conflictObject(record, namesOf(record)), () => {})
   if (shell.json) return exitCodes.fine
   if (records.length === 0) shell.terminal.out(options.all === true ? 'no conflicts yet' : 'no open conflicts')
   else
-    for (const line of table(records.map(cells), ['id', 'sync', 'status', 'row', 'fields', 'since']))
+    for (const line of table(
+      records.map((record) => cells(record, namesOf(record))),
+      ['id', 'sync', 'status', 'row', 'fields', 'since'],
+    ))
       shell.terminal.out(line)
   return exitCodes.fine
 }
 
-function cells(record: ConflictRecord): string[] {
+function cells(record: ConflictRecord, names: KeyNames): string[] {
   const fields =
     record.kind === 'delete'
       ? 'deleted here, changed there'
       : record.kind === 'match'
         ? 'match is not unique'
         : Object.keys(record.fields).join(', ')
-  return [String(record.id), record.sync, record.status, describeKeys(record), fields, instant(record.openedAt)]
+  return [String(record.id), record.sync, record.status, describeKeys(record, names), fields, instant(record.openedAt)]
 }
 
 async function showOne(shell: Shell, id: number): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const record = await find(opened, id)
+  const names = await keyNames(opened, record.sync)
   const { journal } = opened.project.store.pairs
   const writes =
     record.left !== null && record.kind !== 'match'
@@ -97,12 +107,16 @@ async function showOne(shell: Shell, id: number): Promise<number> {
     fields,
     reason,
   }))
-  show(shell, { ...conflictObject(record), history }, () => {
+  show(shell, { ...conflictObject(record, names), history }, () => {
     const { terminal } = shell
     terminal.out(
       `${terminal.paint('bold', `conflict ${record.id}`)} of ${record.sync}, ${record.status}, since ${instant(record.openedAt)} (run ${record.run})`,
     )
-    terminal.out(`  ${describeKeys(record)}`)
+    terminal.out(`  ${describeKeys(record, names)}`)
+    if (record.kind === 'match') {
+      for (const line of matchLines(record, names)) terminal.out(line)
+      return
+    }
     const rows = Object.entries(record.fields).map(([name, field]) => {
       const [base = null, left = null, right = null] = parseKeyText(field.values)
       const decided =
@@ -111,19 +125,34 @@ async function showOne(shell: Shell, id: number): Promise<number> {
           : 'side' in field.take
             ? `take ${field.take.side}`
             : `set ${value(parseKeyText(field.take.set)[0] ?? null)}`
-      return [`  ${name}`, value(base), value(left), value(right), decided, field.status]
+      const status = field.note === undefined ? field.status : `${field.status}: ${field.note}`
+      return [`  ${name}`, value(base), value(left), value(right), decided, status]
     })
     for (const line of table(rows, ['  field', 'base', 'left', 'right', 'decision', 'status'])) terminal.out(line)
     for (const write of writes)
       terminal.out(
         `  ${terminal.paint('dim', `${instant(write.atMs)} run ${write.run}: ${write.kind} ${write.side} ${write.fields.join(', ')} (${write.reason})`)}`,
       )
-    if (record.status === 'open' && record.kind !== 'match')
+    if (record.status === 'open')
       terminal.out(
         `  Decide: syncline conflicts resolve ${record.id} --take left|right${record.kind === 'fields' ? ', or --set field=value' : ''}`,
       )
   })
   return exitCodes.fine
+}
+
+/** Keys and matching values of all rows, side by side. */
+function matchLines(record: ConflictRecord, names: KeyNames): string[] {
+  const { left, right } = matchedRows(record, names)
+  const fields = Object.keys([...left, ...right][0]?.match ?? {})
+  const line = (side: SideName, of: (typeof left)[number]) => [
+    `  ${side}`,
+    key(of.key),
+    ...fields.map((name) => value(of.match[name] ?? null)),
+  ]
+  const rows = [...left.map((of) => line('left', of)), ...right.map((of) => line('right', of))]
+  const hint = 'Change or remove one of them at its side; the next run pairs what is unique then.'
+  return [...table(rows, ['  side', 'key', ...fields]), ...(record.status === 'open' ? [`  ${hint}`] : [])]
 }
 
 async function resolve(
@@ -139,12 +168,39 @@ async function resolve(
   await using opened = await openProject(shell, { readOnly: false })
   const record = await find(opened, id)
   const resolved = await resolveConflict(record, await twoWaySync(opened, record.sync), opened.project, { take, set })
-  show(shell, conflictObject(resolved), () => {
-    shell.terminal.out(
-      `Conflict ${id} is ${resolved.status}. ${resolved.status === 'decided' ? `Carried out by the next run: syncline run ${record.sync}` : ''}`.trim(),
-    )
+  show(shell, conflictObject(resolved, await keyNames(opened, record.sync)), () => {
+    for (const line of resolvedLines(resolved)) shell.terminal.out(line)
   })
   return exitCodes.fine
+}
+
+/** Which fields are settled, which are left, and what comes next. */
+function resolvedLines(record: ConflictRecord): string[] {
+  const { id, sync, kind, status } = record
+  if (status === 'resolved') return [`Conflict ${id} is resolved.`]
+  const next = `Carried out by the next run: syncline run ${sync}`
+  if (kind === 'delete') return [`Conflict ${id} is decided. ${next}`]
+  const fields = Object.entries(record.fields)
+  const decided = fields.filter(([, field]) => field.status === 'decided')
+  const open = fields.filter(([, field]) => field.status === 'open')
+  return [
+    `Conflict ${id} is ${open.length === 0 ? 'decided' : 'decided in part'}. ${next}`,
+    ...decided.map(([name, field]) => `  ${name} is decided: ${decision(field)}`),
+    ...open.map(([name, field]) => {
+      const [, left = null, right = null] = parseKeyText(field.values)
+      return `  ${name} is still open: left ${value(left)}, right ${value(right)}`
+    }),
+    ...(open.length === 0
+      ? []
+      : [`  Decide: syncline conflicts resolve ${id} --take left|right, or --set field=value`]),
+  ]
+}
+
+function decision({ take, values }: ConflictField): string {
+  if (take === undefined) return ''
+  if ('set' in take) return value(parseKeyText(take.set)[0] ?? null)
+  const [, left = null, right = null] = parseKeyText(values)
+  return `${take.side}, ${value(take.side === 'left' ? left : right)}`
 }
 
 async function find({ project }: OpenProject, id: number): Promise<ConflictRecord> {

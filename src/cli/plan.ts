@@ -22,7 +22,7 @@ export function addPlan(program: Command, execute: Execute): void {
 Compares both sides in full, and shows rows to insert, update and delete, schema changes, how the next run will read
 the source, and whether the delete guard would hold it.
 With --json, one object per sync: sync, inserts, updates, deletes, schema, samples, reading, held. Of a two-way sync
-also left and right (the counts of each side), pairs, conflicts, conflictSamples; its samples have side and reason.`,
+also left and right (the counts of each side), pairs, conflicts, conflictSamples, warnings; its samples have side and reason.`,
     )
     .action((syncs: string[]) => execute((shell) => plan(shell, syncs)))
 }

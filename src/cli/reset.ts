@@ -14,12 +14,16 @@ export function addReset(program: Command, execute: Execute): void {
     .description('forget how far a sync has been read: its next run compares everything')
     .argument('<sync>', 'its name; a pattern’s name means all it expands to')
     .option('--drop', 'also drop the target table; the next run makes it anew')
-    .action((sync: string, options: { drop?: boolean }) =>
-      execute((shell) => reset(shell, sync, options.drop === true)),
+    .option(
+      '--keep-pairs',
+      'of a two-way sync: keep which rows belong together, forget only what was agreed about them',
+    )
+    .action((sync: string, options: { drop?: boolean; keepPairs?: boolean }) =>
+      execute((shell) => reset(shell, sync, options.drop === true, options.keepPairs === true)),
     )
 }
 
-async function reset(shell: Shell, name: string, drop: boolean): Promise<number> {
+async function reset(shell: Shell, name: string, drop: boolean, keepPairs: boolean): Promise<number> {
   await using opened = await openProject(shell, { readOnly: false })
   await using _lock = await opened.project.store.lock()
   const { syncs, failures } = await opened.expand([name])
@@ -30,7 +34,11 @@ async function reset(shell: Shell, name: string, drop: boolean): Promise<number>
         throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is two-way: its tables are not its own to drop`, {
           hint: 'Leave --drop out: then only what Syncline remembers of the pairs is forgotten.',
         })
-      await resetSync(sync, opened.project, { drop })
+      if (keepPairs && !isTwoWay(sync))
+        throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is one-way: it has no pairs to keep`, {
+          hint: 'Leave --keep-pairs out.',
+        })
+      await resetSync(sync, opened.project, { drop, keepPairs })
     } catch (error) {
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
       continue
@@ -38,7 +46,8 @@ async function reset(shell: Shell, name: string, drop: boolean): Promise<number>
     show(shell, { event: 'reset', sync: sync.id, dropped: drop }, () => {
       const [, target] = placesOf(sync)
       const dropped = drop ? `, ${target.connection}.${target.collection} is dropped` : ''
-      const next = isTwoWay(sync) ? 'its next run pairs all rows anew' : 'its next run compares everything'
+      const next =
+        isTwoWay(sync) && !keepPairs ? 'its next run pairs all rows anew' : 'its next run compares everything'
       shell.terminal.out(`${sync.id} is reset${dropped}; ${next}`)
     })
   }

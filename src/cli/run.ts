@@ -5,9 +5,10 @@ import type { Expansion, ExpansionFailure } from '../config/expand.ts'
 import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
-import type { AnySync } from '../core/two-way.ts'
+import { type AnySync, isTwoWay } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
-import { runSync } from '../engine/worker.ts'
+import { waitsForOthers } from '../engine/references.ts'
+import { type RunOptions, runSync } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -23,9 +24,11 @@ export function addRun(program: Command, execute: Execute): void {
     .addHelpText(
       'after',
       `
-Syncs run one after the other, in the order of the config; one that fails doesn't stop the others. Ctrl-C finishes
-the current batch and exits 130; the next run goes on from there.
-With --json, run.started, run.progress and at last run.finished for each sync: status, counts, durationMs, error.`,
+Syncs run one after the other, in the order of the config, those that others reference first; one that fails doesn't
+stop the others. What foreign keys of the database stand in the way of (a parent to be deleted before its children are)
+is tried again at the end, in reverse order: such a sync has two runs. Ctrl-C finishes the current batch and exits 130;
+the next run goes on from there.
+With --json, run.started, run.progress and at last run.finished for each run: status, counts, durationMs, error.`,
     )
     .action((syncs: string[]) => execute((shell) => run(shell, syncs)))
 }
@@ -36,12 +39,14 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
   await using opened = await openProject(shell, { ...reporter, readOnly: false, signal: interrupts.signal })
   const { project } = opened
   await using _lock = await project.store.lock()
-  const records: Pick<RunRecord, 'sync' | 'status' | 'error'>[] = []
+  const records: RunRecord[] = []
+  const ran: AnySync[] = []
   const runAll = async ({ syncs, failures }: Expansion) => {
     for (const failure of failures) records.push(await recordFailure(failure, project))
     for (const sync of syncs) {
       if (interrupts.signal.aborted) return
-      records.push(await runOne(sync, project))
+      records.push(await runOne(sync, project, { patient: true }))
+      ran.push(sync)
     }
   }
   const { syncs, failures } = await opened.expand(names)
@@ -50,6 +55,11 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
   for (const { name } of chained) {
     if (interrupts.signal.aborted) break
     await runAll(await opened.expand(membersOf(name, names)))
+  }
+  for (const sync of ran.filter(isTwoWay).reverse()) {
+    if (interrupts.signal.aborted) break
+    const at = records.findLastIndex((record) => record.sync === sync.id)
+    if (await waitsForOthers(sync, project)) records[at] = await runOne(sync, project)
   }
   summarize(shell, records)
   return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
@@ -71,9 +81,9 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 }
 
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
-export async function runOne(sync: AnySync, project: Project): Promise<Pick<RunRecord, 'sync' | 'status' | 'error'>> {
+export async function runOne(sync: AnySync, project: Project, options?: RunOptions): Promise<RunRecord> {
   try {
-    return await runSync(sync, project)
+    return await runSync(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }

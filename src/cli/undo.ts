@@ -22,7 +22,8 @@ export function addUndo(program: Command, execute: Execute): void {
       `
 A row that changed since is left as it is and becomes a conflict. Afterwards both sides count as agreed as they stand:
 the next run neither does it again nor carries the old values over. Inserts are undone only where nobody touched the row.
-With --json, one object per write: side, key, kind, fields (from, to), status (planned, undone, changed or rejected).`,
+With --json, one object per write: side, key, kind, fields (from, to), status (planned, undone, changed, rejected, or nothing:
+the row is as it was before the run).`,
     )
     .action((run: string, options: { yes?: boolean }) => execute((shell) => undo(shell, run, options.yes === true)))
 }
@@ -41,6 +42,7 @@ async function undo(shell: Shell, id: string, apply: boolean): Promise<number> {
   const undone = await undoRun(id, sync, project, { apply, id: own })
   const done = (kind: Undone['kind']) => undone.filter((one) => one.status === 'undone' && one.kind === kind).length
   const changed = undone.filter(({ status }) => status === 'changed' || status === 'rejected').length
+  const left = undone.filter(({ status }) => status !== 'nothing').length
   if (apply)
     await project.store.runs.finish({
       ...zeroCounts,
@@ -58,7 +60,7 @@ async function undo(shell: Shell, id: string, apply: boolean): Promise<number> {
       releasedAt: null,
     })
   for (const one of undone) show(shell, { event: 'undo', sync: sync.id, run: id, ...one }, () => print(shell, one))
-  if (!shell.json) summarize(shell, id, apply, undone.length, changed)
+  if (!shell.json) summarize(shell, id, apply, left, changed)
   return exitCodes.fine
 }
 
@@ -67,11 +69,13 @@ function print({ terminal }: Shell, { side, kind, key: of, fields, status, messa
     kind === 'update' ? `${name}: ${value(from ?? null)} → ${value(to ?? null)}` : `${name}: ${value(to ?? null)}`,
   )
   const note = message === null ? '' : `  ${terminal.paint('yellow', message)}`
-  terminal.out(`  ${status === 'planned' ? 'would' : status} ${kind} ${side} ${key(of)}  ${changes.join(', ')}${note}`)
+  const what = status === 'planned' ? 'would' : status === 'nothing' ? 'no need to' : status
+  terminal.out(`  ${what} ${kind} ${side} ${key(of)}  ${changes.join(', ')}${note}`)
 }
 
 function summarize({ terminal }: Shell, id: string, apply: boolean, total: number, changed: number): void {
-  if (!apply)
+  if (total === 0) terminal.out(`Of run ${id} nothing is left to undo: all it wrote is as it was before.`)
+  else if (!apply)
     terminal.out(
       `${counted(total - changed, 'write')} of run ${id} can be taken back, ${changed} not. Do it: syncline undo ${id} --yes`,
     )

@@ -9,7 +9,7 @@ import { instant, key, table, value } from './format.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
-import { conflictObject } from './two-way.ts'
+import { conflictObject, keyNames } from './two-way.ts'
 
 export function addWhy(program: Command, execute: Execute): void {
   program
@@ -19,7 +19,7 @@ export function addWhy(program: Command, execute: Execute): void {
     .argument('<key>', 'as the left or the right side has it; parts are separated by commas')
     .addHelpText(
       'after',
-      '\nWith --json, one object: sync, pair, there, fields (base, left, right), conflicts, writes.',
+      '\nWith --json, one object: sync, pair, waiting (state, code, message of a write that is tried\nagain), there, fields (base, left, right), conflicts, writes.',
     )
     .action((sync: string, text: string) => execute((shell) => why(shell, sync, text)))
 }
@@ -28,9 +28,9 @@ async function why(shell: Shell, name: string, text: string): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const story = await whyRow(await twoWaySync(opened, name), opened.project, text)
   const writes = story.writes.map(writeObject)
-  show(shell, { event: 'why', ...story, conflicts: story.conflicts.map(conflictObject), writes }, () =>
-    print(shell, story),
-  )
+  const keys = await keyNames(opened, name)
+  const conflicts = story.conflicts.map((record) => conflictObject(record, keys))
+  show(shell, { event: 'why', ...story, conflicts, writes }, () => print(shell, story))
   return exitCodes.fine
 }
 
@@ -45,6 +45,21 @@ function writeObject(entry: JournalEntry): Record<string, unknown> {
 
 function valuesOf(text: string | null) {
   return text === null ? null : parseKeyText(text)
+}
+
+function waitsFor({ state, message }: NonNullable<Story['waiting']>): string {
+  switch (state) {
+    case 'rejected':
+      return `its last write was refused: ${message}`
+    case 'deferred':
+      return message === null
+        ? 'a row that it references has no counterpart yet'
+        : `it waits for another row: ${message}`
+    case 'held':
+      return 'its deletion is held by the guard'
+    case 'again':
+      return 'it waits for the next run'
+  }
 }
 
 function print({ terminal }: Shell, story: Story): void {
@@ -63,6 +78,7 @@ function print({ terminal }: Shell, story: Story): void {
       `${terminal.paint('bold', story.sync)}  no pair: ${unpaired === null ? 'it has not been synced yet, or is gone' : reasons[unpaired.state]}`,
     )
   }
+  if (story.waiting !== null) terminal.out(`  ${waitsFor(story.waiting)}; tried again on every run`)
   const shown = (of: Parameters<typeof value>[0] | undefined) => (of === undefined ? '(no row)' : value(of))
   const rows = Object.entries(story.fields).map(([name, { base, left, right }]) => [
     `  ${name}`,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Connection, Connector, Context } from '../connectors/connector.ts'
-import { didYouMean, formatName, parseName } from '../core/name.ts'
+import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
 import type { Sync } from '../core/sync.ts'
 import { builtIn, connectors } from './connectors.ts'
 import { type Environment, type MissingValue, resolveEnv } from './env.ts'
@@ -205,6 +205,10 @@ function parseSync(
   const places = { from: parsePlace(from), to: parsePlace(to) }
   for (const [side, place] of Object.entries(places)) {
     const unset = resolved.missing.some((missing) => missing.path.at(-1) === side)
+    if (!wellQuoted(place.connection)) {
+      mistakes.push({ path: [...path, side], message: misquoted(place.connection) })
+      continue
+    }
     if (unset || connections.includes(place.connection)) continue
     const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
     mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
@@ -234,7 +238,9 @@ function parseTwoWay(
   }
   const [left, right] = parsed.data.between.map(parsePlace) as [Place, Place]
   for (const [at, place] of [left, right].entries()) {
-    if (!connections.includes(place.connection)) {
+    if (!wellQuoted(place.connection))
+      mistakes.push({ path: [...path, 'between', at], message: misquoted(place.connection) })
+    else if (!connections.includes(place.connection)) {
       const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
       mistakes.push({ path: [...path, 'between', at], message: `no connection "${place.connection}"${known}` })
     } else if (place.collection === null)
@@ -308,6 +314,10 @@ function shapeMistakes(sync: z.output<typeof syncSchema>, places: { from: Place;
 function parsePlace(text: string): Place {
   const [connection = '', ...collection] = parseName(text)
   return { connection, collection: collection.length === 0 ? null : formatName(collection) }
+}
+
+function misquoted(text: string): string {
+  return `the double quotes in ${text} don't fit: put them around a whole part, and only around one that holds a dot or a quote (crm.public."odd.name"), with a quote inside written twice`
 }
 
 /** Filters and field lists may have a field named `env`: `where: { env: 'production' }` is no reference. */

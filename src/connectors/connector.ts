@@ -124,8 +124,20 @@ export interface Collection {
   estimate?(): Promise<number | null>
   /** Conditional writes into a collection that others write to. Absent: read-only. */
   writer?(spec: WriterSpec): Promise<Writer>
+  /** The generation of a writer's fence; null where none was ever claimed. Takes nothing. Absent without `writer`. */
+  fence?(spec: Pick<WriterSpec, 'project' | 'name'>): Promise<number | null>
+  /** What tells its columns from others that had their names before. Absent: nothing does. */
+  columns?(): Promise<Columns>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
+}
+
+/** Marks of the columns themselves. */
+export interface Columns {
+  /** By field: another column under the same name has another mark. */
+  readonly marks: Readonly<Record<string, string>>
+  /** Whether the same column keeps its mark. Else it may change with anything in the schema. */
+  readonly exact: boolean
 }
 
 export interface Lookup {
@@ -161,7 +173,7 @@ export type WriteResult =
   | { readonly status: 'written'; readonly row: Row | null }
   /** Someone came first, or the row is gone: reconcile again. */
   | { readonly status: 'stale' }
-  /** This row only. */
+  /** This row only. PARENT_MISSING or ROW_REFERENCED where a reference of the database stands in the way: it may go when other rows have. */
   | { readonly status: 'rejected'; readonly code: string; readonly message: string }
 
 /** Writes under a fence: whoever claimed before writes nothing more (LEASE_LOST). */

@@ -166,6 +166,7 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
     },
     estimate: async () => system.table(name).rows.size,
     writer: (spec) => openMemoryWriter(system, schema, spec),
+    fence: async ({ project, name: of }) => system.fences.get(`${project}/${of}`) ?? null,
   }
 }
 

@@ -30,25 +30,44 @@ export interface Transaction {
 
 export async function applyOneByOne(writes: readonly Write[], transaction: Transaction): Promise<WriteResult[]> {
   const results: (WriteResult | null)[] = writes.map(() => null)
-  let waiting = writes.map((write, at) => ({ write, at, columns: [] as readonly string[], message: '' }))
+  let waiting = writes.map((write, at): Waiting => ({ write, at, columns: [], refusal: null }))
   // A write may be in the way of one before it: as long as some succeed, the others may.
   for (let progress = true; progress && waiting.length > 0; ) {
-    const still: typeof waiting = []
+    const still: Waiting[] = []
     for (const { write, at } of waiting) {
       const result = await transaction.attempt(write, at)
-      if (result.status === 'taken') still.push({ write, at, columns: result.columns, message: result.message })
+      if (result.status === 'taken')
+        still.push({ write, at, columns: result.columns, refusal: { code: 'VALUE_REFUSED', message: result.message } })
+      else if (result.status === 'rejected' && result.code !== 'VALUE_REFUSED')
+        still.push({ write, at, columns: [], refusal: result })
       else results[at] = result
     }
     progress = still.length < waiting.length
     waiting = still
   }
-  const blocked = waiting.flatMap(({ write, at, columns }) => (write.kind === 'update' ? [{ write, at, columns }] : []))
+  const blocked = waiting.flatMap(({ write, at, columns }) =>
+    write.kind === 'update' && columns.length > 0 ? [{ write, at, columns }] : [],
+  )
   const swapped = blocked.length > 1 ? await transaction.swap(blocked) : null
   swapped?.forEach((result, i) => {
     results[(blocked[i] as Blocked).at] = result
   })
-  for (const { at, message } of waiting) results[at] ??= { status: 'rejected', code: 'VALUE_REFUSED', message }
+  for (const { at, refusal } of waiting) if (refusal !== null) results[at] ??= { status: 'rejected', ...refusal }
   return results.map((result) => result ?? { status: 'stale' })
+}
+
+/** A write that another of its batch may be in the way of. */
+interface Waiting {
+  readonly write: Write
+  readonly at: number
+  /** Whose values another row has. */
+  readonly columns: readonly string[]
+  readonly refusal: { readonly code: string; readonly message: string } | null
+}
+
+/** What a write is that a foreign key refused. */
+export function refusedByReference({ kind }: Write, message: string): WriteResult {
+  return { status: 'rejected', code: kind === 'delete' ? 'ROW_REFERENCED' : 'PARENT_MISSING', message }
 }
 
 /** The swap of SQL systems: values are parked where no row has them, then written. */

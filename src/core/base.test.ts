@@ -93,6 +93,19 @@ describe('the cells of a base', () => {
       )
   })
 
+  test('a hash is that of the value as it is spelled, whatever is in it', () => {
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.string(),
+      fc.constantFrom('"', '\\', '\ud800', 'é', '', '\n'),
+    )
+    fc.assert(
+      fc.property(texts, (text) => {
+        assert.equal(cellOf('hash', 'text', text), hashCell(cellOf('values', 'text', text)))
+      }),
+    )
+  })
+
   test('hashes of many near values differ', () => {
     const hashes = new Set(Array.from({ length: 100_000 }, (_, at) => cellOf('hash', 'integer', at)))
     assert.equal(hashes.size, 100_000)

@@ -2,7 +2,7 @@
  * Bases: what each side reported when both last agreed, cell by cell. A cell is text: the value's one spelling, or a
  * 64-bit hash of it where the sync keeps hashes only. Equal cells mean equal values.
  */
-import { keyText, parseKeyText } from './key-text.ts'
+import { parseKeyText, partSpelling } from './key-text.ts'
 import type { Base } from './reconcile.ts'
 import type { SideName, TwoWaySync } from './two-way.ts'
 import { canonical, type Row, type Type, type Value } from './value.ts'
@@ -24,8 +24,10 @@ export function cellsOf(mode: BaseMode, types: readonly Type[], row: Row, width:
 }
 
 export function cellOf(mode: BaseMode, type: Type, value: Value): string {
-  const spelled = spell(type, value)
-  return mode === 'values' ? spelled : hash(spelled)
+  const one = type === 'float' ? value : canonical(type, value)
+  if (mode === 'values') return partSpelling(one)
+  // The hash of a text's spelling, without spelling it: quotes around it, where nothing in it has to be escaped.
+  return (typeof one === 'string' ? hashQuoted(one) : null) ?? hash(partSpelling(one))
 }
 
 /** A cell of values as a cell of hashes. */
@@ -80,24 +82,58 @@ export function baseOf(
   }
 }
 
-/** One spelling per meaning. A float's −0 is not 0. */
-function spell(type: Type, value: Value): string {
-  if (value === null) return 'null'
-  if (type === 'text' && typeof value === 'string') return JSON.stringify(value)
-  return keyText([type === 'float' ? value : canonical(type, value)]).slice(1, -1)
+/** 53 bits of a text as a whole number. */
+export function hashNumber(text: string): number {
+  const [a, b] = lanes(text)
+  return (a >>> 0) + (b >>> 11) * 2 ** 32
 }
 
-/** 64 bits in eight characters below U+0100: two mixed lanes, as in cyrb53 but with all their bits. */
+/** 64 bits in eight characters below U+0100. */
 function hash(text: string): string {
-  let a = 0xdeadbeef
-  let b = 0x41c6ce57
+  const [a, b] = lanes(text)
+  return eightCharacters(a, b)
+}
+
+const QUOTE = 34
+const BACKSLASH = 92
+
+/** `hash(JSON.stringify(text))`; null where JSON escapes something. */
+function hashQuoted(text: string): string | null {
+  let a = Math.imul(SEED_A ^ QUOTE, PRIME_A)
+  let b = Math.imul(SEED_B ^ QUOTE, PRIME_B)
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at)
-    a = Math.imul(a ^ unit, 2654435761)
-    b = Math.imul(b ^ unit, 1597334677)
+    if (unit < 32 || unit === QUOTE || unit === BACKSLASH || (unit & 0xf800) === 0xd800) return null
+    a = Math.imul(a ^ unit, PRIME_A)
+    b = Math.imul(b ^ unit, PRIME_B)
   }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909)
+  const [c, d] = finish(Math.imul(a ^ QUOTE, PRIME_A), Math.imul(b ^ QUOTE, PRIME_B))
+  return eightCharacters(c, d)
+}
+
+const SEED_A = 0xdeadbeef
+const SEED_B = 0x41c6ce57
+const PRIME_A = 2654435761
+const PRIME_B = 1597334677
+
+/** Two mixed lanes, as in cyrb53 but with all their bits. */
+function lanes(text: string): readonly [number, number] {
+  let a = SEED_A
+  let b = SEED_B
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    a = Math.imul(a ^ unit, PRIME_A)
+    b = Math.imul(b ^ unit, PRIME_B)
+  }
+  return finish(a, b)
+}
+
+function finish(a: number, b: number): readonly [number, number] {
+  const c = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)
+  return [c, Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(c ^ (c >>> 13), 3266489909)]
+}
+
+function eightCharacters(a: number, b: number): string {
   return String.fromCharCode(
     a >>> 24,
     (a >>> 16) & 255,

@@ -2,7 +2,15 @@
 import type { Key, Value } from './value.ts'
 
 export function keyText(key: Key): string {
-  return JSON.stringify(key.map(partText))
+  let text = '['
+  for (let at = 0; at < key.length; at++) text += `${at === 0 ? '' : ','}${partSpelling(key[at] as Value)}`
+  return `${text}]`
+}
+
+/** One part as keyText spells it. Nearly all are texts and small numbers: those need no object in between. */
+export function partSpelling(value: Value): string {
+  if (typeof value === 'number' && Number.isFinite(value) && !Object.is(value, -0)) return String(value)
+  return JSON.stringify(partText(value))
 }
 
 /** The reverse of keyText. */

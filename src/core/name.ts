@@ -16,6 +16,12 @@ export function parseName(name: string): string[] {
   return parts
 }
 
+/** Whether quotes stand around whole parts, and are closed: what is not so, parseName gives back as it is. */
+export function wellQuoted(name: string): boolean {
+  const [only, ...more] = parseName(name)
+  return !name.includes('"') || more.length > 0 || only !== name
+}
+
 /** The reverse of parseName. */
 export function formatName(parts: readonly string[]): string {
   return parts.map((part) => (/[."]/.test(part) || part === '' ? `"${part.replaceAll('"', '""')}"` : part)).join('.')

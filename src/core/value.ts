@@ -143,12 +143,24 @@ export function canonicalDecimal(text: string): string {
 
 /** `{6F9619FF8B86D011B42D00CF4FC964FF}` becomes `6f9619ff-8b86-d011-b42d-00cf4fc964ff`; what is no UUID keeps its spelling. */
 export function canonicalUuid(text: string): string {
-  if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text)) return text
+  // Nearly all are spelled so already.
+  if (isCanonicalUuid(text)) return text
   const digits = text.replace(/[{}-]/g, '').toLowerCase()
   if (!/^[0-9a-f]{32}$/.test(digits)) return text.toLowerCase()
   return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)].join(
     '-',
   )
+}
+
+function isCanonicalUuid(text: string): boolean {
+  if (text.length !== 36) return false
+  for (let at = 0; at < 36; at++) {
+    const unit = text.charCodeAt(at)
+    if (at === 8 || at === 13 || at === 18 || at === 23) {
+      if (unit !== 45) return false
+    } else if ((unit < 48 || unit > 57) && (unit < 97 || unit > 102)) return false
+  }
+  return true
 }
 
 /** JSON text with sorted object keys, no white space, and numbers in canonical decimal form (no precision is lost). */
@@ -186,10 +198,20 @@ function writeCanonical(value: unknown): string {
   if (value instanceof ExactNumber) return canonicalDecimal(value.text)
   if (Array.isArray(value)) return `[${value.map(writeCanonical).join(',')}]`
   if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).sort(([a], [b]) => compareText(a, b))
-    return `{${entries.map(([name, item]) => `${JSON.stringify(name)}:${writeCanonical(item)}`).join(',')}}`
+    const item = value as Readonly<Record<string, unknown>>
+    let text = '{'
+    for (const name of sortedNames(Object.keys(item)))
+      text += `${text === '{' ? '' : ','}${JSON.stringify(name)}:${writeCanonical(item[name])}`
+    return `${text}}`
   }
   return JSON.stringify(value)
+}
+
+/** Most objects come with their names in order already. */
+function sortedNames(names: string[]): string[] {
+  for (let at = 1; at < names.length; at++)
+    if (compareText(names[at - 1] as string, names[at] as string) > 0) return names.sort(compareText)
+  return names
 }
 
 function compareFloats(a: number, b: number): number {

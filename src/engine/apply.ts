@@ -106,6 +106,11 @@ export function requestOf(
   }
 }
 
+/** How many writes an intent asks for. */
+export function intendedWrites(body: string): number {
+  return (JSON.parse(body) as readonly Prepared[]).length
+}
+
 export interface Outcome {
   readonly request: Request
   readonly result: WriteResult

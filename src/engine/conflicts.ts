@@ -4,7 +4,7 @@ import { keyText } from '../core/key-text.ts'
 import { nearestNames } from '../core/name.ts'
 import type { BoundField } from '../core/pairing.ts'
 import { givenValue } from '../core/reconcile.ts'
-import type { SideName, TwoWaySync } from '../core/two-way.ts'
+import { type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import { type ConflictField, type ConflictRecord, statusOf } from '../store/pairs.ts'
 import { openPairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
@@ -12,7 +12,7 @@ import type { Project } from './project.ts'
 export interface Choice {
   /** Of all fields that `set` does not name. */
   readonly take: SideName | null
-  /** Values by field, as a person writes them, in the left side's form. */
+  /** Values by field, as a person writes them, in the left side's form; see `saidValue`. */
   readonly set: Readonly<Record<string, string>>
 }
 
@@ -40,8 +40,9 @@ export async function resolveConflict(
         hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its open fields are ${open.join(', ')}.`,
       })
     }
-    refuseUnfit(bound, name, text)
-    fields[name] = { ...(fields[name] as ConflictField), status: 'decided', take: { set: keyText([text]) } }
+    const said = saidValue(text)
+    refuseUnfit(bound, name, said)
+    fields[name] = { ...(fields[name] as ConflictField), status: 'decided', take: { set: keyText([said]) } }
   }
   if (choice.take !== null)
     for (const name of open)
@@ -52,16 +53,29 @@ export async function resolveConflict(
   return { ...record, fields, status }
 }
 
+/** `null` is NULL. The word itself is written in double quotes, and one pair of them is taken off it: `"null"`, `""null""`. */
+export function saidValue(text: string): string | null {
+  if (text === 'null') return null
+  return /^("+)null\1$/.test(text) ? text.slice(1, -1) : text
+}
+
 /** The value has to fit both sides. */
-function refuseUnfit(bound: BoundField, name: string, text: string): void {
+function refuseUnfit(bound: BoundField, name: string, said: string | null): void {
+  if (said === null) {
+    const refuses = sideNames.find((side) => !bound[side].nullable)
+    if (refuses === undefined) return
+    throw new SyncError('CONFIG_INVALID', `--set ${name}: NULL is not allowed on the ${refuses} side`, {
+      hint: `For the word, put it in double quotes that the shell leaves alone: --set '${name}="null"'.`,
+    })
+  }
   try {
-    if (bound.left.type === 'json') JSON.parse(text)
-    const value = givenValue(bound, text)
+    if (bound.left.type === 'json') JSON.parse(said)
+    const value = givenValue(bound, said)
     if (bound.references === null) bound.cross('left', value)
   } catch (error) {
     throw new SyncError(
       'CONFIG_INVALID',
-      `--set ${name}: ${JSON.stringify(text)} is no ${bound.left.type} that both sides hold`,
+      `--set ${name}: ${JSON.stringify(said)} is no ${bound.left.type} that both sides hold`,
       {
         cause: error,
         hint: 'Write the value as the left side has it.',

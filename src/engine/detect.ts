@@ -8,7 +8,7 @@ import { keyOf } from '../core/mapping.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { otherSide, type SideName } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
-import type { Mark, StoredPair } from '../store/pairs.ts'
+import type { Mark, StoredPair, Unpaired } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
 import type { Tally } from './tally.ts'
@@ -38,9 +38,12 @@ export async function detect(
   // Two full sides that meet for the first time: what is alike is paired without a second look.
   const bulk =
     sides.afresh !== null && waiting.unpaired.length === 0 && sides.sync.match.length > 0 && spelledAlike(sides)
+  const { memory } = sides
+  const nothing = bulk && (await memory.known('left')) === 0 && (await memory.known('right')) === 0
+  const reading = { bulk, nothing, generation, whole }
   const found = {
-    left: await readSide(sides, 'left', tally, { bulk, generation, whole }),
-    right: await readSide(sides, 'right', tally, { bulk, generation, whole }),
+    left: await readSide(sides, 'left', tally, reading),
+    right: await readSide(sides, 'right', tally, reading),
   }
   if (bulk) tally.add({ unchanged: await sides.memory.work.pairAlike(generation, sides.layout.id) })
   return {
@@ -59,6 +62,8 @@ function spelledAlike({ pairing, sync }: PairSides): boolean {
 interface Reading {
   /** Rows without a pair are kept with their cells, to be paired all at once. */
   readonly bulk: boolean
+  /** Nothing is known yet: there is nothing to look up. */
+  readonly nothing: boolean
   /** Null: nothing durable changes. */
   readonly generation: number | null
   /** Whether what the side says of keys used again can be told from our own inserts. */
@@ -118,37 +123,15 @@ async function readFrom(
 }
 
 /** Marks rows that differ from their base, and rows without a pair. Returns how many known keys the page said are gone. */
-async function markPage(
-  sides: PairSides,
-  name: SideName,
-  page: Page,
-  { bulk, generation, whole }: Reading,
-): Promise<number> {
+async function markPage(sides: PairSides, name: SideName, page: Page, reading: Reading): Promise<number> {
+  const { bulk, generation, whole } = reading
   const { memory, pairing } = sides
   const { mode } = sides.layout
   const side = pairing[name]
   if (generation !== null && whole) await partReplaced(sides, name, page, generation)
   const keys = page.puts.map((row) => keyText(keyOfSide(side, row)))
   const others = [...page.deletes.map(keyText), ...page.rejects.map(({ key }) => keyText(key))]
-  const pairs = new Map((await memory.byKeys(name, [...keys, ...others])).map((pair) => [pair[name], pair]))
-  const alone = new Map(
-    (
-      await memory.unpaired(
-        name,
-        [...keys, ...others].filter((key) => !pairs.has(key)),
-      )
-    ).map((one) => [one.key, one]),
-  )
-  const { conflicts } = sides.project.store.pairs
-  // A row that is as it was agreed again may end a conflict.
-  const open = new Set(
-    (
-      await conflicts.ofPairs(
-        sides.sync.id,
-        [...pairs.values()].map(({ id }) => id),
-      )
-    ).map(({ pair }) => pair),
-  )
+  const { pairs, alone, open } = reading.nothing ? nothingKnown : await lookUp(sides, name, [...keys, ...others])
   const marks: Mark[] = []
   page.puts.forEach((row, at) => {
     const key = keys[at] as string
@@ -176,6 +159,23 @@ async function markPage(
   }
   await memory.work.add(marks)
   return gone
+}
+
+interface Known {
+  readonly pairs: ReadonlyMap<string, StoredPair>
+  readonly alone: ReadonlyMap<string, Unpaired>
+  /** Pairs with a conflict on record: a row that is as it was agreed again may end it. */
+  readonly open: ReadonlySet<number | null>
+}
+const nothingKnown: Known = { pairs: new Map(), alone: new Map(), open: new Set() }
+
+async function lookUp({ memory, project, sync }: PairSides, name: SideName, keys: readonly string[]): Promise<Known> {
+  const pairs = new Map((await memory.byKeys(name, keys)).map((pair) => [pair[name], pair]))
+  const lone = keys.filter((key) => !pairs.has(key))
+  const alone = new Map((await memory.unpaired(name, lone)).map((one) => [one.key, one]))
+  const ids = [...pairs.values()].map(({ id }) => id)
+  const conflicts = await project.store.pairs.conflicts.ofPairs(sync.id, ids)
+  return { pairs, alone, open: new Set(conflicts.map(({ pair }) => pair)) }
 }
 
 /** A row whose key another row had is not that row: the pair has lost its row. Unless the match says that it is the same. */

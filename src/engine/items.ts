@@ -5,7 +5,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import { givenValue, type Held, type Item, missingParent, type Resolution } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import { canonical, type Row, type Value } from '../core/value.ts'
-import type { ConflictRecord, StoredPair, Unpaired, WorkItem } from '../store/pairs.ts'
+import type { ConflictRecord, MatchedRow, StoredPair, Unpaired, WorkItem } from '../store/pairs.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
 
 /** One logical row, ready to be decided about. */
@@ -36,6 +36,7 @@ export interface Meeting {
 export interface Ambiguity {
   readonly match: string
   readonly keys: Readonly<Record<SideName, readonly string[]>>
+  readonly rows: Readonly<Record<SideName, readonly MatchedRow[]>>
 }
 
 export interface Loaded {
@@ -245,7 +246,8 @@ async function matchLone(
     for (const side of sideNames) for (const key of keys[side]) matched.taken.add(`${side}${key}`)
     const [left, right] = [keys.left[0] as string, keys.right[0] as string]
     if (keys.left.length > 1 || keys.right.length > 1) {
-      matched.ambiguities.push({ match, keys })
+      const shown = (side: SideName) => keys[side].map((key) => matchedRow(sides, side, key, rows[side].get(key)))
+      matched.ambiguities.push({ match, keys, rows: { left: shown('left'), right: shown('right') } })
       continue
     }
     matched.meetings.push({
@@ -255,6 +257,14 @@ async function matchLone(
     })
   }
   return matched
+}
+
+function matchedRow({ sync, pairing }: PairSides, side: SideName, key: string, row: Row | undefined): MatchedRow {
+  const values = sync.match.map(({ field }) => {
+    const at = pairing.fields.findIndex(({ name }) => name === field)
+    return [field, keyText([canonical(pairing.fields[at]?.[side].type ?? 'text', row?.[at] ?? null)])] as const
+  })
+  return [key, Object.fromEntries(values)]
 }
 
 /** What is on record about a pair's fields, as reconcile asks for it. */

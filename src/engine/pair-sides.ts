@@ -1,7 +1,7 @@
 /** Both sides of a two-way sync, opened: collections, what is remembered of their pairs, and the fields between them. */
 
 import type { Collection, Writer } from '../connectors/connector.ts'
-import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, unknownCell } from '../core/base.ts'
+import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, neverCell, unknownCell } from '../core/base.ts'
 import { SyncError } from '../core/error.ts'
 import { bindPairing, type Pairing, type PairSide } from '../core/pairing.ts'
 import type { SideName, TwoWaySync } from '../core/two-way.ts'
@@ -9,6 +9,7 @@ import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
 import type { Layout, PairMemory, PairState, StoredPair } from '../store/pairs.ts'
 import type { Project } from './project.ts'
+import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
 
 export interface PairSides extends AsyncDisposable {
   readonly sync: TwoWaySync
@@ -22,6 +23,7 @@ export interface PairSides extends AsyncDisposable {
   /** Why both sides have to be read in full; null: they need not. */
   readonly afresh: string | null
   readonly types: Readonly<Record<SideName, readonly Type[]>>
+  readonly columns: ColumnMarks
 }
 
 /** Opens both sides; writes nothing to either. */
@@ -40,27 +42,42 @@ export async function openPairSides(
   const memory = await project.store.pairs.open(sync.id, options)
   const state = await memory.state()
   refuseOtherPlaces(sync, state)
-  const layout = layoutOf(pairing, state.layouts)
-  const last = state.layouts.at(-1)
-  const afresh =
-    last === undefined
-      ? 'it is the first run'
-      : last.id === layout.id && last.complete
-        ? null
-        : 'the definition of the sync changed'
   const width = pairing.fields.length
-  return {
+  const sides: PairSides = {
     sync,
     project,
     pairing,
     collections,
     memory,
     state,
-    layout,
-    afresh,
+    ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
+    columns: await columnMarks(collections),
     [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
   }
+  const renewed = await renewedFields(sides)
+  if (renewed.size === 0) return sides
+  const names = [...renewed].map((at) => pairing.fields[at]?.name)
+  project.context.log(
+    `sync ${sync.id}: ${names.join(', ')}: the column was dropped and made anew; what both sides hold stands, as for a field that is new in the mapping`,
+  )
+  return { ...sides, ...layoutNow(pairing, state, renewed) }
+}
+
+export async function columnMarks({ left, right }: PairSides['collections']): Promise<ColumnMarks> {
+  return { left: (await left.columns?.()) ?? null, right: (await right.columns?.()) ?? null }
+}
+
+function layoutNow(
+  pairing: Pairing,
+  { layouts }: PairState,
+  renewed: ReadonlySet<number> = new Set(),
+): Pick<PairSides, 'layout' | 'afresh'> {
+  const layout = layoutOf(pairing, layouts, renewed)
+  const last = layouts.at(-1)
+  if (last === undefined) return { layout, afresh: 'it is the first run' }
+  if (last.id === layout.id && last.complete) return { layout, afresh: null }
+  return { layout, afresh: renewed.size === 0 ? 'the definition of the sync changed' : 'a column was made anew' }
 }
 
 /** The generations of a run's fences, as far as it has taken them: whoever takes them over meanwhile ends it. */
@@ -69,16 +86,40 @@ export type Fences = Partial<Record<SideName, number>>
 /** Errors of a claim that certainly did not take the fence. */
 const unclaimed: readonly string[] = ['LEASE_LOST', 'CONNECTION_REFUSED']
 
-/** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. */
+/** What a side is not any more; null: both are what they were. A side keeps its fence beside its rows, and fences only grow. */
+export async function replacedSide({ sync, project, collections, state }: PairSides): Promise<SyncError | null> {
+  for (const side of sideNames) {
+    const seen = state.fences[side]
+    if (seen === null) continue
+    const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
+    if (now === undefined || (now !== null && now >= seen)) continue
+    const { connection, collection } = sync[side]
+    return new SyncError(
+      'SIDE_REPLACED',
+      `the ${side} side of sync ${sync.id}, ${connection}.${collection}, ${now === null ? 'is another database than' : 'is older than'} the one that its pairs were made with${now === null ? ', or one restored from a backup' : ': it was restored from a backup, or is a copy'}`,
+      {
+        hint: `Nothing was written. If the connection is wrong, correct it. Else look at \`syncline plan ${sync.id}\`, and let the sync forget what both sides had agreed on: syncline reset ${sync.id} --keep-pairs. The next run then goes by its rules where rows differ, puts what gives way on record, and brings missing rows back by onDeleteConflict.`,
+      },
+    )
+  }
+  return null
+}
+
+function fenceName(sync: TwoWaySync, side: SideName): string {
+  return `${sync.id}:${side}`
+}
+
+/** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. `generation`: of the lease. */
 export async function openWriters(
   sides: PairSides,
   fences: Fences,
+  generation: number,
 ): Promise<Readonly<Record<SideName, Writer>> & AsyncDisposable> {
   const open = async (name: SideName): Promise<Writer> => {
     const side = sides.pairing[name]
     const claim = sides.collections[name].writer?.({
       project: sides.project.id,
-      name: `${sides.sync.id}:${name}`,
+      name: fenceName(sides.sync, name),
       fields: side.fields,
       held: fences[name] ?? null,
     })
@@ -90,21 +131,26 @@ export async function openWriters(
     if (writer !== undefined) fences[name] = writer.generation
     return writer ?? readOnlyWriter(sides, name)
   }
-  const left = await open('left')
+  const writers: Partial<Record<SideName, Writer>> = {}
+  const dispose = async () => {
+    for (const side of sideNames) await writers[side]?.[Symbol.asyncDispose]()
+  }
   try {
+    const left = await open('left')
+    writers.left = left
     const right = await open('right')
-    return {
-      left,
-      right,
-      [Symbol.asyncDispose]: async () => {
-        await left[Symbol.asyncDispose]()
-        await right[Symbol.asyncDispose]()
-      },
-    }
+    writers.right = right
+    // Before anything is written: what a run does that is killed later must not look like it was never done.
+    await sides.memory.claimed(generation, { left: seenOf(left), right: seenOf(right) })
+    return { left, right, [Symbol.asyncDispose]: dispose }
   } catch (error) {
-    await left[Symbol.asyncDispose]()
+    await dispose()
     throw error
   }
+}
+
+function seenOf({ generation }: Writer): number | null {
+  return generation === 0 ? null : generation
 }
 
 /** Of a side that nothing flows to. */
@@ -149,7 +195,11 @@ function refuseReadOnly(sync: TwoWaySync, collections: PairSides['collections'])
 }
 
 /** The layout of this definition: the last one, if nothing changed. A field that comes back counts as new. */
-function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layout[]): Layout {
+function layoutOf(
+  { sync, fields, left, right }: Pairing,
+  layouts: readonly Layout[],
+  renewed: ReadonlySet<number>,
+): Layout {
   // Its columns, not what the config calls it nor their types: a pending edit outlives both.
   const identity = (field: (typeof fields)[number]) => JSON.stringify([field.left.name, field.right.name])
   const names = fields.map(identity)
@@ -161,7 +211,8 @@ function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layo
     fields: fields.map((field) => [identity(field), field.direction, field.references]),
   })
   const last = layouts.at(-1)
-  if (last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases) return last
+  const same = last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases
+  if (same && renewed.size === 0) return last
   const id = (last?.id ?? 0) + 1
   const sinceOf = (name: string) => last?.fields.find((field) => field.name === name)?.since ?? id
   return {
@@ -170,7 +221,8 @@ function layoutOf({ sync, fields, left, right }: Pairing, layouts: readonly Layo
     fingerprint,
     complete: false,
     places: placesText(sync),
-    fields: names.map((name) => ({ name, since: sinceOf(name) })),
+    keys: { left: left.schema.key, right: right.schema.key },
+    fields: names.map((name, at) => ({ name, since: renewed.has(at) ? id : sinceOf(name) })),
   }
 }
 
@@ -186,6 +238,10 @@ export function cellsOfPair(sides: PairSides, pair: StoredPair): Record<SideName
       if (from.mode === layout.mode) return cell
       return from.mode === 'values' ? hashCell(cell) : hashedCell(cell)
     })
+  }
+  if (pair.layout === 0) {
+    const none = layout.fields.map(() => neverCell)
+    return { left: none, right: [...none] }
   }
   const from = pair.layout === layout.id ? layout : state.layouts.find(({ id }) => id === pair.layout)
   if (from === undefined) {

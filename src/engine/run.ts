@@ -13,14 +13,25 @@ import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
-import type { ConflictChange, Phase, WorkItem } from '../store/pairs.ts'
+import type { ConflictChange, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
-import { type Ambiguity, type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
+import {
+  columnMarks,
+  type Fences,
+  openPairSides,
+  openWriters,
+  type PairSides,
+  replacedSide,
+  rowCells,
+} from './pair-sides.ts'
 import type { Project } from './project.ts'
+import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
+import type { ColumnMarks } from './renewed-columns.ts'
 import type { Settlement } from './settle.ts'
+import { StandingConflicts } from './standing-conflicts.ts'
 import type { Tally } from './tally.ts'
 
 /** The hold under which a run may write. */
@@ -31,6 +42,8 @@ export interface RunLease {
   readonly attempt: number
   /** Shared by the tries of a run. */
   readonly fences: Fences
+  /** What a reference stands in the way of waits, however often it was refused. */
+  readonly patient: boolean
 }
 
 /** How often a run tries an item again that somebody else changed at the same moment. */
@@ -38,6 +51,8 @@ const MAX_TRIES = 4
 
 export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
   await using sides = await openPairSides(sync, project, { readOnly: false })
+  const replaced = await replacedSide(sides)
+  if (replaced !== null) throw replaced
   await using line = new Line(sides, tally, lease)
   await line.recover()
   await line.begin()
@@ -55,10 +70,7 @@ export async function run(sync: TwoWaySync, project: Project, tally: Tally, leas
     }),
   )
   if (held) await line.hold()
-  else {
-    await line.work('deletes')
-    if (deletes > 0) await line.tryRejected()
-  }
+  else await line.drop()
   await line.finish(detected.cursors)
   return held ? { status: 'held', deletes } : { status: 'succeeded' }
 }
@@ -67,7 +79,8 @@ export async function run(sync: TwoWaySync, project: Project, tally: Tally, leas
 async function lastCameToItsEnd({ id }: TwoWaySync, { store }: Project, lease: RunLease): Promise<boolean> {
   if (lease.attempt > 1) return false
   const [last] = (await store.runs.list({ sync: id, limit: 2 })).filter((run) => run.id !== lease.run)
-  return last?.status === 'succeeded' || last?.status === 'held' || last?.error?.code === 'ROWS_REJECTED'
+  if (last?.status === 'held') return last.heldDeletes !== null
+  return last?.status === 'succeeded' || last?.error?.code === 'ROWS_REJECTED'
 }
 
 /** One run under way. */
@@ -81,12 +94,19 @@ class Line implements AsyncDisposable {
   /** Intents whose outcome is in the memory, so that the systems may forget it. */
   #settled: readonly string[] = []
   readonly #tries = new Map<number, number>()
-  readonly #matches = new Set<string>()
+  #heldBack: HeldBack = heldBackByReferences({ pairs: [], unpaired: [] })
+  /** Pairs whose deletion the guard was asked about. */
+  readonly #dropping = new Set<number>()
+  #guarded = false
+  #columns: ColumnMarks | null = null
+  #written = 0
+  readonly #standing: StandingConflicts
 
   constructor(sides: PairSides, tally: Tally, lease: RunLease) {
     this.#sides = sides
     this.#tally = tally
     this.#lease = lease
+    this.#standing = new StandingConflicts(sides, lease.run)
   }
 
   /** Takes writes into the memory that an earlier run asked for and did not live to see done. */
@@ -117,6 +137,8 @@ class Line implements AsyncDisposable {
   /** A changed definition is on record before anything is kept in its terms. */
   async begin(): Promise<void> {
     const { memory, state, layout, afresh } = this.#sides
+    this.#heldBack = heldBackByReferences(await memory.waiting())
+    await this.#standing.closeStrays(this.#lease.generation)
     if (afresh === null) return
     // A system that needs tables of ours gets them before it is read: reading on must not meet another schema.
     await this.#claim()
@@ -135,15 +157,27 @@ class Line implements AsyncDisposable {
     }
   }
 
-  /** What was refused may have stood in the way of a row that is gone now. */
-  async tryRejected(): Promise<void> {
+  /** What the guard let go. */
+  async drop(): Promise<void> {
+    this.#guarded = true
+    await this.work('deletes')
+    if (this.#dropping.size > 0) await this.#tryRejected()
+  }
+
+  /** A row that is gone now may have stood in the way of what was refused: as long as some writes succeed, others may. */
+  async #tryRejected(): Promise<void> {
     const { memory } = this.#sides
-    const { pairs, unpaired } = await memory.waiting()
-    await memory.work.add([
-      ...pairs.filter(({ state }) => state === 'rejected').map(({ pair }) => ({ pair })),
-      ...unpaired.filter(({ state }) => state === 'rejected').map(({ side, key, match }) => ({ side, key, match })),
-    ])
-    await this.work('writes')
+    const refused = (one: Pick<Pending | Unpaired, 'state' | 'code'>) => one.state === 'rejected' || byReference(one)
+    for (let before = -1; before !== this.#written; ) {
+      before = this.#written
+      const { pairs, unpaired } = await memory.waiting()
+      await memory.work.add([
+        ...pairs.filter(refused).map(({ pair }) => ({ pair })),
+        ...unpaired.filter(refused).map(({ side, key, match }) => ({ side, key, match })),
+      ])
+      await this.work('writes')
+      await this.work('deletes')
+    }
   }
 
   /** Keeps the deletions for a later run. */
@@ -162,8 +196,10 @@ class Line implements AsyncDisposable {
 
   async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
     const { memory, state, layout, sync, project } = this.#sides
-    await this.#closeMatches()
-    const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true }]
+    await this.#standing.closeMatches(this.#lease.generation)
+    const marks = this.#columns ?? this.#sides.columns
+    const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
+    const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true, columns }]
     await memory.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
     if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
     const waiting = await memory.waiting()
@@ -177,7 +213,11 @@ class Line implements AsyncDisposable {
   }
 
   async #claim(): Promise<Readonly<Record<SideName, Writer>>> {
-    this.#writers ??= await openWriters(this.#sides, this.#lease.fences)
+    if (this.#writers !== null) return this.#writers
+    this.#writers = await openWriters(this.#sides, this.#lease.fences, this.#lease.generation)
+    // A system that gets tables of ours, at the first claim, may count that as a change of its schema.
+    const { fences } = this.#sides.state
+    if (fences.left === null && fences.right === null) this.#columns = await columnMarks(this.#sides.collections)
     return this.#writers
   }
 
@@ -190,14 +230,12 @@ class Line implements AsyncDisposable {
     const requests: Request[] = []
     for (const { side, key } of loaded.gone) changes.settle(side, key)
     const met = loaded.meetings.filter((meeting) => !this.#meet(changes, meeting))
-    await this.#putAmbiguous(changes, loaded.ambiguities)
+    await this.#standing.putAmbiguous(changes, loaded.ambiguities)
     for (const one of loaded.items) {
       const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(one.item, pairing) : unreadable(one))
       const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
-      if (drops.length > 0 && phase === 'writes') {
-        postponed.push(one.work)
-        for (const side of drops) this.deletes[side]++
-      } else requests.push(...this.#decided(changes, one, decision))
+      if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed)
+      else requests.push(...this.#decided(changes, one, decision))
     }
     const done = requests.length === 0 ? nothingDone : await this.#apply(requests)
     const again = this.#take(changes, done.outcomes)
@@ -220,6 +258,20 @@ class Line implements AsyncDisposable {
     }
   }
 
+  /** Deletions come last, and only those that the guard knows of. */
+  #postpone(changes: Changes, { work, pair }: LoadedItem, drops: readonly SideName[], postponed: WorkItem[]): void {
+    if (pair === null) return
+    const counted = this.#dropping.has(pair.id)
+    if (this.#guarded && !counted) {
+      changes.pend({ pair: pair.id, state: 'again', code: null, message: null })
+      return
+    }
+    postponed.push(work)
+    this.#dropping.add(pair.id)
+    // What a reference held back last time was let go by the guard then.
+    if (!counted && !this.#heldBack.deletions.has(pair.id)) for (const side of drops) this.deletes[side]++
+  }
+
   async #apply(requests: readonly Request[]) {
     const writers = await this.#claim()
     const batch = `${this.#lease.run}.${this.#lease.attempt}-${String(this.#batch++).padStart(6, '0')}`
@@ -239,51 +291,6 @@ class Line implements AsyncDisposable {
     changes.pair(keys, agree ? cells : null)
     if (agree) this.#tally.add({ unchanged: 1 })
     return agree
-  }
-
-  async #putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
-    if (ambiguities.length === 0) return
-    const { project, sync } = this.#sides
-    const known = new Set((await project.store.pairs.conflicts.matches(sync.id)).map(({ left }) => left))
-    for (const { match, keys } of ambiguities) {
-      for (const side of sideNames)
-        for (const key of keys[side]) changes.keep({ side, key, match, state: 'ambiguous', code: null, message: null })
-      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, keys))
-      this.#matches.add(match)
-    }
-  }
-
-  #matchConflict(match: string, keys: Readonly<Record<SideName, readonly string[]>>): ConflictChange {
-    const { sync, project } = this.#sides
-    const values = JSON.stringify([null, JSON.stringify(keys.left), JSON.stringify(keys.right)])
-    return {
-      id: null,
-      kind: 'match',
-      pair: null,
-      left: match,
-      right: null,
-      fields: {
-        [sync.match.map(({ field }) => field).join(', ')]: { values, rule: 'match', outcome: 'open', status: 'open' },
-      },
-      run: this.#lease.run,
-      atMs: project.context.clock.now(),
-    }
-  }
-
-  /** Matches that are unique by now are no conflict any more. */
-  async #closeMatches(): Promise<void> {
-    const { project, sync, memory } = this.#sides
-    const over = (await project.store.pairs.conflicts.matches(sync.id)).filter(
-      ({ left }) => !this.#matches.has(left ?? ''),
-    )
-    if (over.length === 0) return
-    const changes = new Changes(this.#sides, this.#lease.run)
-    for (const { id, kind, pair, left, right, fields, run } of over) {
-      const agreed = Object.entries(fields).map(([name, field]) => [name, { ...field, status: 'agreed' as const }])
-      const atMs = project.context.clock.now()
-      changes.conflict({ id, kind, pair, left, right, fields: Object.fromEntries(agreed), run, atMs })
-    }
-    await memory.commit(this.#lease.generation, changes.commit())
   }
 
   /** Takes down what a decision says, and returns the writes it asks for. */
@@ -359,11 +366,19 @@ class Line implements AsyncDisposable {
     { code, message }: { readonly code: string; readonly message: string },
   ): void {
     if (one.pair !== null) {
-      changes.pend({ pair: one.pair.id, state: 'rejected', code, message })
+      const state = this.#waits(code, this.#heldBack.pairs.has(one.pair.id)) ? 'deferred' : 'rejected'
+      changes.pend({ pair: one.pair.id, state, code, message })
       return
     }
     const side: SideName = one.keys.left === null ? 'right' : 'left'
-    changes.keep({ side, key: one.keys[side] as string, match: one.match, state: 'rejected', code, message })
+    const key = one.keys[side] as string
+    const state = this.#waits(code, this.#heldBack.alone.has(aloneId(side, key))) ? 'deferred' : 'rejected'
+    changes.keep({ side, key, match: one.match, state, code, message })
+  }
+
+  /** Other syncs may clear the way of a write that a reference refused; after they had their turn, it is rejected. */
+  #waits(code: string, heldBack: boolean): boolean {
+    return byReference({ code }) && (this.#lease.patient || !heldBack)
   }
 
   /** Takes results into the changes; returns the items to try again at once. */
@@ -387,6 +402,7 @@ class Line implements AsyncDisposable {
   }
 
   #count(kind: Action['kind']): void {
+    this.#written++
     this.#tally.add(kind === 'insert' ? { inserted: 1 } : kind === 'update' ? { updated: 1 } : { deleted: 1 })
   }
 

@@ -55,7 +55,7 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     context: { ...context, signal: AbortSignal.any([signal, context.signal]) },
     emit: (event) => events.emit(event),
   }
-  const record = await runSync(sync, project, claim.generation)
+  const record = await runSync(sync, project, { lease: claim.generation })
   noteHealth(health, options)
   return resultOf(record)
 }

@@ -1,15 +1,16 @@
 /** What a two-way run would do: on which side, which conflicts would open, and why. Writes nothing, not even to the store. */
 import { holds } from '../core/guard.ts'
 import { parseKeyText } from '../core/key-text.ts'
-import { type Action, type Conflict, type Decision, reconcile } from '../core/reconcile.ts'
+import { type Action, type Decision, type Item, reconcile } from '../core/reconcile.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { SyncId } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
-import { detect } from './detect.ts'
+import { intendedWrites } from './apply.ts'
+import { type Detected, detect } from './detect.ts'
 import { type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { openPairSides, type PairSides } from './pair-sides.ts'
+import { openPairSides, type PairSides, replacedSide } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { Tally } from './tally.ts'
 
@@ -30,6 +31,8 @@ export interface TwoWayPlan {
   readonly schema: readonly SchemaChange[]
   readonly reading: string
   readonly held: boolean
+  /** What a person should know before the next run. */
+  readonly warnings: readonly string[]
   readonly samples: readonly TwoWaySample[]
   readonly conflictSamples: readonly ConflictSample[]
 }
@@ -55,6 +58,13 @@ export interface ConflictSample {
   readonly right: Value
   readonly rule: string
   readonly outcome: string
+  /** Of a row that one side deleted: what the other changed in it. */
+  readonly row: DeletedRow | null
+}
+export interface DeletedRow {
+  readonly deleted: SideName
+  /** Base: null where bases are hashes. */
+  readonly changed: Readonly<Record<string, { readonly base: Value; readonly now: Value }>>
 }
 
 const MAX_SAMPLES_PER_KIND = 5
@@ -103,6 +113,7 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
         ? 'read what may have changed since the last run'
         : `read both sides in full: ${sides.afresh}`,
     held,
+    warnings: await warningsOf(sides, detected, draft),
     samples: draft.samples,
     conflictSamples: draft.conflictSamples,
   }
@@ -125,7 +136,7 @@ class Draft {
   meet({ keys, rows }: Meeting): void {
     this.pairs++
     const decision = reconcile({ base: null, ...rows, held: new Map() }, this.#sides.pairing)
-    this.#decision(keys, rows, decision, new Set())
+    this.#decision(keys, { base: null, ...rows }, decision, new Set())
   }
 
   ambiguous(match: string, keys: Readonly<Record<SideName, readonly string[]>>): void {
@@ -138,6 +149,7 @@ class Draft {
       base: null,
       left: `${keys.left.length} rows`,
       right: `${keys.right.length} rows`,
+      row: null,
     })
   }
 
@@ -157,7 +169,7 @@ class Draft {
 
   #decision(
     keys: Readonly<Record<SideName, string | null>>,
-    rows: Readonly<Record<SideName, Row | null>>,
+    rows: Pick<Item, 'base' | SideName>,
     decision: Decision,
     open: ReadonlySet<string>,
   ): void {
@@ -174,17 +186,28 @@ class Draft {
       // What is open already is no news.
       if (conflict.outcome === 'open' && open.size > 0 && (field === null || open.has(field))) continue
       this.conflicts++
-      this.#conflict(keys, field, conflict)
+      this.#conflict(keys, field, { ...conflict, row: conflict.at === null ? this.#deletedRow(rows) : null })
     }
   }
 
   #conflict(
     keys: Readonly<Record<SideName, string | null>>,
     field: string | null,
-    { base, left, right, rule, outcome }: Pick<Conflict, 'base' | 'left' | 'right' | 'rule' | 'outcome'>,
+    { base, left, right, rule, outcome, row }: Omit<ConflictSample, 'key' | 'field'>,
   ): void {
     if (this.conflictSamples.length < MAX_CONFLICTS)
-      this.conflictSamples.push({ key: printPairKey(this.#sides, keys), field, base, left, right, rule, outcome })
+      this.conflictSamples.push({ key: printPairKey(this.#sides, keys), field, base, left, right, rule, outcome, row })
+  }
+
+  #deletedRow(item: Pick<Item, 'base' | SideName>): DeletedRow {
+    const deleted: SideName = item.left === null ? 'left' : 'right'
+    const there = otherSide(deleted)
+    const changed = this.#sides.pairing.fields.flatMap(({ name }, at) => {
+      const now = item[there]?.[at] ?? null
+      if (item.base?.unchanged(there, at, now) !== false) return []
+      return [[name, { base: item.base.value(there, at), now }] as const]
+    })
+    return { deleted, changed: Object.fromEntries(changed) }
   }
 
   #sample(
@@ -212,6 +235,28 @@ class Draft {
       reason,
     })
   }
+}
+
+async function warningsOf(sides: PairSides, { rows }: Detected, { counts }: Draft): Promise<string[]> {
+  const { sync, state, memory } = sides
+  const warnings: string[] = []
+  const replaced = await replacedSide(sides)
+  if (replaced !== null) warnings.push(`a run would stop: ${replaced.message}`)
+  const inserts = counts.left.inserts + counts.right.inserts
+  if (state.runs === 0 && sync.match.length === 0 && rows.left > 0 && rows.right > 0 && inserts > 0)
+    warnings.push(
+      `both sides hold rows and no \`match\` says which belong together: a run would insert ${rowCount(counts.left.inserts)} on the left and ${rowCount(counts.right.inserts)} on the right`,
+    )
+  const asked = (await memory.intents()).reduce((sum, { body }) => sum + intendedWrites(body), 0)
+  if (asked > 0)
+    warnings.push(
+      `an earlier run was stopped: the next one will first recover ${asked} write${asked === 1 ? '' : 's'} that it had asked for, some of which may be among those shown here`,
+    )
+  return warnings
+}
+
+function rowCount(count: number): string {
+  return `${count} row${count === 1 ? '' : 's'}`
 }
 
 function zero(): { inserts: number; updates: number; deletes: number } {

@@ -11,7 +11,7 @@ import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { ConflictChange, JournalEntry, StoredPair } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
-import { cellsOfPair, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import { cellsOfPair, openPairSides, openWriters, type PairSides, replacedSide, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { printSideKey } from './two-way-plan.ts'
 
@@ -22,8 +22,8 @@ export interface Undone {
   /** What undoing does: a deleted row is inserted again. */
   readonly kind: 'insert' | 'update' | 'delete'
   readonly fields: Readonly<Record<string, { readonly from: Value | undefined; readonly to: Value | undefined }>>
-  /** `changed`: the row is not as the run left it. */
-  readonly status: 'planned' | 'undone' | 'changed' | 'rejected'
+  /** `changed`: the row is not as the run left it. `nothing`: it is as it was before the run. */
+  readonly status: 'planned' | 'undone' | 'changed' | 'rejected' | 'nothing'
   readonly message: string | null
 }
 
@@ -42,6 +42,8 @@ export async function undoRun(
       hint: 'It wrote nothing, or longer ago than the journal keeps (journal: { keepDays }). `syncline history` lists the runs.',
     })
   await using sides = await openPairSides(sync, project, { readOnly: !options.apply })
+  const replaced = await replacedSide(sides)
+  if (replaced !== null) throw replaced
   if (!options.apply) return await plan(sides, entries)
   const { leases } = project.store
   const generation = await leases.take(sync.id, 'embedded', project.context.clock.now(), LEASE_MS)
@@ -54,8 +56,13 @@ export async function undoRun(
 
 async function plan(sides: PairSides, entries: readonly JournalEntry[]): Promise<Undone[]> {
   const undone: Undone[] = []
+  const originals = originalsOf(entries)
   for (const entry of entries) {
     const { row, write } = await reverse(sides, entry)
+    if (isUndone(sides, entry, row, originals)) {
+      undone.push(describe(sides, entry, 'nothing', nothingLeft))
+      continue
+    }
     const fits = write !== null && (write.kind === 'insert' || holds(sides, entry.side, row, write.expected))
     undone.push(describe(sides, entry, fits ? 'planned' : 'changed', fits ? null : changedMessage))
   }
@@ -63,6 +70,7 @@ async function plan(sides: PairSides, entries: readonly JournalEntry[]): Promise
 }
 
 const changedMessage = 'the row changed since; it is left as it is'
+const nothingLeft = 'it is as it was before the run: nothing is left to undo'
 
 async function carryOut(
   sides: PairSides,
@@ -71,10 +79,15 @@ async function carryOut(
   id: string,
 ): Promise<Undone[]> {
   const { memory } = sides
-  await using writers = await openWriters(sides, {})
+  await using writers = await openWriters(sides, {}, generation)
   const undone: Undone[] = []
+  const originals = originalsOf(entries)
   for (const entry of entries) {
     const { write, pair, other, row: was } = await reverse(sides, entry)
+    if (isUndone(sides, entry, was, originals)) {
+      undone.push(describe(sides, entry, 'nothing', nothingLeft))
+      continue
+    }
     const changes = new Changes(sides, id)
     const batch = `${id}-${entry.seq}/${entry.side}`
     const [result] =
@@ -146,6 +159,35 @@ async function reverse(sides: PairSides, entry: JournalEntry): Promise<Reversal>
       }
     }
   }
+}
+
+/** What rows were before a run, by side, key and field: it may have written to one more than once. Null: the row was not there. */
+type Originals = ReadonlyMap<string, Value | null>
+
+function originalsOf(entries: readonly JournalEntry[]): Originals {
+  const originals = new Map<string, Value | null>()
+  // Newest first: what is older takes the place of what is newer.
+  for (const { side, kind, fields, before, ...keys } of entries) {
+    const held = before === null ? [] : parseKeyText(before)
+    originals.set(JSON.stringify([side, keys[side]]), kind === 'insert' ? null : true)
+    fields.forEach((name, i) => {
+      originals.set(JSON.stringify([side, keys[side], name]), held[i] ?? null)
+    })
+  }
+  return originals
+}
+
+/** Whether the row is as it was before the run. */
+function isUndone({ pairing }: PairSides, entry: JournalEntry, row: Row | null, originals: Originals): boolean {
+  const { side, fields } = entry
+  const wasThere = originals.get(JSON.stringify([side, entry[side]])) !== null
+  if (!wasThere) return row === null
+  if (row === null) return false
+  return fields.every((name) => {
+    const at = pairing.fields.findIndex((field) => field.name === name)
+    const original = originals.get(JSON.stringify([side, entry[side], name])) ?? null
+    return at < 0 || keyText([row[at] ?? null]) === keyText([original])
+  })
 }
 
 /** A deleted row comes back under its old key. */

@@ -7,7 +7,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import { canonical, type Type, type Value } from '../core/value.ts'
-import type { ConflictRecord, JournalEntry, StoredPair, Unpaired } from '../store/pairs.ts'
+import type { ConflictRecord, JournalEntry, Pending, StoredPair, Unpaired } from '../store/pairs.ts'
 import { cellsOfPair, openPairSides, type PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { printSideKey } from './two-way-plan.ts'
@@ -18,6 +18,8 @@ export interface Story {
   readonly pair: { readonly left: PrintedKey; readonly right: PrintedKey } | null
   /** Why it has none, where that is known. */
   readonly unpaired: Pick<Unpaired, 'side' | 'state' | 'message'> | null
+  /** Why its pair is looked at again on every run; null: it is not. */
+  readonly waiting: Pick<Pending, 'state' | 'code' | 'message'> | null
   readonly fields: Readonly<
     Record<string, { readonly base: Value; readonly left: Value | undefined; readonly right: Value | undefined }>
   >
@@ -76,6 +78,7 @@ async function story(
         ? null
         : { left: printSideKey(sides, 'left', pair.left), right: printSideKey(sides, 'right', pair.right) },
     unpaired,
+    waiting: pair === null ? null : await waitingOf(sides, pair),
     fields: Object.fromEntries(
       pairing.fields.map(({ name }, at) => [
         name,
@@ -86,6 +89,11 @@ async function story(
     conflicts,
     writes: await project.store.pairs.journal.ofRow(sync.id, side, key, WRITES),
   }
+}
+
+async function waitingOf({ memory }: PairSides, { id }: StoredPair): Promise<Story['waiting']> {
+  const found = (await memory.waiting()).pairs.find(({ pair }) => pair === id)
+  return found === undefined ? null : { state: found.state, code: found.code, message: found.message }
 }
 
 /** Null: the text is no key of that side. */

@@ -11,14 +11,20 @@ import { Tally } from './tally.ts'
 const MAX_ATTEMPTS = 5
 const FIRST_WAIT_MS = 500
 const LEASE_MS = 60_000
+/** Of one that the caller keeps alive: a killed process's is soon over. */
+const HELD_LEASE_MS = 20_000
 /** In an embedded project the project lock keeps others out, so its one process holds all leases under one name. */
 const EMBEDDED_HOLDER = 'embedded'
 
-/**
- * Runs a sync to its end. Never throws for a failed run: the record says what happened. `lease`: the generation of the lease that
- * the caller holds and keeps alive; without, the run takes one for itself.
- */
-export async function runSync(sync: AnySync, project: Project, lease: number | null = null): Promise<RunRecord> {
+export interface RunOptions {
+  /** The sync has another run to come, after others: what a reference stands in the way of waits for that one. */
+  readonly patient?: boolean
+  /** The generation of the lease that the caller holds and keeps alive. Absent: the run takes one for itself. */
+  readonly lease?: number
+}
+
+/** Runs a sync to its end. Never throws for a failed run: the record says what happened. */
+export async function runSync(sync: AnySync, project: Project, options: RunOptions = {}): Promise<RunRecord> {
   const { store, context, emit } = project
   const startedAt = context.clock.now()
   const id = newRunId(project)
@@ -27,7 +33,7 @@ export async function runSync(sync: AnySync, project: Project, lease: number | n
   const tally = new Tally(context, (phase, total, counts) =>
     emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
   )
-  const outcome = await attemptAll(sync, project, id, tally, lease)
+  const outcome = await attemptAll(sync, project, id, tally, options)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -53,10 +59,14 @@ export async function runSync(sync: AnySync, project: Project, lease: number | n
   return record
 }
 
-/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs. */
-export async function resetSync(sync: AnySync, project: Project, options: { readonly drop: boolean }): Promise<void> {
+/** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs, with `keepPairs` only what was agreed about them. */
+export async function resetSync(
+  sync: AnySync,
+  project: Project,
+  options: { readonly drop: boolean; readonly keepPairs?: boolean },
+): Promise<void> {
   if (isTwoWay(sync)) {
-    await project.store.pairs.reset(sync.id)
+    await project.store.pairs.reset(sync.id, { keepPairs: options.keepPairs === true })
     return
   }
   const connection = await project.connection(sync.to.connection)
@@ -74,11 +84,11 @@ async function attemptAll(
   project: Project,
   id: string,
   tally: Tally,
-  held: number | null,
+  options: RunOptions,
 ): Promise<Outcome> {
   const { leases } = project.store
-  if (held !== null) {
-    const outcome = await attemptUnder(held, sync, project, id, tally)
+  if (options.lease !== undefined) {
+    const outcome = await attemptUnder(options.lease, sync, project, id, tally, options)
     noteReach(outcome, sync, project)
     return outcome
   }
@@ -86,7 +96,7 @@ async function attemptAll(
   const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    const outcome = await attemptUnder(lease, sync, project, id, tally)
+    const outcome = await attemptUnder(lease, sync, project, id, tally, options)
     noteReach(outcome, sync, project)
     return outcome
   } finally {
@@ -100,15 +110,19 @@ async function attemptUnder(
   project: Project,
   id: string,
   tally: Tally,
+  options: RunOptions,
 ): Promise<Outcome> {
   const { context, emit } = project
   let held: number | null = null
   const fences: Fences = {}
   for (let attempt = 1; ; attempt++) {
     try {
-      if (attempt > 1) await renew(lease, sync, project)
+      if (attempt > 1) await renew(lease, options.lease === undefined ? LEASE_MS : HELD_LEASE_MS, sync, project)
       const settlement = isTwoWay(sync)
-        ? await (await import('./run.ts')).run(sync, project, tally, { run: id, generation: lease, attempt, fences })
+        ? await (await import('./run.ts')).run(sync, project, tally, {
+            ...{ run: id, generation: lease, attempt, fences },
+            patient: options.patient ?? false,
+          })
         : await mirror(sync, project, tally, {
             held,
             onClaim: (generation) => {
@@ -148,8 +162,8 @@ function noteReach({ error }: Outcome, sync: AnySync, { unreachable }: Project):
   }
 }
 
-async function renew(lease: number, sync: AnySync, { store, context }: Project): Promise<void> {
-  if (await store.leases.renew(sync.id, lease, context.clock.now(), LEASE_MS)) return
+async function renew(lease: number, forMs: number, sync: AnySync, { store, context }: Project): Promise<void> {
+  if (await store.leases.renew(sync.id, lease, context.clock.now(), forMs)) return
   throw new SyncError('LEASE_LOST', `another process took over sync ${sync.id}; this one does not try again`, {
     hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
   })
@@ -181,7 +195,8 @@ function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Ta
 }
 
 function failed(error: SyncError): Outcome {
-  const status = error.code === 'INTERRUPTED' ? 'interrupted' : error.code === 'SCHEMA_DRIFT' ? 'held' : 'failed'
+  const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED'
+  const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
 }
 

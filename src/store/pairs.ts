@@ -10,8 +10,8 @@ export interface PairStore {
   readonly journal: JournalStore
   /** The other side's keys of these, through the pairs of a sync; those without a pair are left out. */
   counterparts(sync: SyncId, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>>
-  /** Forgets all of a sync: its next run pairs anew. */
-  reset(sync: SyncId): Promise<void>
+  /** Forgets all of a sync: its next run pairs anew. `keepPairs`: it knows what belongs together, and nothing of what was agreed. */
+  reset(sync: SyncId, options?: { readonly keepPairs: boolean }): Promise<void>
 }
 
 /** How far a sync has read each side, and what its bases hold. */
@@ -21,6 +21,8 @@ export interface PairState {
   readonly layouts: readonly Layout[]
   /** Runs that ended. */
   readonly runs: number
+  /** The generation of each side's fence as it was last taken; a side whose own is lower is not the one it was. */
+  readonly fences: Readonly<Record<SideName, number | null>>
 }
 
 /** What the cells of a base are. */
@@ -33,8 +35,12 @@ export interface Layout {
   readonly fingerprint: string
   /** The collections that the pairs are of. */
   readonly places: string
+  /** Names of each side's key fields, for people. */
+  readonly keys: Readonly<Record<SideName, readonly string[]>>
   /** Whether both sides have been read in full since. */
   readonly complete: boolean
+  /** By side and column: the marks of the columns as the last run found them. */
+  readonly columns?: Readonly<Record<SideName, Readonly<Record<string, string>>>>
 }
 
 export interface StoredPair {
@@ -45,6 +51,7 @@ export interface StoredPair {
   /** Encoded cells. Right null: the same as left. */
   readonly leftBase: string
   readonly rightBase: string | null
+  /** 0: nothing is agreed, whatever the bases say. */
   readonly layout: number
   /** What this sync wrote in the last runs, to see a value swing; null: nothing. */
   readonly recent: string | null
@@ -146,8 +153,10 @@ export interface PairMemory extends AsyncDisposable {
   /** Fenced: LEASE_LOST when the generation is not the newest. */
   intend(generation: number, intents: readonly Intent[]): Promise<void>
   commit(generation: number, change: PairCommit): Promise<void>
+  /** The fences of both sides were taken. */
+  claimed(generation: number, fences: PairState['fences']): Promise<void>
   /** The end of a run: how far it has read. */
-  finish(generation: number, state: PairState): Promise<void>
+  finish(generation: number, state: Omit<PairState, 'fences'>): Promise<void>
 }
 
 /** What a run still has to look at. Kept for the run only. */
@@ -195,7 +204,7 @@ export interface ConflictRecord {
 }
 
 export interface ConflictField {
-  /** Base, left and right value as text (a key of three parts). */
+  /** Base, left and right value as text (a key of three parts). Of a match: left and right are the rows, see `MatchedRow`. */
   readonly values: string
   readonly rule: string
   /** Which side, or `value`, or `open`. */
@@ -203,7 +212,12 @@ export interface ConflictField {
   readonly status: ConflictStatus
   /** A person's decision; `set` is the value as text (a key of one part). */
   readonly take?: { readonly side: SideName } | { readonly set: string }
+  /** Why it is over, where neither a rule, a person nor equal values ended it. */
+  readonly note?: string
 }
+
+/** A row whose match is not unique: its key as text, and by match field its value as text (a key of one part). In JSON. */
+export type MatchedRow = readonly [key: string, match: Readonly<Record<string, string>>]
 
 /** A new record, or the fields of one that change; the others stay as they are by then. */
 export type ConflictChange = Omit<ConflictRecord, 'id' | 'sync' | 'status' | 'openedAt' | 'closedAt'> & {
@@ -222,13 +236,14 @@ export interface ConflictStore {
   list(filter: {
     readonly sync?: SyncId
     readonly status?: readonly ConflictStatus[]
+    readonly kind?: ConflictRecord['kind']
     readonly limit: number
   }): Promise<readonly ConflictRecord[]>
   get(id: number): Promise<ConflictRecord | null>
   /** Those that are open or decided, but for those of an undo. */
   ofPairs(sync: SyncId, pairs: readonly number[]): Promise<readonly ConflictRecord[]>
-  /** Open match conflicts of a sync. */
-  matches(sync: SyncId): Promise<readonly ConflictRecord[]>
+  /** Those about fields of rows that have an open or decided field that is none of these. */
+  strays(sync: SyncId, fields: readonly string[]): Promise<readonly ConflictRecord[]>
   /** Keeps a person's decision; the next run carries it out. */
   decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void>
   counts(sync: SyncId): Promise<{ readonly open: number; readonly decided: number }>

@@ -193,8 +193,21 @@ export function writerTests(connector: ConnectorUnderTest): void {
   )
 
   test(
+    'where columns have marks, every field has one, and writing rows changes none',
+    withWriter(async ({ collection, write }) => {
+      const before = await collection.columns?.()
+      if (before === undefined) return
+      for (const name of fieldNames(people)) assert.ok(before.marks[name], `${name} has no mark`)
+      await write({ kind: 'delete', key: [2], expected: {} })
+      assert.deepEqual(await collection.columns?.(), before)
+    }),
+  )
+
+  test(
     'a run that claims again goes on, unless somebody claimed since',
     withWriter(async ({ writer, collection }) => {
+      assert.equal(await collection.fence?.({ project: 'p', name: 'people:left' }), writer.generation)
+      assert.equal(await collection.fence?.({ project: 'p', name: 'people:right' }), null)
       await using again = await openWriter(collection, writer.generation)
       assert.ok(again.generation > writer.generation)
       await assert.rejects(

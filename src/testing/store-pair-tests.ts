@@ -12,6 +12,7 @@ const layout: Layout = {
   fields: [{ name: 'a', since: 1 }],
   fingerprint: 'f',
   places: '[]',
+  keys: { left: ['id'], right: ['id'] },
   complete: true,
 }
 const nothing: PairCommit = {
@@ -70,6 +71,37 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
   )
 
   test(
+    'fences that were taken are known from then on, whatever becomes of the run',
+    withMemory(async ({ memory, generation, again }) => {
+      assert.deepEqual((await memory.state()).fences, { left: null, right: null })
+      await memory.claimed(generation, { left: 3, right: null })
+      await memory.finish(generation, { cursors: { left: 'c', right: null }, layouts: [layout], runs: 1 })
+      assert.deepEqual((await (await again()).state()).fences, { left: 3, right: null })
+      await assert.rejects(memory.claimed(generation - 1, { left: 4, right: 4 }), /took over/)
+    }),
+  )
+
+  test(
+    'a reset that keeps pairs forgets bases, cursors and fences, and nothing else',
+    withMemory(async ({ memory, generation, store, again }) => {
+      await memory.commit(generation, { ...nothing, insert: [pair('1', '51')] })
+      await memory.claimed(generation, { left: 3, right: 4 })
+      await memory.finish(generation, { cursors: { left: 'c', right: 'd' }, layouts: [layout], runs: 1 })
+      await store.pairs.reset('contacts', { keepPairs: true })
+      await using after = await again()
+      const none = { left: null, right: null }
+      assert.deepEqual(await after.state(), {
+        cursors: none,
+        fences: none,
+        layouts: [{ ...layout, complete: false }],
+        runs: 1,
+      })
+      const [kept] = await after.byKeys('left', ['1'])
+      assert.deepEqual([kept?.right, kept?.layout], ['51', 0])
+    }),
+  )
+
+  test(
     'bases of hashes come back as they were',
     withMemory(async ({ memory, generation }) => {
       const hashes = `#${String.fromCharCode(0, 255, 10, 65, 200, 1, 2, 3)}`
@@ -110,7 +142,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const state = { cursors: { left: 'l', right: null }, layouts: [layout], runs: 3 }
       await memory.finish(generation, state)
       await using later = await again()
-      assert.deepEqual(await later.state(), state)
+      assert.deepEqual(await later.state(), { ...state, fences: { left: null, right: null } })
       assert.deepEqual(await later.intents(), [{ id: 'i', side: 'right', body: 'b' }])
       const waiting = await later.waiting()
       assert.deepEqual([waiting.pairs.length, waiting.unpaired.map(({ key }) => key)], [1, ['7']])
@@ -209,6 +241,13 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const { conflicts } = store.pairs
       const [opened] = await conflicts.ofPairs('contacts', [id])
       assert.deepEqual([opened?.status, Object.keys(opened?.fields ?? {})], ['open', ['a', 'b']])
+      assert.deepEqual(
+        [await conflicts.strays('contacts', ['a', 'b']), await conflicts.strays('other', ['a'])],
+        [[], []],
+      )
+      assert.deepEqual(await conflicts.strays('contacts', ['a']), [opened])
+      const listed = (kind: 'fields' | 'match') => conflicts.list({ sync: 'contacts', kind, limit: 10 })
+      assert.deepEqual([await listed('fields'), await listed('match')], [[opened], []])
       const take = { side: 'left' as const }
       await conflicts.decide(
         opened?.id ?? 0,
@@ -223,6 +262,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       await memory.commit(generation, { ...nothing, conflicts: [{ ...change, id: opened?.id ?? 0, fields: resolved }] })
       assert.equal((await conflicts.get(opened?.id ?? 0))?.status, 'resolved')
       assert.deepEqual(await conflicts.ofPairs('contacts', [id]), [])
+      assert.deepEqual(await conflicts.strays('contacts', ['a']), [])
       assert.deepEqual(await conflicts.counts('contacts'), { open: 0, decided: 0 })
       assert.equal((await conflicts.list({ sync: 'contacts', limit: 10 })).length, 1)
     }),

@@ -47,6 +47,7 @@ export const noFences: Sabotage = {
       ...memory,
       intend: (_generation, intents) => memory.intend(newest, intents),
       commit: (_generation, change) => memory.commit(newest, change),
+      claimed: (_generation, fences) => memory.claimed(newest, fences),
       finish: (_generation, state) => memory.finish(newest, state),
     }))
     return {
@@ -109,6 +110,7 @@ function bound(memory: PairMemory): PairMemory {
     intents: () => memory.intents(),
     intend: (...args) => memory.intend(...args),
     commit: (...args) => memory.commit(...args),
+    claimed: (...args) => memory.claimed(...args),
     finish: (...args) => memory.finish(...args),
     [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
   }

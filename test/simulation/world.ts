@@ -410,6 +410,7 @@ export class World {
         await around('commit', () => memory.commit(generation, change))
         process.inHand = []
       },
+      claimed: (generation, fences) => around('claimed', () => memory.claimed(generation, fences)),
       finish: (generation, state) => around('finish', () => memory.finish(generation, state)),
       [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
     })

@@ -1,121 +1,11 @@
 /** Two-way sync as people use it: the commands, their JSON, their exit codes, and what they say of mistakes. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { temporaryFolder } from '../../tools/database.ts'
-import { call, type Ended, writeConfig, writeModule } from '../oracle/project.ts'
-
-const connections = { crm: { connector: 'sqlite', file: './crm.db' }, shop: { connector: 'sqlite', file: './shop.db' } }
-const people = {
-  between: ['crm.people', 'shop.people'],
-  match: ['email'],
-  fields: { email: 'email', name: { right: 'full_name' }, phone: 'phone' },
-  onConflict: 'ask',
-}
-
-/** What a line of JSON may hold, of all commands together. */
-interface Told {
-  readonly event: string
-  readonly id: string
-  readonly run: string
-  readonly status: string
-  readonly kind: string
-  readonly side: string
-  readonly key: unknown
-  readonly openedAt: string
-  readonly fields: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  readonly history: readonly Told[]
-  readonly pair: unknown
-  readonly there: unknown
-  readonly conflicts: readonly unknown[]
-  readonly writes: readonly Told[]
-  readonly reason: string
-  readonly samples: readonly Told[]
-  readonly left: unknown
-  readonly right: unknown
-  readonly inserts: number
-  readonly updates: number
-  readonly deletes: number
-  readonly inserted: number
-  readonly updated: number
-  readonly deleted: number
-  readonly held: boolean
-  readonly equal: boolean
-  readonly different: number
-  readonly keys: { readonly different: unknown }
-  readonly error: { readonly code: string; readonly message: string; readonly hint?: string }
-}
-
-const told = (lines: Ended['lines']) => lines as unknown as readonly Told[]
-
-/** The first line of a kind that a command told. */
-function first(lines: readonly Told[], event?: string): Told {
-  const line = lines.find((one) => event === undefined || one.event === event)
-  assert.ok(line !== undefined, `there is no line ${event ?? ''}`)
-  return line
-}
-
-interface Project extends AsyncDisposable {
-  readonly folder: string
-  readonly crm: (sql: string) => unknown[][]
-  readonly shop: (sql: string) => unknown[][]
-  /** Calls a command and fails the test if it did not end well. */
-  readonly call: (...args: string[]) => Promise<readonly Told[]>
-  readonly bytes: () => Promise<string[]>
-}
-
-/** Ann and Bob on both sides, and paired. */
-async function project(over: object = {}): Promise<Project> {
-  const disposables = new AsyncDisposableStack()
-  const folder = disposables.use(await temporaryFolder()).path
-  const open = (file: string) => {
-    const database = new DatabaseSync(join(folder, file))
-    disposables.defer(() => database.close())
-    return (sql: string): unknown[][] => {
-      const statement = database.prepare(sql)
-      statement.setReturnArrays(true)
-      return statement.all() as unknown as unknown[][]
-    }
-  }
-  const [crm, shop] = [open('crm.db'), open('shop.db')]
-  crm('CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, name TEXT, phone TEXT, changed TEXT)')
-  shop('CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, full_name TEXT, phone TEXT, changed TEXT)')
-  crm("INSERT INTO people VALUES (1, 'ann@x.org', 'Ann', '1', '1'), (2, 'bob@x.org', 'Bob', '2', '1')")
-  shop("INSERT INTO people VALUES (51, 'ann@x.org', 'Ann', '1', '1'), (52, 'bob@x.org', 'Bob', '2', '1')")
-  await writeConfig(folder, { connections, syncs: { people: { ...people, ...over } } })
-  const must = async (...args: string[]) => {
-    const { code, lines, stderr } = await call(folder, ...args)
-    assert.equal(code, 0, `${args.join(' ')}: ${stderr}`)
-    return told(lines)
-  }
-  await must('run')
-  return {
-    folder,
-    crm,
-    shop,
-    call: must,
-    bytes: () =>
-      Promise.all(
-        ['crm.db', 'shop.db', '.syncline/state.db'].map(async (file) =>
-          (await readFile(join(folder, file))).toString('base64'),
-        ),
-      ),
-    [Symbol.asyncDispose]: () => disposables.disposeAsync(),
-  }
-}
-
-/** Both sides give Ann another name, and the left another phone. */
-async function disagree({ crm, shop, call: must }: Project): Promise<string> {
-  crm("UPDATE people SET name = 'Anna', phone = '9' WHERE id = 1")
-  shop("UPDATE people SET full_name = 'Annie' WHERE id = 51")
-  await must('run')
-  const conflict = first(await must('conflicts'))
-  return conflict.id
-}
-
-const finished = (lines: readonly Told[]) => first(lines, 'run.finished')
+import { call, writeConfig, writeModule } from '../oracle/project.ts'
+import { connections, disagree, finished, first, people, project, told } from './people-project.ts'
 
 describe('conflicts', () => {
   test('are listed and shown as JSON, and the other fields go on', async () => {
@@ -131,7 +21,7 @@ describe('conflicts', () => {
       sync: 'people',
       kind: 'fields',
       status: 'open',
-      key: { left: 1, right: 51 },
+      key: { left: { id: 1 }, right: { id: 51 } },
       fields: { name: { base: 'Ann', left: 'Anna', right: 'Annie', rule: 'ask', outcome: 'open', status: 'open' } },
       closedAt: null,
     })
@@ -290,7 +180,7 @@ describe('undo', () => {
       [52, 'Robert'],
     ])
     const open = first(await of.call('conflicts'))
-    assert.deepEqual([open.kind, open.key], ['undo', { left: 2, right: 52 }])
+    assert.deepEqual([open.kind, open.key], ['undo', { left: { id: 2 }, right: { id: 52 } }])
     // What was taken back stays so; Bob's new name is an edit like any other.
     const next = finished(await of.call('run'))
     assert.deepEqual([next.inserted, next.updated, next.deleted], [0, 1, 0])
@@ -359,6 +249,16 @@ describe('mistakes in a two-way sync', () => {
     ['one collection', { between: ['crm.people'] }, /syncs\.people\.between: expected two collections/],
     ['both kinds', { ...people, from: 'crm.people' }, /syncs\.people\.from: unknown option/],
     ['an unknown connection', { ...people, between: ['crm.people', 'shpo.people'] }, /shpo.*did you mean "shop"/i],
+    [
+      'quotes that are not closed',
+      { ...people, between: ['crm."people', 'shop.people'] },
+      /syncs\.people\.between\[0\]: the double quotes in crm\.\\"people don't fit: put them around a whole part/,
+    ],
+    [
+      'quotes inside a part',
+      { ...people, between: ['crm.people', 'shop.pe"op"le'] },
+      /syncs\.people\.between\[1\]: the double quotes in/,
+    ],
     [
       'an unknown rule',
       { ...people, onConflict: 'lefty' },

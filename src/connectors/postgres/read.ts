@@ -35,7 +35,7 @@ import {
   sinceSql,
 } from './position.ts'
 import { clause, columnsSql, copyRows, fetchRows, openView, type Relation } from './view.ts'
-import { openWriter } from './writer.ts'
+import { fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -77,10 +77,19 @@ export async function openCollection(
     read: (cursor, readOptions) => read(source, cursor, readOptions),
     lookup: openLookup(source, client),
     ...(table.kind === 'r' || table.kind === 'p'
-      ? { writer: (spec) => openWriter(config, context, table.schema, spec) }
+      ? { writer: (spec) => openWriter(config, context, table.schema, spec), fence: (spec) => fenceOf(client, spec) }
       : {}),
     encoding: copyEncoding,
     view: (selection) => viewNow(source, selection),
+    columns: async () => {
+      const rows = await client.query(
+        `SELECT attname, attnum FROM pg_attribute WHERE attrelid = ${table.oid} AND attnum > 0 AND NOT attisdropped`,
+      )
+      return {
+        marks: Object.fromEntries(rows.map(([column, number]) => [column, `${table.oid}.${number}`])),
+        exact: true,
+      }
+    },
     estimate: async () => {
       const [row] = await client.query(
         `SELECT sum(c.reltuples) FROM pg_partition_tree(${table.oid}) t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf`,

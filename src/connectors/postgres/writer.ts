@@ -12,13 +12,14 @@ import {
   type Blocked,
   decodeResults,
   encodeResults,
+  refusedByReference,
   swapParked,
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
 import { type Client, connect, isRowError } from './client.ts'
 import type { PostgresConfig } from './index.ts'
-import { migrate } from './migrations.ts'
+import { migrate, migrated } from './migrations.ts'
 import { beginFenced, type Fence, takeFence } from './sink.ts'
 import { fromText, toText } from './types.ts'
 
@@ -40,6 +41,19 @@ export async function openWriter(
     await client[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** The generation of a fence; null: there is none in this database. */
+export async function fenceOf(
+  client: Client,
+  { project, name }: Pick<WriterSpec, 'project' | 'name'>,
+): Promise<number | null> {
+  if (!(await migrated(client))) return null
+  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
+    project,
+    name,
+  ])
+  return row === undefined ? null : Number(row[0])
 }
 
 function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {
@@ -106,11 +120,13 @@ class Table implements Transaction {
     await this.#client.query('SAVEPOINT batch')
     try {
       const results = await this.#together(writes)
+      // What would be checked at the end of the transaction would then refuse all of it.
+      await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE')
       if (results !== null) return results
     } catch (error) {
       if (!isRowError(error)) throw error
     }
-    await this.#client.query('ROLLBACK TO SAVEPOINT batch')
+    await this.#client.query('ROLLBACK TO SAVEPOINT batch; SET CONSTRAINTS ALL IMMEDIATE')
     return await applyOneByOne(writes, this)
   }
 
@@ -170,6 +186,8 @@ class Table implements Transaction {
       const constraint = 'constraint' in error ? String(error.constraint) : ''
       if ('code' in error && error.code === '23505')
         return { status: 'taken', columns: await this.#columnsOf(constraint), message: error.message }
+      if ('code' in error && ['23503', '23001'].includes(String(error.code)))
+        return refusedByReference(write, error.message)
       return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
     }
   }

@@ -35,7 +35,7 @@ import {
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
 import { breathe, clause, columnsSql, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
-import { openWriter } from './writer.ts'
+import { fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -79,8 +79,18 @@ export function openCollection(
     feedReason: following.kind === 'none' ? following.reason : null,
     read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
     lookup: openLookup(config, schema),
-    ...(kind === 'table' ? { writer: async (spec) => openWriter(config, context, schema, spec) } : {}),
+    ...(kind === 'table'
+      ? {
+          writer: async (spec) => openWriter(config, context, schema, spec),
+          fence: async (spec) => fenceOf(config, spec),
+        }
+      : {}),
     view: async (selection) => viewNow(config, schema, following, selection),
+    columns: async () => {
+      using database = openDatabase(config, { readOnly: true, create: false })
+      const mark = String(attempt(config.file, () => schemaNumber(database)))
+      return { marks: Object.fromEntries(schema.fields.map((field) => [field.name, mark])), exact: false }
+    },
     prepare: async () => {
       if (following.kind === 'triggers') prepareTriggers(config, schema)
     },

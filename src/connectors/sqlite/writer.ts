@@ -12,13 +12,23 @@ import {
   decodeResults,
   encodeResults,
   leaseLost,
+  refusedByReference,
   swapParked,
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
-import { attempt, isRowError, isSqliteError, keepsNul, openDatabase, prepareArrays, translate } from './database.ts'
+import {
+  attempt,
+  isRowError,
+  isSqliteError,
+  keepsNul,
+  openDatabase,
+  prepareArrays,
+  type SqliteError,
+  translate,
+} from './database.ts'
 import type { SqliteConfig } from './index.ts'
-import { migrate } from './migrations.ts'
+import { migrate, migrated } from './migrations.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 import { asStored, breathe } from './view.ts'
@@ -40,6 +50,18 @@ export async function openWriter(
     database.close()
     throw error
   }
+}
+
+/** The generation of a fence; null: there is none in this file. */
+export function fenceOf(config: SqliteConfig, { project, name }: Pick<WriterSpec, 'project' | 'name'>): number | null {
+  using database = openDatabase(config, { readOnly: true, create: false })
+  return attempt(config.file, () => {
+    if (!migrated(database)) return null
+    const row = database
+      .prepare('SELECT generation FROM _syncline_checkpoint WHERE project = ? AND sync = ?')
+      .get(project, name)
+    return row === undefined ? null : Number(row.generation)
+  })
 }
 
 function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context: Context): number {
@@ -83,18 +105,55 @@ function writerOf(
       throw translate(error, file)
     }
   }
+  const record = (id: string, results: readonly WriteResult[]) =>
+    database
+      .prepare('INSERT OR REPLACE INTO _syncline_write (project, name, id, results, at) VALUES (?, ?, ?, ?, ?)')
+      .run(spec.project, spec.name, id, encodeResults(results), context.clock.now())
+  /** Where references are checked at the end of a transaction, so that each write needs one of its own. */
+  const apart = async (id: string, writes: readonly Write[]): Promise<readonly WriteResult[]> => {
+    const done: WriteResult[] = writes.map(() => ({ status: 'stale' }))
+    const take = (at: number, result: Attempt): Attempt => {
+      if (result.status !== 'written') return result
+      const [now = result] = table.asTheyAre([result])
+      done[at] = now
+      record(id, done)
+      return now
+    }
+    return await applyOneByOne(writes, {
+      attempt: async (write, at) => {
+        try {
+          return await fenced(async () => take(at, await table.attempt(write)))
+        } catch (error) {
+          if (isReferenceError(error)) return refusedByReference(write, error.message)
+          throw error
+        }
+      },
+      swap: (members) =>
+        fenced(async () => {
+          const swapped = await table.swap(members)
+          swapped?.forEach((result, i) => {
+            take(members[i]?.at ?? 0, result)
+          })
+          return swapped
+        }),
+    })
+  }
   return {
     generation,
-    write: (id, writes, forget) =>
-      fenced(async () => {
-        const settle = database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
-        for (const settled of forget) settle.run(spec.project, spec.name, settled)
-        const results = table.asTheyAre(await applyOneByOne(writes, table))
-        database
-          .prepare('INSERT INTO _syncline_write (project, name, id, results, at) VALUES (?, ?, ?, ?, ?)')
-          .run(spec.project, spec.name, id, encodeResults(results), context.clock.now())
-        return results
-      }),
+    write: async (id, writes, forget) => {
+      try {
+        return await fenced(async () => {
+          const settle = database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
+          for (const settled of forget) settle.run(spec.project, spec.name, settled)
+          const results = table.asTheyAre(await applyOneByOne(writes, table))
+          record(id, results)
+          return results
+        })
+      } catch (error) {
+        if (isReferenceError(error)) return await apart(id, writes)
+        throw error
+      }
+    },
     recall: (id) =>
       fenced(async () => {
         const row = database
@@ -150,6 +209,7 @@ class Table implements Transaction {
         const columns = (taken[1] ?? '').split(', ').map((name) => name.slice(name.lastIndexOf('.') + 1))
         return { status: 'taken', columns, message: error.message }
       }
+      if (isReferenceError(error)) return refusedByReference(write, error.message)
       return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
     }
   }
@@ -227,6 +287,10 @@ class Table implements Transaction {
   #decode(stored: readonly Bindable[] | undefined): Row {
     return this.#fields.map((field, at) => fromStorage(field, stored?.[at] ?? null))
   }
+}
+
+function isReferenceError(error: unknown): error is SqliteError {
+  return isSqliteError(error) && error.message.startsWith('FOREIGN KEY constraint failed')
 }
 
 /** Whether a table has triggers but ours. */

@@ -13,16 +13,18 @@ export class SqliteConflictStore implements ConflictStore {
   async list(filter: {
     readonly sync?: string
     readonly status?: readonly ConflictStatus[]
+    readonly kind?: ConflictRecord['kind']
     readonly limit: number
   }): Promise<readonly ConflictRecord[]> {
     return prepared(
       this.#database,
       `select * from conflict where (:sync is null or sync = :sync or sync like :sync || '/%')
-         and (:status is null or status in (select value from json_each(:status))) order by id desc limit :limit`,
+         and (:status is null or status in (select value from json_each(:status))) and (:kind is null or kind = :kind) order by id desc limit :limit`,
     )
       .all({
         sync: filter.sync ?? null,
         status: filter.status === undefined ? null : JSON.stringify(filter.status),
+        kind: filter.kind ?? null,
         limit: filter.limit,
       })
       .map(toRecord)
@@ -43,12 +45,14 @@ export class SqliteConflictStore implements ConflictStore {
       .map(toRecord)
   }
 
-  async matches(sync: string): Promise<readonly ConflictRecord[]> {
+  async strays(sync: string, fields: readonly string[]): Promise<readonly ConflictRecord[]> {
     return prepared(
       this.#database,
-      "select * from conflict where sync = ? and kind = 'match' and status in ('open', 'decided')",
+      `select * from conflict where sync = ? and kind = 'fields' and status in ('open', 'decided')
+         and exists (select 1 from json_each(conflict.fields) as field where field.key not in (select value from json_each(?))
+           and field.value ->> 'status' in ('open', 'decided'))`,
     )
-      .all(sync)
+      .all(sync, JSON.stringify(fields))
       .map(toRecord)
   }
 

@@ -138,7 +138,15 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
     `,
   },
   {
-    name: '0003-jobs',
+    name: '0003-fences-seen',
+    sql: `
+      -- the generation of each side's fence, as this sync last took it
+      alter table pairing add column left_fence integer;
+      alter table pairing add column right_fence integer;
+    `,
+  },
+  {
+    name: '0004-jobs',
     sql: `
       create table job (
         id integer primary key autoincrement,

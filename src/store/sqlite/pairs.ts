@@ -1,5 +1,5 @@
 /** What two-way syncs remember, in SQLite. What a run marks lives in temporary tables, which a reader may write, too. */
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import type { SideName } from '../../core/two-way.ts'
 import {
@@ -7,24 +7,22 @@ import {
   goneKey,
   type Intent,
   type JournalStore,
-  type Mark,
   type PairCommit,
   type PairMemory,
   type PairState,
   type PairStore,
   type Pending,
-  type Phase,
   type StoredPair,
   type Sweep,
   statusOf,
   type Unpaired,
-  type UnpairedState,
-  type WorkItem,
   type WorkList,
 } from '../pairs.ts'
 import { SqliteConflictStore } from './conflicts.ts'
 import { SqliteJournalStore } from './journal.ts'
+import { numberOrNull, textOrNull, toPair, toUnpaired, valuesOf } from './pair-rows.ts'
 import { prepared } from './statements.ts'
+import { SqliteSweep, SqliteWorkList, temporary } from './work-list.ts'
 
 /** How many values go into one statement. */
 const PER_STATEMENT = 500
@@ -54,9 +52,16 @@ export class SqlitePairStore implements PairStore {
     return new Map(rows.map((row) => [String(row.key), String(row.other)]))
   }
 
-  async reset(sync: string): Promise<void> {
+  async reset(sync: string, { keepPairs } = { keepPairs: false }): Promise<void> {
     const found = prepared(this.#database, 'select id from pairing where sync = ?').get(sync)
     if (found === undefined) return
+    if (keepPairs) {
+      transact(this.#database, () => {
+        prepared(this.#database, 'update pair set layout = 0, recent = null where pairing = ?').run(found.id ?? null)
+        prepared(this.#database, forgetAgreed).run(found.id ?? null)
+      })
+      return
+    }
     transact(this.#database, () => {
       for (const table of ['pair', 'unpaired', 'pending', 'intent'])
         prepared(this.#database, `delete from ${table} where pairing = ?`).run(found.id ?? null)
@@ -65,6 +70,11 @@ export class SqlitePairStore implements PairStore {
     })
   }
 }
+
+const forgetAgreed = `
+  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null,
+    layouts = case layouts when '[]' then layouts else json_set(layouts, '$[#-1].complete', json('false')) end
+  where id = ?`
 
 export function transact<T>(database: DatabaseSync, work: () => T): T {
   database.exec('begin immediate')
@@ -108,6 +118,7 @@ class SqlitePairMemory implements PairMemory {
       cursors: { left: textOrNull(row?.left_cursor), right: textOrNull(row?.right_cursor) },
       layouts: row === undefined ? [] : (JSON.parse(String(row.layouts)) as PairState['layouts']),
       runs: Number(row?.runs ?? 0),
+      fences: { left: numberOrNull(row?.left_fence), right: numberOrNull(row?.right_fence) },
     }
   }
 
@@ -294,7 +305,14 @@ class SqlitePairMemory implements PairMemory {
     }
   }
 
-  async finish(generation: number, { cursors, layouts, runs }: PairState): Promise<void> {
+  async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      this.#prepare('update pairing set left_fence = ?, right_fence = ? where id = ?').run(left, right, this.#pairing)
+    })
+  }
+
+  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences'>): Promise<void> {
     transact(this.#database, () => {
       this.#fence(generation)
       this.#prepare('update pairing set left_cursor = ?, right_cursor = ?, layouts = ?, runs = ? where id = ?').run(
@@ -336,190 +354,6 @@ class SqlitePairMemory implements PairMemory {
   }
 }
 
-// found: rows without a pair met in this run, with their match values. marked: what is still to be looked at.
-const temporary = `
-  create temp table if not exists found (
-    pairing integer not null, side text not null, key text not null, match text, primary key (pairing, side, key)
-  ) without rowid;
-  create index if not exists temp.found_by_match on found (pairing, side, match) where match is not null;
-  -- rows of a first pairing, with their cells
-  create temp table if not exists met (pairing integer not null, side text not null, key text not null, match text, cells any);
-  create temp table if not exists marked (
-    seq integer primary key, pairing integer not null, phase text not null, pair integer, side text, key text
-  );
-  create unique index if not exists temp.marked_pair on marked (pairing, pair) where pair is not null;
-  create unique index if not exists temp.marked_key on marked (pairing, side, key) where pair is null;
-  create index if not exists temp.marked_phase on marked (pairing, phase, pair is null, seq);
-  create temp table if not exists seen (pairing integer not null, key text not null, primary key (pairing, key)) without rowid;
-`
-
-type Prepare = (sql: string) => StatementSync
-/** Runs a statement in a fenced transaction and returns how many rows it wrote. */
-type Commit = (generation: number, work: () => { readonly changes: number | bigint }) => number
-
-const ALIKE_PER_COMMIT = 50_000
-
-/** Rows with one match value, the only ones on their sides, and with the same cells. */
-const alike = `
-  from temp.met as l cross join temp.met as r indexed by met_by_match
-    on r.pairing = :p and r.side = 'right' and r.match = l.match
-  where l.rowid > :after and l.rowid <= :until and l.pairing = :p and l.side = 'left' and l.cells = r.cells
-    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'left' and twin.match = l.match and twin.key <> l.key)
-    and not exists (select 1 from temp.met as twin where twin.pairing = :p and twin.side = 'right' and twin.match = l.match and twin.key <> r.key)`
-const insertAlike = `insert into pair (pairing, left_key, right_key, left_base, layout) select :p, l.key, r.key, l.cells, :layout ${alike}`
-const seeAlike = (table: 'l' | 'r', side: SideName) =>
-  `insert into temp.seen (pairing, key) select :p, '${side}' || ${table}.key ${alike} and :layout > 0 on conflict do nothing`
-
-class SqliteWorkList implements WorkList {
-  readonly #database: DatabaseSync
-  readonly #prepare: Prepare
-  readonly #pairing: number
-  readonly #commit: Commit
-
-  constructor(database: DatabaseSync, pairing: number, commit: Commit) {
-    this.#database = database
-    this.#prepare = (sql) => prepared(database, sql)
-    this.#pairing = pairing
-    this.#commit = commit
-  }
-
-  async add(marked: readonly Mark[]): Promise<void> {
-    const pair = this.#prepare(
-      "insert into temp.marked (pairing, phase, pair) values (?, 'writes', ?) on conflict do nothing",
-    )
-    const row = this.#prepare(
-      "insert into temp.marked (pairing, phase, side, key) values (?, 'writes', ?, ?) on conflict do nothing",
-    )
-    const found = this.#prepare(
-      `insert into temp.found (pairing, side, key, match) values (?, ?, ?, ?)
-       on conflict do update set match = excluded.match`,
-    )
-    const met = this.#prepare('insert into temp.met (pairing, side, key, match, cells) values (?, ?, ?, ?, ?)')
-    this.#together(() => {
-      for (const mark of marked) {
-        if ('pair' in mark) pair.run(this.#pairing, mark.pair)
-        else if (mark.cells !== undefined) met.run(this.#pairing, mark.side, mark.key, mark.match, toStored(mark.cells))
-        else {
-          row.run(this.#pairing, mark.side, mark.key)
-          found.run(this.#pairing, mark.side, mark.key, mark.match)
-        }
-      }
-    })
-  }
-
-  async pairAlike(generation: number | null, layout: number): Promise<number> {
-    // Sorted once they are all there: keeping an index while they come in any order costs several times as much.
-    this.#database.exec('create index if not exists temp.met_by_match on met (pairing, side, match, key, cells)')
-    let pairs = 0
-    // In the order they were read, which is the order of keys as a rule: then the indexes of pairs grow at their ends.
-    const last = Number(this.#prepare('select max(rowid) as last from temp.met').get()?.last ?? 0)
-    for (let after = 0; after < last; after += ALIKE_PER_COMMIT) {
-      const bounds = { p: this.#pairing, after, until: after + ALIKE_PER_COMMIT, layout }
-      if (generation !== null) pairs += this.#commit(generation, () => this.#prepare(insertAlike).run(bounds))
-      else {
-        pairs += Number(this.#prepare(seeAlike('l', 'left')).run(bounds).changes)
-        this.#prepare(seeAlike('r', 'right')).run(bounds)
-      }
-    }
-    const rest =
-      Number(this.#prepare('select count(*) as n from temp.met where pairing = ?').get(this.#pairing)?.n) - 2 * pairs
-    for (const side of rest === 0 ? [] : ['left', 'right']) {
-      const apart = `pairing = :p and side = '${side}'
-        and not exists (select 1 from pair where pair.pairing = :p and pair.${side}_key = met.key)
-        and not exists (select 1 from temp.seen where seen.pairing = :p and seen.key = '${side}' || met.key)`
-      this.#prepare(
-        `insert into temp.found (pairing, side, key, match) select pairing, side, key, match from temp.met where ${apart} order by rowid on conflict do nothing`,
-      ).run({ p: this.#pairing })
-      this.#prepare(
-        `insert into temp.marked (pairing, phase, side, key) select pairing, 'writes', side, key from temp.met where ${apart} order by rowid on conflict do nothing`,
-      ).run({ p: this.#pairing })
-    }
-    this.#database.exec('drop index temp.met_by_match; delete from temp.met; delete from temp.seen')
-    return pairs
-  }
-
-  /** One transaction, where a transaction per statement would cost more than the statement. */
-  #together(work: () => void): void {
-    this.#database.exec('begin')
-    try {
-      work()
-    } finally {
-      this.#database.exec('commit')
-    }
-  }
-
-  async next(phase: Phase, limit: number): Promise<readonly WorkItem[]> {
-    return this.#prepare(
-      'select seq, pair, side, key from temp.marked where pairing = ? and phase = ? order by pair is null, seq limit ?',
-    )
-      .all(this.#pairing, phase, limit)
-      .map((row): WorkItem => {
-        const seq = Number(row.seq)
-        if (row.pair !== null) return { seq, pair: Number(row.pair), side: null }
-        return { seq, pair: null, side: String(row.side) as SideName, key: String(row.key) }
-      })
-  }
-
-  async done(items: readonly WorkItem[]): Promise<void> {
-    const remove = this.#prepare('delete from temp.marked where seq = ?')
-    this.#together(() => {
-      for (const { seq } of items) remove.run(seq)
-    })
-  }
-
-  async postpone(items: readonly WorkItem[]): Promise<void> {
-    const move = this.#prepare("update temp.marked set phase = 'deletes' where seq = ?")
-    for (const { seq } of items) move.run(seq)
-  }
-
-  async count(phase: Phase): Promise<number> {
-    const row = this.#prepare('select count(*) as n from temp.marked where pairing = ? and phase = ?').get(
-      this.#pairing,
-      phase,
-    )
-    return Number(row?.n)
-  }
-}
-
-class SqliteSweep implements Sweep {
-  readonly #prepare: Prepare
-  readonly #pairing: number
-  readonly #database: DatabaseSync
-  #side: SideName = 'left'
-
-  constructor(prepare: Prepare, pairing: number, database: DatabaseSync) {
-    this.#prepare = prepare
-    this.#pairing = pairing
-    this.#database = database
-  }
-
-  async begin(side: SideName): Promise<void> {
-    this.#side = side
-    prepared(this.#database, 'delete from temp.seen where pairing = ?').run(this.#pairing)
-  }
-
-  async saw(keys: readonly string[]): Promise<void> {
-    const see = this.#prepare('insert into temp.seen (pairing, key) values (?, ?) on conflict do nothing')
-    for (const key of keys) see.run(this.#pairing, key)
-  }
-
-  async end(): Promise<number> {
-    const unseen = (column: string) =>
-      `not exists (select 1 from temp.seen where seen.pairing = :p and seen.key = ${column})`
-    const column = `${this.#side}_key`
-    const pairs = this.#prepare(
-      `insert into temp.marked (pairing, phase, pair) select :p, 'writes', id from pair where pairing = :p and ${unseen(column)}
-       on conflict do nothing`,
-    ).run({ p: this.#pairing })
-    const rows = this.#prepare(
-      `insert into temp.marked (pairing, phase, side, key) select :p, 'writes', side, key from unpaired
-       where pairing = :p and side = :side and ${unseen('unpaired.key')} on conflict do nothing`,
-    ).run({ p: this.#pairing, side: this.#side })
-    prepared(this.#database, 'delete from temp.seen where pairing = ?').run(this.#pairing)
-    return Number(pairs.changes) + Number(rows.changes)
-  }
-}
-
 function marks(count: number): string {
   return Array(count).fill('?').join(', ')
 }
@@ -534,51 +368,4 @@ function chunks<T extends SQLInputValue>(values: readonly T[]): T[][] {
     parts.push(part)
   }
   return parts
-}
-
-function valuesOf(pair: Omit<StoredPair, 'id'>): SQLInputValue[] {
-  return [pair.left, pair.right, pair.leftBase, pair.rightBase, pair.layout, pair.recent].map((value, at) =>
-    at === 2 || at === 3 ? toStored(value) : value,
-  )
-}
-
-function toStored(base: SQLInputValue): SQLInputValue {
-  return typeof base === 'string' && isHash(base) ? Buffer.from(base.slice(1), 'latin1') : base
-}
-
-/** Hashes are told from values by a first character that no JSON has. */
-function isHash(base: string): boolean {
-  return base.startsWith('#')
-}
-
-function toPair(row: Record<string, SQLOutputValue>): StoredPair {
-  return {
-    id: Number(row.id),
-    left: String(row.left_key),
-    right: String(row.right_key),
-    leftBase: toBase(row.left_base) ?? '',
-    rightBase: toBase(row.right_base),
-    layout: Number(row.layout),
-    recent: textOrNull(row.recent),
-  }
-}
-
-function toBase(stored: SQLOutputValue | undefined): string | null {
-  if (stored instanceof Uint8Array) return `#${Buffer.from(stored).toString('latin1')}`
-  return textOrNull(stored)
-}
-
-function toUnpaired(row: Record<string, SQLOutputValue>): Unpaired {
-  return {
-    side: String(row.side) as SideName,
-    key: String(row.key),
-    match: textOrNull(row.match),
-    state: String(row.state) as UnpairedState,
-    code: textOrNull(row.code),
-    message: textOrNull(row.message),
-  }
-}
-
-function textOrNull(value: SQLOutputValue | undefined): string | null {
-  return value === null || value === undefined ? null : String(value)
 }

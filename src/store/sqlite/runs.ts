@@ -83,9 +83,13 @@ export class SqliteRunStore implements RunStore {
       })
     }
     if (run.heldDeletes === null) {
-      throw new SyncError('GUARD_HELD', `run ${id} of "${run.sync}" is held by a schema change, not by the guard`, {
-        hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
-      })
+      throw new SyncError(
+        'GUARD_HELD',
+        `run ${id} of "${run.sync}" is held by ${run.error?.code === 'SCHEMA_DRIFT' ? 'a schema change' : run.error?.code}, not by the guard`,
+        {
+          hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
+        },
+      )
     }
     prepared(this.#database, statements.release).run({ id, at: atMs })
     return { ...run, releasedAt: atMs }

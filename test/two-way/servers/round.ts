@@ -189,7 +189,7 @@ async function check(stage: Stage): Promise<void> {
 interface Conflict extends Line {
   readonly kind: 'fields' | 'delete' | 'match' | 'undo'
   readonly status: string
-  readonly key: { readonly left: unknown; readonly right: unknown }
+  readonly key: Readonly<Record<'left' | 'right', { readonly id: unknown } | null>>
   readonly fields: Readonly<
     Record<string, { readonly left: unknown; readonly right: unknown; readonly rule: string; readonly status: string }>
   >
@@ -254,7 +254,8 @@ async function proveEqual(stage: Stage, conflicts: readonly Conflict[]): Promise
     }
     const id = JSON.stringify(key)
     const known = open.get(id)?.fields ?? []
-    open.set(id, { ...key, fields: [...known, ...names], deleted: kind === 'delete' || open.get(id)?.deleted === true })
+    const ids = { left: key.left?.id, right: key.right?.id }
+    open.set(id, { ...ids, fields: [...known, ...names], deleted: kind === 'delete' || open.get(id)?.deleted === true })
   }
   for (const { left, right, fields: names, deleted } of open.values()) {
     const [a, b] = [rows.left.get(String(left)), rows.right.get(String(right))]

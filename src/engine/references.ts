@@ -1,0 +1,43 @@
+/**
+ * Writes that a reference of the database stood in the way of. Other syncs may clear the way, so that such a write is put
+ * off once; when it is refused again, it is rejected.
+ */
+import type { SideName, TwoWaySync } from '../core/two-way.ts'
+import type { Pending, Unpaired } from '../store/pairs.ts'
+import type { Project } from './project.ts'
+
+/** Rows that a reference held back before this run. */
+export interface HeldBack {
+  readonly pairs: ReadonlySet<number>
+  /** Side and key of rows without a pair. */
+  readonly alone: ReadonlySet<string>
+  /** Pairs whose deletion the guard let go then. */
+  readonly deletions: ReadonlySet<number>
+}
+
+export function heldBackByReferences(waiting: {
+  readonly pairs: readonly Pending[]
+  readonly unpaired: readonly Unpaired[]
+}): HeldBack {
+  const pairs = waiting.pairs.filter(byReference)
+  return {
+    pairs: new Set(pairs.map(({ pair }) => pair)),
+    alone: new Set(waiting.unpaired.filter(byReference).map(({ side, key }) => aloneId(side, key))),
+    deletions: new Set(pairs.filter(({ code }) => code === 'ROW_REFERENCED').map(({ pair }) => pair)),
+  }
+}
+
+export function aloneId(side: SideName, key: string): string {
+  return `${side}${key}`
+}
+
+export function byReference({ code }: { readonly code: string | null }): boolean {
+  return code === 'ROW_REFERENCED' || code === 'PARENT_MISSING'
+}
+
+/** Whether a reference stood in the way of something that waits for other syncs. */
+export async function waitsForOthers(sync: TwoWaySync, { store }: Project): Promise<boolean> {
+  await using memory = await store.pairs.open(sync.id, { readOnly: true })
+  const { pairs, unpaired } = await memory.waiting()
+  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && byReference(one))
+}

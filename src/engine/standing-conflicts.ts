@@ -1,0 +1,96 @@
+/** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
+import { sideNames } from '../core/two-way.ts'
+import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus } from '../store/pairs.ts'
+import { Changes } from './changes.ts'
+import type { Ambiguity } from './items.ts'
+import type { PairSides } from './pair-sides.ts'
+
+const standing: readonly ConflictStatus[] = ['open', 'decided']
+const leftTheMapping = 'the field has left the mapping; both sides keep what they hold'
+
+export class StandingConflicts {
+  readonly #sides: PairSides
+  readonly #run: string
+  /** Match values that this run found not to be unique. */
+  readonly #matches = new Set<string>()
+
+  constructor(sides: PairSides, run: string) {
+    this.#sides = sides
+    this.#run = run
+  }
+
+  /** Ends what is on record about fields that this sync has no more; their rows are looked at again. */
+  async closeStrays(generation: number): Promise<void> {
+    const { project, sync, pairing, memory } = this.#sides
+    const names = pairing.fields.map(({ name }) => name)
+    const strays = await project.store.pairs.conflicts.strays(sync.id, names)
+    if (strays.length === 0) return
+    const changes = new Changes(this.#sides, this.#run)
+    for (const stray of strays) {
+      const over = Object.entries(stray.fields).filter(
+        ([name, { status }]) => !names.includes(name) && standing.includes(status),
+      )
+      changes.conflict(this.#ended(stray, over, leftTheMapping))
+    }
+    const pairs = strays.flatMap(({ pair }) => (pair === null ? [] : [pair]))
+    for (const { id } of await memory.byIds(pairs))
+      changes.pend({ pair: id, state: 'again', code: null, message: null })
+    await memory.commit(generation, changes.commit())
+  }
+
+  async putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
+    if (ambiguities.length === 0) return
+    const known = new Set((await this.#matchConflicts()).map(({ left }) => left))
+    for (const { match, keys, rows } of ambiguities) {
+      for (const side of sideNames)
+        for (const key of keys[side]) changes.keep({ side, key, match, state: 'ambiguous', code: null, message: null })
+      if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, rows))
+      this.#matches.add(match)
+    }
+  }
+
+  /** Matches that are unique by now are no conflict any more. */
+  async closeMatches(generation: number): Promise<void> {
+    const over = (await this.#matchConflicts()).filter(({ left }) => !this.#matches.has(left ?? ''))
+    if (over.length === 0) return
+    const changes = new Changes(this.#sides, this.#run)
+    for (const record of over) changes.conflict(this.#ended(record, Object.entries(record.fields)))
+    await this.#sides.memory.commit(generation, changes.commit())
+  }
+
+  async #matchConflicts(): Promise<readonly ConflictRecord[]> {
+    const { project, sync } = this.#sides
+    const filter = { sync: sync.id, kind: 'match', status: standing, limit: 1_000_000 } as const
+    return await project.store.pairs.conflicts.list(filter)
+  }
+
+  #matchConflict(match: string, rows: Ambiguity['rows']): ConflictChange {
+    const { sync, project } = this.#sides
+    const values = JSON.stringify([null, JSON.stringify(rows.left), JSON.stringify(rows.right)])
+    return {
+      id: null,
+      kind: 'match',
+      pair: null,
+      left: match,
+      right: null,
+      fields: {
+        [sync.match.map(({ field }) => field).join(', ')]: { values, rule: 'match', outcome: 'open', status: 'open' },
+      },
+      run: this.#run,
+      atMs: project.context.clock.now(),
+    }
+  }
+
+  #ended(
+    { id, kind, pair, left, right, run }: ConflictRecord,
+    fields: readonly (readonly [string, ConflictField])[],
+    note?: string,
+  ): ConflictChange {
+    const agreed = fields.map(([name, field]) => [
+      name,
+      { ...field, status: 'agreed' as const, ...(note === undefined ? {} : { note }) },
+    ])
+    const atMs = this.#sides.project.context.clock.now()
+    return { id, kind, pair, left, right, fields: Object.fromEntries(agreed), run, atMs }
+  }
+}

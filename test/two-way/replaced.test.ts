@@ -1,0 +1,124 @@
+/** A side that is another database under the same names, or one restored from a backup. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { MemorySystem } from '../../src/connectors/memory.ts'
+import type { SideName, TwoWaySync } from '../../src/core/two-way.ts'
+import { sideNames } from '../../src/core/two-way.ts'
+import { planTwoWay } from '../../src/engine/two-way-plan.ts'
+import { undoRun } from '../../src/engine/undo.ts'
+import { resetSync } from '../../src/engine/worker.ts'
+import { World } from './world.ts'
+
+const people = Array.from({ length: 8 }, (_, at) => [at + 1, `n${at}`, `${at}@x.org`, '1'] as const)
+
+async function paired(over: Partial<TwoWaySync> = {}): Promise<World> {
+  const world = new World(over)
+  world.left.put('contacts', ...people)
+  assert.equal((await world.sync()).status, 'succeeded')
+  return world
+}
+
+/** All that a system holds, to be put back later. */
+function backup(system: MemorySystem): () => void {
+  const { tables, fences, results, seq } = system
+  return () => Object.assign(system, { tables, fences, results, seq })
+}
+
+const firstOf = (world: World): TwoWaySync => {
+  const [sync] = world.syncs
+  assert.ok(sync !== undefined)
+  return sync
+}
+
+async function stops(world: World, side: SideName): Promise<void> {
+  const before = sideNames.map((name) => world[name].rows('contacts'))
+  for (let run = 0; run < 3; run++) {
+    const { status, error } = await world.sync()
+    assert.deepEqual([status, error?.code], ['held', 'SIDE_REPLACED'])
+    assert.match(error?.message ?? '', new RegExp(`the ${side} side`))
+    assert.match(error?.hint ?? '', /syncline plan contacts.*syncline reset contacts --keep-pairs/)
+  }
+  assert.deepEqual(
+    sideNames.map((name) => world[name].rows('contacts')),
+    before,
+  )
+  const { warnings } = await planTwoWay(firstOf(world), world.project)
+  assert.match(warnings.join('\n'), new RegExp(`the ${side} side`))
+}
+
+for (const side of sideNames)
+  describe(`the ${side} side`, () => {
+    for (const [what, rows] of [
+      ['empty', []],
+      [
+        'with rows of its own',
+        people.slice(0, 5).map(([id, name, email]) => [id, `other ${name}`, email, '9'] as const),
+      ],
+    ] as const)
+      test(`is another database, ${what}: every run stops before anything is written`, async () => {
+        const world = await paired()
+        Object.assign(world[side], { fences: new Map(), results: new Map() })
+        world[side].delete('contacts', ...world[side].rows('contacts').map(([id]) => [id ?? null]))
+        world[side].put('contacts', ...rows)
+        await stops(world, side)
+      })
+
+    test('was restored from a backup: runs stop, and with the pairs kept nothing is lost and nothing deleted', async () => {
+      const world = await paired({ match: [] })
+      const other = side === 'left' ? 'right' : 'left'
+      const restore = backup(world[side])
+      // Since the backup: an edit on either side, a row made on the other, and one deleted on both.
+      const rows = { left: world.left.rows('contacts'), right: world.right.rows('contacts') }
+      const edit = (name: SideName, at: number, text: string) => {
+        const row = rows[name][at] ?? []
+        world[name].put('contacts', [row[0] ?? null, text, row[2] ?? null, row[3] ?? null])
+      }
+      edit(side, 0, 'edited here')
+      edit(other, 1, 'edited there')
+      world[other].put('contacts', [77, 'new there', 'new@x.org', '7'])
+      assert.equal((await world.sync()).status, 'succeeded')
+      restore()
+      edit(side, 2, 'edited after the restore')
+      await stops(world, side)
+      await resetSync(firstOf(world), world.project, { drop: false, keepPairs: true })
+      assert.equal((await world.sync()).error, null)
+      const names = world.values(other).map(([name]) => name)
+      assert.equal(names.length, 9)
+      const records = JSON.stringify(await world.conflicts())
+      for (const text of ['edited here', 'edited there', 'n0', 'n1'])
+        assert.ok(records.includes(text), `${text} is neither there nor on record`)
+      assert.ok(world.values(side).some(([name]) => name === 'new there'))
+      assert.ok(!records.includes('n5'), 'what is equal on both sides is no conflict')
+      assert.equal(World.writes(await world.sync()), 0)
+    })
+  })
+
+test('undo stops, too', async () => {
+  const world = await paired()
+  const [run] = await world.store.runs.list({ limit: 1 })
+  Object.assign(world.right, { fences: new Map() })
+  await assert.rejects(
+    undoRun(run?.id ?? '', firstOf(world), world.project, { apply: true, id: 'u' }),
+    /is another database/,
+  )
+})
+
+test('a side written by a later process, or by a run whose end got lost, is the same', async () => {
+  const world = await paired()
+  for (const system of [world.left, world.right])
+    system.fences = new Map([...system.fences].map(([name, generation]) => [name, generation + 2]))
+  assert.equal((await world.sync()).error, null)
+})
+
+test('what was claimed is known before anything is written, so that a run killed later does not hide a restore', async () => {
+  const world = await paired()
+  const restore = backup(world.right)
+  world.left.put('contacts', [1, 'Anna', '0@x.org', '1'])
+  world.right.fault = (operation) => {
+    if (operation === 'written') throw new Error('killed')
+  }
+  assert.equal((await world.sync()).status, 'failed')
+  world.right.fault = () => {}
+  restore()
+  assert.equal((await world.sync()).error?.code, 'SIDE_REPLACED')
+})
