@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { parseKeyText } from '../core/key-text.ts'
 import { isTwoWay, type SideName, type TwoWaySync } from '../core/two-way.ts'
+import { conflictObject, type KeyNames, keyNames, matchedRows } from '../engine/conflict-object.ts'
 import { resolveConflict } from '../engine/conflicts.ts'
 import type { ConflictField, ConflictRecord } from '../store/pairs.ts'
 import { exitCodes } from './exit-code.ts'
@@ -10,7 +11,7 @@ import { instant, key, table, value } from './format.ts'
 import type { Execute } from './main.ts'
 import { type OpenProject, openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
-import { conflictObject, describeKeys, type KeyNames, keyNames, matchedRows } from './two-way.ts'
+import { describeKeys } from './two-way.ts'
 
 export function addConflicts(program: Command, execute: Execute): void {
   const conflicts = program
@@ -64,9 +65,9 @@ async function list(
     limit: options.limit,
   })
   const names = new Map<string, KeyNames>()
-  for (const { sync: of } of records) if (!names.has(of)) names.set(of, await keyNames(opened, of))
+  for (const { sync: of } of records) if (!names.has(of)) names.set(of, await keyNames(opened.project.store.pairs, of))
   const namesOf = (record: ConflictRecord) => names.get(record.sync) ?? { left: [], right: [] }
-  for (const record of records) show(shell, conflictObject(record, namesOf(record)), () => {})
+  for (const record of records) show(shell, { event: 'conflict', ...conflictObject(record, namesOf(record)) }, () => {})
   if (shell.json) return exitCodes.fine
   if (records.length === 0) shell.terminal.out(options.all === true ? 'no conflicts yet' : 'no open conflicts')
   else
@@ -91,7 +92,7 @@ function cells(record: ConflictRecord, names: KeyNames): string[] {
 async function showOne(shell: Shell, id: number): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const record = await find(opened, id)
-  const names = await keyNames(opened, record.sync)
+  const names = await keyNames(opened.project.store.pairs, record.sync)
   const { journal } = opened.project.store.pairs
   const writes =
     record.left !== null && record.kind !== 'match'
@@ -107,7 +108,7 @@ async function showOne(shell: Shell, id: number): Promise<number> {
     fields,
     reason,
   }))
-  show(shell, { ...conflictObject(record, names), history }, () => {
+  show(shell, { event: 'conflict', ...conflictObject(record, names), history }, () => {
     const { terminal } = shell
     terminal.out(
       `${terminal.paint('bold', `conflict ${record.id}`)} of ${record.sync}, ${record.status}, since ${instant(record.openedAt)} (run ${record.run})`,
@@ -168,7 +169,8 @@ async function resolve(
   await using opened = await openProject(shell, { readOnly: false })
   const record = await find(opened, id)
   const resolved = await resolveConflict(record, await twoWaySync(opened, record.sync), opened.project, { take, set })
-  show(shell, conflictObject(resolved, await keyNames(opened, record.sync)), () => {
+  const names = await keyNames(opened.project.store.pairs, record.sync)
+  show(shell, { event: 'conflict', ...conflictObject(resolved, names) }, () => {
     for (const line of resolvedLines(resolved)) shell.terminal.out(line)
   })
   return exitCodes.fine

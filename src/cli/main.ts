@@ -59,6 +59,7 @@ const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['verify', async () => (await import('./verify.ts')).addVerify],
   ['status', async () => (await import('./status.ts')).addStatus],
   ['history', async () => (await import('./history.ts')).addHistory],
+  ['dead-letters', async () => (await import('./dead-letters.ts')).addDeadLetters],
   ['conflicts', async () => (await import('./conflicts.ts')).addConflicts],
   ['why', async () => (await import('./why.ts')).addWhy],
   ['undo', async () => (await import('./undo.ts')).addUndo],

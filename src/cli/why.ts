@@ -1,6 +1,7 @@
 /** `syncline why <sync> <key>`: a row's story. */
 import type { Command } from 'commander'
 import { parseKeyText } from '../core/key-text.ts'
+import { conflictObject, keyNames } from '../engine/conflict-object.ts'
 import { type Story, whyRow } from '../engine/why.ts'
 import type { JournalEntry } from '../store/pairs.ts'
 import { twoWaySync } from './conflicts.ts'
@@ -9,7 +10,6 @@ import { instant, key, table, value } from './format.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
-import { conflictObject, keyNames } from './two-way.ts'
 
 export function addWhy(program: Command, execute: Execute): void {
   program
@@ -28,8 +28,8 @@ async function why(shell: Shell, name: string, text: string): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const story = await whyRow(await twoWaySync(opened, name), opened.project, text)
   const writes = story.writes.map(writeObject)
-  const keys = await keyNames(opened, name)
-  const conflicts = story.conflicts.map((record) => conflictObject(record, keys))
+  const keys = await keyNames(opened.project.store.pairs, name)
+  const conflicts = story.conflicts.map((record) => ({ event: 'conflict', ...conflictObject(record, keys) }))
   show(shell, { event: 'why', ...story, conflicts, writes }, () => print(shell, story))
   return exitCodes.fine
 }

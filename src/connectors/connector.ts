@@ -275,8 +275,8 @@ export interface Sink extends AsyncDisposable {
    * are left out; with `written`, so are those that it only found equal, and so never deletes.
    */
   view(spec: TargetSpec, rows?: 'written'): Promise<View>
-  /** Rows refused earlier and not yet held. */
-  rejections(sync: SyncId): Promise<readonly Rejection[]>
+  /** Rows refused earlier and not yet held. Reads only. */
+  rejections(spec: TargetSpec): Promise<readonly Rejection[]>
   /** What a value of this field becomes when the target stores it: declared losses only. Absent: every value is kept. */
   declaredLoss?(field: { readonly type: string }): ((value: Value) => Value) | null
   /** Forgets the checkpoint; with `drop` also the table. */

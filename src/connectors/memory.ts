@@ -297,9 +297,7 @@ function openSink(system: MemorySystem): Sink {
           : table.rows
       return openView(system, { ...table, rows }, { fields: [], where: null }, '')
     },
-    rejections: async (sync) => [
-      ...(system.targets.get(claims.get(sync)?.spec.collection ?? '')?.rejected.values() ?? []),
-    ],
+    rejections: async ({ collection }) => [...(system.targets.get(collection)?.rejected.values() ?? [])],
     reset: async (spec, drop) => {
       system.checkpoints = without(system.checkpoints, fence(spec))
       if (!drop) return

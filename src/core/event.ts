@@ -3,7 +3,7 @@ import type { Job } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 
-export type EngineEvent = RunEvent | JobEvent | HealthEvent
+export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent
 
 export type JobEvent =
   | { readonly event: 'job.queued'; readonly sync: SyncId; readonly job: Job }
@@ -20,6 +20,14 @@ export type JobEvent =
   /** As many runs in a row failed as make an alert. */
   | { readonly event: 'sync.failing'; readonly sync: SyncId; readonly failures: number; readonly error: Failure | null }
   | { readonly event: 'sync.recovered'; readonly sync: SyncId; readonly failures: number }
+
+/** A person decided. That one was opened is in the counts of `run.finished`. */
+export interface ConflictEvent {
+  readonly event: 'conflict.resolved'
+  readonly sync: SyncId
+  readonly conflict: string
+  readonly status: string
+}
 
 export type HealthEvent =
   | {

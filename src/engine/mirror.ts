@@ -43,7 +43,7 @@ export async function mirror(sync: Sync, project: Project, tally: Tally, attempt
   const target = await sides.sink.claim(sides.spec, sides.changes, attempt.held)
   attempt.onClaim(target.generation)
   if (sides.changes.length > 0) attempt.onSchema(sides.changes)
-  const earlier = await sides.sink.rejections(sync.id)
+  const earlier = await sides.sink.rejections(sides.spec)
   const reading = chooseReading(sides, target, earlier)
   try {
     return await readBy(reading, sides, target, earlier, project, tally)

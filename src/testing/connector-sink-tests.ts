@@ -95,7 +95,7 @@ function transactionTests(withSink: WithSink): void {
       await transaction.rollback()
       assertRows(items, await held(sink, spec), rows)
       assert.deepEqual((await sink.inspect(spec)).checkpoint, checkpoint)
-      assert.deepEqual(await sink.rejections(SYNC), [])
+      assert.deepEqual(await sink.rejections(spec), [])
     }),
   )
 

@@ -46,7 +46,7 @@ export function rejectionTests(withSink: WithSink, refuses: { readonly type: Typ
       await transact(sink, (transaction) =>
         transaction.reject(SYNC, [{ ...rejection(2), message: 'still no' }, rejection(3)], [[1]]),
       )
-      const remembered = (await sink.rejections(SYNC)).toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]))
+      const remembered = (await sink.rejections(specOf(shape))).toSorted((a, b) => Number(a.key[0]) - Number(b.key[0]))
       assert.deepEqual(remembered, [{ ...rejection(2), message: 'still no' }, rejection(3)])
     }),
   )

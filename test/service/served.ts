@@ -20,12 +20,13 @@ const syncs = {
 }
 
 export class Served implements AsyncDisposable {
-  readonly project = new ServiceProject({ connections, syncs })
+  readonly project: ServiceProject
   readonly service: Running
   url = ''
   key = ''
 
-  constructor() {
+  constructor(over: { readonly syncs?: unknown } = {}) {
+    this.project = new ServiceProject({ connections, syncs, ...over })
     this.project.change(
       'shop.db',
       `create table orders (id integer primary key, total text); insert into orders values (1, 'a'), (2, 'b');

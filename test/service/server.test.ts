@@ -136,7 +136,7 @@ describe('the server', () => {
           .replace('{name}', 'red_orders')
           .replace('{job}', String(run.body.id))
           .replace('{run}', String(redRun?.run))
-          .replace(/\{\w+\}/g, 'x')
+          .replace(/\{\w+\}/g, '1')
         const sent =
           method === 'put'
             ? { from: 'shop.orders', to: 'copy.mine' }
@@ -223,5 +223,59 @@ describe('the server', () => {
     const metrics = await api.get('/metrics')
     assert.match(metrics.text, /syncline_runs_total\{sync="orders",status="succeeded"\} 1/)
     assert.match(metrics.text, /syncline_rows_total\{sync="orders",what="inserted"\} 2/)
+  })
+})
+
+describe('what waits for a person', () => {
+  test('conflicts are listed, shown and decided; rows that could not be written are named', async () => {
+    await using it = new Served({
+      syncs: {
+        contacts: {
+          between: ['crm.contacts', 'shop.contacts'],
+          match: ['email'],
+          fields: { email: 'email', name: 'name' },
+          onConflict: 'ask',
+          schedule: 'manual',
+        },
+        strict: { from: 'crm.loose', to: 'copy.strict', schedule: 'manual' },
+      },
+    })
+    it.project.change(
+      'crm.db',
+      "create table loose (id integer primary key, n integer); insert into loose values (1, 5), (2, 'five')",
+    )
+    const api = await it.ready()
+    const run = async (name: string) => {
+      const { body } = await api.post(`/api/syncs/${name}/run`)
+      await eventually(
+        async () => !['queued', 'running'].includes(String((await api.get(`/api/jobs/${body.id}`)).body.status)),
+        'the run',
+      )
+    }
+    await run('contacts')
+    it.project.change('crm.db', "update contacts set name = 'Left' where id = 7")
+    it.project.change('shop.db', "update contacts set name = 'Right' where id = 1")
+    await run('contacts')
+    const [conflict] = (await api.get('/api/conflicts')).body.items ?? []
+    assert.deepEqual([conflict?.sync, conflict?.status], ['contacts', 'open'])
+    const shown = await api.get(`/api/conflicts/${conflict?.id}`)
+    assert.match(shown.text, /"left":"Left","right":"Right"/)
+    assert.equal((await api.post(`/api/conflicts/${conflict?.id}/resolve`, {})).status, 400)
+    const decided = await api.post(`/api/conflicts/${conflict?.id}/resolve`, { take: 'right' })
+    assert.deepEqual([decided.status, decided.body.status], [200, 'decided'], decided.text)
+    await run('contacts')
+    assert.deepEqual((await api.get('/api/conflicts')).body.items, [])
+    assert.equal((await api.get('/api/conflicts?all=true')).body.items?.length, 1)
+    assert.deepEqual(it.project.query('crm.db', 'select name from contacts where id = 7')[0]?.name, 'Right')
+    assert.equal((await api.get('/api/conflicts/99')).status, 404)
+    assert.deepEqual((await api.get('/api/syncs/strict/dead-letters')).body.items, [])
+    await run('strict')
+    const [letter] = (await api.get('/api/syncs/strict/dead-letters')).body.items ?? []
+    assert.deepEqual([letter?.key, letter?.code], [{ id: 2 }, 'VALUE_REFUSED'])
+    const { lines } = await it.project.run('dead-letters')
+    assert.deepEqual(
+      lines.map(({ event, sync, code }) => [event, sync, code]),
+      [['dead-letter', 'strict', 'VALUE_REFUSED']],
+    )
   })
 })

@@ -44,10 +44,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
     },
     begin: async () => openTransaction(await client(), claims),
     view: (spec, rows) => viewTarget(config, spec, rows),
-    rejections: async (sync) => {
-      const claim = claims.get(sync)
-      return claim === undefined ? [] : readRejections(await client(), claim.spec)
-    },
+    rejections: async (spec) => readRejections(await client(), spec),
     reset: async (spec, drop) => reset(await client(), spec, drop),
     [Symbol.asyncDispose]: async () => {
       await session?.[Symbol.asyncDispose]()
@@ -291,6 +288,9 @@ async function writeRejections(
 }
 
 async function readRejections(client: Client, spec: TargetSpec): Promise<Rejection[]> {
+  // A target that no run has reached yet has no tables of ours.
+  const [ours] = await client.query("SELECT to_regclass('_syncline_rejected') IS NOT NULL AS found", [])
+  if (ours?.[0] !== 't') return []
   const rows = await client.query(
     'SELECT key, code, message FROM _syncline_rejected WHERE project = $1 AND sync = $2',
     [spec.project, spec.sync],

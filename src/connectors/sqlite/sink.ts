@@ -59,14 +59,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       return openTransaction(database, file, claims, context)
     },
     view: async (spec, rows) => viewTarget(config, writable, spec, rows),
-    rejections: async (sync) =>
-      reading(
-        (database) =>
-          [...claims.values()]
-            .filter(({ spec }) => spec.sync === sync)
-            .flatMap(({ spec }) => readRejections(database, spec)),
-        [],
-      ),
+    rejections: async (spec) => reading((database) => readRejections(database, spec), []),
     declaredLoss: (field) => (field.type === 'float' ? floatLoss : null),
     reset: async (spec, drop) => {
       const database = writer()
@@ -230,6 +223,8 @@ function writeRejections(
 }
 
 function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
+  // A target that no run has reached yet has no tables of ours.
+  if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = '_syncline_rejected'").get() === undefined) return []
   return database
     .prepare('SELECT key, code, message FROM _syncline_rejected WHERE project = ? AND sync = ?')
     .all(spec.project, spec.sync)

@@ -1,5 +1,6 @@
 /** Every route of the API. */
 import type { Route } from '../route.ts'
+import { conflictRoutes } from './conflicts.ts'
 import { healthRoutes } from './health.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
@@ -12,6 +13,7 @@ export const routes: readonly Route[] = [
   ...syncRoutes,
   ...runRoutes,
   ...jobRoutes,
+  ...conflictRoutes,
   ...keyRoutes,
   ...startRoutes,
 ]

@@ -6,6 +6,7 @@ import { formatSchedule } from '../../core/schedule.ts'
 import { describeChange } from '../../core/schema.ts'
 import { isTwoWay, placesOf } from '../../core/two-way.ts'
 import { systemClock } from '../../engine/clock.ts'
+import { deadLetters } from '../../engine/dead-letters.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { planSync } from '../../engine/plan.ts'
 import { setPaused } from '../../engine/service.ts'
@@ -150,6 +151,18 @@ export const syncRoutes: readonly Route[] = [
         }),
         signal,
       )
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/syncs/:name/dead-letters',
+    summary: 'Rows that could not be written; every run tries them again',
+    tag: 'syncs',
+    scope: 'read',
+    params: named,
+    handle: async ({ operations, params, key, signal }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      return { body: { items: await operations.use((project) => deadLetters(sync, project), signal) } }
     },
   }),
   route({

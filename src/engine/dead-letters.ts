@@ -1,0 +1,42 @@
+/** Rows that could not be written, of any sync: kept beside the checkpoint or with the pairs, and tried again on every run. */
+import { parseKeyText } from '../core/key-text.ts'
+import type { PrintedKey } from '../core/run.ts'
+import { type AnySync, isTwoWay } from '../core/two-way.ts'
+import { printKey } from './comparison.ts'
+import type { Project } from './project.ts'
+import { openSides } from './sides.ts'
+
+export interface DeadLetter {
+  /** Of a two-way sync: per side, with the values alone. */
+  readonly key: PrintedKey
+  readonly code: string
+  readonly message: string
+}
+
+export async function deadLetters(sync: AnySync, project: Project): Promise<readonly DeadLetter[]> {
+  if (isTwoWay(sync)) return await refusedPairs(sync.id, project)
+  await using sides = await openSides(sync, project)
+  const rejections = await sides.sink.rejections(sides.spec)
+  return rejections.map(({ key, code, message }) => ({ key: printKey(sides, key), code, message }))
+}
+
+async function refusedPairs(sync: string, { store }: Project): Promise<readonly DeadLetter[]> {
+  await using memory = await store.pairs.open(sync, { readOnly: true })
+  const { pairs, unpaired } = await memory.waiting()
+  const stored = await memory.byIds(pairs.map(({ pair }) => pair))
+  const text = (key: string) => parseKeyText(key).join(', ')
+  const refused = pairs
+    .filter(({ code }) => code !== null)
+    .map(({ pair, code, message }) => {
+      const keys = stored.find(({ id }) => id === pair)
+      return {
+        key: keys === undefined ? {} : { left: text(keys.left), right: text(keys.right) },
+        code: code ?? '',
+        message: message ?? '',
+      }
+    })
+  const alone = unpaired
+    .filter(({ code }) => code !== null)
+    .map(({ side, key, code, message }) => ({ key: { [side]: text(key) }, code: code ?? '', message: message ?? '' }))
+  return [...refused, ...alone]
+}

@@ -1,0 +1,86 @@
+/** Conflicts: what both sides changed differently, and the decisions about it. */
+import { z } from 'zod'
+import { SyncError } from '../../core/error.ts'
+import { isTwoWay } from '../../core/two-way.ts'
+import { conflictObject, keyNames } from '../../engine/conflict-object.ts'
+import { resolveConflict } from '../../engine/conflicts.ts'
+import type { ApiKey } from '../../engine/keys.ts'
+import type { Operations } from '../../engine/operations.ts'
+import type { ConflictRecord } from '../../store/pairs.ts'
+import { seesSync, visibleSync } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+
+const one = z.object({ id: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) })
+
+export const conflictRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/conflicts',
+    summary: 'Conflicts, newest first; those that are over only if asked for',
+    tag: 'conflicts',
+    scope: 'read',
+    query: z.object({
+      sync: z.string().max(300).optional(),
+      all: z.enum(['true', 'false']).default('false'),
+      limit: z.coerce.number().int().min(1).max(1000).default(100),
+    }),
+    handle: async ({ operations, query: { sync, all, limit }, key }) => {
+      const { conflicts } = operations.store.pairs
+      const found = await conflicts.list({
+        ...(sync === undefined ? {} : { sync }),
+        ...(all === 'true' ? {} : { status: ['open', 'decided'] as const }),
+        limit: key?.project === null ? limit : 10_000,
+      })
+      const visible = found.filter((record) => seesSync(operations, key, record.sync)).slice(0, limit)
+      return { body: { items: await Promise.all(visible.map((record) => describe(operations, record))) } }
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/conflicts/:id',
+    summary: 'One conflict: base and both sides, field by field',
+    tag: 'conflicts',
+    scope: 'read',
+    params: one,
+    handle: async ({ operations, params, key }) => ({
+      body: await describe(operations, await find(operations, key, params.id)),
+    }),
+  }),
+  route({
+    method: 'POST',
+    url: '/api/conflicts/:id/resolve',
+    summary: 'Decides it; the next run carries the decision out',
+    tag: 'conflicts',
+    scope: 'operate',
+    params: one,
+    body: z.strictObject({
+      take: z.enum(['left', 'right']).nullable().default(null),
+      set: z.record(z.string(), z.string()).default({}),
+    }),
+    handle: async ({ operations, params, body, key, signal }) => {
+      if (body.take === null && Object.keys(body.set).length === 0)
+        throw new SyncError('USAGE_INVALID', 'nothing is decided: say `take`, or `set` a field')
+      const record = await find(operations, key, params.id)
+      const { sync } = visibleSync(operations, key, record.sync)
+      if (!isTwoWay(sync)) throw new SyncError('CONFIG_INVALID', `sync "${sync.id}" is not two-way any more`)
+      const resolved = await operations.use((project) => resolveConflict(record, sync, project, body), signal)
+      operations.events.emit({
+        event: 'conflict.resolved',
+        sync: sync.id,
+        conflict: String(resolved.id),
+        status: resolved.status,
+      })
+      return { body: await describe(operations, resolved) }
+    },
+  }),
+]
+
+async function describe({ store }: Operations, record: ConflictRecord): Promise<Record<string, unknown>> {
+  return conflictObject(record, await keyNames(store.pairs, record.sync))
+}
+
+async function find(operations: Operations, key: ApiKey | null, id: number): Promise<ConflictRecord> {
+  const record = await operations.store.pairs.conflicts.get(id)
+  if (record !== null && seesSync(operations, key, record.sync)) return record
+  throw new SyncError('CONFLICT_UNKNOWN', `there is no conflict ${id}`)
+}
