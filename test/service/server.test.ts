@@ -137,8 +137,9 @@ describe('the server', () => {
           .replace('{job}', String(run.body.id))
           .replace('{run}', String(redRun?.run))
           .replace(/\{\w+\}/g, '1')
-        const sent =
-          method === 'put'
+        const sent = path.endsWith('/resolve')
+          ? { take: 'left' }
+          : method === 'put'
             ? { from: 'shop.orders', to: 'copy.mine' }
             : path === '/sync/start'
               ? { project_id: 'red', sync_type: 'pull', source_platform: 'shop', target_entity: 'red_orders' }
