@@ -3,11 +3,13 @@ import { z } from 'zod'
 import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
+import { placesOf } from '../core/two-way.ts'
 import type { Events } from '../engine/events.ts'
 import { dropSync, keepSync, type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
 import type { KnownSync, Operations } from '../engine/operations.ts'
 import type { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
+import type { Webhooks } from '../engine/webhooks.ts'
 import type { Store } from '../store/store.ts'
 
 export interface OperationsOptions {
@@ -15,6 +17,7 @@ export interface OperationsOptions {
   readonly service: Service
   readonly events: Events
   readonly definitions: ConfigDefinitions
+  readonly webhooks: Webhooks
   readonly config: () => LoadedConfig
   readonly makeProject: (signal: AbortSignal) => OwnedProject
   /** Takes up what the config and the store say now. */
@@ -22,7 +25,7 @@ export interface OperationsOptions {
 }
 
 export async function openOperations(options: OperationsOptions): Promise<Operations> {
-  const { store, service, events, definitions, config, makeProject, reload } = options
+  const { store, service, events, definitions, config, makeProject, reload, webhooks } = options
   let made = await madeSyncs(store.records)
   const syncs = () =>
     definitions.all.map((sync): KnownSync => {
@@ -34,7 +37,9 @@ export async function openOperations(options: OperationsOptions): Promise<Operat
     await reload()
   }
   return {
-    ...{ store, service, events, syncs },
+    ...{ store, service, events, syncs, webhooks },
+    verifyWebhook: async (name, request) => (await config().connections.get(name)?.webhook?.(request)) ?? null,
+    reads: (sync, name) => placesOf(sync).some(({ connection }) => connection === name),
     connections: () =>
       [...config().connections].map(([name, { system }]) => ({ name, connector: system, project: null })),
     use: async (work, signal) => {

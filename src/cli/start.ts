@@ -7,8 +7,10 @@ import type { EngineEvent } from '../core/event.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Events } from '../engine/events.ts'
+import { projectOf } from '../engine/operations.ts'
 import { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
+import { Webhooks } from '../engine/webhooks.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
@@ -16,6 +18,7 @@ import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { type Execute, version } from './main.ts'
 import { type OpenProject, openProject, readConfig } from './open-project.ts'
+import { openVault } from './open-vault.ts'
 import { openOperations } from './operations.ts'
 import { runReporter } from './run-reporter.ts'
 import { type Serving, serve } from './serve.ts'
@@ -97,8 +100,14 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
     await service.renew()
     return await refresh(() => definitions.replace(config))
   }
+  const { store } = opened.project
+  const webhooks = new Webhooks({
+    ...{ records: store.records, events, clock: systemClock, random: Math.random, log: reporter.log },
+    vault: openVault(store, opened.config.folder, shell.environment),
+    projectOf: (event) => projectOf(event, operations),
+  })
   const operations = await openOperations({
-    ...{ store: opened.project.store, service, events, definitions },
+    ...{ store, service, events, definitions, webhooks },
     config: () => current.config,
     makeProject: () => ownedProject(opened, current.config),
     reload: async () => void (await reload()),
@@ -115,7 +124,11 @@ async function start(shell: Shell, options: StartOptions): Promise<number> {
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
-  await Promise.all([service.run(signal), look(() => refresh(() => definitions.refresh()), signal)])
+  await Promise.all([
+    service.run(signal),
+    webhooks.run(signal),
+    look(() => refresh(() => definitions.refresh()), signal),
+  ])
   return exitCodes.fine
 }
 

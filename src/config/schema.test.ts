@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { z } from 'zod'
 import { postgres } from '../connectors/postgres/index.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
@@ -233,4 +234,12 @@ test('no message holds a secret', () => {
     surroundings,
   )
   assert.ok(!JSON.stringify([...parsed.connections]).includes('hunter2'))
+})
+
+test('a connector whose only option is called secret or env gets it as it is', () => {
+  for (const name of ['secret', 'env'] as const) {
+    const connector = { name: 'own', config: z.object({ [name]: z.string() }), open: async () => assert.fail() }
+    const raw = { connections: { own: { connector, config: { [name]: 'as it is' } } }, syncs: {} }
+    assert.equal(parseConfig(raw, { file: 'x', folder: '/', environment: {} }).connections.size, 1)
+  }
 })

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Connection, Connector, Context } from '../connectors/connector.ts'
+import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
 import type { Sync } from '../core/sync.ts'
 import { builtIn, connectors } from './connectors.ts'
@@ -25,6 +26,8 @@ export interface ConnectionSetup {
   /** Equal for two connections to the same place with the same options; holds no secret. */
   readonly identity: string
   open(context: Context): Promise<Connection>
+  /** Null: its system sends no webhooks. */
+  readonly webhook: ((request: WebhookRequest) => Promise<WebhookVerdict | null>) | null
 }
 
 /** A sync as written; patterns are not expanded yet. */
@@ -104,7 +107,8 @@ function parseConnection(
   const found = findConnector(definition, path, mistakes)
   if (found === null) return null
   const { connector, options } = found
-  const resolved = resolveEnv(options, path, surroundings)
+  // All options of a connection are no reference, also where there is only one, and it is called `env` or `secret`.
+  const resolved = resolveEnv(options, path, surroundings, (at) => at.length === path.length)
   for (const value of resolved.missing) mistakes.push(missingValue(value))
   const parsed = connector.config.safeParse(
     resolveFiles(resolved.value, builtIn(connector.name).files, surroundings.folder),
@@ -119,8 +123,17 @@ function parseConnection(
     system: connector.name,
     identity: identify(name, connector, parsed.data),
     open: (context) => connector.open(parsed.data, context),
+    webhook: webhookOf(connector, parsed.data),
   }
 }
+
+function webhookOf(connector: Connector<never>, options: never): ConnectionSetup['webhook'] {
+  if (!('webhook' in connector) || typeof connector.webhook !== 'function') return null
+  const verify: (config: never, request: WebhookRequest) => unknown = connector.webhook as never
+  return async (request) => verdict.parse(await verify(options, request))
+}
+
+const verdict = z.object({ id: z.string().min(1), atMs: z.number() }).nullable()
 
 /** A digest, because the options hold passwords. A connector that is not built in may have options that are no JSON. */
 function identify(name: string, connector: Connector<never>, options: unknown): string {

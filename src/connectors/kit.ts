@@ -112,6 +112,22 @@ export interface Flow {
   readonly config: (values: FlowValues) => Readonly<Record<string, unknown>>
 }
 
+/** What a system sends when something has changed there. */
+export interface WebhookRequest {
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  /** As it was sent: this is what is signed. */
+  readonly body: string
+}
+
+/** A webhook that is what it says. */
+export interface WebhookVerdict {
+  /** Unique per event: the same sent twice is taken once. */
+  readonly id: string
+  /** When it was signed, in milliseconds since 1970: an old one is refused. */
+  readonly atMs: number
+}
+
 export interface ConnectorDefinition<Config, Options> {
   readonly name: string
   readonly description?: string
@@ -126,6 +142,8 @@ export interface ConnectorDefinition<Config, Options> {
   /** Where its tokens come from, given what the integration says. The context's `fetch` sends and refreshes them. */
   readonly auth?: (app: Readonly<Record<string, unknown>>) => OAuth
   readonly flow?: Flow
+  /** Checks the signature of what the system sends; null: it is not the system's. See `standardWebhook`. */
+  readonly webhook?: (config: Config, request: WebhookRequest) => Promise<WebhookVerdict | null> | WebhookVerdict | null
   /** Throws if the connection does not work. Default: opens it, or nothing. */
   readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
 }
@@ -141,6 +159,7 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly limits: Limits
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
+  readonly webhook: ConnectorDefinition<Config, Options>['webhook'] | null
   readonly check: ((connection: Handle<Config>, context: HandlerContext) => Promise<void>) | null
   /** Whether it has collections of its own. */
   readonly opens: boolean
@@ -158,6 +177,7 @@ export interface AnyConnector {
   readonly limits: Limits
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
+  readonly webhook: ConnectorDefinition<never, never>['webhook'] | null
   readonly check: ((connection: Handle<never>, context: HandlerContext) => Promise<void>) | null
   readonly opens: boolean
 }
@@ -187,6 +207,7 @@ export function defineConnector<Config, Options>(
     limits: definition.limits ?? {},
     auth: definition.auth ?? null,
     flow: definition.flow ?? null,
+    webhook: definition.webhook ?? null,
     check: definition.check ?? null,
     opens: definition.open !== undefined,
   })
@@ -208,4 +229,18 @@ function defineAction<Config, Input extends ZodType, Output extends ZodType>(
   action: ActionDefinition<Config, Input, Output>,
 ): ActionDefinition<Config> {
   return action as unknown as ActionDefinition<Config>
+}
+
+/** Checks a webhook that is signed by the Standard Webhooks scheme (`whsec_…`). */
+export async function standardWebhook(
+  secret: string,
+  { headers, body }: WebhookRequest,
+): Promise<WebhookVerdict | null> {
+  const { Webhook } = await import('standardwebhooks')
+  try {
+    new Webhook(secret).verify(body, { ...headers })
+  } catch {
+    return null
+  }
+  return { id: headers['webhook-id'] ?? '', atMs: Number(headers['webhook-timestamp']) * 1000 }
 }

@@ -40,6 +40,7 @@ export const errorCodes = {
   TIMED_OUT: { retry: 'retry', status: 504 },
   UNAUTHENTICATED: { retry: 'never', status: 401 },
   KEY_UNKNOWN: { retry: 'never', status: 404 },
+  WEBHOOK_UNKNOWN: { retry: 'never', status: 404 },
   REQUEST_BUSY: { retry: 'retry', status: 409 },
   RATE_LIMITED: { retry: 'retry', status: 429 },
   FLOW_UNKNOWN: { retry: 'never', status: 404 },

@@ -1,7 +1,7 @@
 /** The engine that runs by itself: schedules put jobs into the queue, workers take them, and what happens is told to listeners. */
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import type { Job, Priority } from '../core/job.ts'
+import type { Job, JobReason, Priority } from '../core/job.ts'
 import { firstInstant } from '../core/schedule.ts'
 import type { SyncId } from '../core/sync.ts'
 import type { AnySync } from '../core/two-way.ts'
@@ -13,6 +13,9 @@ import { Scheduler } from './scheduler.ts'
 import { type OwnedProject, Slots } from './slots.ts'
 import { type Definitions, executeSyncJob } from './task.ts'
 import { Workers } from './workers.ts'
+
+/** How long webhooks are gathered before their run. */
+const GATHER_MS = 500
 
 export interface ServiceOptions {
   readonly store: Store
@@ -85,9 +88,10 @@ export class Service {
   }
 
   /** Puts a sync into the queue. SYNC_UNKNOWN. */
-  async trigger(sync: SyncId, priority: Priority): Promise<Job> {
+  async trigger(sync: SyncId, priority: Priority, reason: JobReason = 'command'): Promise<Job> {
     await this.#options.definitions.find(sync)
-    return await trigger(this.#options.store, this.#options.clock, sync, priority, () => this.#workers.wake())
+    const { store, clock } = this.#options
+    return await trigger(store, clock, sync, priority, { reason, wake: () => this.#workers.wake() })
   }
 
   /** JOB_UNKNOWN, JOB_ENDED. */
@@ -104,10 +108,12 @@ export async function trigger(
   clock: Clock,
   sync: SyncId,
   priority: Priority,
-  wake: () => void = () => {},
+  { reason = 'command', wake = () => {} }: { readonly reason?: JobReason; readonly wake?: () => void } = {},
 ): Promise<Job> {
   const now = clock.now()
-  const job = await store.jobs.enqueue({ sync, priority, reason: 'command', dueMs: now, attempt: 1 }, now)
+  // Systems send a webhook per row: those of a moment make one run.
+  const dueMs = reason === 'webhook' ? now + GATHER_MS : now
+  const job = await store.jobs.enqueue({ sync, priority, reason, dueMs, attempt: 1 }, now)
   wake()
   return job
 }

@@ -8,6 +8,7 @@ import { authenticate } from './auth.ts'
 import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { rememberAnswers } from './idempotency.ts'
+import { incomingWebhooks } from './incoming.ts'
 import { answerProblem } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { routes } from './routes/index.ts'
@@ -66,6 +67,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(async (scope) => {
     for (const route of routes) addRoute(scope, route, options)
     eventStream(scope, options.operations)
+    await incomingWebhooks(scope, options.operations)
   })
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   app.get('/docs', { schema: { hide: true } }, (_request, reply) =>

@@ -1,7 +1,6 @@
 /** GET /api/events: what happens, as server-sent events. */
 import type { FastifyInstance } from 'fastify'
-import type { EngineEvent } from '../core/event.ts'
-import type { Operations } from '../engine/operations.ts'
+import { type Operations, projectOf } from '../engine/operations.ts'
 import { authenticate, maySee } from './auth.ts'
 
 /** Keeps proxies from taking the silence for the end. */
@@ -50,9 +49,4 @@ export function eventStream(app: FastifyInstance, operations: Operations): void 
   app.addHook('preClose', async () => {
     app.server.emit('syncline:closing')
   })
-}
-
-function projectOf(event: EngineEvent, operations: Operations): string | null {
-  if ('sync' in event) return operations.syncs().find(({ sync }) => sync.id === event.sync)?.project ?? null
-  return operations.connections().find(({ name }) => name === event.connection)?.project ?? null
 }

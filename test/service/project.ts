@@ -27,7 +27,8 @@ export class ServiceProject implements Disposable {
   }
 
   configure(config: unknown): void {
-    writeFileSync(join(this.folder, 'syncline.config.json'), JSON.stringify(config))
+    if (typeof config === 'string') writeFileSync(join(this.folder, 'syncline.config.ts'), config)
+    else writeFileSync(join(this.folder, 'syncline.config.json'), JSON.stringify(config))
   }
 
   /** Runs SQL on one of the files. */

@@ -25,8 +25,8 @@ export class Served implements AsyncDisposable {
   url = ''
   key = ''
 
-  constructor(over: { readonly syncs?: unknown } = {}) {
-    this.project = new ServiceProject({ connections, syncs, ...over })
+  constructor(over: { readonly syncs?: unknown; readonly config?: string } = {}) {
+    this.project = new ServiceProject(over.config ?? { connections, syncs, ...over })
     this.project.change(
       'shop.db',
       `create table orders (id integer primary key, total text); insert into orders values (1, 'a'), (2, 'b');

@@ -131,7 +131,7 @@ describe('the server', () => {
     const { body } = await admin.get('/openapi.json')
     for (const [path, methods] of Object.entries(body.paths as Record<string, object>)) {
       for (const method of Object.keys(methods)) {
-        if (path === '/api/events') continue
+        if (path === '/api/events' || path.startsWith('/webhooks/')) continue
         const concrete = path
           .replace('{name}', 'red_orders')
           .replace('{job}', String(run.body.id))

@@ -7,6 +7,7 @@ import { keyRoutes } from './keys.ts'
 import { runRoutes } from './runs.ts'
 import { startRoutes } from './sync-start.ts'
 import { syncRoutes } from './syncs.ts'
+import { webhookRoutes } from './webhooks.ts'
 
 export const routes: readonly Route[] = [
   ...healthRoutes,
@@ -15,5 +16,6 @@ export const routes: readonly Route[] = [
   ...jobRoutes,
   ...conflictRoutes,
   ...keyRoutes,
+  ...webhookRoutes,
   ...startRoutes,
 ]
