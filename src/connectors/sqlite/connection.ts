@@ -1,19 +1,23 @@
 /** An open SQLite file. */
 import type { Connection, Context } from '../connector.ts'
 import { discoverTables } from './catalog.ts'
-import { attempt, openDatabase } from './database.ts'
+import { attempt } from './database.ts'
+import { keepHandles, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { openCollection } from './read.ts'
 import { openSink } from './sink.ts'
 
-export async function openSqlite(config: SqliteConfig, context: Context): Promise<Connection> {
+/** Each connection keeps its own handles, also where two are given one config. */
+export async function openSqlite(given: SqliteConfig, context: Context): Promise<Connection> {
+  const config = { ...given }
+  const closeHandles = keepHandles(config)
   return {
-    discover: async () => {
-      using database = openDatabase(config, { readOnly: true, create: false })
-      return attempt(config.file, () => discoverTables(database))
-    },
+    discover: async () =>
+      withHandle(config, toRead, (database) => attempt(config.file, () => discoverTables(database))),
     collection: async (name, options = {}) => openCollection(config, context, name, options),
     sink: async () => openSink(config, context),
-    [Symbol.asyncDispose]: async () => {},
+    [Symbol.asyncDispose]: async () => closeHandles(),
   }
 }
+
+const toRead = { readOnly: true, create: false }

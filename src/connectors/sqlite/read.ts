@@ -20,8 +20,9 @@ import type {
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
-import { attempt, openDatabase } from './database.ts'
+import { attempt } from './database.ts'
 import { sqliteDialect } from './filter.ts'
+import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import {
   changedKeys,
@@ -62,16 +63,14 @@ export function openCollection(
   name: string,
   options: CollectionOptions,
 ): Collection {
-  using reader = openDatabase(config, { readOnly: true, create: false })
-  const { schema, table, rowids } = attempt(config.file, () => {
-    const found = withTypes(requireTable(reader, name), options.types ?? new Map())
-    return {
-      schema: withKey(found, options.key ?? null),
-      table: tableOf(found),
-      rowids: hasRowids(reader, tableOf(found)),
-    }
-  })
-  const kind = tableKind(reader, table)
+  const { schema, table, rowids, kind } = withHandle(config, toRead, (reader) =>
+    attempt(config.file, () => {
+      const found = withTypes(requireTable(reader, name), options.types ?? new Map())
+      const table = tableOf(found)
+      const schema = withKey(found, options.key ?? null)
+      return { schema, table, rowids: hasRowids(reader, table), kind: tableKind(reader, table) }
+    }),
+  )
   const following = chooseFollowing(config, schema, options.cursor ?? null, kind)
   return {
     schema,
@@ -87,19 +86,20 @@ export function openCollection(
       : {}),
     view: async (selection) => viewNow(config, schema, following, selection),
     columns: async () => {
-      using database = openDatabase(config, { readOnly: true, create: false })
-      const mark = String(attempt(config.file, () => schemaNumber(database)))
+      const mark = withHandle(config, toRead, (database) => String(attempt(config.file, () => schemaNumber(database))))
       return { marks: Object.fromEntries(schema.fields.map((field) => [field.name, mark])), exact: false }
     },
     prepare: async () => {
       if (following.kind === 'triggers') prepareTriggers(config, schema)
     },
-    estimate: async () => {
-      using database = openDatabase(config, { readOnly: true, create: false })
-      return Number(database.prepare(`SELECT count(*) AS rows FROM ${quote(table)}`).get()?.rows)
-    },
+    estimate: async () =>
+      withHandle(config, toRead, (database) =>
+        Number(database.prepare(`SELECT count(*) AS rows FROM ${quote(table)}`).get()?.rows),
+      ),
   }
 }
+
+const toRead = { readOnly: true, create: false }
 
 interface Source {
   readonly config: SqliteConfig
@@ -142,7 +142,8 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const from = cursor === null ? null : parsePosition(schema, cursor)
   if (from !== null && (!stood || (following.kind === 'triggers' && from.seq === undefined)))
     throw unusable(schema, 'its triggers did not stand all the time')
-  using database = openDatabase(config, { readOnly: true, create: false })
+  using lent = lend(config, toRead)
+  const { database } = lent
   beginSnapshot(database, config, schema)
   const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
@@ -235,12 +236,13 @@ async function* changedPages(
 
 /** Installs missing triggers; returns whether they stood already, that is, whether no change went unseen. */
 function prepareTriggers(config: SqliteConfig, schema: Schema): boolean {
-  using writer = openDatabase(config, { readOnly: false, create: false })
-  return attempt(config.file, () => {
-    if (triggersStand(writer, schema)) return true
-    installTriggers(writer, schema)
-    return false
-  })
+  return withHandle(config, { readOnly: false, create: false }, (writer) =>
+    attempt(config.file, () => {
+      if (triggersStand(writer, schema)) return true
+      installTriggers(writer, schema)
+      return false
+    }),
+  )
 }
 
 function positionNow(database: DatabaseSync, relation: Relation, following: Following): Position {
@@ -282,14 +284,15 @@ function regularSql(field: Field): string {
 
 function viewNow(config: SqliteConfig, schema: Schema, following: Following, selection: Selection): View {
   const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
-  const database = openDatabase(config, { readOnly: true, create: false })
+  const lent = lend(config, toRead)
+  const { database } = lent
   beginSnapshot(database, config, schema)
   const relation = relationOf(database, { config, schema }, selection)
   refuseDuplicates(database, relation, schema)
   // Without triggers there is nothing to read on from, but the next run's read installs them.
   const here: Position = stood ? positionNow(database, relation, following) : { v: 1 }
   const cursor = following.kind === 'none' ? null : JSON.stringify(here)
-  return openView(database, relation, { cursor, dispose: () => database.close() })
+  return openView(database, relation, { cursor, dispose: () => lent[Symbol.dispose]() })
 }
 
 /** The columns must still be those that rows are decoded by. */
@@ -306,8 +309,7 @@ function withTypes(schema: Schema, types: ReadonlyMap<string, Type>): Schema {
 }
 
 function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
-  using reader = openDatabase(config, { readOnly: true, create: false })
-  return triggersStand(reader, schema)
+  return withHandle(config, toRead, (reader) => triggersStand(reader, schema))
 }
 
 function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'schema'>, selection: Selection): Relation {
@@ -327,10 +329,11 @@ function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'sch
 function openLookup(config: SqliteConfig, schema: Schema): Lookup {
   const names = schema.fields.map((field) => field.name)
   const lookUp = (key: readonly string[], values: readonly Row[], fields: readonly string[]): Chunk => {
-    using database = openDatabase(config, { readOnly: true, create: false })
     const fieldsOfKey = key.map((name) => fieldNamed(schema, name))
-    const relation = { ...relationOf(database, { config, schema }, { fields, where: null }), key: fieldsOfKey }
-    return fetchRows(database, relation, values, fields)
+    return withHandle(config, toRead, (database) => {
+      const relation = { ...relationOf(database, { config, schema }, { fields, where: null }), key: fieldsOfKey }
+      return fetchRows(database, relation, values, fields)
+    })
   }
   return {
     fetch: async (keys, fields = names) => {

@@ -1,4 +1,5 @@
 /** A SQLite file as a transactional target. */
+import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { keyText, parseKeyText } from '../../core/key-text.ts'
@@ -7,7 +8,8 @@ import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { describeTable, isRowidKey, parseSchema, tableKind } from './catalog.ts'
-import { attempt, enterBulk, leaveBulk, openDatabase, prepareArrays } from './database.ts'
+import { attempt, enterBulk, leaveBulk, prepareArrays } from './database.ts'
+import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
@@ -25,24 +27,21 @@ interface Claim {
 export function openSink(config: SqliteConfig, context: Context): Sink {
   const { file } = config
   const claims = new Map<SyncId, Claim>()
+  let lent: Lent | null = null
   let writable: DatabaseSync | null = null
   // Inspecting and viewing must not make a file or a table: `plan` writes nothing.
   const writer = () => {
     if (writable === null) {
-      writable = openDatabase(config, { readOnly: false, create: true })
+      lent = lend(config, { readOnly: false, create: true })
+      writable = lent.database
       attempt(file, () => migrate(writable as DatabaseSync))
     }
     return writable
   }
   const reading = <T>(work: (database: DatabaseSync) => T, missing: T): T => {
     if (writable !== null) return attempt(file, () => work(writable as DatabaseSync))
-    const database = openForReading(config)
-    if (database === null) return missing
-    try {
-      return attempt(file, () => work(database))
-    } finally {
-      database.close()
-    }
+    if (!existsSync(file)) return missing
+    return withHandle(config, { readOnly: true, create: false }, (database) => attempt(file, () => work(database)))
   }
   return {
     inspect: async (spec) => reading((database) => inspect(database, spec), nothing),
@@ -50,7 +49,10 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       const database = writer()
       const [claim, target] = attempt(file, () => claimTarget(database, spec, { changes, held }, context))
       claims.set(spec.sync, claim)
-      if (target.empty && target.checkpoint === null) enterBulk(database, config)
+      if (target.empty && target.checkpoint === null) {
+        dropHandles(config)
+        enterBulk(database, config)
+      }
       return target
     },
     begin: async () => {
@@ -71,21 +73,13 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       writable = null
       if (database.isTransaction) database.exec('ROLLBACK')
       leaveBulk(database)
-      database.close()
+      lent?.[Symbol.dispose]()
+      lent = null
     },
   }
 }
 
 const nothing: TargetState = { schema: null, orphans: [], owner: null, checkpoint: null }
-
-function openForReading(config: SqliteConfig): DatabaseSync | null {
-  try {
-    return openDatabase(config, { readOnly: true, create: false })
-  } catch (error) {
-    if (error instanceof SyncError && error.code === 'FILE_UNUSABLE' && error.cause === undefined) return null
-    throw error
-  }
-}
 
 function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
   const table = ownedTable(spec)
@@ -232,11 +226,12 @@ function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
 }
 
 function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
-  const database = writable ?? openDatabase(config, { readOnly: true, create: false })
+  const lent = writable === null ? lend(config, { readOnly: true, create: false }) : null
+  const database = writable ?? (lent as Lent).database
   if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
   return openView(database, targetRelation(config.file, database, spec, rows), {
     cursor: null,
-    dispose: () => (writable === null ? database.close() : undefined),
+    dispose: () => lent?.[Symbol.dispose](),
   })
 }
 

@@ -17,16 +17,8 @@ import {
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
-import {
-  attempt,
-  isRowError,
-  isSqliteError,
-  keepsNul,
-  openDatabase,
-  prepareArrays,
-  type SqliteError,
-  translate,
-} from './database.ts'
+import { attempt, isRowError, isSqliteError, keepsNul, prepareArrays, type SqliteError, translate } from './database.ts'
+import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { tableOf } from './track.ts'
@@ -39,22 +31,24 @@ export async function openWriter(
   schema: Schema,
   spec: WriterSpec,
 ): Promise<Writer> {
-  const database = openDatabase(config, { readOnly: false, create: false })
+  const lent = lend(config, { readOnly: false, create: false })
+  const { database } = lent
   try {
     const generation = attempt(config.file, () => {
       migrate(database)
       return claim(database, schema, spec, context)
     })
-    return writerOf(database, config, context, schema, spec, generation)
+    return writerOf(lent, config, context, schema, spec, generation)
   } catch (error) {
-    database.close()
+    lent[Symbol.dispose]()
     throw error
   }
 }
 
 /** The generation of a fence; null: there is none in this file. */
 export function fenceOf(config: SqliteConfig, { project, name }: Pick<WriterSpec, 'project' | 'name'>): number | null {
-  using database = openDatabase(config, { readOnly: true, create: false })
+  using lent = lend(config, { readOnly: true, create: false })
+  const { database } = lent
   return attempt(config.file, () => {
     if (!migrated(database)) return null
     const row = database
@@ -78,13 +72,14 @@ function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context
 }
 
 function writerOf(
-  database: DatabaseSync,
+  lent: Lent,
   { file }: SqliteConfig,
   context: Context,
   schema: Schema,
   spec: WriterSpec,
   generation: number,
 ): Writer {
+  const { database } = lent
   const table = new Table(database, schema, spec.fields, context)
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
     attempt(file, () => database.exec('BEGIN IMMEDIATE'))
@@ -171,7 +166,7 @@ function writerOf(
       )
     },
     [Symbol.asyncDispose]: async () => {
-      if (database.isOpen) database.close()
+      lent[Symbol.dispose]()
     },
   }
 }
