@@ -23,8 +23,10 @@ export class SqliteJobStore implements JobStore {
 
   async claim({ worker, leaseMs, limit }: ClaimOptions, nowMs: number): Promise<readonly Claim[]> {
     return inTransaction(this.#database, () => {
-      const found = prepared(this.#database, statements.claimable).all({ now: nowMs, limit })
-      return found.map(({ id, sync, status }) => {
+      const asked = { now: nowMs, limit }
+      const found = [statements.expired, statements.waiting].flatMap((sql) => prepared(this.#database, sql).all(asked))
+      const first = found.toSorted((a, b) => Number(a.rank_at) - Number(b.rank_at)).slice(0, limit)
+      return first.map(({ id, sync, status }) => {
         const times = { sync: String(sync), now: nowMs, until: nowMs + leaseMs }
         const lease = prepared(this.#database, statements.lease).get({ ...times, holder: worker })
         const start = status === 'running' ? statements.takeOver : statements.start
@@ -156,15 +158,15 @@ const statements = {
       priority = case when excluded.rank_at - excluded.due_at < rank_at - due_at then excluded.priority else priority end,
       rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt)
     returning *, null as lease_until`,
-  claimable: `
-    select id, sync, status from (
-      select job.id, job.sync, job.status, job.rank_at from job left join lease on lease.sync = job.sync
-      where job.status = 'queued' and job.due_at <= :now and (lease.holder is null or lease.expires_at <= :now)
-        and not exists (select 1 from job as other where other.sync = job.sync and other.status = 'running')
-      union all
-      select job.id, job.sync, job.status, job.rank_at from job join lease on lease.sync = job.sync
-      where job.status = 'running' and (lease.holder is null or lease.expires_at <= :now)
-    ) order by rank_at limit :limit`,
+  // Two statements, each of which walks its index in order and stops: together they would sort everything that waits.
+  expired: `
+    select job.id, job.sync, job.status, job.rank_at from job join lease on lease.sync = job.sync
+    where job.status = 'running' and (lease.holder is null or lease.expires_at <= :now) order by job.rank_at limit :limit`,
+  waiting: `
+    select job.id, job.sync, job.status, job.rank_at from job left join lease on lease.sync = job.sync
+    where job.status = 'queued' and job.due_at <= :now and (lease.holder is null or lease.expires_at <= :now)
+      and not exists (select 1 from job as other where other.sync = job.sync and other.status = 'running')
+    order by job.rank_at limit :limit`,
   lease: `
     insert into lease (sync, generation, holder, expires_at) values (:sync, 1, :holder, :until)
     on conflict (sync) do update set generation = generation + 1, holder = excluded.holder, expires_at = excluded.expires_at
