@@ -1,6 +1,7 @@
 /** Conflicts in SQLite. */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { ConflictRecord, ConflictStatus, ConflictStore } from '../pairs.ts'
+import { conflictOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 
 export class SqliteConflictStore implements ConflictStore {
@@ -25,12 +26,12 @@ export class SqliteConflictStore implements ConflictStore {
         status: filter.status === undefined ? null : JSON.stringify(filter.status),
         limit: filter.limit,
       })
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async get(id: number): Promise<ConflictRecord | null> {
     const row = prepared(this.#database, 'select * from conflict where id = ?').get(id)
-    return row === undefined ? null : toRecord(row)
+    return row === undefined ? null : conflictOf(row)
   }
 
   async ofPairs(sync: string, pairs: readonly number[]): Promise<readonly ConflictRecord[]> {
@@ -40,7 +41,7 @@ export class SqliteConflictStore implements ConflictStore {
       `select * from conflict where sync = ? and pair in (select value from json_each(?)) and status in ('open', 'decided') and kind <> 'undo'`,
     )
       .all(sync, JSON.stringify(pairs))
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async matches(sync: string): Promise<readonly ConflictRecord[]> {
@@ -49,7 +50,7 @@ export class SqliteConflictStore implements ConflictStore {
       "select * from conflict where sync = ? and kind = 'match' and status in ('open', 'decided')",
     )
       .all(sync)
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void> {
@@ -75,22 +76,5 @@ export class SqliteConflictStore implements ConflictStore {
          from conflict where sync = ? and status in ('open', 'decided')`,
     ).get(sync)
     return { open: Number(row?.open), decided: Number(row?.decided) }
-  }
-}
-
-function toRecord(row: Record<string, SQLOutputValue>): ConflictRecord {
-  const text = (value: SQLOutputValue | undefined) => (value === null || value === undefined ? null : String(value))
-  return {
-    id: Number(row.id),
-    sync: String(row.sync),
-    kind: String(row.kind) as ConflictRecord['kind'],
-    pair: row.pair === null ? null : Number(row.pair),
-    left: text(row.left_key),
-    right: text(row.right_key),
-    fields: JSON.parse(String(row.fields)) as ConflictRecord['fields'],
-    status: String(row.status) as ConflictStatus,
-    run: String(row.run),
-    openedAt: Number(row.opened_at),
-    closedAt: row.closed_at === null ? null : Number(row.closed_at),
   }
 }
