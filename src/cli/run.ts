@@ -6,8 +6,8 @@ import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { AnySync } from '../core/two-way.ts'
+import { runAlone } from '../engine/held-run.ts'
 import type { Project } from '../engine/project.ts'
-import { runSync } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -73,7 +73,7 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
 export async function runOne(sync: AnySync, project: Project): Promise<Pick<RunRecord, 'sync' | 'status' | 'error'>> {
   try {
-    return await runSync(sync, project)
+    return await runAlone(sync, project)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }

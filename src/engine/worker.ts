@@ -10,9 +10,8 @@ import { Tally } from './tally.ts'
 
 const MAX_ATTEMPTS = 5
 const FIRST_WAIT_MS = 500
+/** Of a lease that nobody prolongs while the run lasts. */
 const LEASE_MS = 60_000
-/** In an embedded project the project lock keeps others out, so its one process holds all leases under one name. */
-const EMBEDDED_HOLDER = 'embedded'
 
 /**
  * Runs a sync to its end. Never throws for a failed run: the record says what happened. `lease`: the generation of the lease that
@@ -76,14 +75,14 @@ async function attemptAll(
   tally: Tally,
   held: number | null,
 ): Promise<Outcome> {
-  const { leases } = project.store
+  const { leases, holder } = project.store
   if (held !== null) {
     const outcome = await attemptUnder(held, sync, project, id, tally)
     noteReach(outcome, sync, project)
     return outcome
   }
   const now = project.context.clock.now()
-  const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
+  const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
     const outcome = await attemptUnder(lease, sync, project, id, tally)

@@ -77,6 +77,7 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
   return {
     projectId: () => store.projectId(),
     lock: () => store.lock(),
+    holder: store.holder,
     runs: store.runs,
     leases: store.leases,
     jobs: store.jobs,
