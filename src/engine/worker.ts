@@ -7,6 +7,7 @@ import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
+import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
 const MAX_ATTEMPTS = 5
 const FIRST_WAIT_MS = 500
@@ -77,7 +78,7 @@ async function attemptAll(
 ): Promise<Outcome> {
   const { leases, holder } = project.store
   if (held !== null) {
-    const outcome = await attemptUnder(held, sync, project, id, tally)
+    const outcome = await attemptUnder({ lease: held, leaseMs: HELD_LEASE_MS }, sync, project, id, tally)
     noteReach(outcome, sync, project)
     return outcome
   }
@@ -85,7 +86,7 @@ async function attemptAll(
   const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    const outcome = await attemptUnder(lease, sync, project, id, tally)
+    const outcome = await attemptUnder({ lease, leaseMs: LEASE_MS }, sync, project, id, tally)
     noteReach(outcome, sync, project)
     return outcome
   } finally {
@@ -94,7 +95,7 @@ async function attemptAll(
 }
 
 async function attemptUnder(
-  lease: number,
+  { lease, leaseMs }: { readonly lease: number; readonly leaseMs: number },
   sync: AnySync,
   project: Project,
   id: string,
@@ -105,7 +106,7 @@ async function attemptUnder(
   const fences: Fences = {}
   for (let attempt = 1; ; attempt++) {
     try {
-      if (attempt > 1) await renew(lease, sync, project)
+      if (attempt > 1) await renew(lease, leaseMs, sync, project)
       const settlement = isTwoWay(sync)
         ? await (await import('./run.ts')).run(sync, project, tally, { run: id, generation: lease, attempt, fences })
         : await mirror(sync, project, tally, {
@@ -147,8 +148,8 @@ function noteReach({ error }: Outcome, sync: AnySync, { unreachable }: Project):
   }
 }
 
-async function renew(lease: number, sync: AnySync, { store, context }: Project): Promise<void> {
-  if (await store.leases.renew(sync.id, lease, context.clock.now(), LEASE_MS)) return
+async function renew(lease: number, leaseMs: number, sync: AnySync, { store, context }: Project): Promise<void> {
+  if (await store.leases.renew(sync.id, lease, context.clock.now(), leaseMs)) return
   throw new SyncError('LEASE_LOST', `another process took over sync ${sync.id}; this one does not try again`, {
     hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
   })
