@@ -6,7 +6,7 @@ import type { RunEvent } from '../core/run.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import type { Project } from '../engine/project.ts'
-import { openSqliteStore } from '../store/sqlite/store.ts'
+import { openStore } from '../store/open.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
 import type { Shell } from './shell.ts'
@@ -31,7 +31,7 @@ export interface OpenOptions {
 export async function openProject(shell: Shell, options: OpenOptions): Promise<OpenProject> {
   boundYoungGeneration()
   const config = await readConfig(shell)
-  const store = await openSqliteStore(config.folder, { readOnly: options.readOnly })
+  const store = await openStore(config.folder, shell.environment, { readOnly: options.readOnly })
   const context: Context = {
     signal: options.signal ?? new AbortController().signal,
     clock: systemClock,
