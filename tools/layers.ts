@@ -29,7 +29,6 @@ const WITHOUT_NODE = ['core', 'protocol', 'client', 'engine/mirror']
 /** A driver is loaded by the one connector or store that needs it. */
 const DRIVERS: Readonly<Record<string, readonly string[]>> = {
   pg: ['connectors/postgres', 'store/postgres'],
-  'pg-boss': ['store/postgres'],
 }
 
 /** What breaks the layer rule, one sentence each. */

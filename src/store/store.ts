@@ -16,6 +16,8 @@ export interface Store extends AsyncDisposable {
   lock(): Promise<AsyncDisposable>
   /** The name under which this process takes the leases of what it runs without the queue. Where many share the store, each has its own. */
   readonly holder: string
+  /** Yields when another process may have put something into the queue or changed a schedule. May be lossy: it only saves waiting. Absent: none. */
+  hints?(signal: AbortSignal): AsyncIterable<void>
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore

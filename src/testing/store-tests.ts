@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { SyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
-import { jobTests } from './store-job-tests.ts'
+import { jobTests, request } from './store-job-tests.ts'
 import { pairTests } from './store-pair-tests.ts'
 import { recordTests } from './store-record-tests.ts'
 import { scheduleTests } from './store-schedule-tests.ts'
@@ -95,6 +95,24 @@ function lockTests(withState: WithState): void {
 
 /** Any number of processes run a project. */
 function sharedTests(withState: WithState): void {
+  test(
+    'what one process puts into the queue is hinted at to the others, as soon as it is there',
+    withState(async (state) => {
+      await using store = await state.open()
+      await using other = await state.open()
+      const stop = new AbortController()
+      const hints = other.hints?.(stop.signal)[Symbol.asyncIterator]()
+      assert.ok(hints, 'a store that many share gives hints')
+      // The first says that it listens now.
+      assert.equal((await hints.next()).done, false)
+      await store.jobs.enqueue(request('orders'), 1000)
+      assert.equal((await hints.next()).done, false)
+      assert.equal(await other.jobs.nextDue(), 1000)
+      stop.abort()
+      for (let hint = await hints.next(); hint.done !== true; hint = await hints.next());
+    }),
+  )
+
   test(
     'the project lock keeps nobody out, and each process has a name of its own for its leases',
     withState(async (state) => {

@@ -4,6 +4,7 @@ import type { Claim, ClaimId, ClaimOptions, Heartbeat, JobFilter, JobOutcome, Jo
 import { jobEnded, jobUnknown } from '../refusals.ts'
 import { jobOf } from '../rows.ts'
 import type { Database, Queries } from './database.ts'
+import { notify } from './hints.ts'
 import { endRunsOf } from './leases.ts'
 
 /** How many ended jobs of each sync are kept: runs have their own history. */
@@ -115,7 +116,7 @@ export const queue = (source: string) => `
     priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
     rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
     attempt = least(job.attempt, excluded.attempt)
-  returning *, null::bigint as lease_until`
+  returning *, null::bigint as lease_until, ${notify}`
 
 async function freeLease(queries: Queries, { sync, generation }: ClaimId): Promise<boolean> {
   return (await queries.execute(statements.free, [sync, generation])) === 1
@@ -172,7 +173,7 @@ const statements = {
   remove: `delete from job where id = $1`,
   giveBack: `
     update job set status = 'queued', worker = null, started_at = null, rank_at = $2 + rank_at - due_at, due_at = $2
-    where id = $1`,
+    where id = $1 returning ${notify}`,
   cancel: `
     update job set cancelling = status = 'running', ended_at = case when status = 'queued' then $2::bigint end,
       status = case when status = 'queued' then 'cancelled' else status end

@@ -2,6 +2,7 @@
 import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
 import { scheduleOf } from '../rows.ts'
 import type { Queries } from './database.ts'
+import { notify } from './hints.ts'
 import { queue, queueValues } from './jobs.ts'
 
 export class PostgresScheduleStore implements ScheduleStore {
@@ -64,12 +65,13 @@ const statements = {
         when schedule.schedule = excluded.schedule then schedule.next_at
         when schedule.paused then null else excluded.next_at end,
       last_at = case when schedule.schedule = excluded.schedule then schedule.last_at end,
-      schedule = excluded.schedule`,
+      schedule = excluded.schedule
+    returning ${notify}`,
   remove: `delete from schedule where sync = $1`,
   get: `select * from schedule where sync = $1`,
   list: `
     select * from schedule where ($1::text is null or after_sync = $1) and ($2::text is null or origin = $2) order by sync`,
-  pause: `update schedule set paused = $2, next_at = $3 where sync = $1`,
+  pause: `update schedule set paused = $2, next_at = $3 where sync = $1 returning ${notify}`,
   due: `select * from schedule where next_at <= $1 order by next_at limit $2`,
   nextDue: `select min(next_at) as at from schedule where next_at is not null`,
   fire: `

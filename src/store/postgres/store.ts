@@ -8,6 +8,7 @@ import type { RecordStore } from '../records.ts'
 import { openMemoryStore } from '../sqlite/store.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
 import { Database } from './database.ts'
+import { listen } from './hints.ts'
 import { PostgresJobStore } from './jobs.ts'
 import { PostgresLeaseStore } from './leases.ts'
 import { migrate, migrations, schemaVersion } from './migrations.ts'
@@ -31,7 +32,10 @@ export async function openPostgresStore(url: string, options: OpenOptions = {}):
   try {
     if (!readOnly) await migrate(database, schema)
     const version = await schemaVersion(database, schema, database.place)
-    if (version === migrations.length) return new PostgresStore(database, await projectId(database, readOnly))
+    if (version === migrations.length) {
+      const id = await projectId(database, readOnly)
+      return new PostgresStore(database, id, (signal) => listen(server, schema, signal))
+    }
     if (version > 0) {
       throw new SyncError('FILE_UNUSABLE', `the store at ${database.place} was written by an older Syncline`, {
         hint: 'Run `syncline run` once: it brings the store up to date.',
@@ -47,6 +51,7 @@ export async function openPostgresStore(url: string, options: OpenOptions = {}):
 
 class PostgresStore implements Store {
   readonly holder = `${hostname()}:${process.pid}:${randomUUID()}`
+  readonly hints: (signal: AbortSignal) => AsyncIterable<void>
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
@@ -56,9 +61,10 @@ class PostgresStore implements Store {
   readonly #database: Database
   readonly #projectId: string
 
-  constructor(database: Database, id: string) {
+  constructor(database: Database, id: string, hints: (signal: AbortSignal) => AsyncIterable<void>) {
     this.#database = database
     this.#projectId = id
+    this.hints = hints
     this.runs = new PostgresRunStore(database)
     this.leases = new PostgresLeaseStore(database)
     this.pairs = new PostgresPairStore(database)
