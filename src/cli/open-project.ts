@@ -1,6 +1,6 @@
 /** A project that a command works with: its config, its store, and connections that open on first use. */
 import { type Expansion, expandSyncs } from '../config/expand.ts'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { configFolder, type LoadedConfig, loadConfig, readDotEnv } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
 import type { RunEvent } from '../core/run.ts'
 import { systemClock } from '../engine/clock.ts'
@@ -64,4 +64,11 @@ export async function readConfig(shell: Shell, again = false): Promise<LoadedCon
   const { folder, config: path, environment } = shell
   const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
   return await loadConfig({ folder, path, environment, secrets, again })
+}
+
+/** The project's folder; what its `.env` says about its store and its vault counts from here on. */
+export function projectFolder({ folder, config, environment }: Shell): string {
+  const home = configFolder({ folder, path: config })
+  readDotEnv(home, environment)
+  return home
 }

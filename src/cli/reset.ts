@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { isTwoWay, placesOf } from '../core/two-way.ts'
+import { underLease } from '../engine/alone.ts'
 import { resetSync } from '../engine/worker.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import type { Execute } from './main.ts'
@@ -30,7 +31,7 @@ async function reset(shell: Shell, name: string, drop: boolean): Promise<number>
         throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is two-way: its tables are not its own to drop`, {
           hint: 'Leave --drop out: then only what Syncline remembers of the pairs is forgotten.',
         })
-      await resetSync(sync, opened.project, { drop })
+      await underLease(sync, opened.project, (_, project) => resetSync(sync, project, { drop }))
     } catch (error) {
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
       continue

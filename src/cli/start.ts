@@ -22,7 +22,7 @@ import type { Shell } from './shell.ts'
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
 
-interface StartOptions {
+export interface StartOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
 }
@@ -41,10 +41,11 @@ or all the time, which is the default. What is due, queued or interrupted is in 
 with it, and what was missed meanwhile runs once. Changes of the config file are taken up as they are saved.
 Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
     )
-    .action((options: StartOptions) => execute((shell) => start(shell, options)))
+    .action((options: StartOptions) => execute((shell) => work(shell, options)))
 }
 
-async function start(shell: Shell, options: StartOptions): Promise<number> {
+/** Runs the syncs by their schedules until Ctrl-C. */
+export async function work(shell: Shell, options: StartOptions): Promise<number> {
   using interrupts = listenForInterrupts(shell.terminal)
   const { signal } = interrupts
   const reporter = runReporter(shell, { onlyNews: true })
@@ -138,7 +139,7 @@ function tell(shell: Shell, event: EngineEvent, reporter: ReturnType<typeof runR
   if (event.event === 'connection.healthy') reporter.log(`connection ${event.connection} answers again`)
 }
 
-function positive(text: string): number {
+export function positive(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('a positive number is needed')
 }

@@ -1,7 +1,6 @@
 /** `syncline vault`: the secrets that configs and connections use. They go in and are used; nothing prints one. */
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { configFolder, readDotEnv } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { kvOptions } from '../engine/kv-vault.ts'
 import { addKey, dropOldKeys, keysAreGiven } from '../engine/vault-keys.ts'
@@ -9,6 +8,7 @@ import { openStore } from '../store/open.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'
 import type { Execute } from './main.ts'
+import { projectFolder } from './open-project.ts'
 import { keyFile, openStoreVault, openVault } from './open-vault.ts'
 import { type Shell, show } from './shell.ts'
 
@@ -79,7 +79,7 @@ async function remove(shell: Shell, name: string): Promise<number> {
 
 async function rotate(shell: Shell): Promise<number> {
   const { environment } = shell
-  const folder = folderOf(shell)
+  const folder = projectFolder(shell)
   if (kvOptions(environment) !== null) {
     throw new SyncError('USAGE_INVALID', 'the secrets are in an external vault, which rotates its keys itself', {
       hint: 'Take VAULT_URL away to rotate the key of secrets in the store.',
@@ -98,15 +98,8 @@ async function rotate(shell: Shell): Promise<number> {
   return exitCodes.fine
 }
 
-/** The project's folder; what its `.env` says about its store and its vault counts from here on. */
-function folderOf({ folder, config, environment }: Shell): string {
-  const home = configFolder({ folder, path: config })
-  readDotEnv(home, environment)
-  return home
-}
-
 async function open(shell: Shell) {
-  const folder = folderOf(shell)
+  const folder = projectFolder(shell)
   const store = await openStore(folder, shell.environment)
   return {
     vault: openVault(store, folder, shell.environment),

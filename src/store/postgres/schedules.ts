@@ -66,6 +66,7 @@ const statements = {
         when schedule.paused then null else excluded.next_at end,
       last_at = case when schedule.schedule = excluded.schedule then schedule.last_at end,
       schedule = excluded.schedule
+      where (schedule.schedule, schedule.origin) is distinct from (excluded.schedule, excluded.origin)
     returning ${notify}`,
   remove: `delete from schedule where sync = $1`,
   get: `select * from schedule where sync = $1`,

@@ -1,4 +1,4 @@
-/** Runs a sync without the queue, under a lease that is kept alive as long as the run lasts. */
+/** Work on a sync without the queue, under a lease that is kept alive as long as it lasts. */
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { AnySync } from '../core/two-way.ts'
@@ -6,8 +6,17 @@ import type { Project } from './project.ts'
 import { runSync } from './worker.ts'
 import { LEASE_MS } from './workers.ts'
 
-/** LEASE_LOST: somebody else runs it now. */
+/** Runs a sync. LEASE_LOST: somebody else runs it now. */
 export async function runAlone(sync: AnySync, project: Project): Promise<RunRecord> {
+  return await underLease(sync, project, (lease, held) => runSync(sync, held, lease))
+}
+
+/** Does what may not be done while somebody runs the sync. LEASE_LOST: somebody does. The project's signal tells when the lease is lost. */
+export async function underLease<Result>(
+  sync: AnySync,
+  project: Project,
+  work: (lease: number, project: Project) => Promise<Result>,
+): Promise<Result> {
   const { store, context } = project
   const lease = await store.leases.take(sync.id, store.holder, context.clock.now(), LEASE_MS)
   const ended = new AbortController()
@@ -15,7 +24,7 @@ export async function runAlone(sync: AnySync, project: Project): Promise<RunReco
   const keeping = keep(sync, lease, project, ended.signal, lost)
   try {
     const signal = AbortSignal.any([context.signal, lost.signal])
-    return await runSync(sync, { ...project, context: { ...context, signal } }, lease)
+    return await work(lease, { ...project, context: { ...context, signal } })
   } finally {
     ended.abort()
     await keeping
