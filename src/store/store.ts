@@ -30,7 +30,7 @@ export interface Store extends AsyncDisposable {
 export interface RunStore {
   /** To be called under the lease of its sync. */
   start(run: Pick<RunRecord, 'id' | 'sync' | 'startedAt'>): Promise<void>
-  /** Writes the final state of a run. */
+  /** Writes the final state of a run. Where many share the store: nothing, when its lease was taken over. */
   finish(run: RunRecord): Promise<void>
   /** Newest first; a run whose process died without finishing it is `interrupted`: known by its lock, or when its lease has expired. */
   list(filter: RunFilter): Promise<readonly RunRecord[]>

@@ -66,6 +66,7 @@ const filtered = `(${run}) as run where ${ofSync} and ($2::text is null or statu
 const idle = `sync = $2 and status = 'succeeded' and inserted + updated + deleted = 0`
 
 const statements = {
+  // `finish` finds nothing where somebody took the run's lease over: who lost it writes nothing more.
   start: `
     with pruned as (
       delete from run where sync = $2 and seq <= (select seq from run where sync = $2 order by seq desc limit 1 offset $4)
@@ -76,7 +77,7 @@ const statements = {
   finish: `
     update run set status = $2, duration_ms = $3, read = $4, inserted = $5, updated = $6, deleted = $7, unchanged = $8,
       rejected = $9, lossy = $10, conflicts = $11, error_code = $12, error_message = $13, error_hint = $14, held_deletes = $15
-    where id = $1`,
+    where id = $1 and status = 'running'`,
   get: `${run} where id = $1`,
   list: `select * from ${filtered} order by seq desc limit $3`,
   listLatest: `
