@@ -1,14 +1,14 @@
 /** `syncline keys`: who may call the API. */
 import { type Command, Option } from 'commander'
-import { configFolder } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { systemClock } from '../engine/clock.ts'
 import { type ApiKey, createKey, deleteKey, listKeys, type Scope, scopes } from '../engine/keys.ts'
 import { iso } from '../protocol/objects.ts'
-import { openSqliteStore } from '../store/sqlite/store.ts'
+import { openStore } from '../store/open.ts'
 import { exitCodes } from './exit-code.ts'
 import { instant, table } from './format.ts'
 import type { Execute } from './main.ts'
+import { projectFolder } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 
 export function addKeys(program: Command, execute: Execute): void {
@@ -69,6 +69,6 @@ function keyObject({ createdAt, ...key }: ApiKey): Record<string, unknown> {
   return { ...key, createdAt: iso(createdAt) }
 }
 
-async function open({ folder, config }: Shell) {
-  return await openSqliteStore(configFolder({ folder, path: config }))
+async function open(shell: Shell) {
+  return await openStore(projectFolder(shell), shell.environment)
 }

@@ -51,6 +51,7 @@ const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['run', async () => (await import('./run.ts')).addRun],
   ['watch', async () => (await import('./watch.ts')).addWatch],
   ['start', async () => (await import('./start.ts')).addStart],
+  ['worker', async () => (await import('./worker.ts')).addWorker],
   ['jobs', async () => (await import('./jobs.ts')).addJobs],
   ['trigger', async () => (await import('./jobs.ts')).addTrigger],
   ['cancel', async () => (await import('./jobs.ts')).addCancel],

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Expansion, expandSyncs } from '../config/expand.ts'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { configFolder, type LoadedConfig, loadConfig, readDotEnv } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { RunEvent } from '../core/run.ts'
@@ -11,7 +11,7 @@ import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
-import { openSqliteStore } from '../store/sqlite/store.ts'
+import { openStore, storeUrl } from '../store/open.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
 import type { Shell } from './shell.ts'
@@ -36,7 +36,7 @@ export interface OpenOptions {
 export async function openProject(shell: Shell, options: OpenOptions): Promise<OpenProject> {
   boundYoungGeneration()
   const config = await readConfig(shell)
-  const store = await openSqliteStore(config.folder, { readOnly: options.readOnly })
+  const store = await openStore(config.folder, shell.environment, { readOnly: options.readOnly })
   const context: Context = {
     signal: options.signal ?? new AbortController().signal,
     clock: systemClock,
@@ -65,10 +65,10 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
 }
 
 /** The syncs that calls of the API made, as they were written. */
-async function readMade(folder: string): Promise<Readonly<Record<string, unknown>>> {
-  if (!existsSync(join(folder, '.syncline'))) return {}
+async function readMade(folder: string, environment: Shell['environment']): Promise<Readonly<Record<string, unknown>>> {
+  if (storeUrl(environment) === null && !existsSync(join(folder, '.syncline'))) return {}
   // A state that can't be read is told when it is opened; one of an older version is brought up to date then.
-  const opened = await openSqliteStore(folder, { readOnly: true }).catch(asSyncError)
+  const opened = await openStore(folder, environment, { readOnly: true }).catch(asSyncError)
   if (opened instanceof SyncError) return {}
   await using store = opened
   return Object.fromEntries((await madeSyncs(store.records)).map(({ name, definition }) => [name, definition]))
@@ -78,5 +78,12 @@ async function readMade(folder: string): Promise<Readonly<Record<string, unknown
 export async function readConfig(shell: Shell, again = false): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
   const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
-  return await loadConfig({ folder, path, environment, secrets, made: readMade, again })
+  return await loadConfig({ folder, path, environment, secrets, made: (home) => readMade(home, environment), again })
+}
+
+/** The project's folder; what its `.env` says about its store and its vault counts from here on. */
+export function projectFolder({ folder, config, environment }: Shell): string {
+  const home = configFolder({ folder, path: config })
+  readDotEnv(home, environment)
+  return home
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { KvVault, kvOptions } from '../engine/kv-vault.ts'
 import { StoreVault, type Vault } from '../engine/vault.ts'
 import { type KeyRing, readKeys } from '../engine/vault-keys.ts'
-import { openSqliteStore } from '../store/sqlite/store.ts'
+import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -31,7 +31,7 @@ export async function readSecrets(
   names: readonly string[],
   environment: Environment,
 ): Promise<ReadonlyMap<string, string>> {
-  await using store = await openSqliteStore(folder, { readOnly: true })
+  await using store = await openStore(folder, environment, { readOnly: true })
   const vault = openVault(store, folder, environment)
   const found = new Map<string, string>()
   for (const name of names) {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { isTwoWay, placesOf } from '../core/two-way.ts'
+import { underLease } from '../engine/alone.ts'
 import { resetSync } from '../engine/worker.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import type { Execute } from './main.ts'
@@ -38,7 +39,7 @@ async function reset(shell: Shell, name: string, drop: boolean, keepPairs: boole
         throw new SyncError('CONFIG_INVALID', `sync ${sync.id} is one-way: it has no pairs to keep`, {
           hint: 'Leave --keep-pairs out.',
         })
-      await resetSync(sync, opened.project, { drop, keepPairs })
+      await underLease(sync, opened.project, (_, project) => resetSync(sync, project, { drop, keepPairs }))
     } catch (error) {
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
       continue

@@ -6,9 +6,10 @@ import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import { type AnySync, isTwoWay } from '../core/two-way.ts'
+import { runAlone } from '../engine/alone.ts'
 import type { Project } from '../engine/project.ts'
 import { waitsForOthers } from '../engine/references.ts'
-import { type RunOptions, runSync } from '../engine/worker.ts'
+import type { RunOptions } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -83,7 +84,7 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
 export async function runOne(sync: AnySync, project: Project, options?: RunOptions): Promise<RunRecord> {
   try {
-    return await runSync(sync, project, options)
+    return await runAlone(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }

@@ -27,7 +27,7 @@ import type { Shell } from './shell.ts'
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
 
-interface StartOptions {
+export interface StartOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
   readonly server: boolean
@@ -53,10 +53,11 @@ with it, and what was missed meanwhile runs once. Changes of the config file are
 The API (GET /docs describes it) needs keys; the first one is made and printed at the first start.
 Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
     )
-    .action((options: StartOptions) => execute((shell) => start(shell, options)))
+    .action((options: StartOptions) => execute((shell) => work(shell, options)))
 }
 
-async function start(shell: Shell, options: StartOptions): Promise<number> {
+/** Runs the syncs by their schedules until Ctrl-C. */
+export async function work(shell: Shell, options: StartOptions): Promise<number> {
   using interrupts = listenForInterrupts(shell.terminal)
   const { signal } = interrupts
   const reporter = runReporter(shell, { onlyNews: true })
@@ -194,7 +195,7 @@ function port(text: string): number {
   throw new InvalidArgumentError('a port is a number up to 65535')
 }
 
-function positive(text: string): number {
+export function positive(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('a positive number is needed')
 }

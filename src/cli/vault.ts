@@ -1,14 +1,14 @@
 /** `syncline vault`: the secrets that configs and connections use. They go in and are used; nothing prints one. */
 import { text } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { configFolder } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { kvOptions } from '../engine/kv-vault.ts'
 import { addKey, dropOldKeys, keysAreGiven } from '../engine/vault-keys.ts'
-import { openSqliteStore } from '../store/sqlite/store.ts'
+import { openStore } from '../store/open.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'
 import type { Execute } from './main.ts'
+import { projectFolder } from './open-project.ts'
 import { keyFile, openStoreVault, openVault } from './open-vault.ts'
 import { type Shell, show } from './shell.ts'
 
@@ -79,13 +79,13 @@ async function remove(shell: Shell, name: string): Promise<number> {
 
 async function rotate(shell: Shell): Promise<number> {
   const { environment } = shell
+  const folder = projectFolder(shell)
   if (kvOptions(environment) !== null) {
     throw new SyncError('USAGE_INVALID', 'the secrets are in an external vault, which rotates its keys itself', {
       hint: 'Take VAULT_URL away to rotate the key of secrets in the store.',
     })
   }
-  const folder = configFolder({ folder: shell.folder, path: shell.config })
-  await using store = await openSqliteStore(folder)
+  await using store = await openStore(folder, environment)
   const given = keysAreGiven(environment)
   if (!given) addKey(keyFile(folder), environment)
   const count = await openStoreVault(store, folder, environment).rewrap()
@@ -99,8 +99,8 @@ async function rotate(shell: Shell): Promise<number> {
 }
 
 async function open(shell: Shell) {
-  const folder = configFolder({ folder: shell.folder, path: shell.config })
-  const store = await openSqliteStore(folder)
+  const folder = projectFolder(shell)
+  const store = await openStore(folder, shell.environment)
   return {
     vault: openVault(store, folder, shell.environment),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

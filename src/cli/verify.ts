@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { isTwoWay } from '../core/two-way.ts'
+import { underLease } from '../engine/alone.ts'
 import { type TwoWayVerification, verifyTwoWay } from '../engine/two-way-verify.ts'
 import { type Verification, verifySync } from '../engine/verify.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
@@ -45,7 +46,9 @@ async function verify(shell: Shell, names: readonly string[], repair: boolean): 
         })
       const verification = isTwoWay(sync)
         ? await verifyTwoWay(sync, opened.project, onProgress)
-        : await verifySync(sync, opened.project, { repair, onProgress })
+        : repair
+          ? await underLease(sync, opened.project, (_, project) => verifySync(sync, project, { repair, onProgress }))
+          : await verifySync(sync, opened.project, { repair, onProgress })
       progress.clear()
       report(shell, verification)
       codes.push(verification.equal ? exitCodes.fine : exitCodes.failed)

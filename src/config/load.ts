@@ -39,7 +39,7 @@ export interface LoadedConfig extends ProjectConfig {
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const path = findConfig(options)
   const folder = dirname(path)
-  readDotEnv(join(folder, '.env'), options.environment)
+  readDotEnv(folder, options.environment)
   const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path, options.again === true)
   const names = secretNames(raw)
   const secrets = names.length === 0 ? undefined : await options.secrets?.(folder, names)
@@ -83,7 +83,9 @@ function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): str
   })
 }
 
-function readDotEnv(path: string, environment: Record<string, string | undefined>): void {
+/** Adds what `.env` beside the config says to the environment, which goes first. */
+export function readDotEnv(folder: string, environment: Record<string, string | undefined>): void {
+  const path = join(folder, '.env')
   if (!existsSync(path)) return
   for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) environment[name] ??= value
 }

@@ -1,5 +1,5 @@
 /** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Connection, Context } from '../connectors/connector.ts'
@@ -9,6 +9,7 @@ import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
 import { didYouMean } from '../core/name.ts'
 import { firstInstant } from '../core/schedule.ts'
+import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import { type ActionResult, executeAction } from './actions.ts'
@@ -38,7 +39,10 @@ export interface EngineOptions {
   readonly connectors: readonly AnyConnector[]
   /** Default: in the store, credentials in the vault. */
   readonly connectionStore?: ConnectionStore
-  /** The folder whose `.syncline` holds the state, or an open store. Default: the working directory. */
+  /**
+   * The folder whose `.syncline` holds the state, the `postgres://` URL of a store that several engines share, or an open store. Default:
+   * the working directory, whose `.syncline` also holds the rows that syncs gathered, wherever the store is.
+   */
   readonly store?: string | Store
   /** For syncs that say nothing else. Default 15. */
   readonly minutesBetweenSyncs?: number
@@ -279,8 +283,10 @@ export class Engine {
 
   async #open(): Promise<Opened> {
     const { store: given = '.', concurrency = 4 } = this.#options
-    const folder = typeof given === 'string' ? given : await mkdtemp(join(tmpdir(), 'syncline-engine-'))
-    const store = typeof given === 'string' ? await openSqliteStore(given) : given
+    const shared = typeof given === 'string' && isStoreUrl(given)
+    const folder = shared ? '.' : typeof given === 'string' ? given : await mkdtemp(join(tmpdir(), 'syncline-engine-'))
+    if (shared) await mkdir(join(folder, '.syncline'), { recursive: true })
+    const store = typeof given !== 'string' ? given : await (shared ? openStoreAt(given) : openSqliteStore(given))
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const home = typeof given === 'string' ? join(folder, '.syncline') : folder
     const vault =

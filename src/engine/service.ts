@@ -58,9 +58,19 @@ export class Service {
   /** Works until the signal is aborted; then batches are finished, and what is left goes back to the queue. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      await Promise.all([this.#workers.run(signal), this.#scheduler.run(signal)])
+      await Promise.all([this.#workers.run(signal), this.#scheduler.run(signal), this.#listen(signal)])
     } finally {
       await this.#slots[Symbol.asyncDispose]()
+    }
+  }
+
+  /** What other processes put into the queue is looked at now, not at the next look. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { store } = this.#options
+    if (store.hints === undefined) return
+    for await (const _ of store.hints(signal)) {
+      this.#workers.wake()
+      this.#scheduler.wake()
     }
   }
 

@@ -45,8 +45,8 @@ export async function undoRun(
   const replaced = await replacedSide(sides)
   if (replaced !== null) throw replaced
   if (!options.apply) return await plan(sides, entries)
-  const { leases } = project.store
-  const generation = await leases.take(sync.id, 'embedded', project.context.clock.now(), LEASE_MS)
+  const { leases, holder } = project.store
+  const generation = await leases.take(sync.id, holder, project.context.clock.now(), LEASE_MS)
   try {
     return await carryOut(sides, entries, generation, options.id)
   } finally {

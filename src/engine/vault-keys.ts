@@ -12,9 +12,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { SyncError } from '../core/error.ts'
 
 const KEY_BYTES = 32
@@ -87,6 +88,9 @@ function makeKey(): MasterKey {
 /** Of two processes that start at once, one makes the file, and both read it. */
 function makeFile(path: string): void {
   mkdirSync(dirname(path), { recursive: true })
+  // The embedded store does the same; with another store the key is all that is in the folder.
+  const ignore = join(dirname(path), '.gitignore')
+  if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
   const own = `${path}.${process.pid}`
   writeKeys(own, [makeKey()])
   try {

@@ -7,14 +7,12 @@ import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
+import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
 const MAX_ATTEMPTS = 5
 const FIRST_WAIT_MS = 500
+/** Of a lease that nobody prolongs while the run lasts. */
 const LEASE_MS = 60_000
-/** Of one that the caller keeps alive: a killed process's is soon over. */
-const HELD_LEASE_MS = 20_000
-/** In an embedded project the project lock keeps others out, so its one process holds all leases under one name. */
-const EMBEDDED_HOLDER = 'embedded'
 
 export interface RunOptions {
   /** The sync has another run to come, after others: what a reference stands in the way of waits for that one. */
@@ -86,17 +84,18 @@ async function attemptAll(
   tally: Tally,
   options: RunOptions,
 ): Promise<Outcome> {
-  const { leases } = project.store
+  const { leases, holder } = project.store
   if (options.lease !== undefined) {
-    const outcome = await attemptUnder(options.lease, sync, project, id, tally, options)
+    const held = { lease: options.lease, leaseMs: HELD_LEASE_MS }
+    const outcome = await attemptUnder(held, sync, project, id, tally, options)
     noteReach(outcome, sync, project)
     return outcome
   }
   const now = project.context.clock.now()
-  const lease = await leases.take(sync.id, EMBEDDED_HOLDER, now, LEASE_MS).catch(asSyncError)
+  const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    const outcome = await attemptUnder(lease, sync, project, id, tally, options)
+    const outcome = await attemptUnder({ lease, leaseMs: LEASE_MS }, sync, project, id, tally, options)
     noteReach(outcome, sync, project)
     return outcome
   } finally {
@@ -105,7 +104,7 @@ async function attemptAll(
 }
 
 async function attemptUnder(
-  lease: number,
+  { lease, leaseMs }: { readonly lease: number; readonly leaseMs: number },
   sync: AnySync,
   project: Project,
   id: string,
@@ -117,7 +116,7 @@ async function attemptUnder(
   const fences: Fences = {}
   for (let attempt = 1; ; attempt++) {
     try {
-      if (attempt > 1) await renew(lease, options.lease === undefined ? LEASE_MS : HELD_LEASE_MS, sync, project)
+      if (attempt > 1) await renew(lease, leaseMs, sync, project)
       const settlement = isTwoWay(sync)
         ? await (await import('./run.ts')).run(sync, project, tally, {
             ...{ run: id, generation: lease, attempt, fences },
@@ -162,8 +161,8 @@ function noteReach({ error }: Outcome, sync: AnySync, { unreachable }: Project):
   }
 }
 
-async function renew(lease: number, forMs: number, sync: AnySync, { store, context }: Project): Promise<void> {
-  if (await store.leases.renew(sync.id, lease, context.clock.now(), forMs)) return
+async function renew(lease: number, leaseMs: number, sync: AnySync, { store, context }: Project): Promise<void> {
+  if (await store.leases.renew(sync.id, lease, context.clock.now(), leaseMs)) return
   throw new SyncError('LEASE_LOST', `another process took over sync ${sync.id}; this one does not try again`, {
     hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
   })

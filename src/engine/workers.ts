@@ -9,7 +9,7 @@ import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
 
 /** A worker that was killed is noticed after this long. */
-const LEASE_MS = 20_000
+export const LEASE_MS = 20_000
 /** Another process's jobs are seen this late at the latest. */
 const LOOK_MS = 1000
 /** How often a job is tried in all, where trying again may help. */

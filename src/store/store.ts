@@ -9,8 +9,15 @@ import type { RecordStore } from './records.ts'
 export interface Store extends AsyncDisposable {
   /** The id under which this project owns target tables; made at first use, never changes. */
   projectId(): Promise<string>
-  /** Keeps a second process from running the same project; PROJECT_LOCKED names the other's pid. Freed by the system when this one dies. */
+  /**
+   * Keeps a second process from running the same project; PROJECT_LOCKED names the other's pid. Freed by the system when this one dies.
+   * In a store that many processes share it keeps nobody out: there leases alone keep two from running one sync.
+   */
   lock(): Promise<AsyncDisposable>
+  /** The name under which this process takes the leases of what it runs without the queue. Where many share the store, each has its own. */
+  readonly holder: string
+  /** Yields when another process may have put something into the queue or changed a schedule. May be lossy: it only saves waiting. Absent: none. */
+  hints?(signal: AbortSignal): AsyncIterable<void>
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
@@ -21,10 +28,11 @@ export interface Store extends AsyncDisposable {
 
 /** The history of runs. */
 export interface RunStore {
+  /** To be called under the lease of its sync. */
   start(run: Pick<RunRecord, 'id' | 'sync' | 'startedAt'>): Promise<void>
-  /** Writes the final state of a run. */
+  /** Writes the final state of a run. Where many share the store: nothing, when its lease was taken over. */
   finish(run: RunRecord): Promise<void>
-  /** Newest first; a run whose process died without finishing it is `interrupted`. */
+  /** Newest first; a run whose process died without finishing it is `interrupted`: known by its lock, or when its lease has expired. */
   list(filter: RunFilter): Promise<readonly RunRecord[]>
   get(id: string): Promise<RunRecord | null>
   /** Lets a held run go on: the next run of its sync may delete up to its `heldDeletes`. RUN_UNKNOWN, or GUARD_HELD when it is not held, or not by the guard. */

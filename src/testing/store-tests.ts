@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { SyncError } from '../core/error.ts'
 import { type RunRecord, zeroCounts } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
-import { jobTests } from './store-job-tests.ts'
+import { jobTests, request } from './store-job-tests.ts'
 import { pairTests } from './store-pair-tests.ts'
 import { recordTests } from './store-record-tests.ts'
 import { scheduleTests } from './store-schedule-tests.ts'
@@ -14,14 +14,21 @@ export interface StoreState extends AsyncDisposable {
   open(): Promise<Store>
 }
 
+/** What differs from store to store. */
+export interface StoreTraits {
+  /** Any number of processes run one project: leases keep them apart, not the project lock. Default: one at a time. */
+  readonly shared?: boolean
+}
+
 /** Runs the contract tests against a store. `make` gives a new, empty state each time. */
-export function storeTests(name: string, make: () => Promise<StoreState>): void {
+export function storeTests(name: string, make: () => Promise<StoreState>, { shared = false }: StoreTraits = {}): void {
   const withState = (run: (state: StoreState) => Promise<void>) => async () => {
     await using state = await make()
     await run(state)
   }
   describe(`${name} keeps the contract of a store`, () => {
     describe('project', () => projectTests(withState))
+    describe('processes', () => (shared ? sharedTests(withState) : lockTests(withState)))
     describe('runs', () => runTests(withState))
     describe('releases', () => releaseTests(withState))
     describe('leases', () => leaseTests(withState))
@@ -47,7 +54,10 @@ function projectTests(withState: WithState): void {
       assert.ok(ids.has(await later.projectId()))
     }),
   )
+}
 
+/** One process at a time runs a project. */
+function lockTests(withState: WithState): void {
   test(
     'the project lock is held by one at a time, and names its holder',
     withState(async (state) => {
@@ -64,6 +74,91 @@ function projectTests(withState: WithState): void {
       await next[Symbol.asyncDispose]()
     }),
   )
+
+  test(
+    'a run whose process ended without finishing it is interrupted',
+    withState(async (state) => {
+      const died = await state.open()
+      await died.lock()
+      await died.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
+      await using observer = await state.open()
+      assert.equal((await observer.runs.get('r1'))?.status, 'running')
+      await died[Symbol.asyncDispose]()
+      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
+      assert.equal((await observer.runs.list({ status: 'interrupted', limit: 9 })).length, 1)
+      await using next = await state.open()
+      await using _lock = await next.lock()
+      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
+    }),
+  )
+}
+
+/** Any number of processes run a project. */
+function sharedTests(withState: WithState): void {
+  test(
+    'what one process puts into the queue is hinted at to the others, as soon as it is there',
+    withState(async (state) => {
+      await using store = await state.open()
+      await using other = await state.open()
+      const stop = new AbortController()
+      const hints = other.hints?.(stop.signal)[Symbol.asyncIterator]()
+      assert.ok(hints, 'a store that many share gives hints')
+      // The first says that it listens now.
+      assert.equal((await hints.next()).done, false)
+      await store.jobs.enqueue(request('orders'), 1000)
+      assert.equal((await hints.next()).done, false)
+      assert.equal(await other.jobs.nextDue(), 1000)
+      stop.abort()
+      for (let hint = await hints.next(); hint.done !== true; hint = await hints.next());
+    }),
+  )
+
+  test(
+    'the project lock keeps nobody out, and each process has a name of its own for its leases',
+    withState(async (state) => {
+      await using first = await state.open()
+      await using second = await state.open()
+      await using _lock = await first.lock()
+      await using _other = await second.lock()
+      await first.leases.take('orders', first.holder, 1000, 500)
+      await assert.rejects(
+        second.leases.take('orders', second.holder, 1499, 500),
+        (error) => error instanceof SyncError && error.code === 'LEASE_LOST',
+      )
+    }),
+  )
+
+  test(
+    'a run is running as long as its lease, and interrupted when that has expired',
+    withState(async (state) => {
+      await using died = await state.open()
+      await using observer = await state.open()
+      await died.leases.take('orders', died.holder, Date.now(), 60_000)
+      await died.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
+      assert.equal((await observer.runs.get('r1'))?.status, 'running')
+      const generation = await died.leases.take('orders', died.holder, Date.now() - 60_000, 59_000)
+      assert.equal(generation, 2)
+      await died.runs.start({ id: 'r2', sync: 'orders', startedAt: 1001 })
+      assert.equal((await observer.runs.get('r2'))?.status, 'interrupted')
+      assert.equal((await observer.runs.list({ status: 'interrupted', limit: 9 })).length, 2)
+    }),
+  )
+
+  test(
+    'a run whose lease somebody takes over is interrupted, whatever its worker says when it wakes up',
+    withState(async (state) => {
+      await using frozen = await state.open()
+      await using other = await state.open()
+      await frozen.leases.take('orders', frozen.holder, Date.now() - 70_000, 60_000)
+      await frozen.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
+      await other.leases.take('orders', other.holder, Date.now(), 60_000)
+      await other.runs.start({ id: 'r2', sync: 'orders', startedAt: 2000 })
+      assert.equal((await other.runs.get('r1'))?.status, 'interrupted')
+      assert.equal((await other.runs.get('r2'))?.status, 'running')
+      await frozen.runs.finish(record('r1', { status: 'succeeded' }))
+      assert.equal((await other.runs.get('r1'))?.status, 'interrupted')
+    }),
+  )
 }
 
 function runTests(withState: WithState): void {
@@ -71,6 +166,7 @@ function runTests(withState: WithState): void {
     'a run is kept as it was finished',
     withState(async (state) => {
       await using store = await state.open()
+      await store.leases.take('orders', store.holder, Date.now(), 60_000)
       await store.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
       assert.equal((await store.runs.get('r1'))?.status, 'running')
       const error = { code: 'CONNECTION_LOST', message: 'the server went away', hint: 'run it again' }
@@ -110,23 +206,6 @@ function runTests(withState: WithState): void {
       assert.deepEqual(await ids({ status: 'failed' }), ['r2'])
       assert.deepEqual(await ids({ latest: true }), ['r6', 'r5', 'r4', 'r3', 'r2'])
       assert.deepEqual(await ids({ latest: true, status: 'succeeded' }), ['r6', 'r5', 'r4', 'r1'])
-    }),
-  )
-
-  test(
-    'a run whose process ended without finishing it is interrupted',
-    withState(async (state) => {
-      const died = await state.open()
-      await died.lock()
-      await died.runs.start({ id: 'r1', sync: 'orders', startedAt: 1000 })
-      await using observer = await state.open()
-      assert.equal((await observer.runs.get('r1'))?.status, 'running')
-      await died[Symbol.asyncDispose]()
-      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
-      assert.equal((await observer.runs.list({ status: 'interrupted', limit: 9 })).length, 1)
-      await using next = await state.open()
-      await using _lock = await next.lock()
-      assert.equal((await observer.runs.get('r1'))?.status, 'interrupted')
     }),
   )
 }

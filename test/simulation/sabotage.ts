@@ -78,6 +78,7 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
   return {
     projectId: () => store.projectId(),
     lock: () => store.lock(),
+    holder: store.holder,
     runs: store.runs,
     leases: store.leases,
     jobs: store.jobs,

@@ -417,6 +417,7 @@ export class World {
     return {
       projectId: () => store.projectId(),
       lock: () => store.lock(),
+      holder: store.holder,
       runs: {
         start: (run) => around('start', () => store.runs.start(run)),
         finish: (run) => around('end', () => store.runs.finish(run)),

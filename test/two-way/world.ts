@@ -58,7 +58,7 @@ export function contactsSync(over: Partial<TwoWaySync> = {}): TwoWaySync {
 export class World {
   readonly left = new MemorySystem()
   readonly right = new MemorySystem()
-  readonly store: Store = openMemoryStore()
+  readonly store: Store
   readonly events: RunEvent[] = []
   syncs: TwoWaySync[]
   now = Date.UTC(2026, 0, 1)
@@ -66,7 +66,9 @@ export class World {
   constructor(
     over: Partial<TwoWaySync> = {},
     fields: { readonly left?: Record<string, Type>; readonly right?: Record<string, Type> } = {},
+    store: Store = openMemoryStore(),
   ) {
+    this.store = store
     this.syncs = [contactsSync(over)]
     this.left.create(schemaOf('contacts', fields.left ?? contactFields, ['id']))
     this.right.create(schemaOf('contacts', fields.right ?? contactFields, ['id']))

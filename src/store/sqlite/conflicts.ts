@@ -1,6 +1,7 @@
 /** Conflicts in SQLite. */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { ConflictRecord, ConflictStatus, ConflictStore } from '../pairs.ts'
+import { conflictOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 
 export class SqliteConflictStore implements ConflictStore {
@@ -27,12 +28,12 @@ export class SqliteConflictStore implements ConflictStore {
         kind: filter.kind ?? null,
         limit: filter.limit,
       })
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async get(id: number): Promise<ConflictRecord | null> {
     const row = prepared(this.#database, 'select * from conflict where id = ?').get(id)
-    return row === undefined ? null : toRecord(row)
+    return row === undefined ? null : conflictOf(row)
   }
 
   async ofPairs(sync: string, pairs: readonly number[]): Promise<readonly ConflictRecord[]> {
@@ -42,7 +43,7 @@ export class SqliteConflictStore implements ConflictStore {
       `select * from conflict where sync = ? and pair in (select value from json_each(?)) and status in ('open', 'decided') and kind <> 'undo'`,
     )
       .all(sync, JSON.stringify(pairs))
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async strays(sync: string, fields: readonly string[]): Promise<readonly ConflictRecord[]> {
@@ -53,7 +54,7 @@ export class SqliteConflictStore implements ConflictStore {
            and field.value ->> 'status' in ('open', 'decided'))`,
     )
       .all(sync, JSON.stringify(fields))
-      .map(toRecord)
+      .map(conflictOf)
   }
 
   async decide(id: number, fields: ConflictRecord['fields'], status: ConflictStatus): Promise<void> {
@@ -79,22 +80,5 @@ export class SqliteConflictStore implements ConflictStore {
          from conflict where sync = ? and status in ('open', 'decided')`,
     ).get(sync)
     return { open: Number(row?.open), decided: Number(row?.decided) }
-  }
-}
-
-function toRecord(row: Record<string, SQLOutputValue>): ConflictRecord {
-  const text = (value: SQLOutputValue | undefined) => (value === null || value === undefined ? null : String(value))
-  return {
-    id: Number(row.id),
-    sync: String(row.sync),
-    kind: String(row.kind) as ConflictRecord['kind'],
-    pair: row.pair === null ? null : Number(row.pair),
-    left: text(row.left_key),
-    right: text(row.right_key),
-    fields: JSON.parse(String(row.fields)) as ConflictRecord['fields'],
-    status: String(row.status) as ConflictStatus,
-    run: String(row.run),
-    openedAt: Number(row.opened_at),
-    closedAt: row.closed_at === null ? null : Number(row.closed_at),
   }
 }

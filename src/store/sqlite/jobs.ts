@@ -1,9 +1,10 @@
 /** The queue in SQLite. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import { type Job, type JobState, patienceMs, priorities } from '../../core/job.ts'
+import { type Job, patienceMs } from '../../core/job.ts'
 import type { Claim, ClaimId, ClaimOptions, Heartbeat, JobFilter, JobOutcome, JobRequest, JobStore } from '../jobs.ts'
+import { jobEnded, jobUnknown } from '../refusals.ts'
+import { jobOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -18,7 +19,7 @@ export class SqliteJobStore implements JobStore {
   }
 
   async enqueue(request: JobRequest, nowMs: number): Promise<Job> {
-    return toJob(enqueue(this.#database, request, nowMs))
+    return jobOf(enqueue(this.#database, request, nowMs))
   }
 
   async claim({ worker, leaseMs, limit }: ClaimOptions, nowMs: number): Promise<readonly Claim[]> {
@@ -31,7 +32,7 @@ export class SqliteJobStore implements JobStore {
         const lease = prepared(this.#database, statements.lease).get({ ...times, holder: worker })
         const start = status === 'running' ? statements.takeOver : statements.start
         prepared(this.#database, start).run({ id: Number(id), worker, now: nowMs })
-        const job = toJob(prepared(this.#database, statements.get).get({ id: Number(id) }))
+        const job = jobOf(prepared(this.#database, statements.get).get({ id: Number(id) }))
         return { id: job.id, sync: job.sync, generation: Number(lease?.generation), job }
       })
     })
@@ -84,21 +85,19 @@ export class SqliteJobStore implements JobStore {
     const named = { id: numberOf(id) }
     return inTransaction(this.#database, () => {
       const job = prepared(this.#database, statements.get).get(named)
-      if (job === undefined) throw unknown(id)
+      if (job === undefined) throw jobUnknown(id)
       if (job.ended_at !== null) {
-        throw new SyncError('JOB_ENDED', `job ${id} of "${job.sync}" has ended: it ${job.status}`, {
-          hint: 'Only a queued or a running job can be cancelled.',
-        })
+        throw jobEnded(id, String(job.sync), String(job.status))
       }
       prepared(this.#database, statements.cancelQueued).run({ ...named, now: nowMs })
       prepared(this.#database, statements.cancelRunning).run(named)
-      return toJob(prepared(this.#database, statements.get).get(named))
+      return jobOf(prepared(this.#database, statements.get).get(named))
     })
   }
 
   async get(id: string): Promise<Job | null> {
     const row = prepared(this.#database, statements.get).get({ id: numberOf(id) })
-    return row === undefined ? null : toJob(row)
+    return row === undefined ? null : jobOf(row)
   }
 
   async list({ sync, status, before, limit }: JobFilter): Promise<readonly Job[]> {
@@ -109,7 +108,7 @@ export class SqliteJobStore implements JobStore {
     }
     return prepared(this.#database, statements.list)
       .all({ ...filter, limit })
-      .map(toJob)
+      .map(jobOf)
   }
 
   async count(): Promise<Readonly<Record<'queued' | 'running', number>>> {
@@ -140,12 +139,6 @@ function freeLease(database: DatabaseSync, { sync, generation }: ClaimId): boole
 /** What a person names may be anything; an id is a whole number. */
 function numberOf(id: string): number {
   return /^\d{1,15}$/.test(id) ? Number(id) : -1
-}
-
-function unknown(id: string): SyncError {
-  return new SyncError('JOB_UNKNOWN', `there is no job ${id}`, {
-    hint: 'Ended jobs are forgotten after a while; `syncline history` lists the runs.',
-  })
 }
 
 const leaseUntil = `(select expires_at from lease where lease.sync = job.sync) as lease_until`
@@ -210,59 +203,3 @@ const statements = {
       select case when lease.holder is null then 0 else lease.expires_at end
       from job join lease on lease.sync = job.sync where job.status = 'running')`,
 } as const
-
-const instant = z.number()
-const row = z.object({
-  id: z.number(),
-  sync: z.string(),
-  priority: z.enum(priorities),
-  reason: z.enum(['schedule', 'command', 'webhook', 'after', 'change', 'retry']),
-  queued_at: instant,
-  due_at: instant,
-  attempt: z.number(),
-  status: z.enum(['queued', 'running', 'succeeded', 'failed', 'held', 'cancelled']),
-  worker: z.string().nullable(),
-  started_at: instant.nullable(),
-  lease_until: instant.nullable(),
-  cancelling: z.number(),
-  ended_at: instant.nullable(),
-  run: z.string().nullable(),
-  error_code: z.string().nullable(),
-  error_message: z.string().nullable(),
-  error_hint: z.string().nullable(),
-})
-
-function toJob(stored: Record<string, SQLOutputValue> | undefined): Job {
-  const job = row.parse(stored)
-  return {
-    id: String(job.id),
-    sync: job.sync,
-    priority: job.priority,
-    reason: job.reason,
-    queuedAt: job.queued_at,
-    dueAt: job.due_at,
-    attempt: job.attempt,
-    state: toState(job),
-  }
-}
-
-function toState(job: z.output<typeof row>): JobState {
-  if (job.status === 'queued') return { status: 'queued' }
-  if (job.status === 'running') {
-    return {
-      status: 'running',
-      worker: job.worker ?? '',
-      startedAt: job.started_at ?? job.queued_at,
-      leaseUntil: job.lease_until ?? 0,
-      cancelling: job.cancelling === 1,
-    }
-  }
-  return {
-    status: job.status,
-    startedAt: job.started_at,
-    endedAt: job.ended_at ?? job.queued_at,
-    run: job.run,
-    error:
-      job.error_code === null ? null : { code: job.error_code, message: job.error_message ?? '', hint: job.error_hint },
-  }
-}

@@ -1,7 +1,8 @@
 /** The journal of two-way writes in SQLite. */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { SideName } from '../../core/two-way.ts'
 import type { JournalEntry, JournalStore } from '../pairs.ts'
+import { journalEntryOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 
 export class SqliteJournalStore implements JournalStore {
@@ -17,35 +18,18 @@ export class SqliteJournalStore implements JournalStore {
       `select * from journal where sync = ? and ${side}_key = ? order by seq desc limit ?`,
     )
       .all(sync, key, limit)
-      .map(toEntry)
+      .map(journalEntryOf)
   }
 
   async ofRun(run: string): Promise<readonly JournalEntry[]> {
-    return prepared(this.#database, 'select * from journal where run = ? order by seq desc').all(run).map(toEntry)
+    return prepared(this.#database, 'select * from journal where run = ? order by seq desc')
+      .all(run)
+      .map(journalEntryOf)
   }
 
   async prune(sync: string, beforeMs: number): Promise<number> {
     const oldest = prepared(this.#database, 'select at from journal where sync = ? order by seq limit 1').get(sync)
     if (oldest === undefined || Number(oldest.at) >= beforeMs) return 0
     return Number(prepared(this.#database, 'delete from journal where sync = ? and at < ?').run(sync, beforeMs).changes)
-  }
-}
-
-function toEntry(row: Record<string, SQLOutputValue>): JournalEntry {
-  const text = (value: SQLOutputValue | undefined) => (value === null || value === undefined ? null : String(value))
-  return {
-    seq: Number(row.seq),
-    sync: String(row.sync),
-    run: String(row.run),
-    atMs: Number(row.at),
-    side: String(row.side) as SideName,
-    kind: String(row.kind) as JournalEntry['kind'],
-    pair: row.pair === null ? null : Number(row.pair),
-    left: text(row.left_key),
-    right: text(row.right_key),
-    fields: row.fields === null ? [] : (JSON.parse(String(row.fields)) as string[]),
-    before: text(row.before),
-    after: text(row.after),
-    reason: String(row.reason),
   }
 }

@@ -1,6 +1,6 @@
 /** Leases in SQLite: one row per sync, and a generation that only grows. */
 import type { DatabaseSync } from 'node:sqlite'
-import { SyncError } from '../../core/error.ts'
+import { leaseTaken } from '../refusals.ts'
 import type { LeaseStore } from '../store.ts'
 import { prepared } from './statements.ts'
 
@@ -14,9 +14,7 @@ export class SqliteLeaseStore implements LeaseStore {
   async take(sync: string, holder: string, nowMs: number, forMs: number): Promise<number> {
     const row = prepared(this.#database, statements.take).get({ sync, holder, now: nowMs, until: nowMs + forMs })
     if (row !== undefined) return Number(row.generation)
-    throw new SyncError('LEASE_LOST', `sync "${sync}" is being run by somebody else`, {
-      hint: 'Wait until that run ends; a lease whose process died expires by itself.',
-    })
+    throw leaseTaken(sync)
   }
 
   async renew(sync: string, generation: number, nowMs: number, forMs: number): Promise<boolean> {

@@ -1,6 +1,5 @@
 /** What two-way syncs remember, in SQLite. What a run marks lives in temporary tables, which a reader may write, too. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { SyncError } from '../../core/error.ts'
 import type { SideName } from '../../core/two-way.ts'
 import {
   type ConflictStore,
@@ -18,6 +17,7 @@ import {
   type Unpaired,
   type WorkList,
 } from '../pairs.ts'
+import { leaseLost } from '../refusals.ts'
 import { SqliteConflictStore } from './conflicts.ts'
 import { SqliteJournalStore } from './journal.ts'
 import { numberOrNull, textOrNull, toPair, toUnpaired, valuesOf } from './pair-rows.ts'
@@ -335,9 +335,7 @@ class SqlitePairMemory implements PairMemory {
       generation,
     )
     if (row !== undefined) return
-    throw new SyncError('LEASE_LOST', `another process took over sync ${this.#sync}; this one writes nothing more`, {
-      hint: 'Nothing is lost: the other process goes on.',
-    })
+    throw leaseLost(this.#sync)
   }
 
   #clear(): void {

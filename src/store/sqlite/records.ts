@@ -1,7 +1,7 @@
 /** Records in SQLite. */
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { z } from 'zod'
 import type { NewRecord, RecordStore, StoredRecord } from '../records.ts'
+import { recordOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 
 export class SqliteRecordStore implements RecordStore {
@@ -20,7 +20,7 @@ export class SqliteRecordStore implements RecordStore {
 
   async get(kind: string, id: string): Promise<StoredRecord | null> {
     const row = prepared(this.#database, statements.get).get({ kind, id })
-    return row === undefined ? null : toRecord(row)
+    return row === undefined ? null : recordOf(row)
   }
 
   async list(
@@ -29,7 +29,7 @@ export class SqliteRecordStore implements RecordStore {
   ): Promise<readonly StoredRecord[]> {
     return prepared(this.#database, statements.list)
       .all({ kind, after: page.after ?? '', limit: page.limit })
-      .map(toRecord)
+      .map(recordOf)
   }
 
   async delete(kind: string, id: string): Promise<boolean> {
@@ -57,19 +57,6 @@ const statements = {
   delete: `delete from record where kind = :kind and id = :id`,
   sweep: `delete from record where expires_at <= :now`,
 } as const
-
-const row = z.object({
-  kind: z.string(),
-  id: z.string(),
-  body: z.string(),
-  expires_at: z.number().nullable(),
-  version: z.number(),
-})
-
-function toRecord(stored: Record<string, SQLOutputValue>): StoredRecord {
-  const { expires_at, ...rest } = row.parse(stored)
-  return { ...rest, expiresAt: expires_at }
-}
 
 function versionOf(stored: Record<string, SQLOutputValue> | undefined): number | null {
   return stored === undefined ? null : Number(stored.version)

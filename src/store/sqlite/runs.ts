@@ -1,8 +1,8 @@
 /** The history of runs in SQLite. */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { z } from 'zod'
-import { SyncError } from '../../core/error.ts'
+import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../core/run.ts'
+import { releasable } from '../refusals.ts'
+import { runOf } from '../rows.ts'
 import type { RunFilter, RunStore } from '../store.ts'
 import { prepared } from './statements.ts'
 
@@ -61,36 +61,17 @@ export class SqliteRunStore implements RunStore {
       status: status ?? null,
       limit,
     })
-    return rows.map(toRecord)
+    return rows.map(runOf)
   }
 
   async get(id: string): Promise<RunRecord | null> {
     const { own, current } = this.#holders
     const row = prepared(this.#database, statements.get).get({ own, current: current() ?? own, id })
-    return row === undefined ? null : toRecord(row)
+    return row === undefined ? null : runOf(row)
   }
 
   async release(id: string, atMs: number): Promise<RunRecord> {
-    const run = await this.get(id)
-    if (run === null) {
-      throw new SyncError('RUN_UNKNOWN', `there is no run ${id}`, {
-        hint: '`syncline history` lists the runs, `syncline status` the held ones.',
-      })
-    }
-    if (run.status !== 'held') {
-      throw new SyncError('GUARD_HELD', `run ${id} of "${run.sync}" is not held: it ${endedHow(run.status)}`, {
-        hint: '`syncline status` lists the held runs.',
-      })
-    }
-    if (run.heldDeletes === null) {
-      throw new SyncError(
-        'GUARD_HELD',
-        `run ${id} of "${run.sync}" is held by ${run.error?.code === 'SCHEMA_DRIFT' ? 'a schema change' : run.error?.code}, not by the guard`,
-        {
-          hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
-        },
-      )
-    }
+    const run = releasable(id, await this.get(id))
     prepared(this.#database, statements.release).run({ id, at: atMs })
     return { ...run, releasedAt: atMs }
   }
@@ -149,42 +130,3 @@ const statements = {
   freeAll: `update lease set holder = null where holder is not null`,
   interruptOthers: `update run set status = 'interrupted' where status = 'running' and holder <> ?`,
 } as const
-
-const count = z.number()
-const row = z.object({
-  id: z.string(),
-  sync: z.string(),
-  status: z.enum(['running', 'succeeded', 'failed', 'held', 'interrupted']),
-  started_at: count,
-  duration_ms: count.nullable(),
-  read: count,
-  inserted: count,
-  updated: count,
-  deleted: count,
-  unchanged: count,
-  rejected: count,
-  lossy: count,
-  conflicts: count,
-  error_code: z.string().nullable(),
-  error_message: z.string().nullable(),
-  error_hint: z.string().nullable(),
-  held_deletes: count.nullable(),
-  released_at: count.nullable(),
-})
-
-function toRecord(stored: Record<string, SQLOutputValue>): RunRecord {
-  const { started_at, duration_ms, error_code, error_message, error_hint, held_deletes, released_at, ...rest } =
-    row.parse(stored)
-  return {
-    ...rest,
-    startedAt: started_at,
-    durationMs: duration_ms,
-    error: error_code === null ? null : { code: error_code, message: error_message ?? '', hint: error_hint },
-    heldDeletes: held_deletes,
-    releasedAt: released_at,
-  }
-}
-
-function endedHow(status: RunRecord['status']): string {
-  return status === 'running' ? 'is still running' : status === 'interrupted' ? 'was interrupted' : status
-}

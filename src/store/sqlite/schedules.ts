@@ -1,8 +1,7 @@
 /** Schedules in SQLite. */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
-import { z } from 'zod'
-import type { Schedule } from '../../core/schedule.ts'
+import type { DatabaseSync } from 'node:sqlite'
 import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
+import { scheduleOf } from '../rows.ts'
 import { enqueue } from './jobs.ts'
 import { prepared } from './statements.ts'
 import { inTransaction } from './transaction.ts'
@@ -34,13 +33,13 @@ export class SqliteScheduleStore implements ScheduleStore {
 
   async get(sync: string): Promise<ScheduleRecord | null> {
     const row = prepared(this.#database, statements.get).get({ sync })
-    return row === undefined ? null : toRecord(row)
+    return row === undefined ? null : scheduleOf(row)
   }
 
   async list({ after, origin }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
     return prepared(this.#database, statements.list)
       .all({ after: after ?? null, origin: origin ?? null })
-      .map(toRecord)
+      .map(scheduleOf)
   }
 
   async pause(sync: string, paused: boolean, nextMs: number | null): Promise<boolean> {
@@ -48,7 +47,7 @@ export class SqliteScheduleStore implements ScheduleStore {
   }
 
   async due(nowMs: number, limit: number): Promise<readonly ScheduleRecord[]> {
-    return prepared(this.#database, statements.due).all({ now: nowMs, limit }).map(toRecord)
+    return prepared(this.#database, statements.due).all({ now: nowMs, limit }).map(scheduleOf)
   }
 
   async nextDue(): Promise<number | null> {
@@ -93,28 +92,3 @@ const statements = {
       next_at = case when :notBefore is null or next_at is null then next_at else max(next_at, :notBefore) end
     where sync = :sync`,
 } as const
-
-const every = { everyMs: z.number() }
-const schedule: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('interval'), ...every }),
-  z.object({ kind: z.literal('continuous'), ...every }),
-  z.object({ kind: z.literal('cron'), cron: z.string(), zone: z.string() }),
-  z.object({ kind: z.literal('after'), sync: z.string() }),
-  z.object({ kind: z.literal('webhook') }),
-  z.object({ kind: z.literal('manual') }),
-])
-const row = z.object({
-  sync: z.string(),
-  schedule: z.string(),
-  origin: z.enum(['config', 'api']),
-  paused: z.number(),
-  next_at: z.number().nullable(),
-  last_at: z.number().nullable(),
-  failures: z.number(),
-})
-
-function toRecord(stored: Record<string, SQLOutputValue>): ScheduleRecord {
-  const { next_at, last_at, paused, ...rest } = row.parse(stored)
-  const parsed = schedule.parse(JSON.parse(rest.schedule))
-  return { ...rest, schedule: parsed, paused: paused === 1, nextAt: next_at, lastAt: last_at }
-}

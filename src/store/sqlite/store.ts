@@ -44,6 +44,8 @@ export async function openSqliteStore(folder: string, options: OpenOptions = {})
 }
 
 class SqliteStore implements Store {
+  /** The lock keeps others out, so the one process that runs holds all leases under one name. */
+  readonly holder = 'embedded'
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore

@@ -1,0 +1,36 @@
+/** `syncline worker`: one of any number of processes that run the syncs of a project together. */
+import type { Command } from 'commander'
+import { SyncError } from '../core/error.ts'
+import { storeUrl } from '../store/open.ts'
+import type { Execute } from './main.ts'
+import { projectFolder } from './open-project.ts'
+import type { Shell } from './shell.ts'
+import { positive, type StartOptions, work } from './start.ts'
+
+export function addWorker(program: Command, execute: Execute): void {
+  program
+    .command('worker')
+    .description('run the syncs by their schedules, together with other workers')
+    .option('--concurrency <number>', 'how many syncs this process runs at a time', positive, 4)
+    .option('--no-watch-config', 'do not take up changes of the config file')
+    .addHelpText(
+      'after',
+      `
+Any number of workers, on any number of machines, share the project's state in Postgres: SYNCLINE_STORE=postgres://…
+Each sync is run by one of them at a time. When one dies, others take over what it ran within 30 seconds; when one is
+frozen and comes back, what it still wants to write is refused. All of them need the same config.`,
+    )
+    .action((options: StartOptions) => execute((shell) => worker(shell, options)))
+}
+
+async function worker(shell: Shell, options: StartOptions): Promise<number> {
+  projectFolder(shell)
+  if (storeUrl(shell.environment) !== null) return await work(shell, options)
+  throw new SyncError(
+    'USAGE_INVALID',
+    'workers share their state in Postgres, and this project has its own in .syncline',
+    {
+      hint: 'One process is enough there: `syncline start`. For several, set SYNCLINE_STORE=postgres://…',
+    },
+  )
+}

@@ -1,0 +1,36 @@
+/** Hints that there may be something to do, from one process to all others: LISTEN and NOTIFY. One that gets lost costs a second. */
+import { on } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+
+/** To be selected in a statement that gives others something to do: they hear of it when that is committed. Channels are per database. */
+export const notify = `pg_notify(current_schema(), '')`
+
+const RECONNECT_MS = 1000
+/** A connection that is gone without a word is noticed. */
+const KEEP_ALIVE_MS = 10_000
+
+/** Yields at every hint, and once whenever it begins to listen: there may have been some before. Ends when the signal is aborted. */
+export async function* listen(url: string, schema: string, signal: AbortSignal): AsyncGenerator<void> {
+  while (!signal.aborted) {
+    const client = new pg.Client({
+      connectionString: url,
+      application_name: 'syncline hints',
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    })
+    try {
+      const notifications = on(client, 'notification', { signal, close: ['end'] })
+      await client.connect()
+      await client.query(`listen "${schema}"`)
+      yield
+      for await (const _ of notifications) yield
+    } catch {
+      // Aborted, or lost: then it is tried again.
+    } finally {
+      client.on('error', () => {})
+      await client.end().catch(() => {})
+    }
+    await sleep(RECONNECT_MS, undefined, { signal }).catch(() => {})
+  }
+}

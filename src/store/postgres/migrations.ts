@@ -1,0 +1,231 @@
+/** The numbered migrations of the Postgres store: forward only, each run once, in one transaction with its number. */
+import { SyncError } from '../../core/error.ts'
+import type { Database, Queries } from './database.ts'
+
+/** The position in the list is the version that the statement leads to. Never edit one that was released. */
+export const migrations: readonly { readonly name: string; readonly sql: string }[] = [
+  {
+    name: '0001-project-run-lease-job',
+    sql: `
+      create table project (one boolean primary key default true check (one), id text not null);
+
+      create table run (
+        seq bigint generated always as identity primary key,
+        id text not null unique,
+        sync text collate "C" not null,
+        -- running, succeeded, failed, held or interrupted
+        status text not null,
+        started_at bigint not null,
+        duration_ms bigint,
+        read bigint not null default 0,
+        inserted bigint not null default 0,
+        updated bigint not null default 0,
+        deleted bigint not null default 0,
+        unchanged bigint not null default 0,
+        rejected bigint not null default 0,
+        lossy bigint not null default 0,
+        conflicts bigint not null default 0,
+        error_code text,
+        error_message text,
+        error_hint text,
+        held_deletes bigint,
+        released_at bigint,
+        -- the newest run when this one was released: later ones may use the release
+        released_seq bigint
+      );
+      create index run_by_sync on run (sync, seq);
+      create index run_idle on run (sync, seq) where status = 'succeeded' and inserted + updated + deleted = 0;
+      create index run_running on run (sync) where status = 'running';
+      create index run_held on run (sync, seq) where status = 'held';
+
+      create table lease (
+        sync text collate "C" primary key,
+        generation bigint not null,
+        holder text,
+        expires_at bigint not null
+      );
+      -- Makes the generation a key: who holds FOR KEY SHARE on a lease keeps others from taking it over, and lets heartbeats pass.
+      create unique index lease_generation on lease (sync, generation);
+
+      create table job (
+        id bigint generated always as identity primary key,
+        sync text collate "C" not null,
+        priority text not null,
+        reason text not null,
+        queued_at bigint not null,
+        due_at bigint not null,
+        -- due_at, and the patience of its priority: what comes first
+        rank_at bigint not null,
+        attempt integer not null,
+        -- queued, running, succeeded, failed, held or cancelled
+        status text not null,
+        worker text,
+        started_at bigint,
+        cancelling boolean not null default false,
+        ended_at bigint,
+        run text,
+        error_code text,
+        error_message text,
+        error_hint text
+      );
+      create unique index job_queued on job (sync) where status = 'queued';
+      create unique index job_running on job (sync) where status = 'running';
+      create index job_open on job (rank_at) where status in ('queued', 'running');
+      create index job_by_sync on job (sync, id);
+
+      create table schedule (
+        sync text collate "C" primary key,
+        schedule text not null,
+        origin text not null,
+        after_sync text collate "C",
+        paused boolean not null default false,
+        next_at bigint,
+        last_at bigint,
+        failures integer not null default 0
+      );
+      create index schedule_next on schedule (next_at) where next_at is not null;
+      create index schedule_after on schedule (after_sync) where after_sync is not null;
+
+      create table record (
+        kind text collate "C" not null,
+        id text collate "C" not null,
+        body text not null,
+        expires_at bigint,
+        version bigint not null,
+        primary key (kind, id)
+      );
+      create index record_expiry on record (expires_at) where expires_at is not null;
+    `,
+  },
+  {
+    name: '0002-two-way',
+    sql: `
+      create table pairing (
+        id bigint generated always as identity primary key,
+        sync text collate "C" not null unique,
+        left_cursor text,
+        right_cursor text,
+        -- the generation of each side's fence, as this sync last took it
+        left_fence bigint,
+        right_fence bigint,
+        layouts text not null default '[]',
+        runs bigint not null default 0
+      );
+
+      -- bases are bytes, since those of hashes are no text; right_base null: the same as left_base
+      create table pair (
+        id bigint generated always as identity primary key,
+        pairing bigint not null,
+        left_key text collate "C" not null,
+        right_key text collate "C" not null,
+        left_base bytea not null,
+        right_base bytea,
+        layout integer not null,
+        recent text
+      );
+      create unique index pair_by_left on pair (pairing, left_key);
+      create unique index pair_by_right on pair (pairing, right_key);
+      create index pair_by_id on pair (pairing, id);
+
+      create table unpaired (
+        pairing bigint not null,
+        side text not null,
+        key text collate "C" not null,
+        match text collate "C",
+        state text not null,
+        code text,
+        message text,
+        primary key (pairing, side, key)
+      );
+      create index unpaired_by_match on unpaired (pairing, side, match) where match is not null;
+
+      create table pending (
+        pairing bigint not null,
+        pair bigint not null,
+        state text not null,
+        code text,
+        message text,
+        primary key (pairing, pair)
+      );
+
+      create table intent (
+        pairing bigint not null,
+        id text collate "C" not null,
+        side text not null,
+        body text not null,
+        primary key (pairing, id)
+      );
+
+      create table conflict (
+        id bigint generated always as identity primary key,
+        sync text collate "C" not null,
+        kind text not null,
+        pair bigint,
+        left_key text,
+        right_key text,
+        fields text not null,
+        status text not null,
+        run text not null,
+        opened_at bigint not null,
+        closed_at bigint
+      );
+      create index conflict_by_status on conflict (sync, status);
+      create index conflict_by_pair on conflict (pair, status);
+
+      create table journal (
+        seq bigint generated always as identity primary key,
+        sync text collate "C" not null,
+        run text not null,
+        at bigint not null,
+        side text not null,
+        kind text not null,
+        pair bigint,
+        left_key text,
+        right_key text,
+        fields text,
+        before text,
+        after text,
+        reason text not null
+      );
+      create index journal_by_run on journal (run);
+      create index journal_by_left on journal (sync, left_key);
+      create index journal_by_right on journal (sync, right_key);
+      create index journal_by_sync on journal (sync, seq);
+    `,
+  },
+]
+
+/** Any number; the same for every process that migrates a store on this server. */
+const MIGRATION_LOCK = 7_954_318_221
+
+/** The version that the schema is at; 0: it is not there. One that a newer Syncline wrote is refused. */
+export async function schemaVersion(queries: Queries, schema: string, place: string): Promise<number> {
+  const [there] = await queries.query('select to_regclass($1) is not null as there', [`"${schema}".migration`])
+  if (there?.there !== true) return 0
+  const [row] = await queries.query('select coalesce(max(version), 0) as version from migration')
+  const version = Number(row?.version)
+  if (version <= migrations.length) return version
+  throw new SyncError(
+    'FILE_UNUSABLE',
+    `the store at ${place} was written by a newer Syncline (its version is ${version}, this one knows ${migrations.length})`,
+    { hint: 'Update Syncline: npm install syncline@latest' },
+  )
+}
+
+/** Brings the schema up to date. Several processes may do so at once: the others wait, and find nothing left to do. */
+export async function migrate(database: Database, schema: string): Promise<void> {
+  if ((await schemaVersion(database, schema, database.place)) === migrations.length) return
+  await database.transaction(async (queries) => {
+    await queries.execute('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK])
+    await queries.execute(`create schema if not exists "${schema}"`)
+    await queries.execute(
+      'create table if not exists migration (version integer primary key, name text not null, at timestamptz not null default now())',
+    )
+    const version = await schemaVersion(queries, schema, database.place)
+    for (const [index, { name, sql }] of migrations.entries()) {
+      if (index < version) continue
+      await queries.execute(sql)
+      await queries.execute('insert into migration (version, name) values ($1, $2)', [index + 1, name])
+    }
+  })
+}

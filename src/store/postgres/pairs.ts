@@ -1,0 +1,60 @@
+/** What two-way syncs remember, in Postgres. */
+import type { SideName } from '../../core/two-way.ts'
+import type { ConflictStore, JournalStore, PairMemory, PairState, PairStore } from '../pairs.ts'
+import { PostgresConflictStore } from './conflicts.ts'
+import type { Database } from './database.ts'
+import { PostgresJournalStore } from './journal.ts'
+import { openPairMemory } from './pair-memory.ts'
+
+export class PostgresPairStore implements PairStore {
+  readonly conflicts: ConflictStore
+  readonly journal: JournalStore
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+    this.conflicts = new PostgresConflictStore(database)
+    this.journal = new PostgresJournalStore(database)
+  }
+
+  async open(sync: string, options: { readonly readOnly: boolean }): Promise<PairMemory> {
+    return await openPairMemory(this.#database, sync, options.readOnly)
+  }
+
+  async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.#database.query(
+      `select ${side}_key as key, ${side === 'left' ? 'right' : 'left'}_key as other from pair
+       where pairing = (select id from pairing where sync = $1) and ${side}_key = any ($2)`,
+      [sync, keys],
+    )
+    return new Map(rows.map((row) => [String(row.key), String(row.other)]))
+  }
+
+  async reset(sync: string, { keepPairs } = { keepPairs: false }): Promise<void> {
+    if (keepPairs) return await this.#forgetAgreed(sync)
+    await this.#database.transaction(async (queries) => {
+      const [found] = await queries.query('delete from pairing where sync = $1 returning id', [sync])
+      if (found === undefined) return
+      for (const table of ['pair', 'unpaired', 'pending', 'intent'])
+        await queries.execute(`delete from ${table} where pairing = $1`, [found.id])
+      await queries.execute("delete from conflict where sync = $1 and status in ('open', 'decided')", [sync])
+    })
+  }
+
+  async #forgetAgreed(sync: string): Promise<void> {
+    await this.#database.transaction(async (queries) => {
+      const [found] = await queries.query('select id, layouts from pairing where sync = $1 for update', [sync])
+      if (found === undefined) return
+      // The engine wrote them, and nobody else does.
+      const layouts = JSON.parse(String(found.layouts)) as PairState['layouts']
+      const incomplete = layouts.map((layout, at) =>
+        at === layouts.length - 1 ? { ...layout, complete: false } : layout,
+      )
+      await queries.execute('update pair set layout = 0, recent = null where pairing = $1', [found.id])
+      await queries.execute(forgetAgreed, [found.id, JSON.stringify(incomplete)])
+    })
+  }
+}
+
+const forgetAgreed = `
+  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, layouts = $2 where id = $1`

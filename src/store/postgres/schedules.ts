@@ -1,0 +1,86 @@
+/** Schedules in Postgres. */
+import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
+import { scheduleOf } from '../rows.ts'
+import type { Queries } from './database.ts'
+import { notify } from './hints.ts'
+import { queue, queueValues } from './jobs.ts'
+
+export class PostgresScheduleStore implements ScheduleStore {
+  readonly #queries: Queries
+
+  constructor(queries: Queries) {
+    this.#queries = queries
+  }
+
+  async put(
+    { sync, schedule, origin }: Pick<ScheduleRecord, 'sync' | 'schedule' | 'origin'>,
+    firstMs: number | null,
+  ): Promise<void> {
+    const after = schedule.kind === 'after' ? schedule.sync : null
+    await this.#queries.execute(statements.put, [sync, JSON.stringify(schedule), origin, after, firstMs])
+  }
+
+  async remove(sync: string): Promise<boolean> {
+    return (await this.#queries.execute(statements.remove, [sync])) === 1
+  }
+
+  async get(sync: string): Promise<ScheduleRecord | null> {
+    const [row] = await this.#queries.query(statements.get, [sync])
+    return row === undefined ? null : scheduleOf(row)
+  }
+
+  async list({ after, origin }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
+    return (await this.#queries.query(statements.list, [after ?? null, origin ?? null])).map(scheduleOf)
+  }
+
+  async pause(sync: string, paused: boolean, nextMs: number | null): Promise<boolean> {
+    return (await this.#queries.execute(statements.pause, [sync, paused, nextMs])) === 1
+  }
+
+  async due(nowMs: number, limit: number): Promise<readonly ScheduleRecord[]> {
+    return (await this.#queries.query(statements.due, [nowMs, limit])).map(scheduleOf)
+  }
+
+  async nextDue(): Promise<number | null> {
+    const [row] = await this.#queries.query(statements.nextDue)
+    return row === undefined || row.at === null ? null : Number(row.at)
+  }
+
+  async fire(due: ScheduleRecord, nextMs: number | null, request: JobRequest, nowMs: number): Promise<boolean> {
+    const values = [...queueValues(request, nowMs), due.sync, due.nextAt, nextMs]
+    return (await this.#queries.query(statements.fire, values)).length === 1
+  }
+
+  async note(sync: string, failures: number, notBeforeMs: number | null): Promise<void> {
+    await this.#queries.execute(statements.note, [sync, failures, notBeforeMs])
+  }
+}
+
+const statements = {
+  put: `
+    insert into schedule (sync, schedule, origin, after_sync, next_at) values ($1, $2, $3, $4, $5)
+    on conflict (sync) do update set
+      origin = excluded.origin, after_sync = excluded.after_sync,
+      next_at = case
+        when schedule.schedule = excluded.schedule then schedule.next_at
+        when schedule.paused then null else excluded.next_at end,
+      last_at = case when schedule.schedule = excluded.schedule then schedule.last_at end,
+      schedule = excluded.schedule
+      where (schedule.schedule, schedule.origin) is distinct from (excluded.schedule, excluded.origin)
+    returning ${notify}`,
+  remove: `delete from schedule where sync = $1`,
+  get: `select * from schedule where sync = $1`,
+  list: `
+    select * from schedule where ($1::text is null or after_sync = $1) and ($2::text is null or origin = $2) order by sync`,
+  pause: `update schedule set paused = $2, next_at = $3 where sync = $1 returning ${notify}`,
+  due: `select * from schedule where next_at <= $1 order by next_at limit $2`,
+  nextDue: `select min(next_at) as at from schedule where next_at is not null`,
+  fire: `
+    with moved as (
+      update schedule set last_at = next_at, next_at = $10 where sync = $8 and next_at = $9 and not paused returning 1
+    ), ${queue('from moved')}`,
+  note: `
+    update schedule set failures = $2,
+      next_at = case when $3::bigint is null or next_at is null then next_at else greatest(next_at, $3) end
+    where sync = $1`,
+} as const
