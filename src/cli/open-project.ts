@@ -74,11 +74,22 @@ async function readMade(folder: string, environment: Shell['environment']): Prom
   return Object.fromEntries((await madeSyncs(store.records)).map(({ name, definition }) => [name, definition]))
 }
 
-/** The config that the shell names. `again`: as it is now, although this process read it before. */
-export async function readConfig(shell: Shell, again = false): Promise<LoadedConfig> {
+/** The config that the shell names. `again`: as it is now, although this process read it before. `made`: these syncs beside it, instead of those of the store. */
+export async function readConfig(
+  shell: Shell,
+  again = false,
+  made: Readonly<Record<string, unknown>> | null = null,
+): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
   const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
-  return await loadConfig({ folder, path, environment, secrets, made: (home) => readMade(home, environment), again })
+  return await loadConfig({
+    folder,
+    path,
+    environment,
+    secrets,
+    made: async (home) => made ?? (await readMade(home, environment)),
+    again,
+  })
 }
 
 /** The project's folder; what its `.env` says about its store and its vault counts from here on. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
-import { placesOf } from '../core/two-way.ts'
+import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Events } from '../engine/events.ts'
 import { dropSync, keepSync, type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
 import type { KnownSync, Operations } from '../engine/operations.ts'
@@ -20,12 +20,14 @@ export interface OperationsOptions {
   readonly webhooks: Webhooks
   readonly config: () => LoadedConfig
   readonly makeProject: (signal: AbortSignal) => OwnedProject
+  /** What there would be with these syncs made. Throws what would be wrong. */
+  readonly tryMade: (made: Readonly<Record<string, unknown>>) => Promise<readonly AnySync[]>
   /** Takes up what the config and the store say now. */
   readonly reload: () => Promise<void>
 }
 
 export async function openOperations(options: OperationsOptions): Promise<Operations> {
-  const { store, service, events, definitions, config, makeProject, reload, webhooks } = options
+  const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
   let made = await madeSyncs(store.records)
   const syncs = () =>
     definitions.all.map((sync): KnownSync => {
@@ -41,7 +43,11 @@ export async function openOperations(options: OperationsOptions): Promise<Operat
     verifyWebhook: async (name, request) => (await config().connections.get(name)?.webhook?.(request)) ?? null,
     reads: (sync, name) => placesOf(sync).some(({ connection }) => connection === name),
     connections: () =>
-      [...config().connections].map(([name, { system }]) => ({ name, connector: system, project: null })),
+      [...config().connections].map(([name, { system }]) => ({
+        name,
+        connector: system,
+        projects: projectsOf(name, config()),
+      })),
     use: async (work, signal) => {
       await using project = makeProject(signal)
       return await work(project)
@@ -49,19 +55,20 @@ export async function openOperations(options: OperationsOptions): Promise<Operat
     putSync: async (name, written, project) => {
       const definition = z.record(z.string(), z.unknown()).parse(written)
       refuseReferences(name, definition)
-      const before = made.find((one) => one.name === name)
+      // Tried before it is kept: one mistake must not take the others away.
+      const all = [...made.filter((one) => one.name !== name), { name, definition, project }]
+      const tried = await tryMade(Object.fromEntries(all.map((one) => [one.name, one.definition])))
+      for (const sync of tried.filter(({ id }) => madeOf(all, id)?.name === name))
+        refuseForeign(sync, project, config())
       await keepSync(store.records, { name, definition, project })
       await changed()
-      const { setAside } = config()
-      if (setAside === null) return syncs().filter(({ sync }) => madeOf(made, sync.id)?.name === name)
-      // As it was: one mistake must not take the others away.
-      if (before === undefined) await dropSync(store.records, name)
-      else await keepSync(store.records, before)
-      await changed()
-      throw setAside
+      return syncs().filter(({ sync }) => madeOf(made, sync.id)?.name === name)
     },
+    madeSync: (name) => made.find((one) => one.name === name) ?? null,
     removeSync: async (name) => {
       const dropped = await dropSync(store.records, name)
+      for (const { sync } of await store.schedules.list({}))
+        if (sync === name || sync.startsWith(`${name}/`)) await store.schedules.remove(sync)
       await changed()
       return dropped
     },
@@ -70,6 +77,22 @@ export async function openOperations(options: OperationsOptions): Promise<Operat
 
 function madeOf(made: readonly MadeSync[], id: string): MadeSync | undefined {
   return made.find(({ name }) => id === name || id.startsWith(`${name}/`))
+}
+
+/** The projects whose keys may use a connection. */
+function projectsOf(connection: string, { projects }: LoadedConfig): readonly string[] {
+  return [...projects].filter(([, connections]) => connections.includes(connection)).map(([name]) => name)
+}
+
+/** A sync of a project uses its connections only: through another's it would read what is not its own. */
+function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig): void {
+  if (project === null) return
+  for (const { connection } of placesOf(sync)) {
+    if (projectsOf(connection, config).includes(project)) continue
+    throw new SyncError('FORBIDDEN', `project "${project}" may not use the connection "${connection}"`, {
+      hint: 'The config file says which connections a project may use: projects: { name: [connections] }.',
+    })
+  }
 }
 
 /** Who calls the API may not read the service's environment by way of a sync. */

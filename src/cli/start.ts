@@ -2,11 +2,12 @@
 import { hostname } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
 import { ConfigDefinitions } from '../config/definitions.ts'
-import type { Expansion } from '../config/expand.ts'
+import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { EngineEvent } from '../core/event.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Events } from '../engine/events.ts'
+import { madeSyncs } from '../engine/made-syncs.ts'
 import { projectOf } from '../engine/operations.ts'
 import { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
@@ -66,7 +67,10 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   const events = new Events(reporter.log)
   events.subscribe((event) => tell(shell, event, reporter))
   const current = { config: opened.config }
-  const discover = async (name: string) => (await opened.project.connection(name)).discover()
+  const discover = async (name: string) => {
+    await using project = ownedProject(opened, current.config)
+    return await (await project.connection(name)).discover()
+  }
   const definitions = new ConfigDefinitions(current.config, discover)
   const service = new Service({
     store: opened.project.store,
@@ -91,7 +95,8 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     told.clear()
     for (const { name, error } of failures) told.set(name, error.message)
     if (setAside !== null) told.set('', setAside.message)
-    await service.schedule(syncs)
+    const aside = setAside === null ? [] : (await madeSyncs(opened.project.store.records)).map(({ name }) => name)
+    await service.schedule(syncs, [...failures.map(({ name }) => name), ...aside])
     return syncs.length
   }
   const count = await refresh(() => definitions.refresh())
@@ -112,6 +117,11 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     config: () => current.config,
     makeProject: () => ownedProject(opened, current.config),
     reload: async () => void (await reload()),
+    tryMade: async (made) => {
+      const config = await readConfig(shell, true, made)
+      if (config.setAside !== null) throw config.setAside
+      return (await expandSyncs(config, [], discover)).syncs
+    },
   })
   const port = options.port ?? portOf(shell.environment)
   await using serving = options.server

@@ -13,6 +13,8 @@ export interface Config<C extends string = string> {
   readonly connections: Readonly<Record<C, ConnectionDefinition>>
   /** By name: no slashes, no white space. */
   readonly syncs: Readonly<Record<string, SyncDefinition<NoInfer<C>>>>
+  /** Which connections API keys that are bound to a project may see and make syncs of. */
+  readonly projects?: Readonly<Record<string, readonly NoInfer<C>[]>>
 }
 
 export type SyncDefinition<C extends string = string> = CollectionSync<C> | PatternSync<C> | TwoWayDefinition<C>

@@ -84,10 +84,19 @@ function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): str
 }
 
 /** Adds what `.env` beside the config says to the environment, which goes first. */
+/** What `.env` files added to an environment: the next reading may change it, what was set from outside stays. */
+const added = new WeakMap<object, Set<string>>()
+
 export function readDotEnv(folder: string, environment: Record<string, string | undefined>): void {
   const path = join(folder, '.env')
   if (!existsSync(path)) return
-  for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) environment[name] ??= value
+  const ours = added.get(environment) ?? new Set()
+  added.set(environment, ours)
+  for (const [name, value] of Object.entries(parseEnv(readFileSync(path, 'utf8')))) {
+    if (environment[name] !== undefined && !ours.has(name)) continue
+    environment[name] = value
+    ours.add(name)
+  }
 }
 
 function readJson(path: string): unknown {

@@ -132,6 +132,8 @@ test('a schedule is one of many kinds, and a mistake in it says what may be writ
       d: { from: 'shop.public.d', to: 'warehouse', schedule: { after: 'aa' } },
       e: { from: 'shop.public.e', to: 'warehouse', schedule: 'manual', every: '1h' },
       f: { from: 'shop.public.f', to: 'warehouse', schedule: { cron: '0 6 * * *', zone: 'Berlin' } },
+      x: { from: 'shop.public.x', to: 'warehouse', schedule: { after: 'y' } },
+      y: { from: 'shop.public.y', to: 'warehouse', schedule: { after: 'x' } },
       many: { from: 'shop', to: 'warehouse', collections: ['*'] },
     },
   })
@@ -144,6 +146,8 @@ test('a schedule is one of many kinds, and a mistake in it says what may be writ
       'syncs.b.schedule.after: "many" is many syncs: name one'.slice(0, 45),
       'syncs.c.schedule.after: a sync can’t run after itself'.slice(0, 45),
       'syncs.d.schedule.after: no sync "aa"; did you mean'.slice(0, 45),
+      'syncs.x.schedule.after: "x" after "y" after "x" goes round'.slice(0, 45),
+      'syncs.y.schedule.after: "y" after "x" after "y" goes round'.slice(0, 45),
     ],
   )
 })

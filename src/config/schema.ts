@@ -15,6 +15,8 @@ import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from 
 /** A validated config. */
 export interface ProjectConfig {
   readonly connections: ReadonlyMap<string, ConnectionSetup>
+  /** Which connections keys of a project may use. */
+  readonly projects: ReadonlyMap<string, readonly string[]>
   /** In the order of the file. */
   readonly syncs: readonly SyncSetup[]
 }
@@ -82,13 +84,22 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
     ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
   )
   mistakes.push(...referenceMistakes(syncs), ...scheduleMistakes(syncs, written.syncs))
+  const projects = whole.success ? new Map(Object.entries(whole.data.projects ?? {})) : new Map()
+  for (const [project, used] of projects)
+    for (const [at, name] of used.entries())
+      if (!names.includes(name))
+        mistakes.push({ path: ['projects', project, at], message: `no connection "${name}"${didYouMean(name, names)}` })
   if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
-  return { connections, syncs }
+  return { connections, syncs, projects }
 }
 
 const named = z.record(z.string().min(1), z.unknown())
 const wholeSchema = z.strictObject(
-  { connections: named, syncs: named },
+  {
+    connections: named,
+    syncs: named,
+    projects: z.record(z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -'), z.array(z.string())).optional(),
+  },
   { error: (issue) => (issue.code === 'invalid_type' ? 'export an object with `connections` and `syncs`' : undefined) },
 )
 
@@ -302,7 +313,29 @@ function scheduleMistakes(syncs: readonly SyncSetup[], written: readonly (readon
       ? []
       : [{ path, message: `no sync "${sync}"${didYouMean(sync, names)}` }]
   })
-  return [...twice, ...unknown]
+  return [...twice, ...unknown, ...circles(syncs)]
+}
+
+/** Syncs that run after each other would run without end. */
+function circles(syncs: readonly SyncSetup[]): Mistake[] {
+  const before = new Map(
+    syncs.map(({ name, options }) => [name, options.schedule.kind === 'after' ? options.schedule.sync : null]),
+  )
+  return syncs.flatMap(({ name }): Mistake[] => {
+    const met = [name]
+    for (let next = before.get(name); next != null && next !== name; next = before.get(next)) {
+      if (met.includes(next)) return []
+      met.push(next)
+    }
+    const last = met.at(-1) ?? name
+    if (met.length === 1 || before.get(last) !== name) return []
+    return [
+      {
+        path: ['syncs', name, 'schedule', 'after'],
+        message: `${[...met, name].map((one) => `"${one}"`).join(' after ')} goes round in a circle`,
+      },
+    ]
+  })
 }
 
 /** What fits one collection and what fits many. */

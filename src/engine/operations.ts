@@ -24,6 +24,8 @@ export interface Operations {
   use<Result>(work: (project: Project) => Promise<Result>, signal: AbortSignal): Promise<Result>
   /** Adds or replaces a sync, written as in a config file. CONFIG_INVALID tells every mistake. */
   putSync(name: string, definition: unknown, project: string | null): Promise<readonly KnownSync[]>
+  /** A sync that a call of the API made, also while it is set aside; null: there is none of that name. */
+  madeSync(name: string): { readonly name: string; readonly project: string | null } | null
   /** False: no call of the API made it. */
   removeSync(name: string): Promise<boolean>
 }
@@ -39,11 +41,14 @@ export interface KnownSync {
 export interface KnownConnection {
   readonly name: string
   readonly connector: string
-  readonly project: string | null
+  /** Whose keys may see and use it, beside keys of no project. */
+  readonly projects: readonly string[]
 }
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
 export function projectOf(event: EngineEvent, operations: Operations): string | null {
   if ('sync' in event) return operations.syncs().find(({ sync }) => sync.id === event.sync)?.project ?? null
-  return operations.connections().find(({ name }) => name === event.connection)?.project ?? null
+  // Of several projects, or none: who is bound to one does not hear of it.
+  const projects = operations.connections().find(({ name }) => name === event.connection)?.projects ?? []
+  return projects.length === 1 ? (projects[0] ?? null) : null
 }

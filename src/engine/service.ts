@@ -74,8 +74,11 @@ export class Service {
     }
   }
 
-  /** Makes the store's schedules those of these syncs; what somebody paused stays paused. */
-  async schedule(syncs: readonly AnySync[]): Promise<void> {
+  /**
+   * Makes the store's schedules those of these syncs; what somebody paused stays paused. `unread`: definitions whose syncs are not known
+   * now, because their source did not answer: what is known of their schedules stays.
+   */
+  async schedule(syncs: readonly AnySync[], unread: readonly string[] = []): Promise<void> {
     const { store, clock } = this.#options
     // What a call of the API said of a sync counts until another call takes it back.
     const called = new Set((await store.schedules.list({ origin: 'api' })).map(({ sync }) => sync))
@@ -83,7 +86,8 @@ export class Service {
       await store.schedules.put({ sync: id, schedule, origin: 'config' }, firstInstant(schedule, clock.now()))
     const names = new Set(syncs.map(({ id }) => id))
     for (const { sync } of await store.schedules.list({ origin: 'config' }))
-      if (!names.has(sync)) await store.schedules.remove(sync)
+      if (!names.has(sync) && !unread.some((name) => sync === name || sync.startsWith(`${name}/`)))
+        await store.schedules.remove(sync)
     this.#scheduler.wake()
   }
 

@@ -12,6 +12,8 @@ import { Bell } from './bell.ts'
 export const LEASE_MS = 20_000
 /** Another process's jobs are seen this late at the latest. */
 const LOOK_MS = 1000
+/** Attempts beyond this are no retries: workers died. */
+const MOST_TAKEOVERS = 12
 /** How often a job is tried in all, where trying again may help. */
 const MAX_ATTEMPTS = 5
 const FIRST_RETRY_MS = 5_000
@@ -133,9 +135,8 @@ export class Workers {
   }
 
   async #execute(running: Running): Promise<void> {
-    const { execute } = this.#options
     const { claim, stop } = running
-    const result = await execute(claim, stop.signal).catch((error: unknown): JobResult => {
+    const result = await this.#attempt(claim, stop.signal).catch((error: unknown): JobResult => {
       const { code, message, hint } = asSyncError(error)
       return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: false }
     })
@@ -150,6 +151,15 @@ export class Workers {
         await this.#options.clock.sleep(waitMs, new AbortController().signal)
       }
     }
+  }
+
+  /** A job whose workers died again and again would kill the next one, too. */
+  async #attempt(claim: Claim, signal: AbortSignal): Promise<JobResult> {
+    if (claim.job.attempt <= MOST_TAKEOVERS) return await this.#options.execute(claim, signal)
+    const { code, message, hint } = new SyncError('INTERNAL', `the process that ran it died ${MOST_TAKEOVERS} times`, {
+      hint: 'Look at the log, run it alone with `syncline run`, then trigger it again.',
+    })
+    return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: false }
   }
 
   async #end(running: Running, result: JobResult): Promise<void> {

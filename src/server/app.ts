@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { SyncError } from '../core/error.ts'
 import type { Operations } from '../engine/operations.ts'
 import { authenticate } from './auth.ts'
 import { docsPage } from './docs-page.ts'
@@ -37,6 +38,8 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     return503OnClosing: true,
     routerOptions: { maxParamLength: 500 },
   })
+  // One for all routes: it counts wrong keys.
+  const allow = authenticate(options.operations.store.records)
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('apiKey', null)
@@ -65,7 +68,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     transform: jsonSchemaTransform,
   })
   await app.register(async (scope) => {
-    for (const route of routes) addRoute(scope, route, options)
+    for (const route of routes) addRoute(scope, route, options, allow)
     eventStream(scope, options.operations)
     await incomingWebhooks(scope, options.operations)
   })
@@ -73,18 +76,21 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
   )
-  app.get(
-    '/metrics',
-    { schema: { hide: true }, onRequest: authenticate(options.operations.store.records)('read') },
-    async (_request, reply) => {
-      const { type, text } = await options.metrics()
-      return await reply.type(type).send(text)
-    },
-  )
+  app.get('/metrics', { schema: { hide: true }, onRequest: allow('read') }, async (request, reply) => {
+    if (request.apiKey?.project != null)
+      throw new SyncError('FORBIDDEN', 'metrics are about all projects: a key of one may not read them')
+    const { type, text } = await options.metrics()
+    return await reply.type(type).send(text)
+  })
   return app
 }
 
-function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOptions): void {
+function addRoute(
+  app: FastifyInstance,
+  route: Route,
+  { operations }: ServerOptions,
+  allow: ReturnType<typeof authenticate>,
+): void {
   const { method, url, scope, params, query, body } = route
   const starts = method === 'POST' && scope !== null
   app.route({
@@ -98,7 +104,7 @@ function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOpti
       ...(query === undefined ? {} : { querystring: query }),
       ...(body === undefined ? {} : { body }),
     },
-    ...(scope === null ? {} : { onRequest: authenticate(operations.store.records)(scope) }),
+    ...(scope === null ? {} : { onRequest: allow(scope) }),
     handler: async (request, reply) => {
       const call = async () => await answer(route, request, operations)
       const {

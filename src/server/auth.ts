@@ -21,10 +21,11 @@ export function authenticate(records: RecordStore) {
   return (scope: Scope) =>
     async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       const text = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-      const spent = await failures.get(request.ip)
-      if (spent !== null && spent.consumedPoints >= FAILURES) throw tooMany(reply, spent.msBeforeNext)
+      // A good key is good, however many wrong ones came from the same address: behind a proxy that is everybody's.
       const key = text === undefined ? null : await checkKey(records, text)
       if (key === null) {
+        const spent = await failures.get(request.ip)
+        if (spent !== null && spent.consumedPoints >= FAILURES) throw tooMany(reply, spent.msBeforeNext)
         await failures.consume(request.ip).catch((error: unknown) => {
           if (!(error instanceof RateLimiterRes)) throw error
         })

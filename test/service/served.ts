@@ -19,6 +19,8 @@ const syncs = {
   },
 }
 
+const projects = { red: ['shop', 'copy'], blue: ['crm', 'copy'] }
+
 export class Served implements AsyncDisposable {
   readonly project: ServiceProject
   readonly service: Running
@@ -26,7 +28,7 @@ export class Served implements AsyncDisposable {
   key = ''
 
   constructor(over: { readonly syncs?: unknown; readonly config?: string } = {}) {
-    this.project = new ServiceProject(over.config ?? { connections, syncs, ...over })
+    this.project = new ServiceProject(over.config ?? { connections, syncs, projects, ...over })
     this.project.change(
       'shop.db',
       `create table orders (id integer primary key, total text); insert into orders values (1, 'a'), (2, 'b');

@@ -94,7 +94,8 @@ describe('the server', () => {
         if (security === undefined) continue
         routes++
         const concrete = path.replace(/\{\w+\}/g, 'x')
-        assert.equal((await nobody.call(method.toUpperCase(), concrete)).status, 401, `${method} ${path}`)
+        // After twenty without a key, the answer is 429.
+        assert.ok([401, 429].includes((await nobody.call(method.toUpperCase(), concrete)).status), `${method} ${path}`)
         const scope = /scope (\w+)/.exec(description ?? '')?.[1] ?? ''
         if ((needed[scope] ?? 0) > 0)
           assert.equal((await reader.call(method.toUpperCase(), concrete)).status, 403, `${method} ${path}`)
@@ -103,10 +104,10 @@ describe('the server', () => {
     assert.ok(routes > 15)
     assert.equal((await reader.get('/api/syncs')).status, 200)
     assert.equal((await reader.get('/metrics')).status, 200)
-    assert.equal((await nobody.get('/metrics')).status, 401)
+    assert.equal((await nobody.get('/metrics')).status, 429)
     assert.ok(!(await admin.get('/api/keys')).text.includes('slk_'))
     assert.equal((await admin.call('DELETE', `/api/keys/${made.body.id}`)).status, 204)
-    assert.equal((await reader.get('/api/syncs')).status, 401)
+    assert.ok([401, 429].includes((await reader.get('/api/syncs')).status))
     const wrong = new Api(it.url, `slk_${'0'.repeat(12)}_${'A'.repeat(32)}`)
     const answers: number[] = []
     for (let attempt = 0; attempt < 30; attempt++) answers.push((await wrong.get('/api/syncs')).status)
@@ -224,6 +225,77 @@ describe('the server', () => {
     const metrics = await api.get('/metrics')
     assert.match(metrics.text, /syncline_runs_total\{sync="orders",status="succeeded"\} 1/)
     assert.match(metrics.text, /syncline_rows_total\{sync="orders",what="inserted"\} 2/)
+  })
+})
+
+describe('syncs made by the API', () => {
+  test('one that clashes is refused and leaves nothing behind; a pattern is taken away by its name; its owner stays', async () => {
+    await using it = new Served()
+    const admin = await it.ready()
+    const clash = await admin.call('PUT', '/api/syncs/clash', { from: 'shop', to: 'copy', collections: ['ord*'] })
+    assert.deepEqual([clash.status, clash.body.code], [409, 'TARGET_SHARED'])
+    const circle = await admin.call('PUT', '/api/syncs/loop', {
+      from: 'shop.contacts',
+      to: 'copy.loop',
+      schedule: { after: 'loop' },
+    })
+    assert.equal(circle.status, 422)
+    const pattern = await admin.call('PUT', '/api/syncs/many', {
+      from: 'shop',
+      to: 'copy',
+      collections: ['contacts'],
+      schedule: 'manual',
+    })
+    assert.deepEqual(
+      pattern.body.items?.map(({ name }) => name),
+      ['many/contacts'],
+      pattern.text,
+    )
+    assert.equal((await admin.call('DELETE', '/api/syncs/many%2Fcontacts')).status, 403)
+    assert.equal((await admin.call('DELETE', '/api/syncs/many')).status, 204)
+    assert.deepEqual(
+      (await admin.get('/api/syncs')).body.items?.map(({ name }) => name),
+      ['orders', 'contacts'],
+    )
+    const red = new Api(
+      it.url,
+      String((await admin.post('/api/keys', { name: 'red', scope: 'admin', project: 'red' })).body.key),
+    )
+    const mine = { from: 'shop.orders', to: 'copy.mine', schedule: 'manual' }
+    assert.equal((await red.call('PUT', '/api/syncs/mine', mine)).status, 201)
+    assert.equal((await admin.call('PUT', '/api/syncs/mine', { ...mine, deletes: 'keep' })).status, 200)
+    assert.equal((await red.get('/api/syncs/mine')).body.project, 'red')
+    const theirs = await red.call('PUT', '/api/syncs/theirs', { from: 'crm.contacts', to: 'copy.theirs' })
+    assert.deepEqual([theirs.status, theirs.body.code], [403, 'FORBIDDEN'])
+    assert.deepEqual(
+      (await red.get('/api/connections')).body.items?.map(({ name }) => name),
+      ['shop', 'copy'],
+    )
+    assert.equal((await red.get('/metrics')).status, 403)
+    await red.post('/sync/start', {
+      project_id: 'red',
+      sync_type: 'pull',
+      source_platform: 'shop',
+      target_entity: 'mine',
+      schedule: '1h',
+    })
+    assert.equal((await red.get('/api/syncs/mine')).body.schedule, 'every 1h')
+    assert.equal((await red.call('DELETE', '/api/syncs/mine')).status, 204)
+    assert.deepEqual(
+      (await it.project.run('jobs')).lines.filter(({ sync }) => sync === 'mine'),
+      [],
+    )
+  })
+
+  test('wrong keys of others do not lock out a good one', async () => {
+    await using it = new Served()
+    const admin = await it.ready()
+    const wrong = new Api(it.url, null)
+    const answers: number[] = []
+    for (let attempt = 0; attempt < 13; attempt++)
+      answers.push((await wrong.get('/api/syncs')).status, (await wrong.get('/api/runs')).status)
+    assert.deepEqual([answers.at(0), answers.at(-1)], [401, 429])
+    assert.equal((await admin.get('/api/syncs')).status, 200)
   })
 })
 

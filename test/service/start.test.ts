@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually, ServiceProject } from './project.ts'
@@ -143,5 +145,47 @@ describe('the service', () => {
     assert.equal(code, 1)
     const [line] = lines.filter(({ event }) => event === 'error')
     assert.match(JSON.stringify(line), new RegExp(`PROJECT_LOCKED.*${service.child.pid}`))
+  })
+
+  test('a source that is not there at the start takes no schedule away: what was paused stays paused', async () => {
+    using it = project()
+    const first = it.start('start', '--no-server')
+    await first.event('job.ended')
+    assert.equal((await it.run('pause', 'all/t3')).code, 0)
+    first.kill('SIGINT')
+    await first.end()
+    renameSync(join(it.folder, 'shop.db'), join(it.folder, 'away.db'))
+    const second = it.start('start', '--no-server')
+    await second.event('ready')
+    const { lines } = await it.run('jobs')
+    assert.deepEqual(
+      lines.filter(({ sync }) => sync === 'all/t3').map(({ paused }) => paused),
+      [true],
+    )
+    second.kill('SIGINT')
+    await second.end()
+  })
+
+  test('a connection that a saved config adds, and a variable that a saved .env changes, are taken up', async () => {
+    using it = project({ a: { from: 'shop.t0', to: 'copy', every: '200ms' } })
+    writeFileSync(join(it.folder, '.env'), 'OTHER=./one.db\n')
+    for (const [file, n] of [
+      ['one.db', 1],
+      ['two.db', 2],
+    ] as const)
+      it.change(file, `create table t9 (id integer primary key); insert into t9 values (${n})`)
+    const service = it.start('start', '--no-server')
+    await service.event('job.ended')
+    const more = { ...connections, other: { connector: 'sqlite', file: { env: 'OTHER' } } }
+    it.configure({ connections: more, syncs: { b: { from: 'other', to: 'copy', collections: ['*'], every: '200ms' } } })
+    const held = () =>
+      it.query('copy.db', "select * from sqlite_schema where name = 't9'").length === 0
+        ? []
+        : it.query('copy.db', 'select id from t9').map(({ id }) => id)
+    await eventually(() => held()[0] === 1, 'the first file')
+    writeFileSync(join(it.folder, '.env'), 'OTHER=./two.db\n')
+    await eventually(() => held().includes(2), 'the second file')
+    service.kill('SIGINT')
+    assert.equal((await service.end()).code, 0)
   })
 })

@@ -1,7 +1,8 @@
 /** Whether it lives and works, and what it is connected to. */
 import { z } from 'zod'
 import { asSyncError } from '../../core/error.ts'
-import { maySee } from '../auth.ts'
+import type { ApiKey } from '../../engine/keys.ts'
+import type { Operations } from '../../engine/operations.ts'
 import { nothing } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 
@@ -36,7 +37,7 @@ export const healthRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'read',
     handle: async ({ operations, key }) => ({
-      body: { items: operations.connections().filter(({ project }) => maySee(key, project)) },
+      body: { items: visible(operations, key).map(({ name, connector }) => ({ name, connector })) },
     }),
   }),
   route({
@@ -47,19 +48,8 @@ export const healthRoutes: readonly Route[] = [
     scope: 'operate',
     params: z.object({ name: z.string() }),
     handle: async ({ operations, params: { name }, key, signal }) => {
-      const known = operations
-        .connections()
-        .find((connection) => connection.name === name && maySee(key, connection.project))
-      if (known === undefined)
-        throw nothing(
-          'CONNECTION_UNKNOWN',
-          'connection',
-          name,
-          operations
-            .connections()
-            .filter(({ project }) => maySee(key, project))
-            .map((connection) => connection.name),
-        )
+      const names = visible(operations, key).map((connection) => connection.name)
+      if (!names.includes(name)) throw nothing('CONNECTION_UNKNOWN', 'connection', name, names)
       try {
         const collections = await operations.use(
           async (project) => (await (await project.connection(name)).discover()).length,
@@ -73,3 +63,8 @@ export const healthRoutes: readonly Route[] = [
     },
   }),
 ]
+
+function visible(operations: Operations, key: ApiKey | null) {
+  const project = key?.project ?? null
+  return operations.connections().filter(({ projects }) => project === null || projects.includes(project))
+}

@@ -15,6 +15,7 @@ import { verifyTwoWay } from '../../engine/two-way-verify.ts'
 import { verifySync } from '../../engine/verify.ts'
 import { resetSync } from '../../engine/worker.ts'
 import { iso, jobObject, runObject } from '../../protocol/objects.ts'
+import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 
@@ -64,7 +65,9 @@ export const syncRoutes: readonly Route[] = [
           hint: known.origin === 'config' ? 'It is in the config file: change it there.' : 'Choose another name.',
         })
       }
-      const made = await operations.putSync(params.name, body, key?.project ?? null)
+      // Whoever changes it, it stays whose it was.
+      const owner = operations.madeSync(params.name)
+      const made = await operations.putSync(params.name, body, owner === null ? (key?.project ?? null) : owner.project)
       return {
         status: known === undefined ? 201 : 200,
         body: { items: await Promise.all(made.map((one) => describe(operations, one))) },
@@ -79,9 +82,14 @@ export const syncRoutes: readonly Route[] = [
     scope: 'admin',
     params: named,
     handle: async ({ operations, params, key }) => {
-      const { origin } = visibleSync(operations, key, params.name)
-      if (origin === 'config')
-        throw new SyncError('FORBIDDEN', `sync "${params.name}" is in the config file`, { hint: 'Take it out there.' })
+      // By the name it was made under, also a pattern's, and while it is set aside.
+      const made = operations.madeSync(params.name)
+      if (made === null || !maySee(key, made.project)) {
+        visibleSync(operations, key, params.name)
+        throw new SyncError('FORBIDDEN', `no sync was made here as "${params.name}"`, {
+          hint: 'One of the config file is taken out there; one that a pattern expanded to goes with its pattern.',
+        })
+      }
       await operations.removeSync(params.name)
       return { status: 204 }
     },
@@ -191,7 +199,7 @@ async function describe({ store }: Operations, { sync, origin, project }: KnownS
     right: `${right.connection}.${right.collection}`,
     origin,
     project,
-    schedule: formatSchedule(sync.schedule),
+    schedule: formatSchedule(schedule?.schedule ?? sync.schedule),
     paused: schedule?.paused ?? false,
     nextAt: iso(schedule?.nextAt ?? null),
     failures: schedule?.failures ?? 0,

@@ -113,8 +113,20 @@ export async function receive(
   const syncs = operations
     .syncs()
     .filter(({ sync }) => sync.schedule.kind === 'webhook' && operations.reads(sync, name))
-  for (const { sync } of syncs) await operations.service.trigger(sync.id, 'default', 'webhook')
-  return syncs.map(({ sync }) => sync.id)
+  const { schedules } = operations.store
+  const queued: string[] = []
+  try {
+    for (const { sync } of syncs) {
+      if ((await schedules.get(sync.id))?.paused === true) continue
+      await operations.service.trigger(sync.id, 'default', 'webhook')
+      queued.push(sync.id)
+    }
+  } catch (error) {
+    // It is sent again, and must not be taken for a second one then.
+    await operations.store.records.delete(seen.kind, seen.id)
+    throw error
+  }
+  return queued
 }
 
 /** How old a webhook may be. */
