@@ -150,7 +150,7 @@ async function forgetMarks(session: Session): Promise<void> {
   const tables = ['found', 'met', 'marked', 'seen']
   const any = tables.map((table) => `exists (select 1 from pg_temp.${table})`).join(' or ')
   const [row] = await session.query(`select ${any} as some`)
-  if (row?.some === true) await session.execute(`truncate ${tables.map((table) => `pg_temp.${table}`).join(', ')}`)
+  if (row?.some === true) await session.temporary(`truncate ${tables.map((table) => `pg_temp.${table}`).join(', ')}`)
 }
 
 // found: rows without a pair met in this run, with their match values. met: rows of a first pairing, with their cells.

@@ -77,6 +77,13 @@ describe('reading only', () => {
     await using memory = await reader.pairs.open('orders', { readOnly: true })
     await memory.work.add([{ side: 'left', key: '1', match: null }])
     assert.equal(await memory.work.count('writes'), 1)
+    await memory.sweep.begin('left')
+    await memory.sweep.saw(['1'])
+    assert.equal(await memory.sweep.end(), 0)
+    assert.equal(await memory.work.pairAlike(null, 1), 0)
+    await memory[Symbol.asyncDispose]()
+    await using again = await reader.pairs.open('orders', { readOnly: true })
+    assert.equal(await again.work.count('writes'), 0)
   })
 })
 
