@@ -119,6 +119,25 @@ describe('a process that freezes in the middle of a transaction', () => {
   })
 })
 
+test('connections that the server ends are opened anew, and hints come again', async () => {
+  await using database = await createDatabase()
+  await using store = await openPostgresStore(database.url)
+  const stop = new AbortController()
+  const hints = store.hints?.(stop.signal)[Symbol.asyncIterator]()
+  assert.ok(hints)
+  await hints.next()
+  await query(
+    database.url,
+    'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+  )
+  // It says that it listens again; what came meanwhile is looked at.
+  assert.equal((await hints.next()).done, false)
+  await store.jobs.enqueue(request('orders'), 1000)
+  assert.equal((await hints.next()).done, false)
+  stop.abort()
+  assert.equal((await hints.next()).done, true)
+})
+
 test('what went wrong is told with the server’s place, never with the password', async () => {
   const wrong = new URL('postgres://someone:s3cret@127.0.0.1:1/nowhere')
   const error = await openPostgresStore(wrong.href).catch((thrown: unknown) => thrown)
