@@ -68,12 +68,16 @@ class PostgresPairMemory implements PairMemory {
 
   async byKeys(side: SideName, keys: readonly string[]): Promise<readonly StoredPair[]> {
     if (keys.length === 0) return []
-    return (await this.#query(`select * from pair where pairing = $1 and ${side}_key = any ($2) order by ${side}_key`, keys)).map(pairOf)
+    return (
+      await this.#query(`select * from pair where pairing = $1 and ${side}_key = any ($2) order by ${side}_key`, keys)
+    ).map(pairOf)
   }
 
   async byIds(ids: readonly number[]): Promise<readonly StoredPair[]> {
     if (ids.length === 0) return []
-    return (await this.#query('select * from pair where pairing = $1 and id = any ($2::bigint[]) order by id', ids)).map(pairOf)
+    return (
+      await this.#query('select * from pair where pairing = $1 and id = any ($2::bigint[]) order by id', ids)
+    ).map(pairOf)
   }
 
   async after(id: number, limit: number): Promise<readonly StoredPair[]> {
