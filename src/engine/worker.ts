@@ -19,24 +19,6 @@ const LEASE_MS = 60_000
  * the caller holds and keeps alive; without, the run takes one for itself.
  */
 export async function runSync(sync: AnySync, project: Project, lease: number | null = null): Promise<RunRecord> {
-  if (lease !== null) return await runHeld(sync, project, { lease, leaseMs: HELD_LEASE_MS })
-  const { leases, holder } = project.store
-  const taken = await leases.take(sync.id, holder, project.context.clock.now(), LEASE_MS).catch(asSyncError)
-  if (taken instanceof SyncError) return await runHeld(sync, project, taken)
-  try {
-    return await runHeld(sync, project, { lease: taken, leaseMs: LEASE_MS })
-  } finally {
-    await leases.free(sync.id, taken)
-  }
-}
-
-/** What a run has its lease by, and for how long it prolongs it. */
-interface Held {
-  readonly lease: number
-  readonly leaseMs: number
-}
-
-async function runHeld(sync: AnySync, project: Project, held: Held | SyncError): Promise<RunRecord> {
   const { store, context, emit } = project
   const startedAt = context.clock.now()
   const id = newRunId(project)
@@ -45,8 +27,7 @@ async function runHeld(sync: AnySync, project: Project, held: Held | SyncError):
   const tally = new Tally(context, (phase, total, counts) =>
     emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
   )
-  const outcome = held instanceof SyncError ? failed(held) : await attemptUnder(held, sync, project, id, tally)
-  if (!(held instanceof SyncError)) noteReach(outcome, sync, project)
+  const outcome = await attemptAll(sync, project, id, tally, lease)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -87,8 +68,34 @@ export async function resetSync(sync: AnySync, project: Project, options: { read
 
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
+/** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
+async function attemptAll(
+  sync: AnySync,
+  project: Project,
+  id: string,
+  tally: Tally,
+  held: number | null,
+): Promise<Outcome> {
+  const { leases, holder } = project.store
+  if (held !== null) {
+    const outcome = await attemptUnder({ lease: held, leaseMs: HELD_LEASE_MS }, sync, project, id, tally)
+    noteReach(outcome, sync, project)
+    return outcome
+  }
+  const now = project.context.clock.now()
+  const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
+  if (lease instanceof SyncError) return failed(lease)
+  try {
+    const outcome = await attemptUnder({ lease, leaseMs: LEASE_MS }, sync, project, id, tally)
+    noteReach(outcome, sync, project)
+    return outcome
+  } finally {
+    await leases.free(sync.id, lease)
+  }
+}
+
 async function attemptUnder(
-  { lease, leaseMs }: Held,
+  { lease, leaseMs }: { readonly lease: number; readonly leaseMs: number },
   sync: AnySync,
   project: Project,
   id: string,

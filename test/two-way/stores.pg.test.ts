@@ -51,8 +51,6 @@ async function look(world: World | undefined) {
   assert.ok(world)
   const { status, error, inserted, updated, deleted, unchanged, rejected, conflicts } = await world.sync()
   const records = await world.conflicts()
-  const [last] = await world.store.runs.list({ limit: 1 })
-  assert.equal(last?.status, status, 'the history says the same')
   return {
     run: { status, code: error?.code, inserted, updated, deleted, unchanged, rejected, conflicts },
     left: world.left.rows('contacts'),
