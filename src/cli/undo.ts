@@ -2,6 +2,9 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { zeroCounts } from '../core/run.ts'
+import type { TwoWaySync } from '../core/two-way.ts'
+import { underLease } from '../engine/alone.ts'
+import type { Project } from '../engine/project.ts'
 import { type Undone, undoRun } from '../engine/undo.ts'
 import { newRunId } from '../engine/worker.ts'
 import { twoWaySync } from './conflicts.ts'
@@ -36,32 +39,41 @@ async function undo(shell: Shell, id: string, apply: boolean): Promise<number> {
   if (record === null)
     throw new SyncError('RUN_UNKNOWN', `there is no run ${id}`, { hint: '`syncline history` lists the runs.' })
   const sync = await twoWaySync(opened, record.sync)
-  const startedAt = project.context.clock.now()
-  const own = newRunId(project)
-  if (apply) await project.store.runs.start({ id: own, sync: sync.id, startedAt })
-  const undone = await undoRun(id, sync, project, { apply, id: own })
-  const done = (kind: Undone['kind']) => undone.filter((one) => one.status === 'undone' && one.kind === kind).length
-  const changed = undone.filter(({ status }) => status === 'changed' || status === 'rejected').length
+  const undone = apply
+    ? await underLease(sync, project, (lease, held) => takeBack(id, sync, held, lease))
+    : await undoRun(id, sync, project, { lease: null, id: '' })
+  const changed = undone.filter(isLeft).length
   const left = undone.filter(({ status }) => status !== 'nothing').length
-  if (apply)
-    await project.store.runs.finish({
-      ...zeroCounts,
-      id: own,
-      sync: sync.id,
-      status: 'succeeded',
-      startedAt,
-      durationMs: project.context.clock.now() - startedAt,
-      inserted: done('insert'),
-      updated: done('update'),
-      deleted: done('delete'),
-      conflicts: apply ? changed : 0,
-      error: null,
-      heldDeletes: null,
-      releasedAt: null,
-    })
   for (const one of undone) show(shell, { event: 'undo', sync: sync.id, run: id, ...one }, () => print(shell, one))
   if (!shell.json) summarize(shell, id, apply, left, changed)
   return exitCodes.fine
+}
+
+/** Undoes a run, and keeps that in the history as a run of its own. */
+async function takeBack(id: string, sync: TwoWaySync, project: Project, lease: number): Promise<readonly Undone[]> {
+  const { store, context } = project
+  const own = { id: newRunId(project), sync: sync.id, startedAt: context.clock.now() }
+  await store.runs.start(own)
+  const undone = await undoRun(id, sync, project, { lease, id: own.id })
+  const done = (kind: Undone['kind']) => undone.filter((one) => one.status === 'undone' && one.kind === kind).length
+  await store.runs.finish({
+    ...zeroCounts,
+    ...own,
+    status: 'succeeded',
+    durationMs: context.clock.now() - own.startedAt,
+    inserted: done('insert'),
+    updated: done('update'),
+    deleted: done('delete'),
+    conflicts: undone.filter(isLeft).length,
+    error: null,
+    heldDeletes: null,
+    releasedAt: null,
+  })
+  return undone
+}
+
+function isLeft({ status }: Undone): boolean {
+  return status === 'changed' || status === 'rejected'
 }
 
 function print({ terminal }: Shell, { side, kind, key: of, fields, status, message }: Undone): void {

@@ -27,31 +27,22 @@ export interface Undone {
   readonly message: string | null
 }
 
-const LEASE_MS = 60_000
-
-/** `apply` false: only says what it would do. */
+/** `lease`: the generation of the sync's lease, which the caller holds; null: it only says what it would do. */
 export async function undoRun(
   run: string,
   sync: TwoWaySync,
   project: Project,
-  options: { readonly apply: boolean; readonly id: string },
+  options: { readonly lease: number | null; readonly id: string },
 ): Promise<readonly Undone[]> {
   const entries = await project.store.pairs.journal.ofRun(run)
   if (entries.length === 0)
     throw new SyncError('RUN_UNKNOWN', `the journal holds no writes of run ${run}`, {
       hint: 'It wrote nothing, or longer ago than the journal keeps (journal: { keepDays }). `syncline history` lists the runs.',
     })
-  await using sides = await openPairSides(sync, project, { readOnly: !options.apply })
+  await using sides = await openPairSides(sync, project, { readOnly: options.lease === null })
   const replaced = await replacedSide(sides)
   if (replaced !== null) throw replaced
-  if (!options.apply) return await plan(sides, entries)
-  const { leases, holder } = project.store
-  const generation = await leases.take(sync.id, holder, project.context.clock.now(), LEASE_MS)
-  try {
-    return await carryOut(sides, entries, generation, options.id)
-  } finally {
-    await leases.free(sync.id, generation)
-  }
+  return options.lease === null ? await plan(sides, entries) : await carryOut(sides, entries, options.lease, options.id)
 }
 
 async function plan(sides: PairSides, entries: readonly JournalEntry[]): Promise<Undone[]> {

@@ -1,6 +1,6 @@
 /** Takes jobs from the queue and executes them, several at a time, each under a lease that a heartbeat keeps alive. */
 import type { Clock } from '../connectors/connector.ts'
-import { asSyncError, SyncError } from '../core/error.ts'
+import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Job } from '../core/job.ts'
 import type { Failure } from '../core/run.ts'
@@ -137,8 +137,10 @@ export class Workers {
   async #execute(running: Running): Promise<void> {
     const { claim, stop } = running
     const result = await this.#attempt(claim, stop.signal).catch((error: unknown): JobResult => {
-      const { code, message, hint } = asSyncError(error)
-      return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: false }
+      const failure = asSyncError(error)
+      const { code, message, hint } = failure
+      // A store that did not answer may answer again.
+      return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: retriable(failure) }
     })
     if (running.lost) return
     // A store that can't be reached now may be again before the lease expires; afterwards the job is run again, which does no harm.

@@ -74,3 +74,34 @@ test('a command beside workers leaves alone what one of them runs', async () => 
   assert.equal((await it.run('run')).code, 0)
   assert.equal((await it.run('reset', 'orders')).code, 0)
 })
+
+test('what undo wrote is in the history as a run that succeeded', async () => {
+  await using state = await createDatabase()
+  using it = new ServiceProject(
+    {
+      connections: { crm: { connector: 'sqlite', file: './crm.db' }, shop: { connector: 'sqlite', file: './shop.db' } },
+      syncs: { people: { between: ['crm.people', 'shop.people'], match: ['email'] } },
+    },
+    { SYNCLINE_STORE: state.url },
+  )
+  for (const file of ['crm.db', 'shop.db'])
+    it.change(
+      file,
+      "create table people (id integer primary key, email text, name text); insert into people values (1, 'a', 'Ann')",
+    )
+  assert.equal((await it.run('run')).code, 0)
+  it.change('crm.db', "update people set name = 'Anna'")
+  const { lines } = await it.run('run')
+  const run = String(lines.find(({ event }) => event === 'run.finished')?.run)
+  assert.equal((await it.run('undo', run, '--yes')).code, 0)
+  assert.deepEqual(it.query('shop.db', 'select name from people'), it.query('shop.db', "select 'Ann' as name"))
+  const history = (await it.run('history')).lines
+  assert.deepEqual(
+    history.map(({ status, updated }) => [status, updated]),
+    [
+      ['succeeded', 1],
+      ['succeeded', 1],
+      ['succeeded', 0],
+    ],
+  )
+})

@@ -98,7 +98,7 @@ test('undo stops, too', async () => {
   const [run] = await world.store.runs.list({ limit: 1 })
   Object.assign(world.right, { fences: new Map() })
   await assert.rejects(
-    undoRun(run?.id ?? '', firstOf(world), world.project, { apply: true, id: 'u' }),
+    undoRun(run?.id ?? '', firstOf(world), world.project, { lease: 1, id: 'u' }),
     /is another database/,
   )
 })

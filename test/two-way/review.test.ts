@@ -54,7 +54,11 @@ test('a pending edit outlives the change from hashes to values, and a new name f
 test('an undo can be undone', async () => {
   const world = await paired()
   const [first] = await world.store.runs.list({ limit: 1 })
-  const undo = (run: string, id: string) => undoRun(run, world.syncs[0]!, world.project, { apply: true, id })
+  const undo = async (run: string, id: string) => {
+    const { leases, holder } = world.store
+    const lease = await leases.take(world.syncs[0]!.id, holder, world.now, 60_000)
+    return await undoRun(run, world.syncs[0]!, world.project, { lease, id })
+  }
   await undo(first?.id ?? '', 'u1')
   assert.equal(world.right.rows('contacts').length, 0)
   await undo('u1', 'u2')

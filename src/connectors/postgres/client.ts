@@ -179,7 +179,8 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
   if (code === '42501') return make('GRANT_MISSING', `Postgres at ${place}: ${error.message}`, grantHint(error.message))
   if (code === '53100')
     return make('DISK_FULL', `Postgres at ${place}: ${error.message}`, 'Free some space on the server and run again.')
-  if (code === '42P01' || code === '42703')
+  // Gone, or there already: a worker that was taken over may have made it meanwhile.
+  if (code === '42P01' || code === '42703' || code === '42P07')
     return make(
       'SCHEMA_CHANGED',
       `Postgres at ${place}: ${error.message}`,

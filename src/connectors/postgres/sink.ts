@@ -100,9 +100,11 @@ async function claimTarget(
   config: PostgresConfig,
   context: Context,
 ): Promise<[Claim, Target]> {
-  await client.query('BEGIN')
+  const taken = await takeFence(client, spec, held, config, context)
+  await beginFenced(client, [{ spec, generation: taken }])
   try {
-    const generation = await takeFence(client, spec, held, config, context)
+    await client.query("SET LOCAL lock_timeout = '30s'")
+    const generation = held === null ? taken : await raiseFence(client, spec, taken)
     if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
     await applyChanges(client, spec, changes)
     await client.query('COMMIT')
@@ -142,7 +144,11 @@ function takesAsIs(spec: TargetSpec, resolved: Schema): boolean {
   )
 }
 
-/** Raises the generation. A frozen worker that holds the row in an open transaction is ended: time-outs did not free it when tried. */
+/**
+ * Takes the fence under a new generation, or, for one that is held, with a new session: it is raised with what changes under it, so that
+ * a claim that fails leaves the run what it held. A frozen worker that holds the row in an open transaction is ended: time-outs did not
+ * free it when tried. Not to be called in a transaction: what is not committed tells a successor nothing of whom to end.
+ */
 export async function takeFence(
   client: Client,
   spec: Fence,
@@ -152,12 +158,11 @@ export async function takeFence(
 ): Promise<number> {
   // Without waiting for its lock, which a successor may hold: a worker that lost its lease must not end the one that has it.
   if (held !== null && (await generationOf(client, spec)) !== held) throw leaseLost(spec)
-  await client.query("SET LOCAL lock_timeout = '2s'; SAVEPOINT fence")
+  await client.query("SET lock_timeout = '2s'")
   try {
-    return await raiseFence(client, spec, held)
+    return await enterFence(client, spec, held)
   } catch (error) {
     if (!(error instanceof SyncError) || error.code !== 'DATABASE_LOCKED') throw error
-    await client.query('ROLLBACK TO SAVEPOINT fence')
     await using other = await connect(config)
     const ended = await other.query(
       `SELECT pg_terminate_backend(a.pid) FROM _syncline_checkpoint c JOIN pg_stat_activity a ON a.pid = c.backend_pid AND a.backend_start = c.backend_start
@@ -165,7 +170,9 @@ export async function takeFence(
       [spec.project, spec.sync, held],
     )
     context.log(`sync ${spec.sync}: ended ${ended.length} session(s) of a worker that lost its lease`)
-    return await raiseFence(client, spec, held)
+    return await enterFence(client, spec, held)
+  } finally {
+    await client.query('RESET lock_timeout').catch(() => {})
   }
 }
 
@@ -177,20 +184,36 @@ async function generationOf(client: Client, spec: Fence): Promise<number | null>
   return row === undefined ? null : Number(row[0])
 }
 
-async function raiseFence(client: Client, spec: Fence, held: number | null): Promise<number> {
-  const [row] = await client.query(
-    `INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, backend_pid, backend_start)
-     SELECT $1, $2, $3, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
-     ON CONFLICT (project, sync) DO UPDATE SET generation = fence.generation + 1, collection = excluded.collection,
-       backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, updated_at = now()
-     RETURNING generation`,
-    [spec.project, spec.sync, spec.collection],
-  )
-  const generation = Number(row?.[0])
-  if (held !== null && generation !== held + 1) throw leaseLost(spec)
-  await client.query("SET LOCAL lock_timeout = '30s'")
-  return generation
+async function enterFence(client: Client, spec: Fence, held: number | null): Promise<number> {
+  const values = [spec.project, spec.sync, spec.collection, ...(held === null ? [] : [held])]
+  const [row] = await client.query(held === null ? fences.take : fences.keep, values)
+  if (row === undefined) throw leaseLost(spec)
+  return Number(row[0])
 }
+
+/** What the same run asked for before, on a session that it lost, is void from here on. */
+export async function raiseFence(client: Client, spec: Fence, held: number): Promise<number> {
+  const [row] = await client.query(fences.raise, [spec.project, spec.sync, held])
+  if (row === undefined) throw leaseLost(spec)
+  return Number(row[0])
+}
+
+const fences = {
+  take: `
+    INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, backend_pid, backend_start)
+    SELECT $1, $2, $3, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
+    ON CONFLICT (project, sync) DO UPDATE SET generation = fence.generation + 1, collection = excluded.collection,
+      backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, updated_at = now()
+    RETURNING generation`,
+  keep: `
+    UPDATE _syncline_checkpoint SET collection = $3, backend_pid = pid,
+      backend_start = session.backend_start, updated_at = now()
+    FROM pg_stat_activity AS session WHERE pid = pg_backend_pid() AND project = $1 AND sync = $2 AND generation = $4
+    RETURNING generation`,
+  raise: `
+    UPDATE _syncline_checkpoint SET generation = generation + 1 WHERE project = $1 AND sync = $2 AND generation = $3
+    RETURNING generation`,
+} as const
 
 async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim>): Promise<SinkTransaction> {
   const claimOf = (sync: SyncId): Claim => {

@@ -20,7 +20,7 @@ import { tableSql } from './catalog.ts'
 import { type Client, connect, isRowError } from './client.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
-import { beginFenced, type Fence, takeFence } from './sink.ts'
+import { beginFenced, type Fence, raiseFence, takeFence } from './sink.ts'
 import { fromText, toText } from './types.ts'
 
 export async function openWriter(
@@ -33,9 +33,8 @@ export async function openWriter(
   const fence: Fence = { project: spec.project, sync: spec.name, collection: schema.name }
   try {
     await migrate(client)
-    await client.query('BEGIN')
-    const generation = await takeFence(client, fence, spec.held, config, context)
-    await client.query('COMMIT')
+    const taken = await takeFence(client, fence, spec.held, config, context)
+    const generation = spec.held === null ? taken : await raiseFence(client, fence, taken)
     return writerOf(client, new Table(client, schema, spec.fields, context), fence, generation)
   } catch (error) {
     await client[Symbol.asyncDispose]()

@@ -6,6 +6,7 @@ import pg from 'pg'
 /** To be selected in a statement that gives others something to do: they hear of it when that is committed. Channels are per database. */
 export const notify = `pg_notify(current_schema(), '')`
 
+const CONNECT_MS = 10_000
 const RECONNECT_MS = 1000
 /** A connection that is gone without a word is noticed. */
 const KEEP_ALIVE_MS = 10_000
@@ -16,6 +17,7 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
     const client = new pg.Client({
       connectionString: url,
       application_name: 'syncline hints',
+      connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     })
@@ -29,7 +31,8 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
       // Aborted, or lost: then it is tried again.
     } finally {
       client.on('error', () => {})
-      await client.end().catch(() => {})
+      // A server that is gone without a word does not say goodbye either.
+      await Promise.race([client.end().catch(() => {}), sleep(RECONNECT_MS, undefined, { ref: false })])
     }
     await sleep(RECONNECT_MS, undefined, { signal }).catch(() => {})
   }

@@ -69,12 +69,16 @@ class PostgresPairMemory implements PairMemory {
 
   async byKeys(side: SideName, keys: readonly string[]): Promise<readonly StoredPair[]> {
     if (keys.length === 0) return []
-    return (await this.#query(`select * from pair where pairing = $1 and ${side}_key = any ($2)`, keys)).map(pairOf)
+    return (
+      await this.#query(`select * from pair where pairing = $1 and ${side}_key = any ($2) order by ${side}_key`, keys)
+    ).map(pairOf)
   }
 
   async byIds(ids: readonly number[]): Promise<readonly StoredPair[]> {
     if (ids.length === 0) return []
-    return (await this.#query('select * from pair where pairing = $1 and id = any ($2::bigint[])', ids)).map(pairOf)
+    return (
+      await this.#query('select * from pair where pairing = $1 and id = any ($2::bigint[]) order by id', ids)
+    ).map(pairOf)
   }
 
   async after(id: number, limit: number): Promise<readonly StoredPair[]> {
@@ -84,7 +88,7 @@ class PostgresPairMemory implements PairMemory {
 
   async unpaired(side: SideName, keys: readonly string[]): Promise<readonly Unpaired[]> {
     if (keys.length === 0) return []
-    const sql = 'select * from unpaired where pairing = $1 and side = $2 and key = any ($3)'
+    const sql = 'select * from unpaired where pairing = $1 and side = $2 and key = any ($3) order by key'
     return (await this.#query(sql, side, keys)).map(unpairedOf)
   }
 
@@ -158,7 +162,7 @@ async function forgetMarks(session: Session): Promise<void> {
   const tables = ['found', 'met', 'marked', 'seen']
   const any = tables.map((table) => `exists (select 1 from pg_temp.${table})`).join(' or ')
   const [row] = await session.query(`select ${any} as some`)
-  if (row?.some === true) await session.execute(`truncate ${tables.map((table) => `pg_temp.${table}`).join(', ')}`)
+  if (row?.some === true) await session.temporary(`truncate ${tables.map((table) => `pg_temp.${table}`).join(', ')}`)
 }
 
 // found: rows without a pair met in this run, with their match values. met: rows of a first pairing, with their cells.
@@ -180,6 +184,7 @@ const temporary = `
   create temp table if not exists seen (key text collate "C" primary key);
 `
 
+// In an order of their own everywhere, so that the same edits always come to the same.
 const statements = {
   known: `
     select (select count(*) from pair where pairing = $1) + (select count(*) from unpaired where pairing = $1 and side = $2)
@@ -189,7 +194,7 @@ const statements = {
   partners: `
     select match, key from unpaired where pairing = $1 and side = $2 and match = any ($3)
       and not exists (select 1 from pg_temp.found as newer where newer.side = unpaired.side and newer.key = unpaired.key)
-    union select match, key from pg_temp.found where side = $2 and match = any ($3)`,
+    union select match, key from pg_temp.found where side = $2 and match = any ($3) order by match, key`,
   unsettled: `select * from unpaired where pairing = $1 and state not in ('alone', 'parted') order by side, key`,
   intend: `
     insert into intent (pairing, id, side, body)

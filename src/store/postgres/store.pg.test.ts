@@ -77,6 +77,13 @@ describe('reading only', () => {
     await using memory = await reader.pairs.open('orders', { readOnly: true })
     await memory.work.add([{ side: 'left', key: '1', match: null }])
     assert.equal(await memory.work.count('writes'), 1)
+    await memory.sweep.begin('left')
+    await memory.sweep.saw(['1'])
+    assert.equal(await memory.sweep.end(), 0)
+    assert.equal(await memory.work.pairAlike(null, 1), 0)
+    await memory[Symbol.asyncDispose]()
+    await using again = await reader.pairs.open('orders', { readOnly: true })
+    assert.equal(await again.work.count('writes'), 0)
   })
 })
 
@@ -110,6 +117,25 @@ describe('a process that freezes in the middle of a transaction', () => {
     await assert.rejects(commit, { code: 'CONNECTION_LOST' })
     assert.equal(await store.runs.get('late'), null)
   })
+})
+
+test('connections that the server ends are opened anew, and hints come again', async () => {
+  await using database = await createDatabase()
+  await using store = await openPostgresStore(database.url)
+  const stop = new AbortController()
+  const hints = store.hints?.(stop.signal)[Symbol.asyncIterator]()
+  assert.ok(hints)
+  await hints.next()
+  await query(
+    database.url,
+    'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+  )
+  // It says that it listens again; what came meanwhile is looked at.
+  assert.equal((await hints.next()).done, false)
+  await store.jobs.enqueue(request('orders'), 1000)
+  assert.equal((await hints.next()).done, false)
+  stop.abort()
+  assert.equal((await hints.next()).done, true)
 })
 
 test('what went wrong is told with the server’s place, never with the password', async () => {

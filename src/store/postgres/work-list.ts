@@ -112,7 +112,7 @@ export class PostgresSweep implements Sweep {
 
   async begin(side: SideName): Promise<void> {
     this.#side = side
-    await this.#session.execute('truncate pg_temp.seen')
+    await this.#session.temporary('truncate pg_temp.seen')
   }
 
   async saw(keys: readonly string[]): Promise<void> {
@@ -133,7 +133,7 @@ export class PostgresSweep implements Sweep {
        on conflict do nothing`,
       [this.#pairing, this.#side],
     )
-    await this.#session.execute('truncate pg_temp.seen')
+    await this.#session.temporary('truncate pg_temp.seen')
     return pairs + rows
   }
 }
