@@ -176,7 +176,7 @@ class World {
     const outcome = this.random()
     if (outcome < 0.15) return { kind: 'postponed', untilMs: this.clock.now() + 2000 }
     this.executed.push({ sync, at })
-    const failed = outcome < 0.5
+    const failed = this.crashing && outcome < 0.5
     return { kind: 'ended', status: failed ? 'failed' : 'succeeded', run: null, error: null, retry: failed }
   }
 }
