@@ -8,7 +8,7 @@ import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
 import { SyncError } from '../../src/core/error.ts'
 import { keyText } from '../../src/core/key-text.ts'
 import type { RunRecord } from '../../src/core/run.ts'
-import { type SideName, sideNames, type TwoWaySync } from '../../src/core/two-way.ts'
+import { type AnySync, type SideName, sideNames, type TwoWaySync } from '../../src/core/two-way.ts'
 import type { Row, Value } from '../../src/core/value.ts'
 import type { Project } from '../../src/engine/project.ts'
 import { runSync } from '../../src/engine/worker.ts'
@@ -104,8 +104,12 @@ export class World {
   #counter = 0
   steps = 0
 
+  /** Whether runs are those of a worker or a command, which hold the lease from before they begin. */
+  readonly #leased: boolean
+
   constructor(seed: number, coverage: Coverage, sabotage: Sabotage = {}) {
     this.random = new Random(seed)
+    this.#leased = seed % 2 === 1
     this.coverage = coverage
     this.#sabotage = sabotage
     this.traits = drawTraits(this.random)
@@ -216,7 +220,8 @@ export class World {
       ended: Promise.withResolvers<End>(),
     }
     this.#turn = process
-    const whole = runSync(this.sync, this.#project(process))
+    const project = this.#project(process)
+    const whole = this.#leased ? runLeased(this.sync, project) : runSync(this.sync, project)
     whole.then(
       (record) => process.ended.resolve({ kind: 'done', record }),
       (error: unknown) => process.ended.reject(error),
@@ -558,4 +563,13 @@ function kindsOf(change: PairCommit): string[] {
 
 export function keyOfRow(row: Row): string {
   return keyText([row[0] ?? null])
+}
+
+/** A run under a lease that is held from before it begins until after its end. */
+async function runLeased(sync: AnySync, project: Project): Promise<RunRecord> {
+  const { leases, holder } = project.store
+  const lease = await leases.take(sync.id, holder, project.context.clock.now(), 60_000)
+  const record = await runSync(sync, project, { lease })
+  await leases.free(sync.id, lease)
+  return record
 }
