@@ -33,7 +33,7 @@ import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } fro
 import { Service, setPaused } from './service.ts'
 import type { OwnedProject } from './slots.ts'
 import { StoreVault, type Vault } from './vault.ts'
-import { readKeys } from './vault-keys.ts'
+import { keyReader } from './vault-keys.ts'
 
 export interface EngineOptions {
   readonly connectors: readonly AnyConnector[]
@@ -289,8 +289,7 @@ export class Engine {
     const store = typeof given !== 'string' ? given : await (shared ? openStoreAt(given) : openSqliteStore(given))
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const home = typeof given === 'string' ? join(folder, '.syncline') : folder
-    const vault =
-      this.#options.vault ?? new StoreVault(store.records, () => readKeys(join(home, 'vault.key'), process.env))
+    const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
     const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault)
     const collections = join(home, 'collections.db')
     const projectId = await store.projectId()
