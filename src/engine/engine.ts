@@ -290,7 +290,7 @@ export class Engine {
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const home = typeof given === 'string' ? join(folder, '.syncline') : folder
     const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
-    const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault)
+    const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault, this.#context.log)
     const collections = join(home, 'collections.db')
     const projectId = await store.projectId()
     const tokens = new TokenStore(vault, store.leases, systemClock)

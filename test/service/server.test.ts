@@ -208,7 +208,7 @@ describe('the server', () => {
     const api = await it.ready()
     const requests = { keys: { name: 'a', scope: 'read' }, webhooks: { url: 'http://127.0.0.1:1/', events: ['none'] } }
     for (const [name, body] of Object.entries(requests)) {
-      const send = () => api.post(`/api/${name}`, body, { 'idempotency-key': 'abc' + name })
+      const send = () => api.post(`/api/${name}`, body, { 'idempotency-key': `abc${name}` })
       const before = (await api.get(`/api/${name}`)).body.items?.length ?? 0
       const first = await send()
       assert.equal(first.status, 201)
