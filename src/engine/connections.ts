@@ -28,7 +28,7 @@ export interface EngineConnection {
   readonly config: Readonly<Record<string, unknown>>
   /** The syncs of the integration that this connection runs. Default: all. */
   readonly activeSyncs?: readonly string[]
-  /** How often they run, in minutes. Default: the engine's. */
+  /** How often they run, in minutes: above 0, up to a year. Default: the engine's. */
   readonly minutesBetweenSyncs?: number
   /** Who it belongs to, where several share the engine. */
   readonly project?: string

@@ -44,7 +44,7 @@ export interface EngineOptions {
    * the working directory, whose `.syncline` also holds the rows that syncs gathered, wherever the store is.
    */
   readonly store?: string | Store
-  /** For syncs that say nothing else. Default 15. */
+  /** For syncs that say nothing else: above 0, up to a year. Default 15. */
   readonly minutesBetweenSyncs?: number
   /** How many syncs run at a time. Default 4. */
   readonly concurrency?: number
@@ -74,8 +74,9 @@ export class Engine {
   readonly #context: Context
   readonly #opened: Promise<Opened>
 
-  /** Starts at once: what is due runs. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
+  /** Starts at once: what is due runs. CONFIG_INVALID: an option is wrong. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
   constructor(options: EngineOptions) {
+    checkMinutes(options.minutesBetweenSyncs, 'minutesBetweenSyncs of the engine')
     this.#options = options
     this.#connectors = new Map(options.connectors.map((connector) => [connector.name, connector]))
     const log = options.log ?? ((message: string) => console.error(message))
@@ -388,6 +389,7 @@ export class Engine {
         hint: 'Use up to 100 letters, digits, _ and -.',
       })
     }
+    checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
     const integration = this.#integration(connection.integrationId)
     const connector = this.#connector(integration.connectorId)
     const config = connector.config.safeParse({ ...integration.config, ...connection.config })
@@ -407,6 +409,15 @@ export class Engine {
     if (found !== undefined) return found
     throw nothingNamed('connector', name, [...this.#connectors.keys()])
   }
+}
+
+const MINUTES_OF_A_YEAR = 366 * 24 * 60
+
+function checkMinutes(minutes: number | undefined, what: string): void {
+  if (minutes === undefined || (minutes > 0 && minutes <= MINUTES_OF_A_YEAR)) return
+  throw new SyncError('CONFIG_INVALID', `${what} is ${minutes}`, {
+    hint: `Give a number of minutes above 0, up to ${MINUTES_OF_A_YEAR}.`,
+  })
 }
 
 function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {
