@@ -11,7 +11,7 @@ import { promisify } from 'node:util'
 import { z } from 'zod'
 import { defineConnector } from '../../src/connectors/kit.ts'
 import { Engine, type EngineConnection, type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
-import { openSqliteStore } from '../../src/store/sqlite/store.ts'
+import { openMemoryStore, openSqliteStore } from '../../src/store/sqlite/store.ts'
 import { eventually } from '../service/project.ts'
 
 const folders: string[] = []
@@ -317,6 +317,23 @@ describe('the engine for embedders', () => {
     await again.removeConnection('broken')
     assert.deepEqual(await again.getConnectionJobs('broken'), [])
     await again.destroy()
+  })
+
+  test('over an open store, which needs a folder, credentials and rows are there again for the next engine', async () => {
+    await using api = await new Api().start()
+    await using store = openMemoryStore()
+    const folder = newFolder()
+    assert.throws(() => makeEngine(folder, { store }), { code: 'CONFIG_INVALID', message: /needs `folder`/ })
+    const engine = makeEngine(folder, { store, folder })
+    await engine.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    await engine.addConnection(connection(api))
+    assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+    await engine.destroy()
+    const next = makeEngine(folder, { store, folder })
+    await next.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    assert.equal((await next.getConnection('acme'))?.config.token, 'canary-token')
+    assert.equal((await next.getRows('acme', 'contacts')).rows.length, 2)
+    await next.destroy()
   })
 
   test('a sync that fails is told, and tried again by its schedule', async () => {
