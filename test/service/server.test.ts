@@ -203,6 +203,20 @@ describe('the server', () => {
     assert.equal((await api.get('/api/keys')).body.items?.length, 1)
   })
 
+  test('JSON nested deeper than can be followed is refused, not a failure', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const nested = `{"from":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    for (const [method, path] of [
+      ['PUT', '/api/syncs/deep'],
+      ['POST', '/api/keys'],
+      ['POST', '/sync/start'],
+    ] as const) {
+      const { status, body } = await api.call(method, path, nested, { 'idempotency-key': 'deep' })
+      assert.deepEqual([status, body.code], [400, 'USAGE_INVALID'], path)
+    }
+  })
+
   test('hazard 26: an answer that tells a secret is kept nowhere: sent again, it is refused, and nothing is made twice', async () => {
     await using it = new Served()
     const api = await it.ready()
