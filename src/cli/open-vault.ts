@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { KvVault, kvOptions } from '../engine/kv-vault.ts'
 import { StoreVault, type Vault } from '../engine/vault.ts'
-import { type KeyRing, readKeys } from '../engine/vault-keys.ts'
+import { keyReader } from '../engine/vault-keys.ts'
 import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 
@@ -18,11 +18,7 @@ export function openVault(store: Store, folder: string, environment: Environment
 }
 
 export function openStoreVault(store: Store, folder: string, environment: Environment): StoreVault {
-  let keys: KeyRing | null = null
-  return new StoreVault(store.records, () => {
-    keys ??= readKeys(keyFile(folder), environment)
-    return keys
-  })
+  return new StoreVault(store.records, keyReader(keyFile(folder), environment))
 }
 
 /** The secrets of these names that there are. */

@@ -89,7 +89,7 @@ async function rotate(shell: Shell): Promise<number> {
   const given = keysAreGiven(environment)
   if (!given) addKey(keyFile(folder), environment)
   const count = await openStoreVault(store, folder, environment).rewrap()
-  // Only now does nothing need the old key any more: a rotation that was cut off is just done again.
+  // Only now does nothing need keys before the last one any more: a rotation that was cut off is just done again.
   if (!given) dropOldKeys(keyFile(folder), environment)
   show(shell, { event: 'vault.rotated', secrets: count }, () => {
     const old = given ? ' Take the old keys out of SYNCLINE_VAULT_KEY.' : ''

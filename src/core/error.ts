@@ -41,6 +41,7 @@ export const errorCodes = {
   UNAUTHENTICATED: { retry: 'never', status: 401 },
   KEY_UNKNOWN: { retry: 'never', status: 404 },
   WEBHOOK_UNKNOWN: { retry: 'never', status: 404 },
+  ANSWER_SECRET: { retry: 'never', status: 409 },
   REQUEST_BUSY: { retry: 'retry', status: 409 },
   RATE_LIMITED: { retry: 'retry', status: 429 },
   FLOW_UNKNOWN: { retry: 'never', status: 404 },

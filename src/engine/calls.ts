@@ -6,6 +6,8 @@ import type { Limiter } from './limits.ts'
 /** How long a system is left alone that says "too many" without saying until when; twice as long each time. */
 const FIRST_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 60_000
+/** Who says for how long is believed up to this. */
+const LONGEST_NAMED_MS = 3_600_000
 
 /** Where access tokens come from. `refused`: the one that the system no longer takes, else null. */
 export interface TokenSource {
@@ -60,7 +62,9 @@ export function handlerContext(
 function pauseOf({ status, headers }: Response, attempt: number, nowMs: number): number | null {
   const named = headers.get('retry-after')
   if (status !== 429 && !(status === 503 && named !== null)) return null
-  return retryAfterMs(named, nowMs) ?? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
+  const namedMs = retryAfterMs(named, nowMs)
+  if (namedMs !== null) return Math.min(LONGEST_NAMED_MS, namedMs)
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
 }
 
 /** `Retry-After: 3`, or the date of HTTP; null: neither. */

@@ -1,7 +1,8 @@
 /** Integrations and connections as embedders give them, and where connections are kept. */
+import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { SyncError } from '../core/error.ts'
-import type { RecordStore } from '../store/records.ts'
+import { type ErrorCode, SyncError } from '../core/error.ts'
+import type { RecordStore, StoredRecord } from '../store/records.ts'
 import type { Vault } from './vault.ts'
 
 /** A connector set up for use. */
@@ -27,7 +28,7 @@ export interface EngineConnection {
   readonly config: Readonly<Record<string, unknown>>
   /** The syncs of the integration that this connection runs. Default: all. */
   readonly activeSyncs?: readonly string[]
-  /** How often they run, in minutes. Default: the engine's. */
+  /** How often they run, in minutes: above 0, up to a year. Default: the engine's. */
   readonly minutesBetweenSyncs?: number
   /** Who it belongs to, where several share the engine. */
   readonly project?: string
@@ -77,39 +78,46 @@ const stored = z.object({
   id: z.string(),
   integrationId: z.string(),
   activeSyncs: z.array(z.string()).exactOptional(),
-  minutesBetweenSyncs: z.number().exactOptional(),
+  minutesBetweenSyncs: z.number().positive().exactOptional(),
   project: z.string().exactOptional(),
 })
+/** The name of its secret: a new one with every change, so that of two who change it neither writes into the other's. */
+const named = z.object({ secret: z.string() })
 const config = z.record(z.string(), z.unknown())
 
 /** Connections in the engine's store; what may hold secrets is in the vault. */
 export class StoredConnections implements ConnectionStore {
   readonly #records: RecordStore
   readonly #vault: Vault
+  readonly #log: (message: string) => void
 
-  constructor(records: RecordStore, vault: Vault) {
+  constructor(records: RecordStore, vault: Vault, log: (message: string) => void) {
     this.#records = records
     this.#vault = vault
+    this.#log = log
   }
 
   async create(connection: EngineConnection): Promise<EngineConnection> {
-    // The secrets first: a connection that is there can be used.
     if ((await this.#records.get(KIND, connection.id)) !== null) throw taken(connection.id)
-    await this.#vault.set(secretOf(connection.id), JSON.stringify(connection.config))
-    if ((await this.#put(connection, 0)) === null) throw taken(connection.id)
+    if (!(await this.#put(connection, 0))) throw taken(connection.id)
     return connection
   }
 
+  /** CONFIG_INVALID, VAULT_UNUSABLE: it is there and can't be read. */
   async read(connectionId: string): Promise<EngineConnection | undefined> {
     const record = await this.#records.get(KIND, connectionId)
-    return record === null ? undefined : await this.#open(record.body)
+    return record === null ? undefined : await this.#open(record)
   }
 
+  /** Those that can be read; the log names the others. */
   async readAll(): Promise<EngineConnection[]> {
     const all: EngineConnection[] = []
     for (let after = ''; ; ) {
       const page = await this.#records.list(KIND, { after, limit: PAGE })
-      for (const { body } of page) all.push(await this.#open(body))
+      for (const record of page) {
+        const connection = await this.#open(record).catch((error: unknown) => this.#skip(error))
+        if (connection !== undefined) all.push(connection)
+      }
       const last = page.at(-1)
       if (last === undefined) return all
       after = last.id
@@ -117,34 +125,73 @@ export class StoredConnections implements ConnectionStore {
   }
 
   async update(connection: EngineConnection): Promise<EngineConnection> {
-    const record = await this.#records.get(KIND, connection.id)
-    if (record === null) throw unknownConnection(connection.id)
-    await this.#vault.set(secretOf(connection.id), JSON.stringify(connection.config))
-    await this.#put(connection)
-    return connection
+    for (;;) {
+      const record = await this.#records.get(KIND, connection.id)
+      if (record === null) throw unknownConnection(connection.id)
+      if (!(await this.#put(connection, record.version))) continue
+      await this.#vault.delete(secretOf(record))
+      return connection
+    }
   }
 
   async delete(connectionId: string): Promise<void> {
+    const record = await this.#records.get(KIND, connectionId)
+    if (record === null) return
     await this.#records.delete(KIND, connectionId)
-    await this.#vault.delete(secretOf(connectionId))
+    await this.#vault.delete(secretOf(record))
   }
 
-  async #put({ config: _secret, ...connection }: EngineConnection, expected?: number): Promise<number | null> {
-    return await this.#records.put(
-      { kind: KIND, id: connection.id, body: JSON.stringify(connection), expiresAt: null },
-      expected,
-    )
+  /** The secrets first: a connection that is there can be used. False: somebody else changed it, and nothing is left of this. */
+  async #put({ config: secrets, ...connection }: EngineConnection, expected: number): Promise<boolean> {
+    const secret = `connection/${connection.id}/${randomBytes(8).toString('hex')}`
+    await this.#vault.set(secret, JSON.stringify(secrets))
+    const body = JSON.stringify({ ...connection, secret })
+    const version = await this.#records.put({ kind: KIND, id: connection.id, body, expiresAt: null }, expected)
+    if (version === null) await this.#vault.delete(secret)
+    return version !== null
   }
 
-  async #open(body: string): Promise<EngineConnection> {
-    const connection = stored.parse(JSON.parse(body))
-    const secret = await this.#vault.get(secretOf(connection.id))
-    return { ...connection, config: secret === null ? {} : config.parse(JSON.parse(secret)) }
+  async #open(record: StoredRecord): Promise<EngineConnection> {
+    const connection = stored.safeParse(jsonOf(record.body))
+    if (!connection.success) throw unreadable(record.id)
+    const secret = await this.#vault.get(secretOf(record))
+    if (secret !== null) {
+      const secrets = config.safeParse(jsonOf(secret))
+      if (!secrets.success) throw unreadable(record.id)
+      return { ...connection.data, config: secrets.data }
+    }
+    // Whoever changed it meanwhile took the secret away that this record names.
+    const now = await this.#records.get(KIND, record.id)
+    return now === null || now.version === record.version ? { ...connection.data, config: {} } : await this.#open(now)
+  }
+
+  #skip(error: unknown): undefined {
+    if (!(error instanceof SyncError) || !UNREADABLE.has(error.code)) throw error
+    this.#log(error.message)
   }
 }
 
-function secretOf(id: string): string {
-  return `connection/${id}`
+const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'VAULT_UNUSABLE'])
+
+/** Before they had names of their own, secrets were under the connection's. */
+function secretOf({ id, body }: StoredRecord): string {
+  const known = named.safeParse(jsonOf(body))
+  return known.success ? known.data.secret : `connection/${id}`
+}
+
+/** Undefined: it is no JSON. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function unreadable(id: string): SyncError {
+  return new SyncError('CONFIG_INVALID', `what is stored of connection "${id}" can't be read`, {
+    hint: 'Update it, or remove it and add it anew.',
+  })
 }
 
 function taken(id: string): SyncError {

@@ -1,6 +1,6 @@
 /** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Connection, Context } from '../connectors/connector.ts'
 import type { AnyConnector, Flow, Handle, OAuth } from '../connectors/kit.ts'
@@ -33,18 +33,20 @@ import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } fro
 import { Service, setPaused } from './service.ts'
 import type { OwnedProject } from './slots.ts'
 import { StoreVault, type Vault } from './vault.ts'
-import { readKeys } from './vault-keys.ts'
+import { keyReader } from './vault-keys.ts'
 
 export interface EngineOptions {
   readonly connectors: readonly AnyConnector[]
   /** Default: in the store, credentials in the vault. */
   readonly connectionStore?: ConnectionStore
   /**
-   * The folder whose `.syncline` holds the state, the `postgres://` URL of a store that several engines share, or an open store. Default:
-   * the working directory, whose `.syncline` also holds the rows that syncs gathered, wherever the store is.
+   * The folder whose `.syncline` holds the state, the `postgres://` URL of a store that several engines share, or an open store, which
+   * stays open and needs `folder`. Default: the working directory.
    */
   readonly store?: string | Store
-  /** For syncs that say nothing else. Default 15. */
+  /** The folder whose `.syncline` holds the vault's key and the rows that syncs gathered. Default: that of the store, else the working directory. */
+  readonly folder?: string
+  /** For syncs that say nothing else: above 0, up to a year. Default 15. */
   readonly minutesBetweenSyncs?: number
   /** How many syncs run at a time. Default 4. */
   readonly concurrency?: number
@@ -74,8 +76,14 @@ export class Engine {
   readonly #context: Context
   readonly #opened: Promise<Opened>
 
-  /** Starts at once: what is due runs. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
+  /** Starts at once: what is due runs. CONFIG_INVALID: an option is wrong. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
   constructor(options: EngineOptions) {
+    checkMinutes(options.minutesBetweenSyncs, 'minutesBetweenSyncs of the engine')
+    if (typeof options.store === 'object' && options.folder === undefined) {
+      throw new SyncError('CONFIG_INVALID', 'an open store needs `folder`', {
+        hint: 'Give the folder where the key of the vault and the gathered rows are kept.',
+      })
+    }
     this.#options = options
     this.#connectors = new Map(options.connectors.map((connector) => [connector.name, connector]))
     const log = options.log ?? ((message: string) => console.error(message))
@@ -284,14 +292,14 @@ export class Engine {
   async #open(): Promise<Opened> {
     const { store: given = '.', concurrency = 4 } = this.#options
     const shared = typeof given === 'string' && isStoreUrl(given)
-    const folder = shared ? '.' : typeof given === 'string' ? given : await mkdtemp(join(tmpdir(), 'syncline-engine-'))
-    if (shared) await mkdir(join(folder, '.syncline'), { recursive: true })
+    const own = typeof given === 'string' && !shared ? given : null
+    const home = join(this.#options.folder ?? own ?? '.', '.syncline')
+    // The store makes its own.
+    if (this.#options.folder !== undefined || own === null) await mkdir(home, { recursive: true })
     const store = typeof given !== 'string' ? given : await (shared ? openStoreAt(given) : openSqliteStore(given))
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
-    const home = typeof given === 'string' ? join(folder, '.syncline') : folder
-    const vault =
-      this.#options.vault ?? new StoreVault(store.records, () => readKeys(join(home, 'vault.key'), process.env))
-    const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault)
+    const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
+    const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault, this.#context.log)
     const collections = join(home, 'collections.db')
     const projectId = await store.projectId()
     const tokens = new TokenStore(vault, store.leases, systemClock)
@@ -319,7 +327,6 @@ export class Engine {
       close: async () => {
         await lock?.[Symbol.asyncDispose]()
         if (typeof given === 'string') await store[Symbol.asyncDispose]()
-        else await rm(folder, { recursive: true, force: true })
       },
     }
   }
@@ -389,6 +396,7 @@ export class Engine {
         hint: 'Use up to 100 letters, digits, _ and -.',
       })
     }
+    checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
     const integration = this.#integration(connection.integrationId)
     const connector = this.#connector(integration.connectorId)
     const config = connector.config.safeParse({ ...integration.config, ...connection.config })
@@ -408,6 +416,15 @@ export class Engine {
     if (found !== undefined) return found
     throw nothingNamed('connector', name, [...this.#connectors.keys()])
   }
+}
+
+const MINUTES_OF_A_YEAR = 366 * 24 * 60
+
+function checkMinutes(minutes: number | undefined, what: string): void {
+  if (minutes === undefined || (minutes > 0 && minutes <= MINUTES_OF_A_YEAR)) return
+  throw new SyncError('CONFIG_INVALID', `${what} is ${minutes}`, {
+    hint: `Give a number of minutes above 0, up to ${MINUTES_OF_A_YEAR}.`,
+  })
 }
 
 function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {

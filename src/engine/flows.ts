@@ -61,6 +61,8 @@ const body = z.object({
   status: z.enum(['waiting', 'completed', 'cancelled']),
   at: z.number(),
   connectionId: z.string(),
+  /** Where in the vault what was entered is: by each answer under a new name, so that of two answers neither is kept over the other. */
+  secret: z.string().exactOptional(),
 })
 /** In the vault, as long as the session waits. */
 const kept = z.object({
@@ -71,6 +73,7 @@ type Kept = z.output<typeof kept>
 
 interface State extends z.output<typeof body> {
   readonly sessionId: string
+  readonly secret: string
   readonly version: number
   readonly expiresAt: number
 }
@@ -94,10 +97,11 @@ export class Flows {
       status: 'waiting',
       at: 0,
       connectionId: randomUUID(),
+      secret: newName(sessionId),
       version: 1,
       expiresAt: clock.now() + EXPIRES_MS,
     }
-    await this.#keep(sessionId, { values: {}, begun: null })
+    await this.#keep(state, { values: {}, begun: null })
     await records.put(recordOf(state), 0)
     return await this.#goOn(state, { values: {}, begun: null })
   }
@@ -111,17 +115,13 @@ export class Flows {
     if (step === undefined) return await this.#goOn(state, secret)
     const answered = await this.#take(step, state, secret, input)
     if (answered.kind === 'refused') return await this.#view(state, secret, answered.errors)
-    const claimed = await this.#move(
-      state,
-      answered.kind === 'cancelled' ? { status: 'cancelled' } : { at: state.at + 1 },
-    )
     if (answered.kind === 'cancelled') {
+      const cancelled = await this.#move(state, { status: 'cancelled' })
       await this.#forget(sessionId)
-      return await this.#view(claimed, null)
+      return await this.#view(cancelled, null)
     }
     const next = { values: { ...secret.values, [step.name]: answered.value }, begun: null }
-    await this.#keep(sessionId, next)
-    return await this.#goOn(claimed, next)
+    return await this.#goOn(await this.#pass(state, next), next)
   }
 
   async get(sessionId: string): Promise<FlowSession> {
@@ -143,15 +143,14 @@ export class Flows {
       if (step.kind !== 'http' && step.kind !== 'transform') {
         const begun =
           step.kind === 'oauth2' && known.begun === null ? await beginAuthorization(this.#oauth(now)) : known.begun
-        if (begun !== known.begun) await this.#keep(now.sessionId, { ...known, begun })
+        if (begun !== known.begun) await this.#keep(now, { ...known, begun })
         return await this.#view(now, { ...known, begun })
       }
       const value = await this.#runStep(step, known).catch(asSyncError)
       // It is tried again when the session is asked to go on.
       if (value instanceof SyncError) return await this.#view(now, known, [value.message])
       known = { values: { ...known.values, [step.name]: value }, begun: null }
-      await this.#keep(now.sessionId, known)
-      now = await this.#move(now, { at: now.at + 1 })
+      now = await this.#pass(now, known)
     }
   }
 
@@ -199,7 +198,7 @@ export class Flows {
         ).catch(asSyncError)
         if (!(tokens instanceof SyncError)) return { kind: 'taken', value: tokens }
         // A code is good once: the person is sent again, with a new state.
-        await this.#keep(state.sessionId, { ...secret, begun: await beginAuthorization(this.#oauth(state)) })
+        await this.#keep(state, { ...secret, begun: await beginAuthorization(this.#oauth(state)) })
         return { kind: 'refused', errors: [tokens.message] }
       }
       case 'display':
@@ -232,8 +231,15 @@ export class Flows {
     }
   }
 
+  /** To the next step, once what is known is kept: a session that has moved on has its answers. */
+  async #pass(state: State, known: Kept): Promise<State> {
+    const secret = newName(state.sessionId)
+    await this.#keep({ secret }, known)
+    return await this.#move(state, { at: state.at + 1, secret })
+  }
+
   /** FLOW_BUSY: somebody else answered at the same time. */
-  async #move(state: State, change: Partial<Pick<State, 'status' | 'at'>>): Promise<State> {
+  async #move(state: State, change: Partial<Pick<State, 'status' | 'at' | 'secret'>>): Promise<State> {
     const next = { ...state, ...change }
     const version = await this.#needs.records.put(recordOf(next), state.version)
     if (version !== null) return { ...next, version }
@@ -256,7 +262,8 @@ export class Flows {
     const record = await this.#needs.records.get(KIND, sessionId)
     if (record === null || record.expiresAt === null || record.expiresAt <= this.#needs.clock.now())
       throw unknownSession()
-    return { sessionId, ...body.parse(JSON.parse(record.body)), version: record.version, expiresAt: record.expiresAt }
+    const { secret = placeOf(sessionId), ...known } = body.parse(JSON.parse(record.body))
+    return { sessionId, ...known, secret, version: record.version, expiresAt: record.expiresAt }
   }
 
   async #secretOf(state: State): Promise<Kept> {
@@ -265,17 +272,20 @@ export class Flows {
     return secret
   }
 
-  async #secretOrNull({ sessionId }: State): Promise<Kept | null> {
-    const text = await this.#needs.vault.get(nameOf(sessionId))
+  async #secretOrNull({ secret }: State): Promise<Kept | null> {
+    const text = await this.#needs.vault.get(secret)
     return text === null ? null : kept.parse(JSON.parse(text))
   }
 
-  async #keep(sessionId: string, secret: Kept): Promise<void> {
-    await this.#needs.vault.set(nameOf(sessionId), JSON.stringify(secret))
+  async #keep({ secret }: Pick<State, 'secret'>, known: Kept): Promise<void> {
+    await this.#needs.vault.set(secret, JSON.stringify(known))
   }
 
+  /** Also what a process left that died before it moved the session on. */
   async #forget(sessionId: string): Promise<void> {
-    await this.#needs.vault.delete(nameOf(sessionId))
+    const { vault } = this.#needs
+    const place = placeOf(sessionId)
+    for (const name of await vault.list()) if (name === place || name.startsWith(`${place}/`)) await vault.delete(name)
   }
 
   /** What expired sessions were told is forgotten with them. */
@@ -309,12 +319,17 @@ function callbackOf(input: unknown): URLSearchParams | null {
   return parts.success && Object.keys(parts.data).length > 0 ? new URLSearchParams(parts.data) : null
 }
 
-function recordOf({ sessionId, integrationId, status, at, connectionId, expiresAt }: State) {
-  return { kind: KIND, id: sessionId, body: JSON.stringify({ integrationId, status, at, connectionId }), expiresAt }
+function recordOf({ sessionId, integrationId, status, at, connectionId, secret, expiresAt }: State) {
+  const body = JSON.stringify({ integrationId, status, at, connectionId, secret })
+  return { kind: KIND, id: sessionId, body, expiresAt }
 }
 
-function nameOf(sessionId: string): string {
+function placeOf(sessionId: string): string {
   return `flow/${sessionId}`
+}
+
+function newName(sessionId: string): string {
+  return `${placeOf(sessionId)}/${randomBytes(8).toString('hex')}`
 }
 
 function unknownSession(): SyncError {

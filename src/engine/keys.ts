@@ -51,6 +51,11 @@ export async function checkKey(records: RecordStore, text: string): Promise<ApiK
   return equal && record !== null ? toKey(record) : null
 }
 
+/** Whether the key is still there: what lasts longer than a request asks again. */
+export async function keyStands(records: RecordStore, { id }: ApiKey): Promise<boolean> {
+  return (await records.get(KIND, id)) !== null
+}
+
 export async function listKeys(records: RecordStore): Promise<readonly ApiKey[]> {
   return (await records.list(KIND, { limit: 1000 })).map(toKey)
 }

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { testContext } from '../testing/connector-harness.ts'
 import { ManualClock, settle } from '../testing/manual-clock.ts'
 import { handlerContext, retryAfterMs } from './calls.ts'
+import { systemClock } from './clock.ts'
 import { Limiter, type MakeBucket } from './limits.ts'
 
 const START = 1_000_000
@@ -117,6 +118,26 @@ describe('hazard 19: a system that says "too many"', () => {
       const gaps = seen.slice(1).map((at, index) => at - (seen[index] ?? 0))
       assert.equal(seen.length, 5)
       assert.ok((gaps[0] ?? 0) >= 990 && (gaps[1] ?? 0) >= 990, String(gaps))
+    } finally {
+      server.close()
+    }
+  })
+
+  test('that names a month is left alone for an hour', async () => {
+    const server = createServer((_request, response) => response.writeHead(429, { 'retry-after': '3000000' }).end())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const stop = new AbortController()
+    const lines: string[] = []
+    const log = (line: string) => {
+      lines.push(line)
+      setImmediate(() => stop.abort())
+    }
+    const context = { ...testContext(), clock: systemClock, signal: stop.signal, log }
+    const limiter = new Limiter(systemClock, Math.random)
+    const { fetch: call } = handlerContext(context, 'a', { concurrent: 1 }, limiter)
+    try {
+      await assert.rejects(call(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`))
+      assert.deepEqual(lines, ['a asks to be left alone for 3600 s'])
     } finally {
       server.close()
     }

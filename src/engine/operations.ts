@@ -46,7 +46,7 @@ export interface KnownConnection {
 }
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
-export function projectOf(event: EngineEvent, operations: Operations): string | null {
+export function projectOf(event: EngineEvent, operations: Pick<Operations, 'syncs' | 'connections'>): string | null {
   if ('sync' in event) return operations.syncs().find(({ sync }) => sync.id === event.sync)?.project ?? null
   // Of several projects, or none: who is bound to one does not hear of it.
   const projects = operations.connections().find(({ name }) => name === event.connection)?.projects ?? []

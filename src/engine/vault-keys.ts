@@ -41,6 +41,16 @@ export function readKeys(path: string, environment: Readonly<Record<string, stri
   return parseKeys(readFileSync(path, 'utf8').split('\n'), path)
 }
 
+/** The keys as they are whenever they are asked for: the file is read again when it has changed, by a rotation beside this process. */
+export function keyReader(path: string, environment: Readonly<Record<string, string | undefined>>): () => KeyRing {
+  let known: { readonly keys: KeyRing; readonly version: string } | null = null
+  return () => {
+    const version = keysAreGiven(environment) ? 'given' : versionOf(path)
+    if (known === null || known.version !== version) known = { keys: readKeys(path, environment), version }
+    return known.keys
+  }
+}
+
 /** Puts a new key first. The others stay, for what they sealed: `dropOldKeys` takes them away once nothing needs them. */
 export function addKey(path: string, environment: Readonly<Record<string, string | undefined>>): KeyRing {
   refuseVariable(environment, 'Put a new key first in it, separated from the old one by a comma, and rotate again.')
@@ -49,14 +59,20 @@ export function addKey(path: string, environment: Readonly<Record<string, string
   return readKeys(path, environment)
 }
 
+/** Leaves the current key, and the one before it: beside a rotation, others may just have sealed something with that. */
 export function dropOldKeys(path: string, environment: Readonly<Record<string, string | undefined>>): void {
-  const [current] = readKeys(path, environment)
-  writeKeys(path, [current])
+  writeKeys(path, readKeys(path, environment).slice(0, 2))
 }
 
 /** Whether the keys come from the environment, where only a person can change them. */
 export function keysAreGiven(environment: Readonly<Record<string, string | undefined>>): boolean {
   return (environment[VARIABLE] ?? '') !== ''
+}
+
+/** Another text after every change of the file, its mode included. */
+function versionOf(path: string): string {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? 'none' : `${found.ino} ${found.mtimeNs} ${found.ctimeNs}`
 }
 
 function refuseVariable(environment: Readonly<Record<string, string | undefined>>, hint: string): void {

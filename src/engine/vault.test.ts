@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import fc from 'fast-check'
+import type { RecordStore } from '../store/records.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import { KvVault, kvOptions } from './kv-vault.ts'
 import { rewrap, seal, unseal } from './seal.ts'
 import { StoreVault, type Vault } from './vault.ts'
-import { addKey, dropOldKeys, readKeys } from './vault-keys.ts'
+import { addKey, dropOldKeys, keyReader, readKeys } from './vault-keys.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'syncline-vault-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
@@ -56,8 +57,11 @@ describe('sealing', () => {
     const rewrapped = rewrap(old, 'a', both)
     assert.equal(rewrap(rewrapped, 'a', both), rewrapped)
     dropOldKeys(path, {})
+    assert.equal(unseal(old, 'a', readKeys(path, {})), 'hunter2', 'until the next rotation')
+    addKey(path, {})
+    dropOldKeys(path, {})
     const current = readKeys(path, {})
-    assert.equal(current.length, 1)
+    assert.equal(current.length, 2)
     assert.equal(unseal(rewrapped, 'a', current), 'hunter2')
     assert.throws(() => unseal(old, 'a', current), { code: 'VAULT_UNUSABLE' })
   })
@@ -102,6 +106,13 @@ describe('master keys', () => {
   })
 })
 
+/** As `syncline vault rotate` does it. */
+async function rotate(path: string, records: RecordStore): Promise<void> {
+  addKey(path, {})
+  await new StoreVault(records, keyReader(path, {})).rewrap()
+  dropOldKeys(path, {})
+}
+
 /** What holds of every vault. */
 async function contract(vault: Vault): Promise<void> {
   assert.equal(await vault.get('shop'), null)
@@ -139,6 +150,24 @@ describe('vaults', () => {
     assert.equal(await vault.rewrap(), 0)
     dropOldKeys(path, {})
     assert.equal(await vault.get('s1099'), 'secret 1099')
+  })
+
+  test('a rotation beside a running process loses nothing: it reads the new key, and what it sealed meanwhile stays readable', async () => {
+    await using store = openMemoryStore()
+    const path = newPath()
+    const running = new StoreVault(store.records, keyReader(path, {}))
+    await running.set('before', 'a')
+    const keysMeanwhile = readKeys(path, {})
+    await rotate(path, store.records)
+    await new StoreVault(store.records, () => keysMeanwhile).set('meanwhile', 'b')
+    await running.set('after', 'c')
+    const secrets = { before: 'a', meanwhile: 'b', after: 'c' }
+    for (let rotation = 0; rotation < 3; rotation++) {
+      for (const vault of [running, new StoreVault(store.records, () => readKeys(path, {}))])
+        for (const [name, secret] of Object.entries(secrets)) assert.equal(await vault.get(name), secret)
+      assert.equal(readKeys(path, {}).length, 2)
+      await rotate(path, store.records)
+    }
   })
 
   test('outside, by KV version 2; a wrong token and a vault that is not there are told apart', async () => {

@@ -145,6 +145,40 @@ describe('outgoing webhooks', () => {
     await Promise.all(running)
   })
 
+  test('one that does not answer, and thousands that wait for it, keep nobody else waiting; what is too much fails', async () => {
+    await using target = await receiver()
+    const hanging = createServer(() => {})
+    await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve))
+    const { store, events, clock, make } = world()
+    const webhooks = make()
+    const url = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/`
+    const { webhook } = await webhooks.create({ url, events: ['*'], project: null })
+    const waiting = { ...{ webhook: webhook.id, event: 'sync.failing', body: '{}', status: 'pending', attempts: 0 } }
+    const body = { ...waiting, answer: null, createdAt: clock.now(), nextAt: clock.now() }
+    for (let n = 0; n < 5010; n++) {
+      const id = `0${String(n).padStart(5, '0')}`
+      const nextAt = n < 2000 ? clock.now() + 1e9 : clock.now()
+      const record = { kind: 'delivery-pending', id, body: JSON.stringify({ ...body, nextAt }), expiresAt: null }
+      await store.records.put(record, 0)
+    }
+    await webhooks.create({ url: target.url, events: ['*'], project: null })
+    const stop = new AbortController()
+    const running = webhooks.run(stop.signal)
+    await clock.advance(1000)
+    events.emit(failing('a'))
+    await arrive(target.received, 1)
+    events.emit(failing('b'))
+    await arrive(target.received, 2)
+    const all = await webhooks.deliveries(webhook.id, 10_000)
+    const failed = all.filter(({ status }) => status === 'failed')
+    assert.deepEqual([all.length, failed.length, failed.at(-1)?.id], [5012, 12, '005000'])
+    assert.match(String(failed[0]?.answer), /5000 others were waiting/)
+    stop.abort()
+    hanging.closeAllConnections()
+    await running
+    hanging.close()
+  })
+
   test('an address that is none is refused', async () => {
     const webhooks = world().make()
     for (const url of ['ftp://x', 'javascript:alert(1)', 'http://', 'x'])

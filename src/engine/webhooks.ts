@@ -53,7 +53,11 @@ const TIMEOUT_MS = 15_000
 const BUSY_MS = 60_000
 const LOOK_MS = 1000
 const KEPT_MS = 3 * 24 * 3_600_000
+const PAGE = 500
+/** Per webhook: how many requests at a time, how many deliveries per look, and how many may wait. */
 const AT_ONCE = 8
+const PER_LOOK = 200
+const MOST_PENDING = 5000
 
 const KINDS = { webhook: 'webhook', pending: 'delivery-pending', done: 'delivery' } as const
 const webhookBody = z.object({ url: z.string(), events: z.array(z.string()), project: z.string().nullable() })
@@ -73,6 +77,8 @@ export class Webhooks {
   readonly #options: WebhookOptions
   readonly #bell = new Bell()
   #keeping: Promise<unknown> = Promise.resolve()
+  /** What is being sent now, by webhook: one that does not answer keeps only its own waiting. */
+  readonly #sending = new Map<string, Promise<void>>()
   #count = 0
 
   constructor(options: WebhookOptions) {
@@ -103,16 +109,14 @@ export class Webhooks {
 
   /** What was and will be sent to a webhook, newest first. */
   async deliveries(webhook: string, limit: number): Promise<readonly Delivery[]> {
-    const kinds = [KINDS.pending, KINDS.done]
-    const found = (await Promise.all(kinds.map((kind) => this.#options.records.list(kind, { limit: 10_000 })))).flat()
-    return found
-      .map((record): Delivery => {
+    const found: Delivery[] = []
+    for (const kind of [KINDS.pending, KINDS.done]) {
+      for await (const record of this.#all(kind)) {
         const { body: _body, ...delivery } = parse(record)
-        return { id: record.id, ...delivery }
-      })
-      .filter((delivery) => delivery.webhook === webhook)
-      .toSorted((a, b) => (a.id < b.id ? 1 : -1))
-      .slice(0, limit)
+        if (delivery.webhook === webhook) found.push({ id: record.id, ...delivery })
+      }
+    }
+    return found.toSorted((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit)
   }
 
   /** Sends until the signal is aborted. */
@@ -132,6 +136,7 @@ export class Webhooks {
     } finally {
       unsubscribe()
       await this.#keeping
+      await Promise.all(this.#sending.values())
     }
   }
 
@@ -161,12 +166,57 @@ export class Webhooks {
     if (wanted.length > 0) this.#bell.ring()
   }
 
+  /** Starts what is due and does not wait for it. */
   async #sendDue(signal: AbortSignal): Promise<void> {
-    const { records, clock } = this.#options
-    const pending = await records.list(KINDS.pending, { limit: 1000 })
-    const due = pending.filter((record) => parse(record).nextAt <= clock.now())
-    for (let start = 0; start < due.length && !signal.aborted; start += AT_ONCE)
-      await Promise.all(due.slice(start, start + AT_ONCE).map((record) => this.#send(record, signal)))
+    const now = this.#options.clock.now()
+    const waiting = new Map<string, number>()
+    const due = new Map<string, StoredRecord[]>()
+    for await (const record of this.#all(KINDS.pending)) {
+      const { webhook, nextAt } = parse(record)
+      const count = (waiting.get(webhook) ?? 0) + 1
+      waiting.set(webhook, count)
+      if (count > MOST_PENDING) await this.#giveUp(record)
+      else if (nextAt <= now && !this.#sending.has(webhook)) {
+        const some = due.get(webhook) ?? []
+        if (some.length < PER_LOOK) due.set(webhook, [...some, record])
+      }
+    }
+    for (const [webhook, records] of due) this.#start(webhook, records, signal)
+  }
+
+  #start(webhook: string, records: readonly StoredRecord[], signal: AbortSignal): void {
+    const sending = this.#sendAll(records, signal).finally(() => {
+      this.#sending.delete(webhook)
+      this.#bell.ring()
+    })
+    this.#sending.set(webhook, sending)
+  }
+
+  async #sendAll(records: readonly StoredRecord[], signal: AbortSignal): Promise<void> {
+    const { log } = this.#options
+    for (let start = 0; start < records.length && !signal.aborted; start += AT_ONCE) {
+      const some = records.slice(start, start + AT_ONCE)
+      const send = (record: StoredRecord) =>
+        this.#send(record, signal).catch((error: unknown) => log(`webhooks: ${String(error)}`))
+      await Promise.all(some.map(send))
+    }
+  }
+
+  async *#all(kind: string): AsyncIterable<StoredRecord> {
+    for (let after = ''; ; ) {
+      const page = await this.#options.records.list(kind, { after, limit: PAGE })
+      yield* page
+      const last = page.at(-1)
+      if (last === undefined) return
+      after = last.id
+    }
+  }
+
+  /** Claims it first: who sends it meanwhile has it. */
+  async #giveUp(record: StoredRecord): Promise<void> {
+    if ((await this.#options.records.put(record, record.version)) === null) return
+    const answer = `not sent: ${MOST_PENDING} others were waiting`
+    await this.#end(record.id, { ...parse(record), status: 'failed', answer })
   }
 
   /** Claims it first: of several processes one sends it. */
@@ -184,19 +234,18 @@ export class Webhooks {
     const attempts = delivery.attempts + 1
     const waitS = WAITS_S[attempts - 1]
     if (taken || waitS === undefined || webhook === undefined) {
-      const status = taken ? 'delivered' : 'failed'
-      const done = { ...delivery, status, attempts, answer } satisfies StoredDelivery
-      await records.put({
-        kind: KINDS.done,
-        id: record.id,
-        body: JSON.stringify(done),
-        expiresAt: clock.now() + KEPT_MS,
-      })
-      await records.delete(KINDS.pending, record.id)
+      await this.#end(record.id, { ...delivery, status: taken ? 'delivered' : 'failed', attempts, answer })
       return
     }
     const nextAt = Math.round(clock.now() + waitS * 1000 * (0.8 + 0.4 * random()))
     await records.put({ ...record, body: JSON.stringify({ ...delivery, attempts, answer, nextAt }) }, version)
+  }
+
+  async #end(id: string, delivery: StoredDelivery): Promise<void> {
+    const { records, clock } = this.#options
+    const expiresAt = clock.now() + KEPT_MS
+    await records.put({ kind: KINDS.done, id, body: JSON.stringify(delivery), expiresAt })
+    await records.delete(KINDS.pending, id)
   }
 
   async #post(

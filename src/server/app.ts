@@ -10,7 +10,7 @@ import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
-import { answerProblem } from './problem.ts'
+import { problemAnswers } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { routes } from './routes/index.ts'
 
@@ -43,7 +43,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('apiKey', null)
-  app.setErrorHandler((error, request, reply) => answerProblem(error as never, request, reply))
+  app.setErrorHandler(problemAnswers(options.log))
   app.setNotFoundHandler((request, reply) => reply.code(404).type('application/problem+json').send(nowhere(request)))
   // An empty body is none, whatever its type says.
   app.removeContentTypeParser('application/json')

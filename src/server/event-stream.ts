@@ -1,14 +1,18 @@
 /** GET /api/events: what happens, as server-sent events. */
 import type { FastifyInstance } from 'fastify'
+import { type ApiKey, keyStands } from '../engine/keys.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { authenticate, maySee } from './auth.ts'
 
-/** Keeps proxies from taking the silence for the end. */
+type EventSource = Pick<Operations, 'store' | 'events' | 'syncs' | 'connections'>
+
+/** Keeps proxies from taking the silence for the end, and is when the key is looked at again. */
 const BEAT_MS = 15_000
 /** A listener that reads slower than things happen is cut off when so much waits for it. */
 const MOST_WAITING_BYTES = 1024 * 1024
 
-export function eventStream(app: FastifyInstance, operations: Operations): void {
+export function eventStream(app: FastifyInstance, operations: EventSource, beatMs = BEAT_MS): void {
+  const ends = new Set<() => void>()
   app.get(
     '/api/events',
     {
@@ -30,7 +34,11 @@ export function eventStream(app: FastifyInstance, operations: Operations): void 
         'x-accel-buffering': 'no',
       })
       raw.write(': listening\n\n')
-      const beat = setInterval(() => raw.write(': \n\n'), BEAT_MS)
+      const beat = setInterval(async () => {
+        if (!(await mayListen(operations, key))) end()
+        // It may have ended meanwhile.
+        else if (!raw.writableEnded) raw.write(': \n\n')
+      }, beatMs)
       const unsubscribe = operations.events.subscribe((event) => {
         if (!maySee(key, projectOf(event, operations))) return
         if (raw.writableLength > MOST_WAITING_BYTES) raw.destroy()
@@ -39,14 +47,20 @@ export function eventStream(app: FastifyInstance, operations: Operations): void 
       const end = () => {
         clearInterval(beat)
         unsubscribe()
+        ends.delete(end)
         raw.end()
       }
       raw.once('close', end)
-      app.server.once('syncline:closing', end)
+      ends.add(end)
     },
   )
   // Streams have no end of their own: the server could not close.
   app.addHook('preClose', async () => {
-    app.server.emit('syncline:closing')
+    for (const end of ends) end()
   })
+}
+
+/** A store that can't be asked lets nobody listen. */
+async function mayListen({ store }: EventSource, key: ApiKey | null): Promise<boolean> {
+  return key !== null && (await keyStands(store.records, key).catch(() => false))
 }

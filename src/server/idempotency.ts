@@ -18,6 +18,7 @@ const remembered = z.object({
       status: z.number().exactOptional(),
       body: z.unknown(),
       headers: z.record(z.string(), z.string()).exactOptional(),
+      secret: z.literal(true).exactOptional(),
     })
     .nullable(),
 })
@@ -42,7 +43,7 @@ export async function rememberAnswers(
     await records.put({
       kind: KIND,
       id,
-      body: JSON.stringify({ digest, answer: { ...answer, body: answer.body ?? null } }),
+      body: JSON.stringify({ digest, answer: { ...answer, body: answer.secret ? null : (answer.body ?? null) } }),
       expiresAt: now + KEPT_MS,
     })
     return answer
@@ -59,6 +60,11 @@ async function earlier(records: RecordStore, id: string, digest: string): Promis
   if (known === null || known.answer === null) {
     throw new SyncError('REQUEST_BUSY', 'a request with this Idempotency-Key is being carried out', {
       hint: 'Ask again in a moment.',
+    })
+  }
+  if (known.digest === digest && known.answer.secret) {
+    throw new SyncError('ANSWER_SECRET', 'this was carried out; its answer holds a secret, which is told only once', {
+      hint: 'If the answer did not arrive, delete what was made, and make another with a new Idempotency-Key.',
     })
   }
   if (known.digest === digest) return known.answer

@@ -3,12 +3,17 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asSyncError, errorCodes, SyncError } from '../core/error.ts'
 
-export function answerProblem(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+/** The error handler of a server. What went wrong inside is logged: the answer does not say it. */
+export function problemAnswers(log: (message: string) => void) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => answer(error, request, reply, log)
+}
+
+function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: (message: string) => void): void {
   const known = toSyncError(error)
   // 499 is no status of HTTP's: who hung up does not see it.
   const status = known.status ?? errorCodes[known.error.code].status
-  if (status >= 500) request.log.error({ code: known.error.code, route: request.routeOptions.url }, known.error.message)
   const { code, message, hint } = known.error
+  if (status >= 500) log(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error)}`)
   // What went wrong inside is in the log: it may name what is nobody's business.
   const detail = code === 'INTERNAL' ? 'something went wrong inside; the log says what' : message
   reply
@@ -24,8 +29,16 @@ export function answerProblem(error: FastifyError, request: FastifyRequest, repl
     })
 }
 
-function toSyncError(error: FastifyError): { readonly error: SyncError; readonly status?: number } {
+/** Where it went wrong, when nobody foresaw it. */
+function stackOf({ code, message, cause }: SyncError): string {
+  return code === 'INTERNAL' && cause instanceof Error ? (cause.stack ?? message) : message
+}
+
+function toSyncError(error: unknown): { readonly error: SyncError; readonly status?: number } {
   if (error instanceof SyncError) return { error }
+  if (isTooDeep(error))
+    return { error: new SyncError('USAGE_INVALID', 'the request is nested too deep', { cause: error }), status: 400 }
+  if (!isFastifyError(error)) return { error: asSyncError(error) }
   const { validation, statusCode } = error
   if (validation !== undefined) {
     const reasons = validation.map(
@@ -43,4 +56,13 @@ function toSyncError(error: FastifyError): { readonly error: SyncError; readonly
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
     return { error: new SyncError('USAGE_INVALID', error.message), status: statusCode }
   return { error: asSyncError(error) }
+}
+
+/** What a request holds is the only thing that recursion here follows. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof RangeError && error.message.includes('call stack')
+}
+
+function isFastifyError(error: unknown): error is FastifyError {
+  return error instanceof Error && ('validation' in error || 'statusCode' in error)
 }

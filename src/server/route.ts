@@ -18,6 +18,8 @@ export interface Route<
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body
+  /** The answer tells a secret: it is kept nowhere. */
+  readonly secret?: true
   readonly handle: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Answer>
 }
 
@@ -37,11 +39,15 @@ export interface Answer {
   readonly status?: number
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
+  /** It is told once and kept nowhere. */
+  readonly secret?: true
 }
 
 /** A route with its types inferred from its schemas; of all kinds in one list. */
 export function route<Params extends ZodType, Query extends ZodType, Body extends ZodType>(
   written: Route<Params, Query, Body>,
 ): Route {
-  return written as unknown as Route
+  const known = written as unknown as Route
+  if (known.secret === undefined) return known
+  return { ...known, handle: async (call) => ({ ...(await known.handle(call)), secret: true }) }
 }

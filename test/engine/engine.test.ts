@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import { z } from 'zod'
 import { defineConnector } from '../../src/connectors/kit.ts'
 import { Engine, type EngineConnection, type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
+import { openMemoryStore, openSqliteStore } from '../../src/store/sqlite/store.ts'
 import { eventually } from '../service/project.ts'
 
 const folders: string[] = []
@@ -283,6 +284,56 @@ describe('the engine for embedders', () => {
     } finally {
       await engine.destroy()
     }
+  })
+
+  test('minutes between syncs that are none are refused; a stored connection with them is left out, and can be removed', async () => {
+    const folder = newFolder()
+    for (const minutesBetweenSyncs of [Infinity, 0, -1, Number.NaN, 1e300])
+      assert.throws(() => makeEngine(folder, { minutesBetweenSyncs }), { code: 'CONFIG_INVALID' })
+    await using api = await new Api().start()
+    const engine = makeEngine(folder)
+    await engine.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    const connection = { id: 'acme', integrationId: 'our-crm', config: { url: api.url, token: 'canary-token' } }
+    for (const minutesBetweenSyncs of [Infinity, 0, -1, Number.NaN, 1e300]) {
+      await assert.rejects(engine.addConnection({ ...connection, minutesBetweenSyncs }), { code: 'CONFIG_INVALID' })
+    }
+    await engine.addConnection(connection)
+    for (const minutesBetweenSyncs of [Infinity, 0])
+      await assert.rejects(engine.updateConnection({ ...connection, minutesBetweenSyncs }), { code: 'CONFIG_INVALID' })
+    await engine.addConnection({ ...connection, id: 'broken' })
+    await engine.destroy()
+    const body = '{"id":"broken","integrationId":"our-crm","minutesBetweenSyncs":null}'
+    const store = await openSqliteStore(folder)
+    await store.records.put({ kind: 'connection', id: 'broken', body, expiresAt: null })
+    await store[Symbol.asyncDispose]()
+    const lines: string[] = []
+    const again = makeEngine(folder, { log: (line) => lines.push(line) })
+    await again.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    assert.deepEqual(
+      (await again.getConnections()).map(({ id }) => id),
+      ['acme'],
+    )
+    assert.match(lines.join('\n'), /connection "broken" can't be read/)
+    await again.removeConnection('broken')
+    assert.deepEqual(await again.getConnectionJobs('broken'), [])
+    await again.destroy()
+  })
+
+  test('over an open store, which needs a folder, credentials and rows are there again for the next engine', async () => {
+    await using api = await new Api().start()
+    await using store = openMemoryStore()
+    const folder = newFolder()
+    assert.throws(() => makeEngine(folder, { store }), { code: 'CONFIG_INVALID', message: /needs `folder`/ })
+    const engine = makeEngine(folder, { store, folder })
+    await engine.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    await engine.addConnection(connection(api))
+    assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+    await engine.destroy()
+    const next = makeEngine(folder, { store, folder })
+    await next.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    assert.equal((await next.getConnection('acme'))?.config.token, 'canary-token')
+    assert.equal((await next.getRows('acme', 'contacts')).rows.length, 2)
+    await next.destroy()
   })
 
   test('a sync that fails is told, and tried again by its schedule', async () => {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Api } from './api.ts'
 import { eventually } from './project.ts'
@@ -192,14 +194,46 @@ describe('the server', () => {
     const api = await it.ready()
     const key = { 'idempotency-key': 'abc' }
     const [first, second] = [
-      await api.post('/api/keys', { name: 'a', scope: 'read' }, key),
-      await api.post('/api/keys', { name: 'a', scope: 'read' }, key),
+      await api.post('/api/syncs/orders/run', undefined, key),
+      await api.post('/api/syncs/orders/run', undefined, key),
     ]
-    assert.deepEqual([first.status, second.status, second.body.id], [201, 201, first.body.id])
+    assert.deepEqual([first.status, second.status, second.body.id], [202, 202, first.body.id])
     assert.equal((await api.post('/api/keys', { name: 'b', scope: 'read' }, key)).status, 400)
     const failing = await api.post('/api/syncs/none/run', undefined, { 'idempotency-key': 'd' })
     assert.equal(failing.status, 404)
-    assert.equal((await api.get('/api/keys')).body.items?.length, 2)
+    assert.equal((await api.get('/api/keys')).body.items?.length, 1)
+  })
+
+  test('JSON nested deeper than can be followed is refused, not a failure', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const nested = `{"from":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    for (const [method, path] of [
+      ['PUT', '/api/syncs/deep'],
+      ['POST', '/api/keys'],
+      ['POST', '/sync/start'],
+    ] as const) {
+      const { status, body } = await api.call(method, path, nested, { 'idempotency-key': 'deep' })
+      assert.deepEqual([status, body.code], [400, 'USAGE_INVALID'], path)
+    }
+  })
+
+  test('hazard 26: an answer that tells a secret is kept nowhere: sent again, it is refused, and nothing is made twice', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const requests = { keys: { name: 'a', scope: 'read' }, webhooks: { url: 'http://127.0.0.1:1/', events: ['none'] } }
+    for (const [name, body] of Object.entries(requests)) {
+      const send = () => api.post(`/api/${name}`, body, { 'idempotency-key': `abc${name}` })
+      const before = (await api.get(`/api/${name}`)).body.items?.length ?? 0
+      const first = await send()
+      assert.equal(first.status, 201)
+      const canary = /slk_[\w-]+|whsec_[^"]+/.exec(first.text)?.[0] ?? assert.fail(first.text)
+      const again = await send()
+      assert.deepEqual([again.status, again.body.code], [409, 'ANSWER_SECRET'])
+      assert.equal((await api.get(`/api/${name}`)).body.items?.length, before + 1)
+      const home = join(it.project.folder, '.syncline')
+      for (const file of readdirSync(home)) assert.ok(!readFileSync(join(home, file), 'latin1').includes(canary), file)
+    }
   })
 
   test('events come as they happen, the description is complete, and metrics count', async () => {

@@ -28,6 +28,7 @@ export const keyRoutes: readonly Route[] = [
     summary: 'Makes a key; its text is in this answer and nowhere else',
     tag: 'keys',
     scope: 'admin',
+    secret: true,
     body: z.strictObject({
       name: z.string().min(1).max(100),
       scope: z.enum(scopes),

@@ -25,6 +25,7 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Sends events to an address, signed (Standard Webhooks); the secret is in this answer and nowhere else',
     tag: 'webhooks',
     scope: 'admin',
+    secret: true,
     body: z.strictObject({
       url: z.url().max(2000),
       events: z.array(z.string().min(1).max(100)).min(1).max(50).default(['*']),
