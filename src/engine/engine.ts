@@ -9,6 +9,7 @@ import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
 import { didYouMean } from '../core/name.ts'
 import { firstInstant } from '../core/schedule.ts'
+import { placesOf } from '../core/two-way.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
@@ -26,7 +27,7 @@ import {
 } from './connections.ts'
 import { Events, type Guardian, type Listener } from './events.ts'
 import { type FlowSession, Flows } from './flows.ts'
-import { activeSyncs, COLLECTIONS, collectionOf, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { activeSyncs, collectionOf, gathererOf, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
 import { Limiter, type LimiterState } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
@@ -258,13 +259,13 @@ export class Engine {
     page: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<RowsPage> {
     const { collections } = await this.#opened
-    return readRows(collections, collectionOf(connectionId, syncName), page)
+    return readRows(fileOf(collections, connectionId), collectionOf(connectionId, syncName), page)
   }
 
   /** All rows that a sync has gathered, as text piece by piece. */
   async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     const { collections } = await this.#opened
-    yield* exportRows(collections, collectionOf(connectionId, syncName), format)
+    yield* exportRows(fileOf(collections, connectionId), collectionOf(connectionId, syncName), format)
   }
 
   getLimits(): readonly LimiterState[] {
@@ -300,7 +301,8 @@ export class Engine {
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
     const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault, this.#context.log)
-    const collections = join(home, 'collections.db')
+    const collections = join(home, 'collections')
+    await mkdir(collections, { recursive: true })
     const projectId = await store.projectId()
     const tokens = new TokenStore(vault, store.leases, systemClock)
     const flows = new Flows({
@@ -315,7 +317,7 @@ export class Engine {
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {
         find: async (id) => await this.#definition(id),
-        exclusive: () => [COLLECTIONS],
+        exclusive: (sync) => placesOf(sync).map(({ connection }) => connection),
       },
       makeProject: (signal) => this.#project(projectId, store, collections, signal),
       keepProjects: false,
@@ -348,8 +350,9 @@ export class Engine {
   #project(id: string, store: Store, collections: string, signal: AbortSignal): OwnedProject {
     const context = { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
     const open = async (name: string, context: Context): Promise<Connection> => {
-      if (name === COLLECTIONS)
-        return await sqlite.open({ file: collections, track: 'none', busyTimeoutMs: 10_000 }, context)
+      const gatherer = gathererOf(name)
+      if (gatherer !== null)
+        return await sqlite.open({ file: fileOf(collections, gatherer), track: 'none', busyTimeoutMs: 10_000 }, context)
       const { connector, handle } = await this.#find(name)
       const { openSyncs } = await import('../connectors/staged.ts')
       const tokens = await this.#tokensOf(name)
@@ -425,6 +428,11 @@ function checkMinutes(minutes: number | undefined, what: string): void {
   throw new SyncError('CONFIG_INVALID', `${what} is ${minutes}`, {
     hint: `Give a number of minutes above 0, up to ${MINUTES_OF_A_YEAR}.`,
   })
+}
+
+/** Where the rows of a connection are; its id is a plain name. */
+function fileOf(collections: string, connectionId: string): string {
+  return join(collections, `${connectionId}.db`)
 }
 
 function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {

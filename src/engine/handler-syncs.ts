@@ -6,8 +6,17 @@ import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type Sync, type SyncId } from '../core/sync.ts'
 import type { EngineConnection, Integration } from './connections.ts'
 
-/** The name of the connection to the engine's own collections. */
-export const COLLECTIONS = '_collections'
+/** Before the names of the connections to the engine's own collections: one per connection, so that one that is slow keeps no other waiting. */
+const COLLECTIONS = '_collections/'
+
+export function collectionsOf(connectionId: string): string {
+  return `${COLLECTIONS}${connectionId}`
+}
+
+/** The connection whose collections these are; null: it is none of the engine's own. */
+export function gathererOf(name: string): string | null {
+  return name.startsWith(COLLECTIONS) ? name.slice(COLLECTIONS.length) : null
+}
 
 export function syncIdOf(connectionId: string, syncName: string): SyncId {
   return `${connectionId}/${syncName}`
@@ -53,7 +62,7 @@ export function handlerSync(connectionId: string, syncName: string, schedule: Sc
   return {
     id: syncIdOf(connectionId, syncName),
     from: { connection: connectionId, collection: syncName },
-    to: { connection: COLLECTIONS, collection: collectionOf(connectionId, syncName) },
+    to: { connection: collectionsOf(connectionId), collection: collectionOf(connectionId, syncName) },
     fields: null,
     where: null,
     key: null,

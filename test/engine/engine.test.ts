@@ -117,6 +117,7 @@ describe('the engine for embedders', () => {
     try {
       await engine.addIntegration(integration)
       await engine.addConnection(connection(api))
+      await scheduledRunIsOver(engine)
       const first = await engine.executeSync('acme', 'contacts')
       assert.equal(first.success, true, first.error)
       assert.ok(first.timestamp instanceof Date && first.executionTime >= 0)
@@ -142,6 +143,7 @@ describe('the engine for embedders', () => {
     try {
       await engine.addIntegration(integration)
       await engine.addConnection(connection(api))
+      await scheduledRunIsOver(engine)
       await engine.executeSync('acme', 'contacts')
       api.rows = []
       const result = await engine.executeSync('acme', 'contacts')
@@ -193,9 +195,7 @@ describe('the engine for embedders', () => {
     assert.deepEqual([job?.id, job?.syncName, job?.schedule, job?.isActive], ['acme/contacts', 'contacts', 0.01, true])
     assert.ok(job?.nextRun instanceof Date)
     await engine.destroy()
-    const state = readdirSync(join(folder, '.syncline')).map((name) =>
-      readFileSync(join(folder, '.syncline', name), 'latin1'),
-    )
+    const state = stateOf(folder)
     for (const text of [...state, JSON.stringify(events)]) assert.ok(!text.includes('canary-token'))
     const before = api.calls
     const again = makeEngine(folder)
@@ -336,12 +336,28 @@ describe('the engine for embedders', () => {
     await next.destroy()
   })
 
+  test('a connection whose sync takes long keeps no other waiting', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api, { id: 'slow', activeSyncs: ['slow'] }))
+      await engine.addConnection(connection(api))
+      await engine.triggerSync('slow', 'slow')
+      const { success, executionTime } = await engine.executeSync('acme', 'contacts')
+      assert.ok(success && executionTime < 10_000)
+    } finally {
+      await engine.destroy()
+    }
+  })
+
   test('a sync that fails is told, and tried again by its schedule', async () => {
     await using api = await new Api().start()
     const engine = makeEngine(newFolder())
     try {
       await engine.addIntegration(integration)
       await engine.addConnection(connection(api))
+      await scheduledRunIsOver(engine)
       await engine.executeSync('acme', 'contacts')
       api.refuse = 1
       const result = await engine.executeSync('acme', 'contacts')
@@ -400,4 +416,19 @@ function registerHere(): string {
   const url = new URL('../../package.json', import.meta.url).href
   const source = `import { registerHooks } from 'node:module'; registerHooks({ resolve: (name, context, next) => name.startsWith('syncline') ? next(name, { ...context, parentURL: ${JSON.stringify(url)} }) : next(name, context) })`
   return `data:text/javascript,${encodeURIComponent(source)}`
+}
+
+/** Every file of the engine's state, as text. */
+function stateOf(folder: string): readonly string[] {
+  return readdirSync(join(folder, '.syncline'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+}
+
+/** A new connection's syncs are due at once. */
+async function scheduledRunIsOver(engine: Engine): Promise<void> {
+  await eventually(async () => {
+    const jobs = await engine.getConnectionJobs('acme')
+    return jobs.every(({ lastRun, nextRun }) => lastRun !== undefined && (nextRun?.getTime() ?? 0) > Date.now())
+  }, 'the scheduled run')
 }

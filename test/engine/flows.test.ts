@@ -210,9 +210,7 @@ describe('connecting an account', () => {
     assert.deepEqual([wrong.step?.name, wrong.errors?.length], ['account', 2])
     const notice = await first.executeFlowStep(begun.sessionId, { name: 'eu-acme', secret: 'canary-form' })
     assert.equal(notice.step?.text, 'Your data is in eu.')
-    const state = readdirSync(join(folder, '.syncline')).map((name) =>
-      readFileSync(join(folder, '.syncline', name), 'latin1'),
-    )
+    const state = stateOf(folder)
     for (const text of [...state, JSON.stringify(notice)]) assert.ok(!text.includes('canary'))
     await first.destroy()
     const engine = makeEngine(folder)
@@ -344,3 +342,10 @@ describe('hazard 20: tokens', () => {
     assert.notEqual(given, tokens.accessToken)
   })
 })
+
+/** Every file of the engine's state, as text. */
+function stateOf(folder: string): readonly string[] {
+  return readdirSync(join(folder, '.syncline'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+}

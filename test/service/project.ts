@@ -101,9 +101,13 @@ export class Running {
   }
 }
 
-/** Waits until something holds: half a minute, which is long for what should take moments. */
-export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 30_000
+/** Waits until something holds: by default half a minute, which is long for what should take moments. */
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  withinMs = 30_000,
+): Promise<void> {
+  const deadline = performance.now() + withinMs
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`)
     await sleep(50)
