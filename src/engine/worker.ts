@@ -103,6 +103,13 @@ async function attemptAll(
   }
 }
 
+/** Loaded by the first two-way run: one-way commands start without it. */
+let loaded: Promise<typeof import('./run.ts')> | null = null
+function twoWayEngine(): Promise<typeof import('./run.ts')> {
+  loaded ??= import('./run.ts')
+  return loaded
+}
+
 async function attemptUnder(
   { lease, leaseMs }: { readonly lease: number; readonly leaseMs: number },
   sync: AnySync,
@@ -118,7 +125,7 @@ async function attemptUnder(
     try {
       if (attempt > 1) await renew(lease, leaseMs, sync, project)
       const settlement = isTwoWay(sync)
-        ? await (await import('./run.ts')).run(sync, project, tally, {
+        ? await (await twoWayEngine()).run(sync, project, tally, {
             ...{ run: id, generation: lease, attempt, fences },
             patient: options.patient ?? false,
           })
