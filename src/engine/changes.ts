@@ -202,25 +202,32 @@ export function conflictChanges(
   for (const kind of ['fields', 'delete'] as const) {
     const mine = ({ at }: { readonly at: number | null }) => (kind === 'delete') === (at === null)
     const own = decision.conflicts.filter(mine)
-    const record = records.find((candidate) => (candidate.kind === 'delete') === (kind === 'delete'))
+    const standing = records.filter((candidate) => (candidate.kind === 'delete') === (kind === 'delete'))
+    const changed = new Map<ConflictRecord | null, Record<string, ConflictField>>()
+    const change = (record: ConflictRecord | null, name: string, field: ConflictField) => {
+      const fields = changed.get(record) ?? {}
+      changed.set(record, { ...fields, [name]: field })
+    }
     const opening = fieldsOf(
       own.filter(({ outcome }) => outcome === 'open'),
       'open',
     )
-    if (record === undefined) note(null, kind, opening)
-    else {
-      const fields: Record<string, ConflictField> = { ...record.fields }
-      for (const [name, field] of Object.entries(opening)) {
-        const rule = fields[name]?.rule === 'oscillation' ? 'oscillation' : field.rule
-        fields[name] = { ...field, rule }
-      }
-      for (const { at, how } of decision.ended.filter(mine))
-        for (const name of at === null ? Object.keys(fields) : [nameOf(at)])
-          if (fields[name] !== undefined) fields[name] = { ...fields[name], status: how }
-      const changed = Object.entries(fields).filter(
-        ([name, field]) => JSON.stringify(field) !== JSON.stringify(record.fields[name]),
+    for (const [name, field] of Object.entries(opening)) {
+      const record = recordFor(name, standing)
+      const rule = record?.fields[name]?.rule === 'oscillation' ? 'oscillation' : field.rule
+      change(record, name, { ...field, rule })
+    }
+    for (const { at, how } of decision.ended.filter(mine))
+      for (const record of standing)
+        for (const name of at === null ? Object.keys(record.fields) : [nameOf(at)]) {
+          const field = changed.get(record)?.[name] ?? record.fields[name]
+          if (field !== undefined && (at === null || isPending(field))) change(record, name, { ...field, status: how })
+        }
+    for (const [record, fields] of changed) {
+      const news = Object.entries(fields).filter(
+        ([name, field]) => JSON.stringify(field) !== JSON.stringify(record?.fields[name]),
       )
-      note(record.id, kind, Object.fromEntries(changed))
+      note(record?.id ?? null, kind, Object.fromEntries(news))
     }
     note(
       null,
@@ -232,6 +239,19 @@ export function conflictChanges(
     )
   }
   return changes
+}
+
+/**
+ * The record that a field's conflict goes into; null: one of its own. One in which that field is over keeps what it says: the value that
+ * was given up stands nowhere else (S1).
+ */
+function recordFor(name: string, records: readonly ConflictRecord[]): ConflictRecord | null {
+  const pending = records.find(({ fields }) => fields[name] !== undefined && isPending(fields[name]))
+  return pending ?? records.find(({ fields }) => fields[name] === undefined) ?? null
+}
+
+function isPending({ status }: ConflictField): boolean {
+  return status === 'open' || status === 'decided'
 }
 
 /** A row that one side deleted, as the other held it: nothing of it is lost, whatever is decided. */

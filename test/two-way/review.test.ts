@@ -123,3 +123,26 @@ test('a row whose key was changed stays the row that it is, where the match says
     assert.equal(World.writes(await world.sync()), 0)
   }
 })
+
+test('a field that people disagree about again does not take the place of what was given up before', async () => {
+  const world = await paired()
+  world.left.put('contacts', [1, 'Left name', 'ann@x.org', 'left 1'])
+  world.right.put('contacts', [2001, 'Right name', 'ann@x.org', 'right 1'])
+  await world.sync()
+  const [first] = await world.store.pairs.conflicts.list({ status: ['open'], limit: 10 })
+  assert.deepEqual(Object.keys(first?.fields ?? {}).toSorted(), ['name', 'phone'])
+  // Somebody decides about the phone, and leaves the name open.
+  const phone = first?.fields.phone
+  assert.ok(first !== undefined && phone !== undefined)
+  const decided = { ...first.fields, phone: { ...phone, status: 'decided' as const, take: { side: 'left' as const } } }
+  await world.store.pairs.conflicts.decide(first.id, decided, 'decided')
+  await world.sync()
+  world.left.put('contacts', [1, 'Left name', 'ann@x.org', 'left 2'])
+  world.right.put('contacts', [2001, 'Right name', 'ann@x.org', 'right 2'])
+  await world.sync()
+  const all = JSON.stringify(await world.store.pairs.conflicts.list({ limit: 10 }))
+  for (const value of ['right 1', 'left 2', 'right 2']) assert.ok(all.includes(value), `${value} is nowhere: ${all}`)
+  const open = await world.store.pairs.conflicts.list({ status: ['open', 'decided'], limit: 10 })
+  assert.equal(open.filter(({ fields }) => fields.phone?.status === 'open').length, 1)
+  assert.equal(World.writes(await world.sync()), 0)
+})
