@@ -36,6 +36,7 @@ export const errorCodes = {
   TLS_FAILED: { retry: 'never', status: 502 },
   DATABASE_UNKNOWN: { retry: 'never', status: 502 },
   ACTION_UNKNOWN: { retry: 'never', status: 404 },
+  INTEGRATION_UNKNOWN: { retry: 'never', status: 404 },
   CONNECTION_UNKNOWN: { retry: 'never', status: 404 },
   TIMED_OUT: { retry: 'retry', status: 504 },
   UNAUTHENTICATED: { retry: 'never', status: 401 },

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Connection, Context } from '../connectors/connector.ts'
 import type { AnyConnector, Flow, Handle, OAuth } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
-import { SyncError } from '../core/error.ts'
+import { type ErrorCode, SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
 import { didYouMean } from '../core/name.ts'
 import { firstInstant } from '../core/schedule.ts'
@@ -27,7 +27,7 @@ import {
 } from './connections.ts'
 import { Events, type Guardian, type Listener } from './events.ts'
 import { type FlowSession, Flows } from './flows.ts'
-import { activeSyncs, collectionOf, gathererOf, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
 import { Limiter, type LimiterState } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
@@ -259,13 +259,21 @@ export class Engine {
     page: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<RowsPage> {
     const { collections } = await this.#opened
-    return readRows(fileOf(collections, connectionId), collectionOf(connectionId, syncName), page)
+    return readRows(
+      fileOf(collections, collectionOf(connectionId, syncName)),
+      collectionOf(connectionId, syncName),
+      page,
+    )
   }
 
   /** All rows that a sync has gathered, as text piece by piece. */
   async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     const { collections } = await this.#opened
-    yield* exportRows(fileOf(collections, connectionId), collectionOf(connectionId, syncName), format)
+    yield* exportRows(
+      fileOf(collections, collectionOf(connectionId, syncName)),
+      collectionOf(connectionId, syncName),
+      format,
+    )
   }
 
   getLimits(): readonly LimiterState[] {
@@ -317,7 +325,7 @@ export class Engine {
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {
         find: async (id) => await this.#definition(id),
-        exclusive: (sync) => placesOf(sync).map(({ connection }) => connection),
+        exclusive: (sync) => [placesOf(sync)[1].connection],
       },
       makeProject: (signal) => this.#project(projectId, store, collections, signal),
       keepProjects: false,
@@ -350,9 +358,9 @@ export class Engine {
   #project(id: string, store: Store, collections: string, signal: AbortSignal): OwnedProject {
     const context = { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
     const open = async (name: string, context: Context): Promise<Connection> => {
-      const gatherer = gathererOf(name)
-      if (gatherer !== null)
-        return await sqlite.open({ file: fileOf(collections, gatherer), track: 'none', busyTimeoutMs: 10_000 }, context)
+      const gathered = gatheredBy(name)
+      if (gathered !== null)
+        return await sqlite.open({ file: fileOf(collections, gathered), track: 'none', busyTimeoutMs: 10_000 }, context)
       const { connector, handle } = await this.#find(name)
       const { openSyncs } = await import('../connectors/staged.ts')
       const tokens = await this.#tokensOf(name)
@@ -430,13 +438,19 @@ function checkMinutes(minutes: number | undefined, what: string): void {
   })
 }
 
-/** Where the rows of a connection are; its id is a plain name. */
-function fileOf(collections: string, connectionId: string): string {
-  return join(collections, `${connectionId}.db`)
+/** Where the rows of a collection are. */
+function fileOf(folder: string, collection: string): string {
+  return join(folder, `${encodeURIComponent(collection)}.db`)
+}
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  sync: 'SYNC_UNKNOWN',
+  action: 'ACTION_UNKNOWN',
+  integration: 'INTEGRATION_UNKNOWN',
 }
 
 function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {
-  const code = kind === 'sync' ? 'SYNC_UNKNOWN' : kind === 'action' ? 'ACTION_UNKNOWN' : 'CONFIG_INVALID'
+  const code = codes[kind] ?? 'CONFIG_INVALID'
   const others = didYouMean(name, names) || (names.length === 0 ? '' : `; there are ${names.join(', ')}`)
   return new SyncError(code, `there is no ${kind} "${name}"${others}`)
 }

@@ -6,16 +6,12 @@ import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type Sync, type SyncId } from '../core/sync.ts'
 import type { EngineConnection, Integration } from './connections.ts'
 
-/** Before the names of the connections to the engine's own collections: one per connection, so that one that is slow keeps no other waiting. */
+/** Before the names of the connections to the engine's own collections: one per sync, so that one that is slow keeps no other waiting. */
 const COLLECTIONS = '_collections/'
 
-export function collectionsOf(connectionId: string): string {
-  return `${COLLECTIONS}${connectionId}`
-}
-
-/** The connection whose collections these are; null: it is none of the engine's own. */
-export function gathererOf(name: string): string | null {
-  return name.startsWith(COLLECTIONS) ? name.slice(COLLECTIONS.length) : null
+/** The collection of the engine's own whose connection this is; null: it is none. */
+export function gatheredBy(connection: string): string | null {
+  return connection.startsWith(COLLECTIONS) ? connection.slice(COLLECTIONS.length) : null
 }
 
 export function syncIdOf(connectionId: string, syncName: string): SyncId {
@@ -62,7 +58,10 @@ export function handlerSync(connectionId: string, syncName: string, schedule: Sc
   return {
     id: syncIdOf(connectionId, syncName),
     from: { connection: connectionId, collection: syncName },
-    to: { connection: collectionsOf(connectionId), collection: collectionOf(connectionId, syncName) },
+    to: {
+      connection: `${COLLECTIONS}${collectionOf(connectionId, syncName)}`,
+      collection: collectionOf(connectionId, syncName),
+    },
     fields: null,
     where: null,
     key: null,

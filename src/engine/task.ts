@@ -21,6 +21,9 @@ export interface Definitions {
   exclusive(sync: AnySync): readonly string[]
 }
 
+/** When what can't run yet is looked at again. */
+const SOON_MS = 1000
+
 export interface TaskOptions {
   readonly definitions: Definitions
   readonly slots: Slots
@@ -32,7 +35,12 @@ export interface TaskOptions {
 
 export async function executeSyncJob(claim: Claim, signal: AbortSignal, options: TaskOptions): Promise<JobResult> {
   const { definitions, slots, mutex, breaker, events, clock } = options
-  const sync = await definitions.find(claim.sync)
+  const sync = await definitions.find(claim.sync).catch(asSyncError)
+  if (sync instanceof SyncError) {
+    // Embedders add their integrations one by one: what is due before is not failed by that.
+    if (sync.code === 'INTEGRATION_UNKNOWN') return { kind: 'postponed', untilMs: clock.now() + SOON_MS }
+    throw sync
+  }
   const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
   const readyAt = breaker.readyAt(connections)
   if (readyAt > clock.now()) return { kind: 'postponed', untilMs: readyAt }
