@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import type { Expansion, ExpansionFailure } from '../config/expand.ts'
 import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
-import { type RunRecord, zeroCounts } from '../core/run.ts'
+import { failureOf, type RunRecord, zeroCounts } from '../core/run.ts'
 import { type AnySync, isTwoWay } from '../core/two-way.ts'
 import { runAlone } from '../engine/alone.ts'
 import type { Project } from '../engine/project.ts'
@@ -92,10 +92,9 @@ export async function runOne(sync: AnySync, project: Project, options?: RunOptio
 
 /** Keeps and tells a failure that came before a run could begin, as a run. */
 export async function recordFailure({ name, error }: ExpansionFailure, project: Project): Promise<RunRecord> {
-  const { code, message, hint } = error
   const { store, context, emit } = project
   const begun = { id: randomUUID(), sync: name, startedAt: context.clock.now() }
-  const failure = { code, message, hint }
+  const failure = failureOf(error)
   const record: RunRecord = {
     ...zeroCounts,
     ...begun,

@@ -81,6 +81,11 @@ export class SyncError extends Error {
   }
 }
 
+/** Whether this is one of our codes: a failure that was kept has it as text. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCodes, code)
+}
+
 /** Whether trying again later may help. */
 export function retriable(error: unknown): boolean {
   return error instanceof SyncError && errorCodes[error.code].retry === 'retry'

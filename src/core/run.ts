@@ -1,4 +1,5 @@
 /** Runs: their states, their counts, and the events they emit. */
+import type { SyncError } from './error.ts'
 import type { SchemaChange } from './schema.ts'
 import type { SyncId } from './sync.ts'
 import type { Value } from './value.ts'
@@ -34,6 +35,11 @@ export interface Failure {
   readonly code: string
   readonly message: string
   readonly hint: string | null
+}
+
+/** An error as history keeps it. */
+export function failureOf({ code, message, hint }: SyncError): Failure {
+  return { code, message, hint }
 }
 
 /** One execution of a sync, as history keeps it. */

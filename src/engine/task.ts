@@ -1,7 +1,7 @@
 /** Executes a job of a configured sync: looks it up, asks whether it may run, and runs it. */
 import type { Clock } from '../connectors/connector.ts'
-import { asSyncError, type ErrorCode, errorCodes, SyncError } from '../core/error.ts'
-import type { Failure, RunRecord } from '../core/run.ts'
+import { asSyncError, errorCodes, isErrorCode, SyncError } from '../core/error.ts'
+import { type Failure, failureOf, type RunRecord } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
@@ -10,7 +10,7 @@ import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
 import type { Slots } from './slots.ts'
-import { failureOf, runSync } from './worker.ts'
+import { runSync } from './worker.ts'
 import type { JobResult } from './workers.ts'
 
 /** The syncs there are, as they are now: a config or the store may have changed since the job was queued. */
@@ -79,11 +79,7 @@ function resultOf({ id, status, error }: RunRecord): JobResult {
 }
 
 function mayPass(error: Failure | null): boolean {
-  return error !== null && isCode(error.code) && errorCodes[error.code].retry === 'retry'
-}
-
-function isCode(code: string): code is ErrorCode {
-  return code in errorCodes
+  return error !== null && isErrorCode(error.code) && errorCodes[error.code].retry === 'retry'
 }
 
 /** A connection that could not be opened rests after a few times; its other syncs wait with it. */

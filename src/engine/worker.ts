@@ -1,6 +1,6 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
-import type { Failure, RunRecord } from '../core/run.ts'
+import { failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
@@ -204,11 +204,6 @@ function failed(error: SyncError): Outcome {
   const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED'
   const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
-}
-
-/** An error as history keeps it. */
-export function failureOf(error: SyncError): Failure {
-  return { code: error.code, message: error.message, hint: error.hint }
 }
 
 /** Sorts by time and is short enough to type: base 36 of the milliseconds, then four random letters. */

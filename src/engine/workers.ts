@@ -3,7 +3,7 @@ import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Job } from '../core/job.ts'
-import type { Failure } from '../core/run.ts'
+import { type Failure, failureOf } from '../core/run.ts'
 import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
@@ -138,9 +138,8 @@ export class Workers {
     const { claim, stop } = running
     const result = await this.#attempt(claim, stop.signal).catch((error: unknown): JobResult => {
       const failure = asSyncError(error)
-      const { code, message, hint } = failure
       // A store that did not answer may answer again.
-      return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: retriable(failure) }
+      return { kind: 'ended', status: 'failed', run: null, error: failureOf(failure), retry: retriable(failure) }
     })
     if (running.lost) return
     // A store that can't be reached now may be again before the lease expires; afterwards the job is run again, which does no harm.
@@ -158,10 +157,10 @@ export class Workers {
   /** A job whose workers died again and again would kill the next one, too. */
   async #attempt(claim: Claim, signal: AbortSignal): Promise<JobResult> {
     if (claim.job.attempt <= MOST_TAKEOVERS) return await this.#options.execute(claim, signal)
-    const { code, message, hint } = new SyncError('INTERNAL', `the process that ran it died ${MOST_TAKEOVERS} times`, {
+    const error = new SyncError('INTERNAL', `the process that ran it died ${MOST_TAKEOVERS} times`, {
       hint: 'Look at the log, run it alone with `syncline run`, then trigger it again.',
     })
-    return { kind: 'ended', status: 'failed', run: null, error: { code, message, hint }, retry: false }
+    return { kind: 'ended', status: 'failed', run: null, error: failureOf(error), retry: false }
   }
 
   async #end(running: Running, result: JobResult): Promise<void> {

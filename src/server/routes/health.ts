@@ -1,6 +1,7 @@
 /** Whether it lives and works, and what it is connected to. */
 import { z } from 'zod'
 import { asSyncError } from '../../core/error.ts'
+import { failureOf } from '../../core/run.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing } from '../lookup.ts'
@@ -57,8 +58,7 @@ export const healthRoutes: readonly Route[] = [
         )
         return { body: { name, healthy: true, collections } }
       } catch (error) {
-        const { code, message, hint } = asSyncError(error)
-        return { body: { name, healthy: false, error: { code, message, hint } } }
+        return { body: { name, healthy: false, error: failureOf(asSyncError(error)) } }
       }
     },
   }),

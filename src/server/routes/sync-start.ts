@@ -1,6 +1,6 @@
 /** POST /sync/start: one call that runs a sync and answers with what came of it, or gives it a schedule. */
 import { z } from 'zod'
-import { type ErrorCode, errorCodes, SyncError } from '../../core/error.ts'
+import { errorCodes, isErrorCode, SyncError } from '../../core/error.ts'
 import { priorities } from '../../core/job.ts'
 import type { RunRecord } from '../../core/run.ts'
 import { firstInstant, parseSchedule } from '../../core/schedule.ts'
@@ -148,7 +148,7 @@ async function runNow(sync: AnySync, body: Request, operations: Operations, sign
 
 function statusOf(status: string, error: RunRecord['error']): number {
   if (status === 'succeeded' || error === null) return 200
-  return error.code in errorCodes ? errorCodes[error.code as ErrorCode].status : 500
+  return isErrorCode(error.code) ? errorCodes[error.code].status : 500
 }
 
 async function register(sync: AnySync, written: string, body: Request, operations: Operations): Promise<Answer> {
