@@ -59,7 +59,7 @@ describe('the connector kit', () => {
   test('a connector is called with options, as in a config, and postgres and sqlite are connectors of the kit', () => {
     const definition = crm({ token: 't', rows: [] })
     assert.equal(definition.connector.name, 'crm')
-    for (const known of [postgres, sqlite]) assert.ok(known.opens && known.syncs.size === 0)
+    for (const known of [postgres, sqlite]) assert.ok(typeof known.open === 'function' && known.syncs.size === 0)
     assert.equal(sqlite({ file: './x.db' }).connector.name, 'sqlite')
   })
 

@@ -144,8 +144,6 @@ export interface ConnectorDefinition<Config, Options> {
   readonly flow?: Flow
   /** Checks the signature of what the system sends; null: it is not the system's. See `standardWebhook`. */
   readonly webhook?: (config: Config, request: WebhookRequest) => Promise<WebhookVerdict | null> | WebhookVerdict | null
-  /** Throws if the connection does not work. Default: opens it, or nothing. */
-  readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
 }
 
 /** A connector: called with what a person writes, it gives a connection for a config. */
@@ -160,9 +158,6 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
   readonly webhook: ConnectorDefinition<Config, Options>['webhook'] | null
-  readonly check: ((connection: Handle<Config>, context: HandlerContext) => Promise<void>) | null
-  /** Whether it has collections of its own. */
-  readonly opens: boolean
 }
 
 /** Any kit connector: each takes its own config, which it validates itself. */
@@ -178,8 +173,6 @@ export interface AnyConnector {
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
   readonly webhook: ConnectorDefinition<never, never>['webhook'] | null
-  readonly check: ((connection: Handle<never>, context: HandlerContext) => Promise<void>) | null
-  readonly opens: boolean
 }
 
 /** Describes a kind of system. Handlers are typed from `config`, actions from their `input` and `output`. */
@@ -208,8 +201,6 @@ export function defineConnector<Config, Options>(
     auth: definition.auth ?? null,
     flow: definition.flow ?? null,
     webhook: definition.webhook ?? null,
-    check: definition.check ?? null,
-    opens: definition.open !== undefined,
   })
   // A function has a name already.
   const connector = Object.defineProperty(properties as KitConnector<Config, Options>, 'name', { value: name })

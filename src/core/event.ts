@@ -6,7 +6,6 @@ import type { SyncId } from './sync.ts'
 export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent
 
 export type JobEvent =
-  | { readonly event: 'job.queued'; readonly sync: SyncId; readonly job: Job }
   | {
       readonly event: 'job.ended'
       readonly sync: SyncId

@@ -1,4 +1,4 @@
-/** What Prometheus reads: runs, rows, lag, the queue, waits for limits, and errors by code. */
+/** What Prometheus reads: runs, rows, lag, the queue, connections that are left alone, and errors by code. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'

@@ -32,7 +32,6 @@ export interface ServiceOptions {
   readonly concurrency: number
   readonly events: Events
   readonly log: (message: string) => void
-  readonly leaseMs?: number
 }
 
 export class Service {
@@ -48,7 +47,6 @@ export class Service {
     const task = { definitions, slots: this.#slots, mutex: new Mutex(), breaker: new Breaker(), events, clock }
     this.#workers = new Workers({
       ...{ store, clock, random, worker, concurrency, log },
-      ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
       execute: (claim, signal) => executeSyncJob(claim, signal, task),
       emit: (event) => events.emit(event),
     })
