@@ -1,6 +1,6 @@
 /**
  * Open handles of a connection's file, kept between uses: opening one reads the whole schema. Measured with 200 tables of three rows,
- * each synced again and again by the service: 30 runs a second with a handle per use, 150 with these.
+ * each synced every second by the service: 30 runs a second with a handle per use; with these the 200 that were due, at 80 % of a core.
  */
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
