@@ -147,6 +147,20 @@ describe('the service', () => {
     assert.match(JSON.stringify(line), new RegExp(`PROJECT_LOCKED.*${service.child.pid}`))
   })
 
+  test('a run that the guard holds goes on as soon as it is released', async () => {
+    using it = project({ a: { from: 'shop.t0', to: 'copy', every: '1h' } })
+    const service = it.start('start', '--no-server')
+    await service.event('run.finished', ({ status }) => status === 'succeeded')
+    it.change('shop.db', 'delete from t0 where id > 100')
+    assert.equal((await it.run('trigger', 'a')).code, 0)
+    await service.event('run.finished', ({ status }) => status === 'held')
+    const held = service.lines.find(({ status }) => status === 'held')
+    assert.equal((await it.run('release', String(held?.run))).code, 0)
+    await service.event('run.finished', ({ deleted }) => deleted === 1900)
+    service.kill('SIGINT')
+    assert.equal((await service.end()).code, 0)
+  })
+
   test('a source that is not there at the start takes no schedule away: what was paused stays paused', async () => {
     using it = project()
     const first = it.start('start', '--no-server')
