@@ -172,9 +172,8 @@ export class Workers {
       return
     }
     const outcome = outcomeOf(result)
-    const follow =
-      outcome.status === 'succeeded' ? await this.#followers(claim, now) : this.#retry(claim.job, result, now)
-    if (!(await store.jobs.finish(claim, outcome, follow, now))) return
+    const finished = await store.jobs.finish(claim, outcome, this.#retry(claim.job, result, now), now)
+    if (finished === null) return
     this.#options.emit({
       event: 'job.ended',
       sync: claim.sync,
@@ -182,40 +181,29 @@ export class Workers {
       status: outcome.status,
       run: outcome.run,
     })
-    await this.#note(claim, outcome, now)
+    if (finished.failures !== null) await this.#note(claim, outcome, finished.failures, now)
   }
 
-  async #followers({ sync }: Claim, nowMs: number): Promise<readonly JobRequest[]> {
-    const followers = await this.#options.store.schedules.list({ after: sync })
-    return followers
-      .filter(({ paused }) => !paused)
-      .map((record) => ({ sync: record.sync, priority: 'default', reason: 'after', dueMs: nowMs, attempt: 1 }))
-  }
-
-  #retry(job: Job, result: JobResult, nowMs: number): readonly JobRequest[] {
-    if (result.kind !== 'ended' || !result.retry || job.attempt >= MAX_ATTEMPTS) return []
+  #retry(job: Job, result: JobResult, nowMs: number): JobRequest | null {
+    if (result.kind !== 'ended' || !result.retry || job.attempt >= MAX_ATTEMPTS) return null
     const dueMs =
       nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (job.attempt - 1)) * (0.5 + this.#options.random())
-    return [
-      { sync: job.sync, priority: job.priority, reason: 'retry', dueMs: Math.round(dueMs), attempt: job.attempt + 1 },
-    ]
+    const { sync, priority, attempt } = job
+    return { sync, priority, reason: 'retry', dueMs: Math.round(dueMs), attempt: attempt + 1 }
   }
 
   /** Keeps how often in a row the sync failed. One that keeps failing is run less and less often, and somebody is told. */
-  async #note({ sync }: Claim, { status, error }: JobOutcome, nowMs: number): Promise<void> {
+  async #note({ sync }: Claim, { status, error }: JobOutcome, before: number, nowMs: number): Promise<void> {
     const { store, emit } = this.#options
     if (status === 'cancelled') return
-    const before = await store.schedules.get(sync)
-    if (before === null) return
-    const failures = status === 'failed' ? before.failures + 1 : 0
+    const failures = status === 'failed' ? before + 1 : 0
     // A person has to look first; the release itself asks for the next run.
     if (status === 'held') return await store.schedules.note(sync, failures, nowMs + HELD_MS)
-    if (failures === before.failures) return
+    if (failures === before) return
     const holdMs = failures === 0 ? null : nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
     await store.schedules.note(sync, failures, holdMs)
     if (failures === ALERT_FAILURES) emit({ event: 'sync.failing', sync, failures, error })
-    if (failures === 0 && before.failures >= ALERT_FAILURES)
-      emit({ event: 'sync.recovered', sync, failures: before.failures })
+    if (failures === 0 && before >= ALERT_FAILURES) emit({ event: 'sync.recovered', sync, failures: before })
   }
 
   async #beat(signal: AbortSignal): Promise<void> {

@@ -18,10 +18,10 @@ export interface JobStore {
   /** Prolongs the leases of what a worker runs, and says which of it is lost, and which somebody wants cancelled. */
   heartbeat(claims: readonly ClaimId[], nowMs: number, leaseMs: number): Promise<Heartbeat>
   /**
-   * Ends a job, frees the lease and puts what follows into the queue, in one transaction. False, and nothing is written: the lease was
-   * lost (hazard 24).
+   * Ends a job, frees the lease and puts into the queue what its schedule says runs after its sync, if it succeeded, and the next try, if
+   * there is to be one: in one transaction. Null, and nothing is written: the lease was lost (hazard 24).
    */
-  finish(claim: ClaimId, end: JobOutcome, follow: readonly JobRequest[], nowMs: number): Promise<boolean>
+  finish(claim: ClaimId, end: JobOutcome, retry: JobRequest | null, nowMs: number): Promise<Finished | null>
   /** Gives a job back unrun, to be claimed again from `dueMs` on; nobody's fault, so it is no further attempt. False: the lease was lost. */
   postpone(claim: ClaimId, dueMs: number): Promise<boolean>
   /** A queued job ends; of a running one its worker is told. JOB_UNKNOWN; JOB_ENDED. */
@@ -68,6 +68,11 @@ export interface Heartbeat {
 
 export interface JobOutcome extends JobEnd {
   readonly status: EndStatus
+}
+
+export interface Finished {
+  /** Runs of the sync in a row that failed before this one; null: it has no schedule. */
+  readonly failures: number | null
 }
 
 export interface JobFilter {

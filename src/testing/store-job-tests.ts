@@ -38,7 +38,7 @@ function enqueueTests(withState: WithState): void {
       const next = await store.jobs.enqueue(request('orders'), 1100)
       assert.notEqual(next.id, running.id)
       assert.deepEqual(await take(store.jobs, 1200), [])
-      await store.jobs.finish(running, succeeded, [], 1300)
+      await store.jobs.finish(running, succeeded, null, 1300)
       assert.deepEqual(
         (await take(store.jobs, 1300)).map(({ id }) => id),
         [next.id],
@@ -140,7 +140,7 @@ function endTests(withState: WithState): void {
       assert.ok(job)
       const error = { code: 'CONNECTION_LOST', message: 'gone', hint: null }
       const retry = request('orders', { reason: 'retry', attempt: 2, dueMs: 4000 })
-      assert.equal(await store.jobs.finish(job, { status: 'failed', run: 'r1', error }, [retry], 1500), true)
+      assert.equal((await store.jobs.finish(job, { status: 'failed', run: 'r1', error }, retry, 1500)) !== null, true)
       const ended = await store.jobs.get(job.id)
       assert.deepEqual(ended?.state, { status: 'failed', startedAt: 1000, endedAt: 1500, run: 'r1', error })
       const [next] = await store.jobs.list({ status: 'queued', limit: 10 })
@@ -155,7 +155,7 @@ function endTests(withState: WithState): void {
       for (let round = 0; round < 40; round++) {
         const [job] = await claim(store.jobs, await queued(store.jobs, 'orders'))
         assert.ok(job)
-        await store.jobs.finish(job, succeeded, [], 1000)
+        await store.jobs.finish(job, succeeded, null, 1000)
       }
       const all = await store.jobs.list({ sync: 'orders', limit: 100 })
       assert.ok(all.length >= 10 && all.length <= 30, String(all.length))
@@ -203,7 +203,7 @@ function takeOverTests(withState: WithState): void {
       const [second] = await take(other.jobs, 1500)
       assert.ok(second !== undefined && second.id === first.id && second.generation > first.generation)
       assert.equal(second.job.attempt, 2)
-      assert.equal(await store.jobs.finish(first, succeeded, [request('other')], 1501), false)
+      assert.equal(await store.jobs.finish(first, succeeded, request('other'), 1501), null)
       assert.equal(await store.jobs.postpone(first, 1501), false)
       const beat = await store.jobs.heartbeat([first], 1501, 500)
       assert.deepEqual(
@@ -212,7 +212,7 @@ function takeOverTests(withState: WithState): void {
       )
       assert.equal((await store.jobs.get(first.id))?.state.status, 'running')
       assert.deepEqual(await store.jobs.list({ sync: 'other', limit: 1 }), [])
-      assert.equal(await other.jobs.finish(second, succeeded, [], 1502), true)
+      assert.equal((await other.jobs.finish(second, succeeded, null, 1502)) !== null, true)
     }),
   )
 

@@ -13,6 +13,7 @@ const POOL_SIZE = 4
 /** Pairs are worked on in sessions of their own, one per two-way run. They are opened as they are needed. */
 const MOST_SESSIONS = 100
 const MAX_ATTEMPTS = 10
+const MOST_NAMES = 200
 
 /** Where statements go: the pool, a transaction, or a session. */
 export interface Queries {
@@ -31,6 +32,7 @@ export class Database implements Queries, AsyncDisposable {
   readonly place: string
   readonly #pool: pg.Pool
   readonly #sessions: pg.Pool
+  readonly #names = new Map<string, string>()
 
   constructor({ url, schema, readOnly }: DatabaseOptions) {
     this.place = placeOf(url)
@@ -56,11 +58,18 @@ export class Database implements Queries, AsyncDisposable {
   }
 
   async query(sql: string, values: readonly unknown[] = []): Promise<readonly StoredRow[]> {
-    return await this.#again(async () => (await this.#pool.query(sql, [...values])).rows)
+    return await this.#again(async () => (await this.#pool.query(this.#statement(sql, values))).rows)
   }
 
   async execute(sql: string, values: readonly unknown[] = []): Promise<number> {
-    return await this.#again(async () => (await this.#pool.query(sql, [...values])).rowCount ?? 0)
+    return await this.#again(async () => (await this.#pool.query(this.#statement(sql, values))).rowCount ?? 0)
+  }
+
+  /** A statement of its own has a name, by which the server knows its plan: planning costs more than most of them do. */
+  #statement(text: string, values: readonly unknown[]): pg.QueryConfig {
+    if (!this.#names.has(text) && this.#names.size < MOST_NAMES) this.#names.set(text, `syncline_${this.#names.size}`)
+    const name = this.#names.get(text)
+    return { text, values: [...values], ...(name === undefined ? {} : { name }) }
   }
 
   /** Runs `work` in a transaction. It is run again when others were in the way: so it may do nothing but queries. */
@@ -181,9 +190,13 @@ async function again<Result>(work: () => Promise<Result>, told: (error: unknown)
   }
 }
 
-/** Serialization failure and deadlock; and a second running job of a sync, which the next look does not see any more. */
+/**
+ * Serialization failure and deadlock; a second running job of a sync, which the next look does not see any more; and a plan from before
+ * another process changed the tables: it goes with its connection.
+ */
 function inTheWay(error: unknown): boolean {
   const code = codeOf(error)
+  if (code === '0A000') return error instanceof Error && error.message.startsWith('cached plan')
   return code === '40001' || code === '40P01' || (code === '23505' && constraintOf(error) === 'job_running')
 }
 

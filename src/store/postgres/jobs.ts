@@ -1,9 +1,20 @@
 /** The queue in Postgres. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
 import { type Job, patienceMs } from '../../core/job.ts'
-import type { Claim, ClaimId, ClaimOptions, Heartbeat, JobFilter, JobOutcome, JobRequest, JobStore } from '../jobs.ts'
+import type {
+  Claim,
+  ClaimId,
+  ClaimOptions,
+  Finished,
+  Heartbeat,
+  JobFilter,
+  JobOutcome,
+  JobRequest,
+  JobStore,
+} from '../jobs.ts'
 import { jobEnded, jobUnknown } from '../refusals.ts'
 import { jobOf } from '../rows.ts'
 import type { Database, Queries } from './database.ts'
+import { Gathering } from './gathering.ts'
 import { notify } from './hints.ts'
 import { endRunsOf } from './leases.ts'
 
@@ -12,9 +23,11 @@ const KEPT_JOBS = 20
 
 export class PostgresJobStore implements JobStore {
   readonly #database: Database
+  readonly #ends: Gathering<End, Finished | null>
 
   constructor(database: Database) {
     this.#database = database
+    this.#ends = new Gathering((ends) => this.#finishAll(ends))
   }
 
   async enqueue(request: JobRequest, nowMs: number): Promise<Job> {
@@ -42,16 +55,28 @@ export class PostgresJobStore implements JobStore {
     return { lost: those('lost'), cancelled: those('cancelling') }
   }
 
-  async finish(claim: ClaimId, end: JobOutcome, follow: readonly JobRequest[], nowMs: number): Promise<boolean> {
-    const { run, error } = end
-    const failure = [error?.code ?? null, error?.message ?? null, error?.hint ?? null]
-    return await this.#database.transaction(async (queries) => {
-      if (!(await freeLease(queries, claim))) return false
-      await queries.execute(statements.finish, [numberOf(claim.id), end.status, nowMs, run, ...failure])
-      await queries.execute(statements.prune, [claim.sync, KEPT_JOBS])
-      for (const request of follow) await queries.execute(statements.enqueue, queueValues(request, nowMs))
-      return true
-    })
+  async finish(claim: ClaimId, outcome: JobOutcome, retry: JobRequest | null, nowMs: number): Promise<Finished | null> {
+    return await this.#ends.ask({ claim, outcome, retry, nowMs })
+  }
+
+  async #finishAll(ends: readonly End[]): Promise<readonly (Finished | null)[]> {
+    const rows = await this.#database.query(statements.finish, [
+      ends.map(({ claim }) => numberOf(claim.id)),
+      ends.map(({ claim }) => claim.sync),
+      ends.map(({ claim }) => claim.generation),
+      ends.map(({ nowMs }) => nowMs),
+      ends.map(({ outcome }) => outcome.status),
+      ends.map(({ outcome }) => outcome.run),
+      ends.map(({ outcome }) => outcome.error?.code ?? null),
+      ends.map(({ outcome }) => outcome.error?.message ?? null),
+      ends.map(({ outcome }) => outcome.error?.hint ?? null),
+      ...columnsOf(ends.map(({ retry, nowMs }) => (retry === null ? noValues : queueValues(retry, nowMs)))),
+      KEPT_JOBS,
+    ])
+    const failures = new Map(
+      rows.map((row) => [Number(row.place), row.failures === null ? null : Number(row.failures)]),
+    )
+    return ends.map((_end, at) => (failures.has(at + 1) ? { failures: failures.get(at + 1) ?? null } : null))
   }
 
   async postpone(claim: ClaimId, dueMs: number): Promise<boolean> {
@@ -98,6 +123,20 @@ export class PostgresJobStore implements JobStore {
   }
 }
 
+interface End {
+  readonly claim: ClaimId
+  readonly outcome: JobOutcome
+  readonly retry: JobRequest | null
+  readonly nowMs: number
+}
+
+/** Rows as columns, for `unnest`. */
+function columnsOf(rows: readonly (readonly unknown[])[]): readonly (readonly unknown[])[] {
+  return (rows[0] ?? []).map((_value, at) => rows.map((row) => row[at]))
+}
+
+const noValues: readonly unknown[] = Array(7).fill(null)
+
 /** What `queue` takes. */
 export function queueValues(request: JobRequest, nowMs: number): readonly unknown[] {
   const { sync, priority, reason, attempt } = request
@@ -107,16 +146,25 @@ export function queueValues(request: JobRequest, nowMs: number): readonly unknow
 
 /** The end of a WITH that puts a job into the queue, once per row of `source`, and gives it a lease to be claimed by. */
 export const queue = (source: string) => `
-  known as (
-    insert into lease (sync, generation, expires_at) select $1::text, 0, 0 ${source} on conflict do nothing
-  )
-  insert into job (sync, priority, reason, attempt, queued_at, due_at, rank_at, status)
-  select $1::text, $2::text, $3::text, $4::integer, $5::bigint, $6::bigint, $7::bigint, 'queued' ${source}
-  on conflict (sync) where status = 'queued' do update set
-    priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
-    rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
-    attempt = least(job.attempt, excluded.attempt)
-  returning *, null::bigint as lease_until, ${notify}`
+  asked as (
+    select $1::text as sync, $2::text as priority, $3::text as reason, $4::integer as attempt, $5::bigint as queued_at,
+      $6::bigint as due_at, $7::bigint as rank_at ${source}
+  ), ${putInto('asked')})
+  select * from queued`
+
+/** Two parts of a WITH, the last of them open: jobs from the rows of `asked`, one per sync. */
+function putInto(asked: string): string {
+  return `known as (
+    insert into lease (sync, generation, expires_at) select sync, 0, 0 from ${asked} on conflict do nothing
+  ), queued as (
+    insert into job (sync, priority, reason, attempt, queued_at, due_at, rank_at, status)
+    select sync, priority, reason, attempt, queued_at, due_at, rank_at, 'queued' from ${asked}
+    on conflict (sync) where status = 'queued' do update set
+      priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
+      rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
+      attempt = least(job.attempt, excluded.attempt)
+    returning *, null::bigint as lease_until, ${notify}`
+}
 
 async function freeLease(queries: Queries, { sync, generation }: ClaimId): Promise<boolean> {
   return (await queries.execute(statements.free, [sync, generation])) === 1
@@ -161,12 +209,33 @@ const statements = {
     select place, place not in (select place from renewed) as lost,
       exists (select 1 from job where job.id = beat.id and cancelling) as cancelling from beat`,
   free: `update lease set holder = null where sync = $1 and generation = $2 and holder is not null`,
+  // Many at once, each only if its lease is still held; leases are locked in one order, so that two processes don't wait for each other.
   finish: `
-    update job set status = $2, ended_at = $3, run = $4, cancelling = false, error_code = $5, error_message = $6, error_hint = $7
-    where id = $1`,
-  prune: `
-    delete from job where sync = $1 and ended_at is not null and id <=
-      (select id from job where sync = $1 and ended_at is not null order by id desc limit 1 offset $2)`,
+    with ended as (
+      select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::text[], $11::text[], $12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bigint[]) with ordinality
+        as ended (id, sync, generation, at, status, run, error_code, error_message, error_hint,
+          retry, priority, reason, attempt, queued_at, due_at, rank_at, place)
+    ), held as (
+      select ended.* from ended join lease on lease.sync = ended.sync and lease.generation = ended.generation
+      where holder is not null order by lease.sync for update of lease
+    ), freed as (
+      update lease set holder = null from held where lease.sync = held.sync
+    ), done as (
+      update job set status = held.status, ended_at = held.at, run = held.run, cancelling = false,
+        error_code = held.error_code, error_message = held.error_message, error_hint = held.error_hint
+      from held where job.id = held.id
+    ), pruned as (
+      delete from job using held, lateral (
+        select id from job as old where old.sync = held.sync and ended_at is not null order by id desc limit 1 offset $17) as last
+      where job.sync = held.sync and job.ended_at is not null and job.id <= last.id
+    ), followers as (
+      select retry as sync, priority, reason, attempt, queued_at, due_at, rank_at from held where retry is not null
+      union all
+      select schedule.sync, 'default', 'after', 1, held.at, held.at, held.at + ${patienceMs.default}
+      from held join schedule on after_sync = held.sync where held.status = 'succeeded' and not paused
+    ), first as (select distinct on (sync) * from followers order by sync, rank_at), ${putInto('first')})
+    select place, failures, (select count(*) from queued) from held left join schedule using (sync)`,
   mergeBack: `
     update job set due_at = least(due_at, $2), rank_at = least(rank_at, $2 + rank_at - due_at)
     where status = 'queued' and sync = (select sync from job where id = $1)`,

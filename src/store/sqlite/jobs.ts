@@ -2,7 +2,17 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Job, patienceMs } from '../../core/job.ts'
-import type { Claim, ClaimId, ClaimOptions, Heartbeat, JobFilter, JobOutcome, JobRequest, JobStore } from '../jobs.ts'
+import type {
+  Claim,
+  ClaimId,
+  ClaimOptions,
+  Finished,
+  Heartbeat,
+  JobFilter,
+  JobOutcome,
+  JobRequest,
+  JobStore,
+} from '../jobs.ts'
 import { jobEnded, jobUnknown } from '../refusals.ts'
 import { jobOf } from '../rows.ts'
 import { prepared } from './statements.ts'
@@ -51,9 +61,9 @@ export class SqliteJobStore implements JobStore {
     })
   }
 
-  async finish(claim: ClaimId, end: JobOutcome, follow: readonly JobRequest[], nowMs: number): Promise<boolean> {
+  async finish(claim: ClaimId, end: JobOutcome, retry: JobRequest | null, nowMs: number): Promise<Finished | null> {
     return inTransaction(this.#database, () => {
-      if (!freeLease(this.#database, claim)) return false
+      if (!freeLease(this.#database, claim)) return null
       prepared(this.#database, statements.finish).run({
         id: Number(claim.id),
         status: end.status,
@@ -64,9 +74,24 @@ export class SqliteJobStore implements JobStore {
         error_hint: end.error?.hint ?? null,
       })
       prepared(this.#database, statements.prune).run({ sync: claim.sync, kept: KEPT_JOBS })
-      for (const request of follow) enqueue(this.#database, request, nowMs)
-      return true
+      if (retry !== null) enqueue(this.#database, retry, nowMs)
+      if (end.status === 'succeeded') this.#enqueueAfter(claim.sync, nowMs)
+      const row = prepared(this.#database, statements.failures).get({ sync: claim.sync })
+      return { failures: row === undefined ? null : Number(row.failures) }
     })
+  }
+
+  #enqueueAfter(ended: string, nowMs: number): void {
+    for (const { sync } of prepared(this.#database, statements.after).all({ sync: ended })) {
+      const follower: JobRequest = {
+        sync: String(sync),
+        priority: 'default',
+        reason: 'after',
+        dueMs: nowMs,
+        attempt: 1,
+      }
+      enqueue(this.#database, follower, nowMs)
+    }
   }
 
   async postpone(claim: ClaimId, dueMs: number): Promise<boolean> {
@@ -177,6 +202,8 @@ const statements = {
   prune: `
     delete from job where sync = :sync and ended_at is not null and id <=
       (select id from job where sync = :sync and ended_at is not null order by id desc limit 1 offset :kept)`,
+  after: `select sync from schedule where after_sync = :sync and not paused`,
+  failures: `select failures from schedule where sync = :sync`,
   mergeBack: `
     update job set due_at = min(due_at, :due), rank_at = min(rank_at, :due + rank_at - due_at)
     where status = 'queued' and sync = (select sync from job where id = :id)`,
