@@ -17,7 +17,7 @@ import { startPostgres } from '../tools/postgres.ts'
 import { bullmq, installPeers, pgBoss, type Queue, startRedis } from './shared/queue-peers.ts'
 
 const jobs = Number(process.env.BENCH_JOBS ?? 5_000)
-const ROUNDS = 3
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3)
 const HANDS = 8
 
 await using folder = await temporaryFolder()

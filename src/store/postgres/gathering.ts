@@ -28,6 +28,8 @@ export class Gathering<Item, Result> {
   async #run(): Promise<void> {
     this.#working = true
     while (this.#asked.length > 0) {
+      // Those that end at the same moment go together.
+      await new Promise((resolve) => setImmediate(resolve))
       const asked = this.#asked
       this.#asked = []
       try {
