@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { EngineEvent } from '../core/event.ts'
-import type { Claim, JobRequest } from '../store/jobs.ts'
+import type { Claim, JobRequest, JobStore } from '../store/jobs.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import { ManualClock, settle } from '../testing/manual-clock.ts'
 import { Scheduler } from './scheduler.ts'
-import { type JobResult, Workers } from './workers.ts'
+import { type JobResult, LEASE_MS, Workers } from './workers.ts'
 
 const START = 1_000_000
 const down = { code: 'CONNECTION_LOST', message: 'gone', hint: null }
@@ -76,6 +76,46 @@ function untilStopped(_claim: Claim, signal: AbortSignal): Promise<JobResult> {
 }
 
 describe('workers', () => {
+  test('a job whose end the store is keeping is not taken for lost', async () => {
+    await using store = openMemoryStore()
+    const clock = new ManualClock(START)
+    const answer = Promise.withResolvers<void>()
+    const jobs = new Proxy(store.jobs, {
+      get: (target, name: keyof JobStore) =>
+        name === 'finish'
+          ? async (...args: Parameters<JobStore['finish']>) => {
+              const finished = await target.finish(...args)
+              await answer.promise
+              return finished
+            }
+          : target[name].bind(target),
+    })
+    const told: string[] = []
+    const events: EngineEvent[] = []
+    const workers = new Workers({
+      store: { jobs, schedules: store.schedules },
+      ...{ clock, random: () => 0.5, worker: 'w', concurrency: 1 },
+      execute: async () => ended('succeeded'),
+      emit: (event) => events.push(event),
+      log: (message) => told.push(message),
+    })
+    const stopping = new AbortController()
+    const running = workers.run(stopping.signal)
+    await store.jobs.enqueue({ sync: 'a', priority: 'default', reason: 'command', dueMs: 0, attempt: 1 }, clock.now())
+    workers.wake()
+    await settle()
+    await clock.advance(LEASE_MS)
+    answer.resolve()
+    await settle()
+    assert.deepEqual(told, [])
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['job.ended'],
+    )
+    stopping.abort()
+    await running
+  })
+
   test('as many jobs at a time as there are hands, and each sync’s next only when its last has ended', async () => {
     await using it = world({ concurrency: 2 })
     for (const sync of ['a', 'b', 'c']) it.results.set(sync, untilStopped)

@@ -60,6 +60,8 @@ interface Running {
   readonly stop: AbortController
   cancelled: boolean
   lost: boolean
+  /** Its end is being kept: the store tells by itself whether the lease was lost before that. */
+  ending: boolean
   readonly done: Promise<void>
 }
 
@@ -125,7 +127,7 @@ export class Workers {
     this.#lose(this.#running.get(claim.id))
     const stop = new AbortController()
     const begun = Promise.withResolvers<void>()
-    const running: Running = { claim, stop, cancelled: false, lost: false, done: begun.promise }
+    const running: Running = { claim, stop, cancelled: false, lost: false, ending: false, done: begun.promise }
     this.#running.set(claim.id, running)
     this.#execute(running).finally(() => {
       if (this.#running.get(claim.id) === running) this.#running.delete(claim.id)
@@ -142,6 +144,7 @@ export class Workers {
       return { kind: 'ended', status: 'failed', run: null, error: failureOf(failure), retry: retriable(failure) }
     })
     if (running.lost) return
+    running.ending = true
     // A store that can't be reached now may be again before the lease expires; afterwards the job is run again, which does no harm.
     for (let attempt = 1; attempt <= 5; attempt++) {
       try {
@@ -215,7 +218,7 @@ export class Workers {
         const beat = await store.jobs.heartbeat(this.running, clock.now(), this.#leaseMs)
         for (const { id, sync, generation } of beat.lost) {
           const running = this.#running.get(id)
-          if (running?.claim.generation !== generation) continue
+          if (running?.claim.generation !== generation || running.ending) continue
           this.#lose(running)
           log(`job ${id} of ${sync} was taken over by another worker; this one stops`)
         }
