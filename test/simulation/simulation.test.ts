@@ -6,21 +6,15 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { noCompareAndSet, noFences, noIntents, oneBase } from './sabotage.ts'
 import { type Coverage, type Sabotage, World } from './world.ts'
+import { liveAll, violationOf } from './worlds.ts'
 
 const seed = process.env.SYNCLINE_SIMULATION_SEED
 const runs = Number(process.env.SYNCLINE_SIMULATION_RUNS ?? (seed === undefined ? 20_000 : 1))
 const first = Number(seed ?? 1)
+const THREADS = 2
 
 test(`${runs} simulated worlds hold every invariant`, async () => {
-  const coverage: Coverage = new Map()
-  const failures: string[] = []
-  let steps = 0
-  for (let at = first; at < first + runs && failures.length < 20; at++) {
-    const world = new World(at, coverage)
-    const violation = await violationOf(world)
-    if (violation !== null) failures.push(`seed ${at}: ${violation}`)
-    steps += world.steps
-  }
+  const { coverage, failures, steps } = await liveAll(first, runs, Math.min(THREADS, runs))
   console.log(`${runs} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
   for (const line of tableOf(coverage)) console.log(line)
   assert.deepEqual(failures, [])
@@ -46,15 +40,6 @@ describe('the simulation finds out when a safeguard is missing:', () => {
     })
   }
 })
-
-async function violationOf(world: World): Promise<string | null> {
-  try {
-    await world.live()
-    return null
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
-}
 
 const writes = ['insert', 'update', 'delete'].flatMap((kind) => [`${kind} left`, `${kind} right`])
 const records = [
