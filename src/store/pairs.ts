@@ -237,6 +237,8 @@ export interface ConflictStore {
     readonly sync?: SyncId
     readonly status?: readonly ConflictStatus[]
     readonly kind?: ConflictRecord['kind']
+    /** Only those older than this one. */
+    readonly before?: number
     readonly limit: number
   }): Promise<readonly ConflictRecord[]>
   get(id: number): Promise<ConflictRecord | null>

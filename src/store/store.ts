@@ -48,6 +48,8 @@ export interface RunFilter {
   readonly status?: RunStatus
   /** Only the newest (of that status) of each sync. */
   readonly latest?: boolean
+  /** Only runs older than this one. */
+  readonly before?: string
   readonly limit: number
 }
 

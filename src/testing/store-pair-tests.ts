@@ -265,7 +265,10 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       assert.deepEqual(await conflicts.ofPairs('contacts', [id]), [])
       assert.deepEqual(await conflicts.strays('contacts', ['a']), [])
       assert.deepEqual(await conflicts.counts('contacts'), { open: 0, decided: 0 })
-      assert.equal((await conflicts.list({ sync: 'contacts', limit: 10 })).length, 1)
+      const [kept, ...others] = await conflicts.list({ sync: 'contacts', limit: 10 })
+      assert.deepEqual([kept?.id, others], [opened?.id, []])
+      assert.deepEqual(await conflicts.list({ before: kept?.id ?? 0, limit: 10 }), [])
+      assert.equal((await conflicts.list({ before: (kept?.id ?? 0) + 1, limit: 10 })).length, 1)
     }),
   )
 

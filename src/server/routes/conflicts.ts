@@ -8,6 +8,7 @@ import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import type { ConflictRecord } from '../../store/pairs.ts'
 import { seesSync, visibleSync } from '../lookup.ts'
+import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
 const one = z.object({ id: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) })
@@ -22,17 +23,22 @@ export const conflictRoutes: readonly Route[] = [
     query: z.object({
       sync: z.string().max(300).optional(),
       all: z.enum(['true', 'false']).default('false'),
-      limit: z.coerce.number().int().min(1).max(1000).default(100),
+      after: one.shape.id.optional(),
+      limit: pageQuery.limit,
     }),
-    handle: async ({ operations, query: { sync, all, limit }, key }) => {
+    handle: async ({ operations, query: { sync, all, after, limit }, key }) => {
       const { conflicts } = operations.store.pairs
-      const found = await conflicts.list({
+      const filter = {
         ...(sync === undefined ? {} : { sync }),
         ...(all === 'true' ? {} : { status: ['open', 'decided'] as const }),
-        limit: key?.project === null ? limit : 10_000,
-      })
-      const visible = found.filter((record) => seesSync(operations, key, record.sync)).slice(0, limit)
-      return { body: { items: await Promise.all(visible.map((record) => describe(operations, record))) } }
+      }
+      const { items, next } = await readPage(
+        { limit, ...(after === undefined ? {} : { after: String(after) }) },
+        (before, most) =>
+          conflicts.list({ ...filter, ...(before === undefined ? {} : { before: Number(before) }), limit: most }),
+        { idOf: ({ id }) => String(id), sees: (record) => seesSync(operations, key, record.sync) },
+      )
+      return { body: { items: await Promise.all(items.map((record) => describe(operations, record))), next } }
     },
   }),
   route({

@@ -5,6 +5,7 @@ import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { jobObject } from '../../protocol/objects.ts'
 import { seesSync } from '../lookup.ts'
+import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
 const one = z.object({ job: z.string().min(1).max(100) })
@@ -19,18 +20,17 @@ export const jobRoutes: readonly Route[] = [
     query: z.object({
       sync: z.string().max(300).optional(),
       status: z.enum(['queued', 'running', 'succeeded', 'failed', 'held', 'cancelled']).optional(),
-      after: z.string().max(100).optional(),
-      limit: z.coerce.number().int().min(1).max(1000).default(100),
+      ...pageQuery,
     }),
-    handle: async ({ operations, query: { sync, status, after, limit }, key }) => {
-      const filter = {
-        ...(sync === undefined ? {} : { sync }),
-        ...(status === undefined ? {} : { status }),
-        ...(after === undefined ? {} : { before: after }),
-      }
-      const jobs = await operations.store.jobs.list({ ...filter, limit })
-      const next = jobs.length === limit ? (jobs.at(-1)?.id ?? null) : null
-      return { body: { items: jobs.filter((job) => seesSync(operations, key, job.sync)).map(jobObject), next } }
+    handle: async ({ operations, query: { sync, status, ...page }, key }) => {
+      const filter = { ...(sync === undefined ? {} : { sync }), ...(status === undefined ? {} : { status }) }
+      const { items, next } = await readPage(
+        page,
+        (before, limit) =>
+          operations.store.jobs.list({ ...filter, ...(before === undefined ? {} : { before }), limit }),
+        { idOf: ({ id }) => id, sees: (job) => seesSync(operations, key, job.sync) },
+      )
+      return { body: { items: items.map(jobObject), next } }
     },
   }),
   route({

@@ -6,6 +6,7 @@ import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { runObject } from '../../protocol/objects.ts'
 import { seesSync } from '../lookup.ts'
+import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
 const one = z.object({ run: z.string().min(1).max(100) })
@@ -20,14 +21,19 @@ export const runRoutes: readonly Route[] = [
     query: z.object({
       sync: z.string().max(300).optional(),
       status: z.enum(['running', 'succeeded', 'failed', 'held', 'interrupted']).optional(),
-      limit: z.coerce.number().int().min(1).max(1000).default(100),
+      ...pageQuery,
     }),
-    handle: async ({ operations, query: { sync, status, limit }, key }) => {
+    handle: async ({ operations, query: { sync, status, ...page }, key }) => {
+      const { runs } = operations.store
+      // The run that a page ended with may be forgotten by the time that the next is asked for.
+      if (page.after !== undefined && (await runs.get(page.after)) === null) throw unknown(page.after)
       const filter = { ...(sync === undefined ? {} : { sync }), ...(status === undefined ? {} : { status }) }
-      // A key of one project sees few of them: its page is cut from a longer one.
-      const runs = await operations.store.runs.list({ ...filter, limit: key?.project === null ? limit : 10_000 })
-      const visible = runs.filter((run) => seesSync(operations, key, run.sync)).slice(0, limit)
-      return { body: { items: visible.map(runObject) } }
+      const { items, next } = await readPage(
+        page,
+        (before, limit) => runs.list({ ...filter, ...(before === undefined ? {} : { before }), limit }),
+        { idOf: ({ id }) => id, sees: (run) => seesSync(operations, key, run.sync) },
+      )
+      return { body: { items: items.map(runObject), next } }
     },
   }),
   route({
@@ -58,5 +64,9 @@ export const runRoutes: readonly Route[] = [
 async function find({ store, ...operations }: Operations, key: ApiKey | null, id: string) {
   const run = await store.runs.get(id)
   if (run !== null && seesSync({ store, ...operations }, key, run.sync)) return run
-  throw new SyncError('RUN_UNKNOWN', `there is no run ${id.slice(0, 100)}`)
+  throw unknown(id)
+}
+
+function unknown(id: string): SyncError {
+  return new SyncError('RUN_UNKNOWN', `there is no run ${id.slice(0, 100)}`)
 }

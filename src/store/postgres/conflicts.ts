@@ -10,13 +10,14 @@ export class PostgresConflictStore implements ConflictStore {
     this.#database = database
   }
 
-  async list(filter: {
-    readonly sync?: string
-    readonly status?: readonly ConflictStatus[]
-    readonly kind?: ConflictRecord['kind']
-    readonly limit: number
-  }): Promise<readonly ConflictRecord[]> {
-    const values = [filter.sync ?? null, filter.status ?? null, filter.kind ?? null, filter.limit]
+  async list(filter: Parameters<ConflictStore['list']>[0]): Promise<readonly ConflictRecord[]> {
+    const values = [
+      filter.sync ?? null,
+      filter.status ?? null,
+      filter.kind ?? null,
+      filter.limit,
+      filter.before ?? null,
+    ]
     return (await this.#database.query(statements.list, values)).map(conflictOf)
   }
 
@@ -51,7 +52,8 @@ export class PostgresConflictStore implements ConflictStore {
 const statements = {
   list: `
     select * from conflict where ($1::text is null or sync = $1 or starts_with(sync, $1 || '/'))
-      and ($2::text[] is null or status = any ($2)) and ($3::text is null or kind = $3) order by id desc limit $4`,
+      and ($2::text[] is null or status = any ($2)) and ($3::text is null or kind = $3)
+      and ($5::bigint is null or id < $5) order by id desc limit $4`,
   get: `select * from conflict where id = $1`,
   ofPairs: `
     select * from conflict

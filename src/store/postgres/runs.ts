@@ -28,9 +28,9 @@ export class PostgresRunStore implements RunStore {
     ])
   }
 
-  async list({ sync, status, latest, limit }: RunFilter): Promise<readonly RunRecord[]> {
+  async list({ sync, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
     const statement = latest === true ? statements.listLatest : statements.list
-    return (await this.#queries.query(statement, [sync ?? null, status ?? null, limit])).map(runOf)
+    return (await this.#queries.query(statement, [sync ?? null, status ?? null, limit, before ?? null])).map(runOf)
   }
 
   async get(id: string): Promise<RunRecord | null> {
@@ -62,7 +62,8 @@ const run = `
 
 // Not LIKE, to which the _ of a name means any letter.
 const ofSync = `($1::text is null or sync = $1 or starts_with(sync, $1 || '/'))`
-const filtered = `(${run}) as run where ${ofSync} and ($2::text is null or status = $2)`
+const filtered = `(${run}) as run where ${ofSync} and ($2::text is null or status = $2)
+  and ($4::text is null or seq < (select seq from run where id = $4))`
 const idle = `sync = $2 and status = 'succeeded' and inserted + updated + deleted = 0`
 
 const statements = {

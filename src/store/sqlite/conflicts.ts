@@ -11,21 +11,18 @@ export class SqliteConflictStore implements ConflictStore {
     this.#database = database
   }
 
-  async list(filter: {
-    readonly sync?: string
-    readonly status?: readonly ConflictStatus[]
-    readonly kind?: ConflictRecord['kind']
-    readonly limit: number
-  }): Promise<readonly ConflictRecord[]> {
+  async list(filter: Parameters<ConflictStore['list']>[0]): Promise<readonly ConflictRecord[]> {
     return prepared(
       this.#database,
-      `select * from conflict where (:sync is null or sync = :sync or sync like :sync || '/%')
-         and (:status is null or status in (select value from json_each(:status))) and (:kind is null or kind = :kind) order by id desc limit :limit`,
+      `select * from conflict where (:sync is null or sync = :sync or substr(sync, 1, length(:sync) + 1) = :sync || '/')
+         and (:status is null or status in (select value from json_each(:status))) and (:kind is null or kind = :kind)
+         and (:before is null or id < :before) order by id desc limit :limit`,
     )
       .all({
         sync: filter.sync ?? null,
         status: filter.status === undefined ? null : JSON.stringify(filter.status),
         kind: filter.kind ?? null,
+        before: filter.before ?? null,
         limit: filter.limit,
       })
       .map(conflictOf)

@@ -52,13 +52,14 @@ export class SqliteRunStore implements RunStore {
     })
   }
 
-  async list({ sync, status, latest, limit }: RunFilter): Promise<readonly RunRecord[]> {
+  async list({ sync, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
     const { own, current } = this.#holders
     const rows = prepared(this.#database, latest === true ? statements.listLatest : statements.list).all({
       own,
       current: current() ?? own,
       sync: sync ?? null,
       status: status ?? null,
+      before: before ?? null,
       limit,
     })
     return rows.map(runOf)
@@ -98,6 +99,7 @@ const run = `
 
 // Not LIKE, to which the _ of a name means any letter.
 const ofSync = `(:sync is null or sync = :sync or substr(sync, 1, length(:sync) + 1) = :sync || '/')`
+const older = `(:before is null or seq < (select seq from run where id = :before))`
 const idle = `sync = :sync and status = 'succeeded' and inserted + updated + deleted = 0`
 
 const statements = {
@@ -112,10 +114,10 @@ const statements = {
     where id = :id`,
   get: `${run} where id = :id`,
   list: `
-    select * from (${run}) where ${ofSync} and (:status is null or status = :status)
+    select * from (${run}) where ${ofSync} and (:status is null or status = :status) and ${older}
     order by seq desc limit :limit`,
   listLatest: `
-    select *, max(seq) from (${run}) where ${ofSync} and (:status is null or status = :status)
+    select *, max(seq) from (${run}) where ${ofSync} and (:status is null or status = :status) and ${older}
     group by sync order by seq desc limit :limit`,
   release: `update run set released_at = :at, released_seq = (select max(seq) from run) where id = :id`,
   released: `

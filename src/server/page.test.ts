@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { readPage } from './page.ts'
+
+const numbers = Array.from({ length: 25 }, (_, at) => 25 - at)
+const list = async (before: string | undefined, limit: number) =>
+  numbers.filter((number) => before === undefined || number < Number(before)).slice(0, limit)
+
+test('pages of what somebody may see are whole, and together they are everything', async () => {
+  const sees = (number: number) => number % 3 === 0
+  const seen: number[] = []
+  for (let after: string | undefined; ; ) {
+    const { items, next } = await readPage({ after, limit: 3 }, list, { idOf: String, sees })
+    seen.push(...items)
+    if (next === null) break
+    assert.equal(items.length, 3)
+    after = next
+  }
+  assert.deepEqual(seen, numbers.filter(sees))
+})
+
+test('a list that somebody may see nothing of is one empty page', async () => {
+  const page = await readPage({ limit: 4 }, list, { idOf: String, sees: () => false })
+  assert.deepEqual(page, { items: [], next: null })
+})
