@@ -1,5 +1,6 @@
 /** The engine's own collections as people read them: page by page, as JSON Lines or CSV. */
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Collection } from '../connectors/connector.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
@@ -18,6 +19,11 @@ export interface RowsPage {
 
 const PAGE = 100
 const MOST = 10_000
+
+/** Where the rows of a collection are. */
+export function collectionFile(folder: string, collection: string): string {
+  return join(folder, `${encodeURIComponent(collection)}.db`)
+}
 
 /** In the order of keys. COLLECTION_UNKNOWN: the sync has not run yet. */
 export async function readRows(

@@ -1,0 +1,193 @@
+/** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
+import type { Connection, Context } from '../connectors/connector.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
+import { firstInstant } from '../core/schedule.ts'
+import type { Sync, SyncId } from '../core/sync.ts'
+import type { Store } from '../store/store.ts'
+import { type ActionResult, executeAction } from './actions.ts'
+import { handlerContext, type TokenSource } from './calls.ts'
+import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
+import type { Opener } from './connection-pool.ts'
+import { type ConnectionStore, type EngineConnection, type Integration, unknownConnection } from './connections.ts'
+import { Flows } from './flows.ts'
+import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
+import type { Limiter } from './limits.ts'
+import { TokenStore } from './oauth.ts'
+import type { Vault } from './vault.ts'
+
+export interface ConnectedOptions {
+  readonly store: Store
+  readonly vault: Vault
+  readonly connections: ConnectionStore
+  readonly integrations: Integrations
+  readonly limiter: Limiter
+  readonly context: Context
+  /** The folder of the rows that syncs gather. */
+  readonly folder: string
+  /** For syncs that say nothing else. */
+  readonly minutesBetweenSyncs: number
+  /** After schedules have changed. */
+  readonly wake: () => void
+}
+
+export class Connected {
+  readonly #options: ConnectedOptions
+  readonly #tokens: TokenStore
+  readonly flows: Flows
+
+  constructor(options: ConnectedOptions) {
+    const { store, vault, context, integrations, connections } = options
+    this.#options = options
+    this.#tokens = new TokenStore(vault, store.leases, context.clock)
+    this.flows = new Flows({
+      ...{ records: store.records, vault, clock: context.clock, signal: context.signal },
+      flowOf: (id) => integrations.flowOf(id),
+      connect: async (connection, given) => {
+        if (given !== null) await this.#tokens.put(connection.id, given)
+        if ((await connections.read(connection.id)) === undefined) await this.add(connection)
+      },
+    })
+  }
+
+  /** Sets up a connector for use, or changes how it is. */
+  async putIntegration(integration: Integration): Promise<void> {
+    const { integrations, connections } = this.#options
+    integrations.put(integration)
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === integration.id) await this.schedule(connection.id)
+  }
+
+  /** The connections of it stay, and don't run any more. */
+  async removeIntegration(id: string): Promise<void> {
+    const { integrations, connections } = this.#options
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === id) await this.unschedule(connection.id)
+    integrations.remove(id)
+  }
+
+  /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
+  async add(connection: EngineConnection): Promise<EngineConnection> {
+    const { integrations, connections } = this.#options
+    integrations.partsOf(connection)
+    const created = await connections.create(connection)
+    await this.schedule(created.id)
+    return created
+  }
+
+  async update(connection: EngineConnection): Promise<EngineConnection> {
+    const { integrations, connections } = this.#options
+    integrations.partsOf(connection)
+    const updated = await connections.update(connection)
+    await this.schedule(updated.id)
+    return updated
+  }
+
+  /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
+  async remove(id: string): Promise<void> {
+    await this.unschedule(id)
+    await this.#options.connections.delete(id)
+    await this.#tokens.delete(id)
+  }
+
+  /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
+  async schedule(id: string): Promise<void> {
+    const { store, context, minutesBetweenSyncs, wake } = this.#options
+    const { connection, integration, connector } = await this.#find(id)
+    const names = activeSyncs(connection, integration, connector)
+    for (const name of names) {
+      const schedule = scheduleOf(name, connection, connector, minutesBetweenSyncs)
+      const firstMs = firstInstant(schedule, context.clock.now())
+      await store.schedules.put({ sync: syncIdOf(id, name), schedule, origin: 'api' }, firstMs)
+    }
+    for (const { sync } of await this.#schedulesOf(id))
+      if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
+    wake()
+  }
+
+  async unschedule(id: string): Promise<void> {
+    for (const { sync } of await this.#schedulesOf(id)) await this.#options.store.schedules.remove(sync)
+  }
+
+  /** The sync of that id, as it is now. CONNECTION_UNKNOWN, SYNC_UNKNOWN, INTEGRATION_UNKNOWN. */
+  async definition(id: SyncId): Promise<Sync> {
+    const parts = partsOf(id)
+    if (parts === null) throw nothingNamed('sync', id, [])
+    const { connectionId, syncName } = parts
+    const { connection, integration, connector } = await this.#find(connectionId)
+    const names = activeSyncs(connection, integration, connector)
+    if (!names.includes(syncName)) throw nothingNamed('sync', syncName, names)
+    return handlerSync(
+      connectionId,
+      syncName,
+      scheduleOf(syncName, connection, connector, this.#options.minutesBetweenSyncs),
+    )
+  }
+
+  /** Opens a connection, or the collection that a sync of one gathers into. */
+  opener(name: string): Opener {
+    return { open: (context) => this.#open(name, context) }
+  }
+
+  /** CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown; an action that fails is told in the result. */
+  async execute(id: string, actionName: string, params: unknown): Promise<ActionResult> {
+    const { context, limiter } = this.#options
+    const found = await this.#find(id)
+    const { connector, integration, handle } = found
+    const names = integration.actions ?? [...connector.actions.keys()]
+    const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
+    if (action === undefined) throw nothingNamed('action', actionName, names)
+    const tokens = this.#tokensOf(id, found)
+    return await executeAction(
+      { name: actionName, action, handle, params, limits: connector.limits, tokens },
+      context,
+      limiter,
+    )
+  }
+
+  /** Rows that a sync has gathered, in the order of their keys. COLLECTION_UNKNOWN. */
+  async readRows(
+    id: string,
+    syncName: string,
+    page: { readonly limit?: number; readonly after?: string },
+  ): Promise<RowsPage> {
+    const collection = collectionOf(id, syncName)
+    return await readRows(collectionFile(this.#options.folder, collection), collection, page)
+  }
+
+  /** All rows that a sync has gathered, as text piece by piece. */
+  exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
+    const collection = collectionOf(id, syncName)
+    return exportRows(collectionFile(this.#options.folder, collection), collection, format)
+  }
+
+  async #open(name: string, context: Context): Promise<Connection> {
+    const { folder, limiter } = this.#options
+    const gathered = gatheredBy(name)
+    if (gathered !== null) {
+      const file = collectionFile(folder, gathered)
+      return await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
+    }
+    const found = await this.#find(name)
+    const { connector, handle } = found
+    const { openSyncs } = await import('../connectors/staged.ts')
+    const tokens = this.#tokensOf(name, found)
+    return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, limiter, tokens))
+  }
+
+  #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {
+    return connector.auth === null ? null : this.#tokens.sourceOf(id, connector.auth(integration.config ?? {}))
+  }
+
+  async #schedulesOf(id: string) {
+    const all = await this.#options.store.schedules.list({ origin: 'api' })
+    return all.filter(({ sync }) => partsOf(sync)?.connectionId === id)
+  }
+
+  async #find(id: string): Promise<ConnectionParts & { readonly connection: EngineConnection }> {
+    const { connections, integrations } = this.#options
+    const connection = await connections.read(id)
+    if (connection === undefined) throw unknownConnection(id)
+    return { connection, ...integrations.partsOf(connection) }
+  }
+}
