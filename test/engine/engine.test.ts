@@ -261,7 +261,9 @@ describe('the engine for embedders', () => {
       await engine.pauseSync('acme', 'contacts')
       assert.equal((await engine.getScheduledJobs()).find(({ syncName }) => syncName === 'contacts')?.isActive, false)
       await engine.resumeSync('acme', 'contacts')
-      const allow = engine.guard(({ sync }) => (sync === 'acme/contacts' ? 'not today' : undefined))
+      const allow = engine.guard((event) =>
+        'sync' in event && event.sync === 'acme/contacts' ? 'not today' : undefined,
+      )
       const vetoed = await engine.executeSync('acme', 'contacts')
       assert.match(vetoed.error ?? '', /may not run: not today/)
       allow()
