@@ -1,27 +1,17 @@
 /** `syncline start`: the engine that runs by itself, until Ctrl-C. */
-import { hostname } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
-import { ConfigDefinitions } from '../config/definitions.ts'
-import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { EngineEvent } from '../core/event.ts'
 import { systemClock } from '../engine/clock.ts'
-import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Events } from '../engine/events.ts'
-import { madeSyncs } from '../engine/made-syncs.ts'
-import { projectOf } from '../engine/operations.ts'
-import { Service } from '../engine/service.ts'
-import type { OwnedProject } from '../engine/slots.ts'
-import { Webhooks } from '../engine/webhooks.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { type Execute, version } from './main.ts'
-import { type OpenProject, openProject, readConfig } from './open-project.ts'
-import { openVault } from './open-vault.ts'
-import { openOperations } from './operations.ts'
+import { openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
+import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import type { Shell } from './shell.ts'
 
@@ -66,80 +56,30 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   await using _lock = await opened.project.store.lock()
   const events = new Events(reporter.log)
   events.subscribe((event) => tell(shell, event, reporter))
-  const current = { config: opened.config }
-  const discover = async (name: string) => {
-    await using project = ownedProject(opened, current.config)
-    return await (await project.connection(name)).discover()
-  }
-  const definitions = new ConfigDefinitions(current.config, discover)
-  const service = new Service({
-    store: opened.project.store,
-    clock: systemClock,
-    random: Math.random,
-    definitions,
-    makeProject: () => ownedProject(opened, current.config),
-    keepProjects: true,
-    worker: `${hostname()}:${process.pid}`,
-    concurrency: options.concurrency,
-    events,
-    log: reporter.log,
+  const running = new RunningProject({
+    ...{ shell, opened, events, signal, concurrency: options.concurrency, log: reporter.log },
   })
-  const told = new Map<string, string>()
-  const refresh = async (expand: () => Promise<Expansion>) => {
-    const { syncs, failures } = await expand()
-    const { setAside } = current.config
-    if (setAside !== null && told.get('') !== setAside.message)
-      reporter.log(`the syncs made by the API are set aside: ${setAside.message}`)
-    for (const { name, error } of failures)
-      if (told.get(name) !== error.message) reporter.log(`${name}: ${error.message}`)
-    told.clear()
-    for (const { name, error } of failures) told.set(name, error.message)
-    if (setAside !== null) told.set('', setAside.message)
-    const aside = setAside === null ? [] : (await madeSyncs(opened.project.store.records)).map(({ name }) => name)
-    await service.schedule(syncs, [...failures.map(({ name }) => name), ...aside])
-    return syncs.length
-  }
-  const count = await refresh(() => definitions.refresh())
-  const reload = async () => {
-    const config = await readConfig(shell, true)
-    current.config = config
-    await service.renew()
-    return await refresh(() => definitions.replace(config))
-  }
-  const { store } = opened.project
-  const webhooks = new Webhooks({
-    ...{ records: store.records, events, clock: systemClock, random: Math.random, log: reporter.log },
-    vault: openVault(store, opened.config.folder, shell.environment),
-    projectOf: (event) => projectOf(event, operations),
-  })
-  const operations = await openOperations({
-    ...{ store, service, events, definitions, webhooks },
-    config: () => current.config,
-    makeProject: () => ownedProject(opened, current.config),
-    reload: async () => void (await reload()),
-    tryMade: async (made) => {
-      const config = await readConfig(shell, true, made)
-      if (config.setAside !== null) throw config.setAside
-      return (await expandSyncs(config, [], discover)).syncs
-    },
-  })
+  const count = await running.begin()
   const port = options.port ?? portOf(shell.environment)
   await using serving = options.server
-    ? await serve({ operations, host: options.host, port, version: version(), log: reporter.log })
+    ? await serve({
+        operations: running.operations,
+        host: options.host,
+        port,
+        version: version(),
+        log: reporter.log,
+      })
     : null
   ready(shell, count, serving)
-  using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
+  const { path } = running.config
+  using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
-      reporter.log(`${current.config.path} has changed: ${counted(await reload(), 'sync')}`)
+      reporter.log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
     } catch (error) {
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
-  await Promise.all([
-    service.run(signal),
-    webhooks.run(signal),
-    look(() => refresh(() => definitions.refresh()), signal),
-  ])
+  await Promise.all([running.service.run(signal), running.webhooks.run(signal), look(() => running.look(), signal)])
   return exitCodes.fine
 }
 
@@ -164,18 +104,6 @@ async function look(refresh: () => Promise<unknown>, signal: AbortSignal): Promi
   while (!signal.aborted) {
     await systemClock.sleep(LOOK_MS, signal).catch(() => {})
     if (!signal.aborted) await refresh().catch(() => {})
-  }
-}
-
-/** A project with connections of its own, for one run at a time. */
-function ownedProject({ project }: OpenProject, config: OpenProject['config']): OwnedProject {
-  const pool = new ConnectionPool(config.connections, project.context)
-  return {
-    ...project,
-    unreachable: new Set(),
-    connection: (name) => pool.get(name),
-    reconnect: (name) => pool.close(name),
-    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   }
 }
 

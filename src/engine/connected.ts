@@ -1,6 +1,9 @@
 /** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
+import { mkdir } from 'node:fs/promises'
 import type { Connection, Context } from '../connectors/connector.ts'
+import type { AnyConnector, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
 import { firstInstant } from '../core/schedule.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
@@ -8,7 +11,14 @@ import { type ActionResult, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
-import { type ConnectionStore, type EngineConnection, type Integration, unknownConnection } from './connections.ts'
+import {
+  type ConnectionStore,
+  type EngineConnection,
+  type Integration,
+  takenId,
+  unknownConnection,
+} from './connections.ts'
+import type { Events } from './events.ts'
 import { Flows } from './flows.ts'
 import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
@@ -27,8 +37,11 @@ export interface ConnectedOptions {
   readonly folder: string
   /** For syncs that say nothing else. */
   readonly minutesBetweenSyncs: number
-  /** After schedules have changed. */
-  readonly wake: () => void
+  readonly events: Events
+  /** Names that something else has: no new connection gets one. Default: none. */
+  readonly taken?: (id: string) => boolean
+  /** After connections or their schedules have changed. */
+  readonly changed: () => Promise<void>
 }
 
 export class Connected {
@@ -66,10 +79,21 @@ export class Connected {
     integrations.remove(id)
   }
 
+  /** From now on these connectors and integrations, and no others. What does not fit them any more is told to `log`, and does not run. */
+  async replace(connectors: readonly AnyConnector[], all: readonly Integration[]): Promise<void> {
+    const { integrations, connections, context } = this.#options
+    integrations.replace(connectors, all)
+    for (const { id, integrationId } of await (connections.outlines?.() ?? connections.readAll())) {
+      const work = all.some((known) => known.id === integrationId) ? this.schedule(id) : this.unschedule(id)
+      await work.catch((error: unknown) => context.log(asSyncError(error).message))
+    }
+  }
+
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async add(connection: EngineConnection): Promise<EngineConnection> {
-    const { integrations, connections } = this.#options
+    const { integrations, connections, taken } = this.#options
     integrations.partsOf(connection)
+    if (taken?.(connection.id) === true) throw takenId(connection.id)
     const created = await connections.create(connection)
     await this.schedule(created.id)
     return created
@@ -88,21 +112,22 @@ export class Connected {
     await this.unschedule(id)
     await this.#options.connections.delete(id)
     await this.#tokens.delete(id)
+    await this.#options.changed()
   }
 
   /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
   async schedule(id: string): Promise<void> {
-    const { store, context, minutesBetweenSyncs, wake } = this.#options
+    const { store, context, minutesBetweenSyncs, changed } = this.#options
     const { connection, integration, connector } = await this.#find(id)
     const names = activeSyncs(connection, integration, connector)
     for (const name of names) {
-      const schedule = scheduleOf(name, connection, connector, minutesBetweenSyncs)
+      const schedule = scheduleOf(name, connection, integration, connector, minutesBetweenSyncs)
       const firstMs = firstInstant(schedule, context.clock.now())
       await store.schedules.put({ sync: syncIdOf(id, name), schedule, origin: 'api' }, firstMs)
     }
     for (const { sync } of await this.#schedulesOf(id))
       if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
-    wake()
+    await changed()
   }
 
   async unschedule(id: string): Promise<void> {
@@ -120,8 +145,21 @@ export class Connected {
     return handlerSync(
       connectionId,
       syncName,
-      scheduleOf(syncName, connection, connector, this.#options.minutesBetweenSyncs),
+      scheduleOf(syncName, connection, integration, connector, this.#options.minutesBetweenSyncs),
     )
+  }
+
+  /** Whether this is a sync of a connection that there is. */
+  async knows(sync: SyncId): Promise<boolean> {
+    const parts = partsOf(sync)
+    return parts !== null && (await this.#options.connections.read(parts.connectionId)) !== undefined
+  }
+
+  /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
+  async verifyWebhook(id: string, request: WebhookRequest): Promise<WebhookVerdict | null> {
+    const found = await this.#find(id).catch(asSyncError)
+    if (found instanceof SyncError) return null
+    return (await found.connector.webhook?.(found.handle.config, request)) ?? null
   }
 
   /** Opens a connection, or the collection that a sync of one gathers into. */
@@ -129,14 +167,23 @@ export class Connected {
     return { open: (context) => this.#open(name, context) }
   }
 
-  /** CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown; an action that fails is told in the result. */
-  async execute(id: string, actionName: string, params: unknown): Promise<ActionResult> {
+  /**
+   * CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown, and FORBIDDEN when somebody vetoes it; an action that fails is told in the result.
+   * `key`: who asks for it by the API.
+   */
+  async execute(
+    id: string,
+    actionName: string,
+    params: unknown,
+    key: { readonly id: string; readonly name: string } | null = null,
+  ): Promise<ActionResult> {
     const { context, limiter } = this.#options
     const found = await this.#find(id)
     const { connector, integration, handle } = found
     const names = integration.actions ?? [...connector.actions.keys()]
     const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
     if (action === undefined) throw nothingNamed('action', actionName, names)
+    await this.#askForAction(found.connection, actionName, key)
     const tokens = this.#tokensOf(id, found)
     return await executeAction(
       { name: actionName, action, handle, params, limits: connector.limits, tokens },
@@ -161,10 +208,23 @@ export class Connected {
     return exportRows(collectionFile(this.#options.folder, collection), collection, format)
   }
 
+  async #askForAction(
+    { id: connection, project }: EngineConnection,
+    action: string,
+    key: { readonly id: string; readonly name: string } | null,
+  ): Promise<void> {
+    const { events } = this.#options
+    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project: project ?? null, key })
+    if (reason === null) return
+    events.emit({ event: 'action.vetoed', connection, action, reason })
+    throw new SyncError('FORBIDDEN', `action ${action} of ${connection} may not run: ${reason}`)
+  }
+
   async #open(name: string, context: Context): Promise<Connection> {
     const { folder, limiter } = this.#options
     const gathered = gatheredBy(name)
     if (gathered !== null) {
+      await mkdir(folder, { recursive: true })
       const file = collectionFile(folder, gathered)
       return await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
     }

@@ -253,16 +253,17 @@ export class Engine {
       ...{ store, vault, connections, folder: collections, context: this.#context },
       ...{ integrations: this.#integrations, limiter: this.#limiter },
       minutesBetweenSyncs: this.#options.minutesBetweenSyncs ?? 15,
-      wake: () => service.wake(),
+      events: this.#events,
+      changed: async () => service.wake(),
     })
     const service = new Service({
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {
         find: (id) => connected.definition(id),
         exclusive: (sync) => [placesOf(sync)[1].connection],
+        lasting: () => false,
       },
       makeProject: (signal) => this.#project(projectId, store, connected, signal),
-      keepProjects: false,
       worker: `${hostname()}:${process.pid}`,
     })
     return {
@@ -276,8 +277,9 @@ export class Engine {
   }
 
   /** A project whose connections are those of the engine, and its own collections. */
-  #project(id: string, store: Store, connected: Connected, signal: AbortSignal): OwnedProject {
-    const context = { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
+  #project(id: string, store: Store, connected: Connected, signal: AbortSignal | null): OwnedProject {
+    const own = this.#context.signal
+    const context = { ...this.#context, signal: signal === null ? own : AbortSignal.any([signal, own]) }
     const pool = new ConnectionPool({ get: (name) => connected.opener(name), keys: () => [] }, context)
     return {
       ...{ id, store, context, unreachable: new Set<string>(), emit: () => {} },

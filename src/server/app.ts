@@ -124,6 +124,7 @@ async function answer(route: Route, request: FastifyRequest, operations: Operati
   request.raw.socket.once('close', end)
   try {
     const { params, query, body, apiKey: key } = request
+    if (key !== null) await operations.catchUp()
     return await route.handle({ params, query, body, key, operations, signal: hungUp.signal })
   } finally {
     request.raw.socket.off('close', end)

@@ -12,9 +12,9 @@ export function visibleSyncs(operations: Operations, key: ApiKey | null): readon
 
 /** SYNC_UNKNOWN names the nearest. */
 export function visibleSync(operations: Operations, key: ApiKey | null, name: string): KnownSync {
+  const found = operations.sync(name)
+  if (found !== null && maySee(key, found.project)) return found
   const syncs = visibleSyncs(operations, key)
-  const found = syncs.find(({ sync }) => sync.id === name)
-  if (found !== undefined) return found
   throw nothing(
     'SYNC_UNKNOWN',
     'sync',
@@ -26,7 +26,8 @@ export function visibleSync(operations: Operations, key: ApiKey | null, name: st
 /** Whether the key may see the sync of that name, also one that is not there any more. */
 export function seesSync(operations: Operations, key: ApiKey | null, name: string): boolean {
   if (key?.project === null) return true
-  return visibleSyncs(operations, key).some(({ sync }) => sync.id === name)
+  const found = operations.sync(name)
+  return found !== null && maySee(key, found.project)
 }
 
 export function nothing(code: ErrorCode, kind: string, name: string, names: readonly string[]): SyncError {

@@ -1,0 +1,72 @@
+/** The connections of integrations as they were seen last, with the syncs they run: what lists and visibility are answered from. */
+import type { Clock } from '../connectors/connector.ts'
+import { asSyncError } from '../core/error.ts'
+import type { Sync, SyncId } from '../core/sync.ts'
+import type { ConnectionOutline, ConnectionStore } from './connections.ts'
+import { activeSyncs, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
+import type { Integrations } from './integrations.ts'
+
+export interface KnownConnectionsOptions {
+  readonly connections: ConnectionStore
+  readonly integrations: Integrations
+  readonly minutesBetweenSyncs: number
+  readonly clock: Clock
+}
+
+export class KnownConnections {
+  readonly #options: KnownConnectionsOptions
+  #all: ReadonlyMap<string, ConnectionOutline> = new Map()
+  #seenAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: KnownConnectionsOptions) {
+    this.#options = options
+  }
+
+  get all(): readonly ConnectionOutline[] {
+    return [...this.#all.values()]
+  }
+
+  find(id: string): ConnectionOutline | null {
+    return this.#all.get(id) ?? null
+  }
+
+  /** Looks again, unless it did so within the last `ageMs`. */
+  async look(ageMs = 0): Promise<void> {
+    const { connections, clock } = this.#options
+    const now = clock.now()
+    if (now - this.#seenAt < ageMs) return
+    const found = await (connections.outlines?.() ?? connections.readAll())
+    this.#all = new Map(found.map((outline) => [outline.id, outline]))
+    this.#seenAt = now
+  }
+
+  /** What they run, as it is now; nothing of those whose integration is gone. */
+  syncs(): readonly { readonly sync: Sync; readonly project: string | null }[] {
+    return this.all.flatMap((connection) => this.#syncsOf(connection))
+  }
+
+  /** Null: no connection runs it. */
+  sync(id: SyncId): { readonly sync: Sync; readonly project: string | null } | null {
+    const connection = this.find(partsOf(id)?.connectionId ?? '')
+    return connection === null ? null : (this.#syncsOf(connection).find(({ sync }) => sync.id === id) ?? null)
+  }
+
+  #syncsOf(connection: ConnectionOutline) {
+    const { integrations, minutesBetweenSyncs } = this.#options
+    try {
+      const integration = integrations.find(connection.integrationId)
+      const connector = integrations.connector(integration.connectorId)
+      return activeSyncs(connection, integration, connector).map((name) => ({
+        sync: handlerSync(
+          connection.id,
+          name,
+          scheduleOf(name, connection, integration, connector, minutesBetweenSyncs),
+        ),
+        project: connection.project ?? null,
+      }))
+    } catch (error) {
+      if (asSyncError(error).code === 'INTERNAL') throw error
+      return []
+    }
+  }
+}
