@@ -60,15 +60,20 @@ export function openOperations(options: OperationsOptions): Operations {
       return own === undefined ? await connected.verifyWebhook(name, request) : ((await own.webhook?.(request)) ?? null)
     },
     reads: (sync, name) => placesOf(sync).some(({ connection }) => connection === name),
+    syncsOf: (connection) => known.syncsOf(connection).map((one) => ({ ...one, origin: 'connection' })),
     connections: () => [
       ...[...config().connections].map(([name, { system }]): KnownConnection => {
-        return { name, connector: system, integration: null, projects: projectsOf(name, config()) }
+        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null }
+        return { name, connector: system, projects: projectsOf(name, config()), ...rest }
       }),
-      ...known.all.map(({ id, integrationId, project }): KnownConnection => {
-        const integration = integrations.all.find((one) => one.id === integrationId)
-        const projects = project === undefined ? [] : [project]
-        return { name: id, connector: integration?.connectorId ?? '', integration: integrationId, projects }
-      }),
+      ...known.all.map(
+        ({ id, integrationId, project, activeSyncs = null, minutesBetweenSyncs = null }): KnownConnection => {
+          const integration = integrations.all.find((one) => one.id === integrationId)
+          const projects = project === undefined ? [] : [project]
+          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs }
+          return { name: id, connector: integration?.connectorId ?? '', projects, ...rest }
+        },
+      ),
     ],
     use: async (work, signal) => {
       await using project = makeProject(signal)

@@ -1,7 +1,8 @@
 /** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
 import { mkdir } from 'node:fs/promises'
+import { z } from 'zod'
 import type { Connection, Context } from '../connectors/connector.ts'
-import type { AnyConnector, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import { firstInstant } from '../core/schedule.ts'
@@ -25,6 +26,10 @@ import { type ConnectionParts, type Integrations, nothingNamed } from './integra
 import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import type { Vault } from './vault.ts'
+
+/** Ids of connections that are no more, and whose they were. */
+const FORMER = 'former-connection'
+const former = z.object({ project: z.string().nullable() })
 
 export interface ConnectedOptions {
   readonly store: Store
@@ -56,7 +61,8 @@ export class Connected {
     this.flows = new Flows({
       ...{ records: store.records, vault, clock: context.clock, signal: context.signal },
       flowOf: (id) => integrations.flowOf(id),
-      connect: async (connection, given) => {
+      connect: async ({ project, ...rest }, given) => {
+        const connection = project === null ? rest : { ...rest, project }
         if (given !== null) await this.#tokens.put(connection.id, given)
         if ((await connections.read(connection.id)) === undefined) await this.add(connection)
       },
@@ -91,17 +97,17 @@ export class Connected {
 
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async add(connection: EngineConnection): Promise<EngineConnection> {
-    const { integrations, connections, taken } = this.#options
-    integrations.partsOf(connection)
-    if (taken?.(connection.id) === true) throw takenId(connection.id)
+    const { connections, taken } = this.#options
+    this.#check(connection)
+    if (taken?.(connection.id) === true || (await this.#formerly(connection))) throw takenId(connection.id)
     const created = await connections.create(connection)
     await this.schedule(created.id)
     return created
   }
 
   async update(connection: EngineConnection): Promise<EngineConnection> {
-    const { integrations, connections } = this.#options
-    integrations.partsOf(connection)
+    const { connections } = this.#options
+    this.#check(connection)
     const updated = await connections.update(connection)
     await this.schedule(updated.id)
     return updated
@@ -109,8 +115,11 @@ export class Connected {
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async remove(id: string): Promise<void> {
+    const { connections, store } = this.#options
     await this.unschedule(id)
-    await this.#options.connections.delete(id)
+    const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
+    await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
+    await connections.delete(id)
     await this.#tokens.delete(id)
     await this.#options.changed()
   }
@@ -146,6 +155,31 @@ export class Connected {
       connectionId,
       syncName,
       scheduleOf(syncName, connection, integration, connector, this.#options.minutesBetweenSyncs),
+    )
+  }
+
+  /** Undefined: there is none of that id. */
+  async read(id: string): Promise<EngineConnection | undefined> {
+    return await this.#options.connections.read(id)
+  }
+
+  /** Whether its account answers; the result says what is wrong. CONNECTION_UNKNOWN, CONFIG_INVALID. */
+  async check(id: string): Promise<ActionResult> {
+    const { context, limiter } = this.#options
+    const found = await this.#find(id)
+    const { connector, handle } = found
+    const tokens = this.#tokensOf(id, found)
+    const run = async (_handle: unknown, _input: unknown, given: HandlerContext) => {
+      if (connector.check != null) return await connector.check(handle, given)
+      if (connector.syncs.size > 0 || connector.actions.size > 0) return void (await tokens?.get(null, given.signal))
+      await using connection = await connector.open(handle.config, given)
+      await connection.discover()
+    }
+    const action = { input: z.unknown(), output: z.unknown(), run }
+    return await executeAction(
+      { name: 'check', action, handle, params: null, limits: connector.limits, tokens },
+      context,
+      limiter,
     )
   }
 
@@ -206,6 +240,18 @@ export class Connected {
   exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     const collection = collectionOf(id, syncName)
     return exportRows(collectionFile(this.#options.folder, collection), collection, format)
+  }
+
+  #check(connection: EngineConnection): void {
+    const { connector } = this.#options.integrations.partsOf(connection)
+    for (const name of connection.activeSyncs ?? [])
+      if (!connector.syncs.has(name)) throw nothingNamed('sync', name, [...connector.syncs.keys()])
+  }
+
+  /** Whether another project had a connection of that id: what it gathered and its history are still there. */
+  async #formerly({ id, project = '' }: EngineConnection): Promise<boolean> {
+    const record = await this.#options.store.records.get(FORMER, id)
+    return record !== null && (former.parse(JSON.parse(record.body)).project ?? '') !== project
   }
 
   async #askForAction(

@@ -42,17 +42,19 @@ export class KnownConnections {
 
   /** What they run, as it is now; nothing of those whose integration is gone. */
   syncs(): readonly { readonly sync: Sync; readonly project: string | null }[] {
-    return this.all.flatMap((connection) => this.#syncsOf(connection))
+    return this.all.flatMap(({ id }) => this.syncsOf(id))
   }
 
   /** Null: no connection runs it. */
   sync(id: SyncId): { readonly sync: Sync; readonly project: string | null } | null {
-    const connection = this.find(partsOf(id)?.connectionId ?? '')
-    return connection === null ? null : (this.#syncsOf(connection).find(({ sync }) => sync.id === id) ?? null)
+    return this.syncsOf(partsOf(id)?.connectionId ?? '').find(({ sync }) => sync.id === id) ?? null
   }
 
-  #syncsOf(connection: ConnectionOutline) {
+  /** Of one connection. */
+  syncsOf(id: string): readonly { readonly sync: Sync; readonly project: string | null }[] {
     const { integrations, minutesBetweenSyncs } = this.#options
+    const connection = this.find(id)
+    if (connection === null) return []
     try {
       const integration = integrations.find(connection.integrationId)
       const connector = integrations.connector(integration.connectorId)

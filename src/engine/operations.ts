@@ -24,6 +24,8 @@ export interface Operations {
   syncs(): readonly KnownSync[]
   /** One of them; null: there is none of that name now. */
   sync(id: string): KnownSync | null
+  /** Those of a connection of an integration. */
+  syncsOf(connection: string): readonly KnownSync[]
   connections(): readonly KnownConnection[]
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
@@ -55,6 +57,9 @@ export interface KnownConnection {
   readonly integration: string | null
   /** Whose keys may see and use it, beside keys of no project. */
   readonly projects: readonly string[]
+  /** Of a connection of an integration: the syncs that it runs, null for all; and how often, null where it says nothing. */
+  readonly activeSyncs: readonly string[] | null
+  readonly minutesBetweenSyncs: number | null
 }
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
