@@ -47,6 +47,8 @@ type AddCommand = (program: Command, execute: Execute) => void
 const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['init', async () => (await import('./init.ts')).addInit],
   ['collections', async () => (await import('./collections.ts')).addCollections],
+  ['connections', async () => (await import('./connections.ts')).addConnections],
+  ['rows', async () => (await import('./rows.ts')).addRows],
   ['plan', async () => (await import('./plan.ts')).addPlan],
   ['run', async () => (await import('./run.ts')).addRun],
   ['watch', async () => (await import('./watch.ts')).addWatch],

@@ -198,6 +198,36 @@ test('hazards 26 and 27: connections are there again after kill -9, and no crede
     for (const canary of [CANARY, APP_CANARY]) assert.ok(!text.includes(canary), text.slice(0, 300))
 })
 
+test('the command line lists connections without their secrets, prints what was gathered, and triggers its syncs', async () => {
+  await using crm = await new Crm().start()
+  await using it = new Served({ config: crm.config() })
+  const api = await it.ready()
+  assert.equal((await api.post('/api/connections', { ...made, project: 'red' })).status, 201)
+  await gathered(api, 'acme')
+  const { lines, stderr } = await it.project.run('connections')
+  assert.deepEqual(
+    lines.map(({ name, origin, integration, project }) => [name, origin, integration, project]),
+    [
+      ['shop', 'config', undefined, undefined],
+      ['copy', 'config', undefined, undefined],
+      ['crm', 'config', undefined, undefined],
+      ['acme', 'api', 'ours', 'red'],
+    ],
+  )
+  assert.ok(!`${JSON.stringify(lines)}${stderr}`.includes('canary'))
+  assert.deepEqual((await it.project.run('rows', 'acme', 'contacts')).lines, crm.contacts)
+  assert.equal(
+    (await it.project.text('rows', 'acme', 'contacts', '--format', 'csv')).split('\r\n')[2],
+    '2,"Bo, ""the"" boss"',
+  )
+  const unknown = await it.project.run('rows', 'acme', 'deals')
+  assert.deepEqual([unknown.code, /COLLECTION_UNKNOWN/.test(JSON.stringify(unknown.lines))], [2, true])
+  crm.contacts = []
+  assert.equal((await it.project.run('trigger', 'acme/contacts')).code, 0)
+  await it.service.event('run.finished', ({ sync, status }) => sync === 'acme/contacts' && status === 'held')
+  assert.equal((await it.project.run('trigger', 'acme/contact')).code, 2)
+})
+
 describe('projects', () => {
   test('a key of one project sees and changes nothing of another’s connections, sessions, rows and actions', async () => {
     await using crm = await new Crm().start()
