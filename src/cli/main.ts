@@ -54,6 +54,7 @@ const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['watch', async () => (await import('./watch.ts')).addWatch],
   ['start', async () => (await import('./start.ts')).addStart],
   ['worker', async () => (await import('./worker.ts')).addWorker],
+  ['server', async () => (await import('./server.ts')).addServer],
   ['jobs', async () => (await import('./jobs.ts')).addJobs],
   ['trigger', async () => (await import('./jobs.ts')).addTrigger],
   ['cancel', async () => (await import('./jobs.ts')).addCancel],

@@ -12,6 +12,8 @@ export interface ServeOptions {
   readonly port: number
   readonly version: string
   readonly log: (message: string) => void
+  /** Whose X-Forwarded-For is believed; 0: nobody's. */
+  readonly trustProxy: string | number
 }
 
 export interface Serving extends AsyncDisposable {
@@ -24,10 +26,10 @@ export interface Serving extends AsyncDisposable {
 const STOP_MS = 5000
 
 /** ADDRESS_IN_USE: somebody listens there already. */
-export async function serve({ operations, host, port, version, log }: ServeOptions): Promise<Serving> {
+export async function serve({ operations, host, port, version, log, trustProxy }: ServeOptions): Promise<Serving> {
   const { buildServer } = await import('../server/app.ts')
   const metrics = collectMetrics(operations.events, operations.store)
-  const app = await buildServer({ operations, version, metrics: () => metrics.read(), log })
+  const app = await buildServer({ operations, version, metrics: () => metrics.read(), log, trustProxy })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     throw new SyncError('ADDRESS_IN_USE', `port ${port} of ${host} is in use`, {

@@ -8,6 +8,7 @@ import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
+import { addListenOptions, type ListenOptions, listening } from './listening.ts'
 import { type Execute, version } from './main.ts'
 import { openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
@@ -18,21 +19,18 @@ import type { Shell } from './shell.ts'
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
 
-export interface StartOptions {
+export interface StartOptions extends ListenOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
   readonly server: boolean
-  readonly host: string
-  readonly port?: number
+  /** Whether this process schedules and runs syncs. */
+  readonly works: boolean
 }
 
 export function addStart(program: Command, execute: Execute): void {
-  program
-    .command('start')
-    .description('run the syncs by their schedules until Ctrl-C')
+  const command = program.command('start').description('run the syncs by their schedules until Ctrl-C')
+  addListenOptions(command)
     .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
-    .option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port)
-    .option('--host <address>', 'who can reach it: the loopback address is this machine only', '127.0.0.1')
     .option('--no-server', 'without the API')
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
@@ -44,10 +42,10 @@ with it, and what was missed meanwhile runs once. Changes of the config file are
 The API (GET /docs describes it) needs keys; the first one is made and printed at the first start.
 Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
     )
-    .action((options: StartOptions) => execute((shell) => work(shell, options)))
+    .action((options: Omit<StartOptions, 'works'>) => execute((shell) => work(shell, { ...options, works: true })))
 }
 
-/** Runs the syncs by their schedules until Ctrl-C. */
+/** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C. */
 export async function work(shell: Shell, options: StartOptions): Promise<number> {
   using interrupts = listenForInterrupts(shell.terminal)
   const { signal } = interrupts
@@ -60,17 +58,12 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     ...{ shell, opened, events, signal, concurrency: options.concurrency, log: reporter.log },
   })
   const count = await running.begin()
-  const port = options.port ?? portOf(shell.environment)
+  const { operations } = running
+  const where = listening(options, shell.environment)
   await using serving = options.server
-    ? await serve({
-        operations: running.operations,
-        host: options.host,
-        port,
-        version: version(),
-        log: reporter.log,
-      })
+    ? await serve({ ...where, operations, version: version(), log: reporter.log })
     : null
-  ready(shell, count, serving)
+  ready(shell, options.works ? count : null, serving)
   const { path } = running.config
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
@@ -79,24 +72,27 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
-  await Promise.all([running.service.run(signal), running.webhooks.run(signal), look(() => running.look(), signal)])
+  await Promise.all([
+    options.works ? running.service.run(signal) : null,
+    running.webhooks.run(signal),
+    look(() => running.look(), signal),
+  ])
   return exitCodes.fine
 }
 
-function ready({ terminal, json }: Shell, syncs: number, serving: Serving | null): void {
+/** `syncs`: how many this process runs; null: it runs none. */
+function ready({ terminal, json }: Shell, syncs: number | null, serving: Serving | null): void {
   const { url = null, firstKey = null } = serving ?? {}
   if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid, url }))
   else {
-    terminal.out(`Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`)
+    terminal.out(
+      syncs === null ? 'Ctrl-C ends it.' : `Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`,
+    )
     if (url !== null) terminal.out(`The API is at ${url} (${url}/docs describes it).`)
   }
   // On stderr, so that it does not end up in the logs of what reads the events.
   if (firstKey !== null)
     terminal.err(`The first admin key, shown this once: ${firstKey}\n\`syncline keys\` makes and takes away others.\n`)
-}
-
-function portOf({ SYNC_PORT: written }: Shell['environment']): number {
-  return written === undefined || written === '' ? 3023 : port(written)
 }
 
 /** Looks now and then which collections patterns match. */
@@ -125,12 +121,6 @@ function tell(shell: Shell, event: EngineEvent, reporter: ReturnType<typeof runR
       `connection ${event.connection} does not answer: left alone for ${duration(event.until - systemClock.now())}`,
     )
   if (event.event === 'connection.healthy') reporter.log(`connection ${event.connection} answers again`)
-}
-
-function port(text: string): number {
-  const number = Number(text)
-  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number
-  throw new InvalidArgumentError('a port is a number up to 65535')
 }
 
 export function positive(text: string): number {

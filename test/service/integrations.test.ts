@@ -72,6 +72,10 @@ describe('integrations over the API', () => {
     assert.equal(changed.status, 200, changed.text)
     const checked = (await api.post('/api/connections/acme/check')).body
     assert.deepEqual([checked.healthy, /401/.test(JSON.stringify(checked.error))], [false, true])
+    const refused = await api.post('/api/syncs/acme%2Fcontacts/run')
+    const job = async () => (await api.get(`/api/jobs/${refused.body.id}`)).body
+    await eventually(async () => (await job()).status === 'failed', 'the run with what it says now')
+    assert.match(JSON.stringify((await job()).error), /401/)
     assert.equal((await api.call('PUT', '/api/connections/acme', { activeSyncs: [] })).status, 200)
     assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).status, 404)
     assert.equal((await api.call('DELETE', '/api/connections/acme')).status, 204)
