@@ -8,7 +8,7 @@ import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
 import type { Integrations } from '../engine/integrations.ts'
 import type { KnownConnections } from '../engine/known-connections.ts'
-import { dropSync, keepSync, type MadeSync } from '../engine/made-syncs.ts'
+import { dropSync, keepSync, type MadeSync, madeOf } from '../engine/made-syncs.ts'
 import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
 import type { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
@@ -102,10 +102,6 @@ export function openOperations(options: OperationsOptions): Operations {
       return dropped
     },
   }
-}
-
-function madeOf(made: readonly MadeSync[], id: string): MadeSync | undefined {
-  return made.find(({ name }) => id === name || id.startsWith(`${name}/`))
 }
 
 /** The projects whose keys may use a connection. */

@@ -16,6 +16,11 @@ export async function madeSyncs(records: RecordStore): Promise<readonly MadeSync
   return found.map(({ id, body: text }) => ({ name: id, ...body.parse(JSON.parse(text)) }))
 }
 
+/** The one that a sync's id belongs to; a pattern's name stands before a slash. */
+export function madeOf(made: readonly MadeSync[], id: string): MadeSync | undefined {
+  return made.find(({ name }) => id === name || id.startsWith(`${name}/`))
+}
+
 export async function keepSync(records: RecordStore, { name, definition, project }: MadeSync): Promise<void> {
   await records.put({ kind: KIND, id: name, body: JSON.stringify({ definition, project }), expiresAt: null })
 }

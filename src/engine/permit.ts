@@ -1,7 +1,7 @@
 /** The project's say in what may begin: asked before every run and every action. */
-import type { AnySync } from '../core/two-way.ts'
-import { placesOf } from '../core/two-way.ts'
-import type { Guardian } from './events.ts'
+import { SyncError } from '../core/error.ts'
+import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { Guardian, Starting } from './events.ts'
 
 /** What is about to begin. */
 export interface PermitRequest {
@@ -19,26 +19,45 @@ export interface PermitRequest {
 /** True lets it begin; a text is the reason why it may not. What throws, or answers anything else, forbids it. */
 export type Permit = (request: PermitRequest) => true | string | Promise<true | string>
 
+/** A sync, and whose it is. */
+interface Owned {
+  readonly sync: AnySync
+  readonly project: string | null
+}
+
 /** A guardian that asks whatever `permit` is at that moment. */
-export function permitting(
-  permit: () => Permit | null,
-  syncOf: (id: string) => { readonly sync: AnySync; readonly project: string | null } | null,
-): Guardian {
-  return async (event) => {
-    const ask = permit()
-    if (ask === null) return undefined
-    const answer: unknown = await ask(requestOf(event, syncOf))
-    if (answer === true) return undefined
+export function permitting(permit: () => Permit | null, syncOf: (id: string) => Owned | null): Guardian {
+  return async (event) => (await refusalOf(permit(), requestOf(event, syncOf))) ?? undefined
+}
+
+/** FORBIDDEN: the run may not begin. */
+export async function askForRun(permit: Permit | null, owned: Owned): Promise<void> {
+  const reason = await refusalOf(permit, runRequest(owned))
+  if (reason !== null) throw new SyncError('FORBIDDEN', `sync ${owned.sync.id} may not run: ${reason}`)
+}
+
+/** Null: it may begin. */
+async function refusalOf(permit: Permit | null, request: PermitRequest): Promise<string | null> {
+  if (permit === null) return null
+  try {
+    const answer: unknown = await permit(request)
+    if (answer === true) return null
     return typeof answer === 'string' ? answer : 'permit answered neither true nor a reason'
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
 }
 
-function requestOf(event: Parameters<Guardian>[0], syncOf: Parameters<typeof permitting>[1]): PermitRequest {
+function requestOf(event: Starting, syncOf: (id: string) => Owned | null): PermitRequest {
   if (event.event === 'action.starting') {
     const { action, connection, project, key } = event
     return { kind: 'action', name: action, connection, project, key }
   }
-  const known = syncOf(event.sync)
-  const connection = known === null ? '' : placesOf(known.sync)[0].connection
-  return { kind: 'run', name: event.sync, connection, project: known?.project ?? null, key: null }
+  const owned = syncOf(event.sync)
+  if (owned !== null) return runRequest(owned)
+  return { kind: 'run', name: event.sync, connection: '', project: null, key: null }
+}
+
+function runRequest({ sync, project }: Owned): PermitRequest {
+  return { kind: 'run', name: sync.id, connection: placesOf(sync)[0].connection, project, key: null }
 }

@@ -321,4 +321,18 @@ describe('permit', () => {
     await eventually(async () => (await api.get(`/api/jobs/${orders.body.id}`)).body.status === 'succeeded', 'orders')
     await it.service.event('action.vetoed', ({ action }) => action === 'greet')
   })
+
+  test('is asked by `run`, too, and what throws forbids', async () => {
+    await using crm = await new Crm().start()
+    using it = new ServiceProject(
+      crm.config(`permit: ({ kind, name, project }) => { throw new Error(kind + ' ' + name + ' ' + project) },`),
+    )
+    it.change('shop.db', 'create table orders (id integer primary key)')
+    const { code, lines } = await it.run('run')
+    const finished = lines.find(({ event }) => event === 'run.finished')
+    assert.deepEqual([code === 0, finished?.status], [false, 'failed'])
+    assert.match(JSON.stringify(finished?.error), /FORBIDDEN.*may not run: run orders null/)
+    it.configure(crm.config('permit: () => true,'))
+    assert.equal((await it.run('run')).code, 0)
+  })
 })
