@@ -37,6 +37,7 @@ export class Integrations {
 
   /** CONFIG_INVALID, SYNC_UNKNOWN, ACTION_UNKNOWN: there is no such connector, sync or action. */
   put(integration: Integration): void {
+    checkMinutes(integration.minutesBetweenSyncs, `integration "${integration.id}": minutesBetweenSyncs`)
     const connector = this.connector(integration.connectorId)
     const known = { syncs: connector.syncs, actions: connector.actions }
     for (const kind of ['syncs', 'actions'] as const)
