@@ -6,6 +6,7 @@ import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { SyncId } from '../core/sync.ts'
 import { placesOf } from '../core/two-way.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Connected } from '../engine/connected.ts'
@@ -16,7 +17,7 @@ import { gatheredBy } from '../engine/handler-syncs.ts'
 import { Integrations } from '../engine/integrations.ts'
 import { KnownConnections } from '../engine/known-connections.ts'
 import { Limiter } from '../engine/limits.ts'
-import { type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
+import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { permitting } from '../engine/permit.ts'
 import { Service } from '../engine/service.ts'
@@ -60,6 +61,8 @@ export class RunningProject {
   #reloading: Promise<unknown> = Promise.resolve()
   /** By definition: what was told of it last. */
   readonly #told = new Map<string, string>()
+  #toldOfReload = ''
+  #caughtUpAt = Number.NEGATIVE_INFINITY
   #operations: Operations | null = null
 
   constructor(options: RunningOptions) {
@@ -75,7 +78,7 @@ export class RunningProject {
       integrations: this.#integrations,
       minutesBetweenSyncs: MINUTES_BETWEEN_SYNCS,
     }
-    this.#known = new KnownConnections({ ...parts, clock: systemClock })
+    this.#known = new KnownConnections(parts)
     this.#connected = new Connected({
       ...{ ...parts, store, vault, events, context: { ...context, log, signal: options.signal } },
       limiter: new Limiter(systemClock, Math.random),
@@ -106,7 +109,8 @@ export class RunningProject {
   /** Reads what there is, and schedules it. Says how many syncs that are. */
   async begin(): Promise<number> {
     const { opened, events } = this.#options
-    this.#made = await madeSyncs(opened.project.store.records)
+    // On a shared store the look below compares, as somebody may have made one since the config was read.
+    if (!this.#shared) this.#made = await madeSyncs(opened.project.store.records)
     this.#operations = openOperations({
       ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
       ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
@@ -147,9 +151,10 @@ export class RunningProject {
   }
 
   async #readAgain(): Promise<number> {
-    // Before it is read: what changes meanwhile is seen as another change.
-    this.#made = await madeSyncs(this.#options.opened.project.store.records)
+    // Before the config: what changes meanwhile is seen as another change.
+    const made = await madeSyncs(this.#options.opened.project.store.records)
     this.#config = await readConfig(this.#options.shell, true)
+    this.#made = made
     await this.#takeUpIntegrations()
     await this.service.renew()
     return await this.#take(await this.#definitions.replace(this.#config))
@@ -176,15 +181,36 @@ export class RunningProject {
 
   /** Other servers on the store make syncs and connections, too. */
   async #catchUp(): Promise<void> {
-    if (!this.#shared) return
-    await this.#known.look(STALE_MS)
+    if (!this.#shared || systemClock.now() - this.#caughtUpAt < STALE_MS) return
+    this.#caughtUpAt = systemClock.now()
+    await this.#known.look()
     await this.#takeUpMade()
   }
 
   async #takeUpMade(): Promise<void> {
     if (!this.#shared) return
     const now = await madeSyncs(this.#options.opened.project.store.records)
-    if (JSON.stringify(now) !== JSON.stringify(this.#made)) await this.reload()
+    if (JSON.stringify(now) !== JSON.stringify(this.#made)) await this.#reloadMade()
+  }
+
+  /** What another process made or changed is run as it is now. */
+  async #takeUpDefinition(id: SyncId): Promise<void> {
+    if (!this.#shared) return
+    const known = madeOf(this.#made, id) ?? null
+    const now = await madeSync(this.#options.opened.project.store.records, known?.name ?? id.split('/')[0] ?? id)
+    if (JSON.stringify(now) !== JSON.stringify(known)) await this.#reloadMade()
+  }
+
+  /** A config file with a mistake in it keeps nothing from running: it is told once, and tried again. */
+  async #reloadMade(): Promise<void> {
+    try {
+      await this.reload()
+      this.#toldOfReload = ''
+    } catch (error) {
+      const { message } = asSyncError(error)
+      if (message !== this.#toldOfReload) this.#options.log(`what the API made is not taken up: ${message}`)
+      this.#toldOfReload = message
+    }
   }
 
   /** Those of the config, those made by the API, and those of connections. */
@@ -193,7 +219,7 @@ export class RunningProject {
     const gathers = (sync: Parameters<Definitions['lasting']>[0]) => gatheredBy(placesOf(sync)[1].connection) !== null
     return {
       find: async (id) => {
-        await this.#takeUpMade()
+        await this.#takeUpDefinition(id)
         const known = own.known(id)
         if (known !== null || !(await this.#connected.knows(id))) return known ?? (await own.find(id))
         return await this.#connected.definition(id).catch((error: unknown) => {

@@ -1,5 +1,4 @@
 /** The connections of integrations as they were seen last, with the syncs they run: what lists and visibility are answered from. */
-import type { Clock } from '../connectors/connector.ts'
 import { asSyncError } from '../core/error.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { ConnectionOutline, ConnectionStore } from './connections.ts'
@@ -10,13 +9,11 @@ export interface KnownConnectionsOptions {
   readonly connections: ConnectionStore
   readonly integrations: Integrations
   readonly minutesBetweenSyncs: number
-  readonly clock: Clock
 }
 
 export class KnownConnections {
   readonly #options: KnownConnectionsOptions
   #all: ReadonlyMap<string, ConnectionOutline> = new Map()
-  #seenAt = Number.NEGATIVE_INFINITY
 
   constructor(options: KnownConnectionsOptions) {
     this.#options = options
@@ -30,14 +27,11 @@ export class KnownConnections {
     return this.#all.get(id) ?? null
   }
 
-  /** Looks again, unless it did so within the last `ageMs`. */
-  async look(ageMs = 0): Promise<void> {
-    const { connections, clock } = this.#options
-    const now = clock.now()
-    if (now - this.#seenAt < ageMs) return
+  /** Looks again. */
+  async look(): Promise<void> {
+    const { connections } = this.#options
     const found = await (connections.outlines?.() ?? connections.readAll())
     this.#all = new Map(found.map((outline) => [outline.id, outline]))
-    this.#seenAt = now
   }
 
   /** What they run, as it is now; nothing of those whose integration is gone. */
