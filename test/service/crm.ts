@@ -61,6 +61,7 @@ const acme = defineConnector({
     secretly: action({ input: z.object({}), output: z.object({}), run: async () => ({}) }),
   }),
   check: async (connection, context) => void (await call(connection, '/contacts', context)),
+  webhook: ({ token }, { headers }) => (headers['x-token'] === token ? { id: headers['x-id'], atMs: Date.now() } : null),
   flow: {
     steps: [
       { kind: 'form', name: 'login', fields: z.object({ token: z.string().min(3) }) },
@@ -81,6 +82,12 @@ export default defineConfig({
       syncs: ['contacts'],
       actions: ['greet', 'break'],
       minutesBetweenSyncs: 60,
+    },
+    pushed: {
+      connector: 'acme',
+      config: { url: ${JSON.stringify(this.url)}, app: ${JSON.stringify(APP_CANARY)} },
+      syncs: ['contacts'],
+      schedules: { contacts: 'webhook' },
     },
   },
   ${more}

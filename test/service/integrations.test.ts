@@ -31,7 +31,7 @@ describe('integrations over the API', () => {
     )
     assert.match(text, /"name":"greet".*"required":\["name"\]/)
     assert.ok(!text.includes('secretly') && !text.includes(APP_CANARY))
-    assert.deepEqual(names(await api.get('/api/integrations')), ['ours'])
+    assert.deepEqual(names(await api.get('/api/integrations')), ['ours', 'pushed'])
     assert.deepEqual(names(await api.get('/api/connectors')), ['postgres', 'sqlite', 'acme'])
     assert.equal((await api.get('/api/integrations/our')).body.code, 'INTEGRATION_UNKNOWN')
   })
@@ -136,6 +136,20 @@ describe('integrations over the API', () => {
     assert.equal((await api.call('DELETE', `/api/flows/${other.body.sessionId}`)).status, 204)
     assert.equal((await api.get(`/api/flows/${other.body.sessionId}`)).body.code, 'FLOW_UNKNOWN')
     assert.equal((await api.post('/api/flows', { integration: 'none' })).body.code, 'INTEGRATION_UNKNOWN')
+  })
+
+  test('what the system of a connection signs runs its syncs that wait for it', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', { ...made, integration: 'pushed' })).status, 201)
+    const send = async (token: string) =>
+      await new Api(it.url, null).post('/webhooks/acme', {}, { 'x-token': token, 'x-id': 'e1' })
+    assert.equal((await send('guessed')).status, 401)
+    const first = await send(CANARY)
+    assert.deepEqual([first.status, first.body.queued], [202, 1], first.text)
+    await gathered(api, 'acme')
+    assert.deepEqual((await send(CANARY)).body, { queued: 0 })
   })
 
   test('POST /sync/start finds a connection by its integration, too', async () => {
