@@ -162,6 +162,11 @@ describe('integrations over the API', () => {
       const { status, body, text } = await api.post('/sync/start', { ...request, source_platform })
       assert.deepEqual([status, body.status], [200, 'success'], text)
     }
+    const scheduled = await api.post('/sync/start', { ...request, source_platform: 'ours', schedule: '1h' })
+    assert.deepEqual([scheduled.status, scheduled.body.code], [422, 'CONFIG_INVALID'])
+    assert.equal((await api.call('PUT', '/api/connections/acme', { minutesBetweenSyncs: 60.5 })).status, 200)
+    assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).body.schedule, 'every 3630s')
+    assert.equal((await api.post('/api/syncs/acme%2Fcontacts/reset')).status, 204)
   })
 })
 

@@ -43,11 +43,12 @@ export const startRoutes: readonly Route[] = [
       const visible = visibleSyncs(operations, key).filter(
         ({ project }) => project === null || project === body.project_id,
       )
-      const { sync } = choose(visible, operations, body)
+      const known = choose(visible, operations, body)
+      const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
         ? await runNow(sync, body, operations, signal)
-        : await register(sync, body.schedule, body, operations)
+        : await register(known, body.schedule, body, operations)
     },
   }),
 ]
@@ -158,7 +159,17 @@ function statusOf(status: string, error: RunRecord['error']): number {
   return isErrorCode(error.code) ? errorCodes[error.code].status : 500
 }
 
-async function register(sync: AnySync, written: string, body: Request, operations: Operations): Promise<Answer> {
+async function register(
+  { sync, origin }: KnownSync,
+  written: string,
+  body: Request,
+  operations: Operations,
+): Promise<Answer> {
+  // What its connection says is said again at every start.
+  if (origin === 'connection')
+    throw new SyncError('CONFIG_INVALID', `when sync ${sync.id} runs, its connection says`, {
+      hint: 'PUT /api/connections/<name> with minutesBetweenSyncs, or write `schedules` of its integration in the config.',
+    })
   const schedule = parseSchedule(written)
   if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
   const firstMs = firstInstant(schedule, systemClock.now())
