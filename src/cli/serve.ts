@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import { systemClock } from '../engine/clock.ts'
-import { createKey, listKeys } from '../engine/keys.ts'
+import { createFirstKey } from '../engine/keys.ts'
 import { collectMetrics } from '../engine/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
 
@@ -38,13 +38,10 @@ export async function serve({ operations, host, port, version, log, trustProxy }
   })
   const bound = app.server.address() as AddressInfo
   const { records } = operations.store
-  const first = (await listKeys(records)).length === 0
-  const made = first
-    ? await createKey(records, { name: 'first', scope: 'admin', project: null }, systemClock.now())
-    : null
+  const firstKey = await createFirstKey(records, systemClock.now())
   return {
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    firstKey: made?.text ?? null,
+    firstKey,
     [Symbol.asyncDispose]: async () => {
       const late = setTimeout(() => app.server.closeAllConnections(), STOP_MS)
       await app.close()
