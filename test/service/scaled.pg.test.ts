@@ -32,7 +32,7 @@ describe('syncline server', () => {
     const run = await one.post('/api/syncs/orders/run')
     assert.equal(run.status, 202)
     const worker = it.start('worker')
-    await worker.event('run.finished', ({ sync, status }) => sync === 'orders' && status === 'succeeded')
+    await worker.event('job.ended', ({ sync, status }) => sync === 'orders' && status === 'succeeded')
     assert.equal((await other.get(`/api/jobs/${run.body.id}`)).body.status, 'succeeded')
     // What one makes, the other and the worker know, also when it is changed.
     const definition = { from: 'shop.orders', to: 'copy.made', schedule: 'manual' }
