@@ -6,6 +6,7 @@ export {
   type ConnectionDefinition,
   defineConfig,
   type FieldDefinition,
+  type IntegrationDefinition,
   type PairFieldDefinition,
   type PatternSync,
   type SourceRow,
@@ -30,6 +31,7 @@ export {
 } from './engine/connections.ts'
 export { Engine, type EngineOptions } from './engine/engine.ts'
 export type { FlowSession, FlowView } from './engine/flows.ts'
+export type { Permit, PermitRequest } from './engine/permit.ts'
 export type { Plan, Sample } from './engine/plan.ts'
 export type { ExecutionResult, ScheduledJob } from './engine/results.ts'
 export type { ConflictSample, TwoWayPlan, TwoWaySample } from './engine/two-way-plan.ts'

@@ -4,9 +4,12 @@ import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
-import { dropSync, keepSync, type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
-import type { KnownSync, Operations } from '../engine/operations.ts'
+import type { Integrations } from '../engine/integrations.ts'
+import type { KnownConnections } from '../engine/known-connections.ts'
+import { dropSync, keepSync, type MadeSync, madeOf } from '../engine/made-syncs.ts'
+import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
 import type { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
 import type { Webhooks } from '../engine/webhooks.ts'
@@ -18,36 +21,60 @@ export interface OperationsOptions {
   readonly events: Events
   readonly definitions: ConfigDefinitions
   readonly webhooks: Webhooks
+  readonly connected: Connected
+  readonly integrations: Integrations
+  readonly known: KnownConnections
   readonly config: () => LoadedConfig
-  readonly makeProject: (signal: AbortSignal) => OwnedProject
+  /** The syncs that calls of the API made. */
+  readonly made: () => readonly MadeSync[]
+  readonly makeProject: (signal: AbortSignal | null) => OwnedProject
   /** What there would be with these syncs made. Throws what would be wrong. */
   readonly tryMade: (made: Readonly<Record<string, unknown>>) => Promise<readonly AnySync[]>
   /** Takes up what the config and the store say now. */
   readonly reload: () => Promise<void>
+  /** Sees what other processes have made. */
+  readonly catchUp: () => Promise<void>
 }
 
-export async function openOperations(options: OperationsOptions): Promise<Operations> {
+export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
-  let made = await madeSyncs(store.records)
-  const syncs = () =>
-    definitions.all.map((sync): KnownSync => {
-      const found = madeOf(made, sync.id)
-      return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
-    })
-  const changed = async () => {
-    made = await madeSyncs(store.records)
-    await reload()
+  const { connected, integrations, known, made, catchUp } = options
+  const ownSync = (sync: AnySync): KnownSync => {
+    const found = madeOf(made(), sync.id)
+    return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
   }
+  const syncs = () => [
+    ...definitions.all.map(ownSync),
+    ...known.syncs().map((one): KnownSync => ({ ...one, origin: 'connection' })),
+  ]
   return {
-    ...{ store, service, events, syncs, webhooks },
-    verifyWebhook: async (name, request) => (await config().connections.get(name)?.webhook?.(request)) ?? null,
+    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp },
+    sync: (id) => {
+      const own = definitions.known(id)
+      if (own !== null) return ownSync(own)
+      const one = known.sync(id)
+      return one === null ? null : { ...one, origin: 'connection' }
+    },
+    verifyWebhook: async (name, request) => {
+      const own = config().connections.get(name)
+      return own === undefined ? await connected.verifyWebhook(name, request) : ((await own.webhook?.(request)) ?? null)
+    },
     reads: (sync, name) => placesOf(sync).some(({ connection }) => connection === name),
-    connections: () =>
-      [...config().connections].map(([name, { system }]) => ({
-        name,
-        connector: system,
-        projects: projectsOf(name, config()),
-      })),
+    syncsOf: (connection) => known.syncsOf(connection).map((one) => ({ ...one, origin: 'connection' })),
+    connections: () => [
+      ...[...config().connections].map(([name, { system }]): KnownConnection => {
+        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null }
+        return { name, connector: system, projects: projectsOf(name, config()), ...rest }
+      }),
+      ...known.all.map(
+        ({ id, integrationId, project, activeSyncs = null, minutesBetweenSyncs = null }): KnownConnection => {
+          const integration = integrations.all.find((one) => one.id === integrationId)
+          const projects = project === undefined ? [] : [project]
+          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs }
+          return { name: id, connector: integration?.connectorId ?? '', projects, ...rest }
+        },
+      ),
+    ],
     use: async (work, signal) => {
       await using project = makeProject(signal)
       return await work(project)
@@ -55,28 +82,26 @@ export async function openOperations(options: OperationsOptions): Promise<Operat
     putSync: async (name, written, project) => {
       const definition = z.record(z.string(), z.unknown()).parse(written)
       refuseReferences(name, definition)
+      if (known.find(name) !== null)
+        throw new SyncError('CONFIG_INVALID', `there is a connection "${name}"`, { hint: 'Choose another name.' })
       // Tried before it is kept: one mistake must not take the others away.
-      const all = [...made.filter((one) => one.name !== name), { name, definition, project }]
+      const all = [...made().filter((one) => one.name !== name), { name, definition, project }]
       const tried = await tryMade(Object.fromEntries(all.map((one) => [one.name, one.definition])))
       for (const sync of tried.filter(({ id }) => madeOf(all, id)?.name === name))
         refuseForeign(sync, project, config())
       await keepSync(store.records, { name, definition, project })
-      await changed()
-      return syncs().filter(({ sync }) => madeOf(made, sync.id)?.name === name)
+      await reload()
+      return syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name)
     },
-    madeSync: (name) => made.find((one) => one.name === name) ?? null,
+    madeSync: (name) => made().find((one) => one.name === name) ?? null,
     removeSync: async (name) => {
       const dropped = await dropSync(store.records, name)
       for (const { sync } of await store.schedules.list({}))
         if (sync === name || sync.startsWith(`${name}/`)) await store.schedules.remove(sync)
-      await changed()
+      await reload()
       return dropped
     },
   }
-}
-
-function madeOf(made: readonly MadeSync[], id: string): MadeSync | undefined {
-  return made.find(({ name }) => id === name || id.startsWith(`${name}/`))
 }
 
 /** The projects whose keys may use a connection. */

@@ -7,13 +7,16 @@ import { asSyncError } from '../core/error.ts'
 import { failureOf, type RunRecord, zeroCounts } from '../core/run.ts'
 import { type AnySync, isTwoWay } from '../core/two-way.ts'
 import { runAlone } from '../engine/alone.ts'
+import { madeOf, madeSyncs } from '../engine/made-syncs.ts'
+import { askForRun } from '../engine/permit.ts'
 import type { Project } from '../engine/project.ts'
 import { waitsForOthers } from '../engine/references.ts'
 import type { RunOptions } from '../engine/worker.ts'
+import type { Store } from '../store/store.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
-import { openProject } from './open-project.ts'
+import { type OpenProject, openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
 import type { Shell } from './shell.ts'
 
@@ -46,7 +49,7 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
     for (const failure of failures) records.push(await recordFailure(failure, project))
     for (const sync of syncs) {
       if (interrupts.signal.aborted) return
-      records.push(await runOne(sync, project, { patient: true }))
+      records.push(await runOne(sync, opened, { patient: true }))
       ran.push(sync)
     }
   }
@@ -60,7 +63,7 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
   for (const sync of ran.filter(isTwoWay).reverse()) {
     if (interrupts.signal.aborted) break
     const at = records.findLastIndex((record) => record.sync === sync.id)
-    if (await waitsForOthers(sync, project)) records[at] = await runOne(sync, project)
+    if (await waitsForOthers(sync, project)) records[at] = await runOne(sync, opened)
   }
   summarize(shell, records)
   return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
@@ -82,12 +85,22 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 }
 
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
-export async function runOne(sync: AnySync, project: Project, options?: RunOptions): Promise<RunRecord> {
+export async function runOne(
+  sync: AnySync,
+  { project, config }: OpenProject,
+  options?: RunOptions,
+): Promise<RunRecord> {
   try {
+    if (config.permit !== null) await askForRun(config.permit, { sync, project: await ownerOf(sync, project.store) })
     return await runAlone(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }
+}
+
+/** Whose a sync is that the API made. */
+async function ownerOf({ id }: AnySync, { records }: Store): Promise<string | null> {
+  return madeOf(await madeSyncs(records), id)?.project ?? null
 }
 
 /** Keeps and tells a failure that came before a run could begin, as a run. */

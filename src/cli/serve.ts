@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import { systemClock } from '../engine/clock.ts'
-import { createKey, listKeys } from '../engine/keys.ts'
+import { createFirstKey } from '../engine/keys.ts'
 import { collectMetrics } from '../engine/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
 
@@ -12,6 +12,8 @@ export interface ServeOptions {
   readonly port: number
   readonly version: string
   readonly log: (message: string) => void
+  /** Whose X-Forwarded-For is believed; 0: nobody's. */
+  readonly trustProxy: string | number
 }
 
 export interface Serving extends AsyncDisposable {
@@ -24,10 +26,10 @@ export interface Serving extends AsyncDisposable {
 const STOP_MS = 5000
 
 /** ADDRESS_IN_USE: somebody listens there already. */
-export async function serve({ operations, host, port, version, log }: ServeOptions): Promise<Serving> {
+export async function serve({ operations, host, port, version, log, trustProxy }: ServeOptions): Promise<Serving> {
   const { buildServer } = await import('../server/app.ts')
   const metrics = collectMetrics(operations.events, operations.store)
-  const app = await buildServer({ operations, version, metrics: () => metrics.read(), log })
+  const app = await buildServer({ operations, version, metrics: () => metrics.read(), log, trustProxy })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     throw new SyncError('ADDRESS_IN_USE', `port ${port} of ${host} is in use`, {
@@ -36,13 +38,10 @@ export async function serve({ operations, host, port, version, log }: ServeOptio
   })
   const bound = app.server.address() as AddressInfo
   const { records } = operations.store
-  const first = (await listKeys(records)).length === 0
-  const made = first
-    ? await createKey(records, { name: 'first', scope: 'admin', project: null }, systemClock.now())
-    : null
+  const firstKey = await createFirstKey(records, systemClock.now())
   return {
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    firstKey: made?.text ?? null,
+    firstKey,
     [Symbol.asyncDispose]: async () => {
       const late = setTimeout(() => app.server.closeAllConnections(), STOP_MS)
       await app.close()

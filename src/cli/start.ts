@@ -1,48 +1,36 @@
 /** `syncline start`: the engine that runs by itself, until Ctrl-C. */
-import { hostname } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
-import { ConfigDefinitions } from '../config/definitions.ts'
-import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { EngineEvent } from '../core/event.ts'
 import { systemClock } from '../engine/clock.ts'
-import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Events } from '../engine/events.ts'
-import { madeSyncs } from '../engine/made-syncs.ts'
-import { projectOf } from '../engine/operations.ts'
-import { Service } from '../engine/service.ts'
-import type { OwnedProject } from '../engine/slots.ts'
-import { Webhooks } from '../engine/webhooks.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
+import { addListenOptions, type ListenOptions, listening } from './listening.ts'
 import { type Execute, version } from './main.ts'
-import { type OpenProject, openProject, readConfig } from './open-project.ts'
-import { openVault } from './open-vault.ts'
-import { openOperations } from './operations.ts'
+import { openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
+import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import type { Shell } from './shell.ts'
 
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
 
-export interface StartOptions {
+export interface StartOptions extends ListenOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
   readonly server: boolean
-  readonly host: string
-  readonly port?: number
+  /** Whether this process schedules and runs syncs. */
+  readonly works: boolean
 }
 
 export function addStart(program: Command, execute: Execute): void {
-  program
-    .command('start')
-    .description('run the syncs by their schedules until Ctrl-C')
+  const command = program.command('start').description('run the syncs by their schedules until Ctrl-C')
+  addListenOptions(command)
     .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
-    .option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port)
-    .option('--host <address>', 'who can reach it: the loopback address is this machine only', '127.0.0.1')
     .option('--no-server', 'without the API')
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
@@ -54,10 +42,10 @@ with it, and what was missed meanwhile runs once. Changes of the config file are
 The API (GET /docs describes it) needs keys; the first one is made and printed at the first start.
 Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and \`release\` show and steer it.`,
     )
-    .action((options: StartOptions) => execute((shell) => work(shell, options)))
+    .action((options: Omit<StartOptions, 'works'>) => execute((shell) => work(shell, { ...options, works: true })))
 }
 
-/** Runs the syncs by their schedules until Ctrl-C. */
+/** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C. */
 export async function work(shell: Shell, options: StartOptions): Promise<number> {
   using interrupts = listenForInterrupts(shell.terminal)
   const { signal } = interrupts
@@ -66,88 +54,40 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   await using _lock = await opened.project.store.lock()
   const events = new Events(reporter.log)
   events.subscribe((event) => tell(shell, event, reporter))
-  const current = { config: opened.config }
-  const discover = async (name: string) => {
-    await using project = ownedProject(opened, current.config)
-    return await (await project.connection(name)).discover()
-  }
-  const definitions = new ConfigDefinitions(current.config, discover)
-  const service = new Service({
-    store: opened.project.store,
-    clock: systemClock,
-    random: Math.random,
-    definitions,
-    makeProject: () => ownedProject(opened, current.config),
-    keepProjects: true,
-    worker: `${hostname()}:${process.pid}`,
-    concurrency: options.concurrency,
-    events,
-    log: reporter.log,
+  const running = new RunningProject({
+    ...{ shell, opened, events, signal, concurrency: options.concurrency, log: reporter.log },
   })
-  const told = new Map<string, string>()
-  const refresh = async (expand: () => Promise<Expansion>) => {
-    const { syncs, failures } = await expand()
-    const { setAside } = current.config
-    if (setAside !== null && told.get('') !== setAside.message)
-      reporter.log(`the syncs made by the API are set aside: ${setAside.message}`)
-    for (const { name, error } of failures)
-      if (told.get(name) !== error.message) reporter.log(`${name}: ${error.message}`)
-    told.clear()
-    for (const { name, error } of failures) told.set(name, error.message)
-    if (setAside !== null) told.set('', setAside.message)
-    const aside = setAside === null ? [] : (await madeSyncs(opened.project.store.records)).map(({ name }) => name)
-    await service.schedule(syncs, [...failures.map(({ name }) => name), ...aside])
-    return syncs.length
-  }
-  const count = await refresh(() => definitions.refresh())
-  const reload = async () => {
-    const config = await readConfig(shell, true)
-    current.config = config
-    await service.renew()
-    return await refresh(() => definitions.replace(config))
-  }
-  const { store } = opened.project
-  const webhooks = new Webhooks({
-    ...{ records: store.records, events, clock: systemClock, random: Math.random, log: reporter.log },
-    vault: openVault(store, opened.config.folder, shell.environment),
-    projectOf: (event) => projectOf(event, operations),
-  })
-  const operations = await openOperations({
-    ...{ store, service, events, definitions, webhooks },
-    config: () => current.config,
-    makeProject: () => ownedProject(opened, current.config),
-    reload: async () => void (await reload()),
-    tryMade: async (made) => {
-      const config = await readConfig(shell, true, made)
-      if (config.setAside !== null) throw config.setAside
-      return (await expandSyncs(config, [], discover)).syncs
-    },
-  })
-  const port = options.port ?? portOf(shell.environment)
+  const count = await running.begin()
+  const { operations } = running
+  const where = listening(options, shell.environment)
   await using serving = options.server
-    ? await serve({ operations, host: options.host, port, version: version(), log: reporter.log })
+    ? await serve({ ...where, operations, version: version(), log: reporter.log })
     : null
-  ready(shell, count, serving)
-  using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
+  ready(shell, options.works ? count : null, serving)
+  const { path } = running.config
+  using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
-      reporter.log(`${current.config.path} has changed: ${counted(await reload(), 'sync')}`)
+      reporter.log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
     } catch (error) {
       reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
   await Promise.all([
-    service.run(signal),
-    webhooks.run(signal),
-    look(() => refresh(() => definitions.refresh()), signal),
+    options.works ? running.service.run(signal) : null,
+    running.webhooks.run(signal),
+    look(() => running.look(), signal),
   ])
   return exitCodes.fine
 }
 
-function ready({ terminal, json }: Shell, syncs: number, serving: Serving | null): void {
+/** `syncs`: how many this process runs; null: it runs none. */
+function ready({ terminal, json }: Shell, syncs: number | null, serving: Serving | null): void {
   const { url = null, firstKey = null } = serving ?? {}
   if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid, url }))
   else {
-    terminal.out(`Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`)
+    terminal.out(
+      syncs === null ? 'Ctrl-C ends it.' : `Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`,
+    )
     if (url !== null) terminal.out(`The API is at ${url} (${url}/docs describes it).`)
   }
   // On stderr, so that it does not end up in the logs of what reads the events.
@@ -155,27 +95,11 @@ function ready({ terminal, json }: Shell, syncs: number, serving: Serving | null
     terminal.err(`The first admin key, shown this once: ${firstKey}\n\`syncline keys\` makes and takes away others.\n`)
 }
 
-function portOf({ SYNC_PORT: written }: Shell['environment']): number {
-  return written === undefined || written === '' ? 3023 : port(written)
-}
-
 /** Looks now and then which collections patterns match. */
 async function look(refresh: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await systemClock.sleep(LOOK_MS, signal).catch(() => {})
     if (!signal.aborted) await refresh().catch(() => {})
-  }
-}
-
-/** A project with connections of its own, for one run at a time. */
-function ownedProject({ project }: OpenProject, config: OpenProject['config']): OwnedProject {
-  const pool = new ConnectionPool(config.connections, project.context)
-  return {
-    ...project,
-    unreachable: new Set(),
-    connection: (name) => pool.get(name),
-    reconnect: (name) => pool.close(name),
-    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   }
 }
 
@@ -197,12 +121,6 @@ function tell(shell: Shell, event: EngineEvent, reporter: ReturnType<typeof runR
       `connection ${event.connection} does not answer: left alone for ${duration(event.until - systemClock.now())}`,
     )
   if (event.event === 'connection.healthy') reporter.log(`connection ${event.connection} answers again`)
-}
-
-function port(text: string): number {
-  const number = Number(text)
-  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number
-  throw new InvalidArgumentError('a port is a number up to 65535')
 }
 
 export function positive(text: string): number {

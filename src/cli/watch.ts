@@ -47,7 +47,7 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
     for (const name of failed.keys()) if (!failures.some((failure) => failure.name === name)) failed.delete(name)
     return expansion
   }
-  const loop = new Watch(project, (sync) => runOne(sync, project), expand)
+  const loop = new Watch(project, (sync) => runOne(sync, opened), expand)
   const first = await loop.start()
   if (!shell.json) shell.terminal.out(`Watching ${first} sync${first === 1 ? '' : 's'}. Ctrl-C ends it.`)
   try {

@@ -20,15 +20,21 @@ Any number of workers, on any number of machines, share the project's state in P
 Each sync is run by one of them at a time. When one dies, others take over what it ran within 30 seconds; when one is
 frozen and comes back, what it still wants to write is refused. All of them need the same config.`,
     )
-    .action((options: StartOptions) => execute((shell) => worker(shell, options)))
+    .action((options: Pick<StartOptions, 'concurrency' | 'watchConfig'>) =>
+      execute(async (shell) => {
+        refuseOwnStore(shell, 'workers')
+        return await work(shell, { ...options, works: true, server: false, host: '' })
+      }),
+    )
 }
 
-async function worker(shell: Shell, options: StartOptions): Promise<number> {
+/** USAGE_INVALID: the project's state is in its folder, where one process has it. */
+export function refuseOwnStore(shell: Shell, who: string): void {
   projectFolder(shell)
-  if (storeUrl(shell.environment) !== null) return await work(shell, options)
+  if (storeUrl(shell.environment) !== null) return
   throw new SyncError(
     'USAGE_INVALID',
-    'workers share their state in Postgres, and this project has its own in .syncline',
+    `${who} share their state in Postgres, and this project has its own in .syncline`,
     {
       hint: 'One process is enough there: `syncline start`. For several, set SYNCLINE_STORE=postgres://…',
     },

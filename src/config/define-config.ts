@@ -1,10 +1,12 @@
 /** What a person writes in syncline.config.ts. */
 import type { ConnectionDefinition } from '../connectors/connector.ts'
+import type { AnyConnector } from '../connectors/kit.ts'
 import type { Where } from '../core/filter.ts'
 import type { ScheduleText } from '../core/schedule.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
+import type { Permit } from '../engine/permit.ts'
 
 export type { ConnectionDefinition }
 
@@ -15,6 +17,30 @@ export interface Config<C extends string = string> {
   readonly syncs: Readonly<Record<string, SyncDefinition<NoInfer<C>>>>
   /** Which connections API keys that are bound to a project may see and make syncs of. */
   readonly projects?: Readonly<Record<string, readonly NoInfer<C>[]>>
+  /** Your own connectors (`defineConnector`), for integrations to name. Those built in need not be listed. */
+  readonly connectors?: readonly AnyConnector[]
+  /** By name: letters, digits, `_` and `-`. Their connections are made by the API. */
+  readonly integrations?: Readonly<Record<string, IntegrationDefinition>>
+  /** Asked before every run and every action of the service: true, or the reason why it may not begin. */
+  readonly permit?: Permit
+}
+
+/** A connector set up for use by connections that are made while the service runs. */
+export interface IntegrationDefinition {
+  /** The connector's name. */
+  readonly connector: string
+  /** For people. */
+  readonly name?: string
+  /** What all its connections share, like an app's client id; a connection's own config comes on top. */
+  readonly config?: Readonly<Record<string, unknown>>
+  /** The syncs switched on. Default: all that the connector has. */
+  readonly syncs?: readonly string[]
+  /** The actions switched on. Default: all that the connector has. */
+  readonly actions?: readonly string[]
+  /** When its syncs run, by their names. Default: as the connector says. */
+  readonly schedules?: Readonly<Record<string, ScheduleText>>
+  /** For syncs that say nothing else. Default 15. */
+  readonly minutesBetweenSyncs?: number
 }
 
 export type SyncDefinition<C extends string = string> = CollectionSync<C> | PatternSync<C> | TwoWayDefinition<C>

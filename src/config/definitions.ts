@@ -46,6 +46,15 @@ export class ConfigDefinitions implements Definitions {
     throw this.#failures.get(pattern) ?? unknownSync(id, [...this.#known.keys()])
   }
 
+  /** Null: there was none of that name when it was last looked. */
+  known(id: SyncId): AnySync | null {
+    return this.#known.get(id) ?? null
+  }
+
+  lasting(): boolean {
+    return true
+  }
+
   exclusive(sync: AnySync): readonly string[] {
     const setups = placesOf(sync).flatMap(({ connection }) => this.#config.connections.get(connection) ?? [])
     const exclusive = setups.filter(({ system }) => builtIn(system).exclusive)

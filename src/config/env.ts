@@ -1,5 +1,6 @@
 /** Values that come from elsewhere: `env('SHOP_URL')` and `secret('SHOP_URL')` in code, `{ "env": "SHOP_URL" }` and `{ "secret": … }` in JSON. */
 import { SyncError } from '../core/error.ts'
+import type { Mistake } from './mistakes.ts'
 
 /** Stands for an environment variable until the config is loaded. */
 export interface EnvReference {
@@ -86,6 +87,12 @@ export function resolveEnv(
     return entries.every(([key, item]) => item === part[key]) ? part : Object.fromEntries(entries)
   }
   return { value: resolve(value, path), missing }
+}
+
+/** What is missing, as a mistake in the config. */
+export function missingValue({ kind, name, path }: MissingValue): Mistake {
+  if (kind === 'env') return { path, message: `the environment variable ${name} is not set`, missing: name }
+  return { path, message: `the vault has no secret ${name}; put it there with: syncline vault set ${name}` }
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {

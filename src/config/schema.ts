@@ -5,20 +5,24 @@ import type { Connection, Connector, Context } from '../connectors/connector.ts'
 import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
 import type { Sync } from '../core/sync.ts'
+import type { Permit } from '../engine/permit.ts'
 import { builtIn, connectors } from './connectors.ts'
-import { type Environment, type MissingValue, resolveEnv } from './env.ts'
+import { type Environment, missingValue, resolveEnv } from './env.ts'
 import { resolveFiles } from './files.ts'
+import { type IntegrationSetup, parseIntegrations, parts } from './integration-schema.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
 import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
 
 /** A validated config. */
-export interface ProjectConfig {
+export interface ProjectConfig extends IntegrationSetup {
   readonly connections: ReadonlyMap<string, ConnectionSetup>
   /** Which connections keys of a project may use. */
   readonly projects: ReadonlyMap<string, readonly string[]>
   /** In the order of the file. */
   readonly syncs: readonly SyncSetup[]
+  /** Asked before every run and every action of the service; null: nobody is. */
+  readonly permit: Permit | null
 }
 
 /** A connection that can be opened. */
@@ -84,13 +88,14 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
     ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
   )
   mistakes.push(...referenceMistakes(syncs), ...scheduleMistakes(syncs, written.syncs))
+  const setup = parseIntegrations(raw, surroundings, mistakes)
   const projects = whole.success ? new Map(Object.entries(whole.data.projects ?? {})) : new Map()
   for (const [project, used] of projects)
     for (const [at, name] of used.entries())
       if (!names.includes(name))
         mistakes.push({ path: ['projects', project, at], message: `no connection "${name}"${didYouMean(name, names)}` })
   if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
-  return { connections, syncs, projects }
+  return { connections, syncs, projects, ...setup, permit: whole.data?.permit ?? null }
 }
 
 const named = z.record(z.string().min(1), z.unknown())
@@ -99,6 +104,8 @@ const wholeSchema = z.strictObject(
     connections: named,
     syncs: named,
     projects: z.record(z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -'), z.array(z.string())).optional(),
+    ...parts.shape,
+    permit: z.custom<Permit>((value) => typeof value === 'function', 'expected a function').optional(),
   },
   { error: (issue) => (issue.code === 'invalid_type' ? 'export an object with `connections` and `syncs`' : undefined) },
 )
@@ -372,9 +379,4 @@ function isPlainInSync(path: readonly PropertyKey[]): boolean {
   if (path[2] !== 'where') return false
   const [last, parent] = [path.at(-1), path.at(-2)]
   return path.length === 3 || last === 'not' || (typeof last === 'number' && (parent === 'and' || parent === 'or'))
-}
-
-function missingValue({ kind, name, path }: MissingValue): Mistake {
-  if (kind === 'env') return { path, message: `the environment variable ${name} is not set`, missing: name }
-  return { path, message: `the vault has no secret ${name}; put it there with: syncline vault set ${name}` }
 }

@@ -142,6 +142,8 @@ export interface ConnectorDefinition<Config, Options> {
   /** Where its tokens come from, given what the integration says. The context's `fetch` sends and refreshes them. */
   readonly auth?: (app: Readonly<Record<string, unknown>>) => OAuth
   readonly flow?: Flow
+  /** Throws what is wrong with an account: a small call that needs its credentials. Absent: it is opened, or its token is looked at. */
+  readonly check?: (connection: Handle<Config>, context: HandlerContext) => Promise<void>
   /** Checks the signature of what the system sends; null: it is not the system's. See `standardWebhook`. */
   readonly webhook?: (config: Config, request: WebhookRequest) => Promise<WebhookVerdict | null> | WebhookVerdict | null
 }
@@ -157,6 +159,7 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly limits: Limits
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
+  readonly check: ConnectorDefinition<Config, Options>['check'] | null
   readonly webhook: ConnectorDefinition<Config, Options>['webhook'] | null
 }
 
@@ -172,6 +175,7 @@ export interface AnyConnector {
   readonly limits: Limits
   readonly auth: ((app: Readonly<Record<string, unknown>>) => OAuth) | null
   readonly flow: Flow | null
+  readonly check: ConnectorDefinition<never, never>['check'] | null
   readonly webhook: ConnectorDefinition<never, never>['webhook'] | null
 }
 
@@ -200,6 +204,7 @@ export function defineConnector<Config, Options>(
     limits: definition.limits ?? {},
     auth: definition.auth ?? null,
     flow: definition.flow ?? null,
+    check: definition.check ?? null,
     webhook: definition.webhook ?? null,
   })
   // A function has a name already.

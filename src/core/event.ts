@@ -3,7 +3,7 @@ import type { Job } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 
-export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent
+export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent
 
 export type JobEvent =
   | {
@@ -27,6 +27,18 @@ export interface ConflictEvent {
   readonly conflict: string
   readonly status: string
 }
+
+export type ActionEvent =
+  /** Before an action: a listener may veto it. */
+  | {
+      readonly event: 'action.starting'
+      readonly connection: string
+      readonly action: string
+      readonly project: string | null
+      /** Who asked for it by the API. */
+      readonly key: { readonly id: string; readonly name: string } | null
+    }
+  | { readonly event: 'action.vetoed'; readonly connection: string; readonly action: string; readonly reason: string }
 
 export type HealthEvent =
   | {

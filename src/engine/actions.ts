@@ -3,7 +3,7 @@ import { setTimeout as timer } from 'node:timers/promises'
 import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
 import type { ActionDefinition, Handle, Limits } from '../connectors/kit.ts'
-import { asSyncError, retriable, SyncError } from '../core/error.ts'
+import { asSyncError, type ErrorCode, retriable, SyncError } from '../core/error.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
 
@@ -17,6 +17,8 @@ export interface ActionResult {
   readonly success: boolean
   readonly data?: unknown
   readonly error?: string
+  /** Of the error: USAGE_INVALID, the input is not as it should be; nothing was begun. */
+  readonly code?: ErrorCode
   /** Milliseconds. */
   readonly executionTime: number
 }
@@ -42,6 +44,7 @@ export async function executeAction(call: ActionCall, context: Context, limiter:
     return {
       success: false,
       error: hint === null || code === 'INTERNAL' ? told : `${told}. ${hint}`,
+      code,
       executionTime: context.clock.now() - startedAt,
     }
   }
@@ -49,10 +52,11 @@ export async function executeAction(call: ActionCall, context: Context, limiter:
 
 async function attemptAll(call: ActionCall, context: Context, limiter: Limiter): Promise<unknown> {
   const { name, action, params } = call
-  const input = check(action.input, params, `the input of action ${name}`)
+  const input = check(action.input, params, `the input of action ${name}`, 'USAGE_INVALID')
   for (let attempt = 0; ; attempt++) {
     try {
-      return check(action.output, await attemptOnce(call, input, context, limiter), `the output of action ${name}`)
+      const output = await attemptOnce(call, input, context, limiter)
+      return check(action.output, output, `the output of action ${name}`, 'VALUE_REFUSED')
     } catch (error) {
       if (attempt >= (action.retries ?? 0) || context.signal.aborted || !worthAnother(error)) throw error
       await context.clock.sleep(FIRST_WAIT_MS * 2 ** attempt * (0.5 + context.random()), context.signal)
@@ -88,13 +92,13 @@ async function attemptOnce(
   }
 }
 
-function check(schema: ZodType, value: unknown, what: string): unknown {
+function check(schema: ZodType, value: unknown, what: string, code: ErrorCode): unknown {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const reasons = parsed.error.issues.map(
     ({ path, message }) => `${path.length === 0 ? '' : `${path.join('.')}: `}${message}`,
   )
-  throw new SyncError('VALUE_REFUSED', `${what} is not as it should be: ${reasons.join('; ')}`)
+  throw new SyncError(code, `${what} is not as it should be: ${reasons.join('; ')}`)
 }
 
 function timedOut(name: string, ms: number): SyncError {

@@ -1,10 +1,11 @@
 /** The engine's own collections as people read them: page by page, as JSON Lines or CSV. */
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Collection } from '../connectors/connector.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
-import { compareKeys, type Key, type Row, type Value } from '../core/value.ts'
+import { compareKeys, type Key, type Row, type Type, type Value } from '../core/value.ts'
 import { systemClock } from './clock.ts'
 
 export type ExportFormat = 'jsonl' | 'csv'
@@ -18,6 +19,13 @@ export interface RowsPage {
 
 const PAGE = 100
 const MOST = 10_000
+/** Characters that an export hands on at once. */
+const PIECE = 65_536
+
+/** Where the rows of a collection are. */
+export function collectionFile(folder: string, collection: string): string {
+  return join(folder, `${encodeURIComponent(collection)}.db`)
+}
 
 /** In the order of keys. COLLECTION_UNKNOWN: the sync has not run yet. */
 export async function readRows(
@@ -25,11 +33,12 @@ export async function readRows(
   name: string,
   { limit = PAGE, after }: { readonly limit?: number; readonly after?: string },
 ): Promise<RowsPage> {
-  const collection = await open(file, name)
+  await using opened = await open(file, name)
+  const { collection } = opened
   const { schema } = collection
   const keyAt = schema.key.map((field) => schema.fields.findIndex((known) => known.name === field))
   const types = keyAt.map((at) => schema.fields[at]?.type ?? 'text')
-  const start = after === undefined ? null : parseAfter(after)
+  const start = after === undefined ? null : parseAfter(after, types)
   const wanted = Math.min(MOST, Math.max(1, limit))
   const rows: Row[] = []
   for await (const row of scan(collection, start?.[0] ?? null)) {
@@ -45,9 +54,11 @@ function afterOf(row: Row | undefined, keyAt: readonly number[]): string {
   return Buffer.from(keyText(keyAt.map((at) => row?.[at] ?? null))).toString('base64url')
 }
 
-function parseAfter(after: string): Key {
+function parseAfter(after: string, types: readonly Type[]): Key {
   try {
-    return parseKeyText(Buffer.from(after, 'base64url').toString('utf8'))
+    const key = parseKeyText(Buffer.from(after, 'base64url').toString('utf8'))
+    if (key.length !== types.length || !types.every((type, at) => isOf(type, key[at] ?? null))) throw new TypeError()
+    return key
   } catch {
     throw new SyncError('USAGE_INVALID', '`after` is not what an earlier page said', {
       hint: 'Leave it out for the first page.',
@@ -55,28 +66,41 @@ function parseAfter(after: string): Key {
   }
 }
 
+function isOf(type: Type, value: Value): boolean {
+  if (type === 'bytes') return value instanceof Uint8Array
+  if (type === 'integer') return typeof value === 'number' || typeof value === 'bigint'
+  if (type === 'float') return typeof value === 'number'
+  return typeof value === (type === 'boolean' ? 'boolean' : 'string')
+}
+
 function objects(collection: Collection, rows: readonly Row[]): readonly Readonly<Record<string, unknown>>[] {
   return rows.map((row) => toObject(collection, row))
 }
 
 export async function* exportRows(file: string, name: string, format: ExportFormat): AsyncIterable<string> {
-  const collection = await open(file, name)
+  await using opened = await open(file, name)
+  const { collection } = opened
   const names = collection.schema.fields.map((field) => field.name)
-  if (format === 'csv') yield `${names.map(csvCell).join(',')}\r\n`
+  let piece = format === 'csv' ? `${names.map(csvCell).join(',')}\r\n` : ''
   for await (const row of scan(collection)) {
-    if (format === 'jsonl') yield `${JSON.stringify(toObject(collection, row))}\n`
-    else yield `${row.map((value) => csvCell(csvText(value))).join(',')}\r\n`
+    if (format === 'jsonl') piece += `${JSON.stringify(toObject(collection, row))}\n`
+    else piece += `${row.map((value) => csvCell(csvText(value))).join(',')}\r\n`
+    if (piece.length < PIECE) continue
+    yield piece
+    piece = ''
   }
+  if (piece !== '') yield piece
 }
 
-async function open(file: string, name: string): Promise<Collection> {
+async function open(file: string, name: string): Promise<AsyncDisposable & { readonly collection: Collection }> {
   if (!existsSync(file)) throw unknown(name)
   const context = { signal: new AbortController().signal, clock: systemClock, random: Math.random, log: () => {} }
   const connection = await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
-  const collection = await connection.collection(name).catch((error: unknown) => {
+  const collection = await connection.collection(name).catch(async (error: unknown) => {
+    await connection[Symbol.asyncDispose]()
     throw error instanceof SyncError && error.code === 'COLLECTION_UNKNOWN' ? unknown(name) : error
   })
-  return collection
+  return { collection, [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose]() }
 }
 
 async function* scan(collection: Collection, from: Value = null): AsyncIterable<Row> {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { type ErrorCode, SyncError } from '../core/error.ts'
+import type { Schedule } from '../core/schedule.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import type { Vault } from './vault.ts'
 
@@ -17,6 +18,10 @@ export interface Integration {
   readonly syncs?: readonly string[]
   /** The actions switched on. Default: all that the connector has. */
   readonly actions?: readonly string[]
+  /** When its syncs run, by their names. Default: as the connector says. */
+  readonly schedules?: Readonly<Record<string, Schedule>>
+  /** For its syncs that say nothing else: above 0, up to a year. Default: the engine's. */
+  readonly minutesBetweenSyncs?: number
 }
 
 /** One account or database reached through an integration. */
@@ -34,11 +39,16 @@ export interface EngineConnection {
   readonly project?: string
 }
 
+/** A connection without what may hold secrets. */
+export type ConnectionOutline = Omit<EngineConnection, 'config'>
+
 /** Where connections are kept. */
 export interface ConnectionStore {
   create(connection: EngineConnection): Promise<EngineConnection>
   read(connectionId: string): Promise<EngineConnection | undefined>
   readAll(): Promise<EngineConnection[]>
+  /** All, without their config. Absent: it is as cheap to read them whole. */
+  outlines?(): Promise<ConnectionOutline[]>
   update(connection: EngineConnection): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
 }
@@ -48,7 +58,7 @@ export class InMemoryConnectionStore implements ConnectionStore {
   readonly #connections = new Map<string, EngineConnection>()
 
   async create(connection: EngineConnection): Promise<EngineConnection> {
-    if (this.#connections.has(connection.id)) throw taken(connection.id)
+    if (this.#connections.has(connection.id)) throw takenId(connection.id)
     this.#connections.set(connection.id, connection)
     return connection
   }
@@ -98,8 +108,8 @@ export class StoredConnections implements ConnectionStore {
   }
 
   async create(connection: EngineConnection): Promise<EngineConnection> {
-    if ((await this.#records.get(KIND, connection.id)) !== null) throw taken(connection.id)
-    if (!(await this.#put(connection, 0))) throw taken(connection.id)
+    if ((await this.#records.get(KIND, connection.id)) !== null) throw takenId(connection.id)
+    if (!(await this.#put(connection, 0))) throw takenId(connection.id)
     return connection
   }
 
@@ -112,16 +122,21 @@ export class StoredConnections implements ConnectionStore {
   /** Those that can be read; the log names the others. */
   async readAll(): Promise<EngineConnection[]> {
     const all: EngineConnection[] = []
-    for (let after = ''; ; ) {
-      const page = await this.#records.list(KIND, { after, limit: PAGE })
-      for (const record of page) {
-        const connection = await this.#open(record).catch((error: unknown) => this.#skip(error))
-        if (connection !== undefined) all.push(connection)
-      }
-      const last = page.at(-1)
-      if (last === undefined) return all
-      after = last.id
+    for await (const record of this.#pages()) {
+      const connection = await this.#open(record).catch((error: unknown) => this.#skip(error))
+      if (connection !== undefined) all.push(connection)
     }
+    return all
+  }
+
+  /** Those that can be read, without opening the vault. */
+  async outlines(): Promise<ConnectionOutline[]> {
+    const all: ConnectionOutline[] = []
+    for await (const { body } of this.#pages()) {
+      const connection = stored.safeParse(jsonOf(body))
+      if (connection.success) all.push(connection.data)
+    }
+    return all
   }
 
   async update(connection: EngineConnection): Promise<EngineConnection> {
@@ -165,6 +180,16 @@ export class StoredConnections implements ConnectionStore {
     return now === null || now.version === record.version ? { ...connection.data, config: {} } : await this.#open(now)
   }
 
+  async *#pages(): AsyncIterable<StoredRecord> {
+    for (let after = ''; ; ) {
+      const page = await this.#records.list(KIND, { after, limit: PAGE })
+      yield* page
+      const last = page.at(-1)
+      if (last === undefined) return
+      after = last.id
+    }
+  }
+
   #skip(error: unknown): undefined {
     if (!(error instanceof SyncError) || !UNREADABLE.has(error.code)) throw error
     this.#log(error.message)
@@ -194,8 +219,8 @@ function unreadable(id: string): SyncError {
   })
 }
 
-function taken(id: string): SyncError {
-  return new SyncError('CONFIG_INVALID', `there is a connection "${id}" already`, {
+export function takenId(id: string): SyncError {
+  return new SyncError('CONFIG_INVALID', `there is a connection or a sync "${id}" already`, {
     hint: 'Choose another id, or update that one.',
   })
 }

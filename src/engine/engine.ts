@@ -2,34 +2,25 @@
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import type { Connection, Context } from '../connectors/connector.ts'
-import type { AnyConnector, Flow, Handle, OAuth } from '../connectors/kit.ts'
-import { sqlite } from '../connectors/sqlite/index.ts'
-import { type ErrorCode, SyncError } from '../core/error.ts'
+import type { Context } from '../connectors/connector.ts'
+import type { AnyConnector } from '../connectors/kit.ts'
+import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
-import { didYouMean } from '../core/name.ts'
-import { firstInstant } from '../core/schedule.ts'
 import { placesOf } from '../core/two-way.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
-import { type ActionResult, executeAction } from './actions.ts'
-import { handlerContext, type TokenSource } from './calls.ts'
+import type { ActionResult } from './actions.ts'
 import { systemClock } from './clock.ts'
-import { type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
+import type { ExportFormat, RowsPage } from './collection-rows.ts'
+import { Connected } from './connected.ts'
 import { ConnectionPool } from './connection-pool.ts'
-import {
-  type ConnectionStore,
-  type EngineConnection,
-  type Integration,
-  StoredConnections,
-  unknownConnection,
-} from './connections.ts'
+import { type ConnectionStore, type EngineConnection, type Integration, StoredConnections } from './connections.ts'
 import { Events, type Guardian, type Listener } from './events.ts'
-import { type FlowSession, Flows } from './flows.ts'
-import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import type { FlowSession } from './flows.ts'
+import { syncIdOf } from './handler-syncs.ts'
+import { checkMinutes, Integrations } from './integrations.ts'
 import { Limiter, type LimiterState } from './limits.ts'
-import { TokenStore } from './oauth.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
 import { Service, setPaused } from './service.ts'
 import type { OwnedProject } from './slots.ts'
@@ -59,18 +50,15 @@ export interface EngineOptions {
 interface Opened {
   readonly store: Store
   readonly connections: ConnectionStore
+  readonly connected: Connected
   readonly service: Service
   readonly running: Promise<void>
-  readonly collections: string
-  readonly tokens: TokenStore
-  readonly flows: Flows
   close(): Promise<void>
 }
 
 export class Engine {
   readonly #options: EngineOptions
-  readonly #connectors: ReadonlyMap<string, AnyConnector>
-  readonly #integrations = new Map<string, Integration>()
+  readonly #integrations: Integrations
   readonly #events: Events
   readonly #limiter = new Limiter(systemClock, Math.random)
   readonly #stop = new AbortController()
@@ -86,7 +74,7 @@ export class Engine {
       })
     }
     this.#options = options
-    this.#connectors = new Map(options.connectors.map((connector) => [connector.name, connector]))
+    this.#integrations = new Integrations(options.connectors)
     const log = options.log ?? ((message: string) => console.error(message))
     this.#context = { signal: this.#stop.signal, clock: systemClock, random: Math.random, log }
     this.#events = new Events(log)
@@ -95,52 +83,37 @@ export class Engine {
   }
 
   getConnectors(): AnyConnector[] {
-    return [...this.#connectors.values()]
+    return [...this.#integrations.connectors]
   }
 
   getIntegrations(): Integration[] {
-    return [...this.#integrations.values()]
+    return [...this.#integrations.all]
   }
 
   /** Sets up a connector for use, or changes how it is. CONFIG_INVALID: there is no such connector, sync or action. */
   async addIntegration(integration: Integration): Promise<void> {
-    const connector = this.#connector(integration.connectorId)
-    const known = { syncs: connector.syncs, actions: connector.actions }
-    for (const kind of ['syncs', 'actions'] as const)
-      for (const name of integration[kind] ?? [])
-        if (!known[kind].has(name)) throw nothingNamed(kind.slice(0, -1), name, [...known[kind].keys()])
-    this.#integrations.set(integration.id, integration)
-    const { connections } = await this.#opened
-    for (const connection of await connections.readAll())
-      if (connection.integrationId === integration.id) await this.scheduleConnectionSyncs(connection.id)
+    // Known at once: calls that follow without waiting may need it.
+    this.#integrations.put(integration)
+    await (await this.#opened).connected.putIntegration(integration)
   }
 
   async updateIntegration(integration: Integration): Promise<void> {
-    this.#integration(integration.id)
+    this.#integrations.find(integration.id)
     await this.addIntegration(integration)
   }
 
   /** The connections of it stay, and don't run any more. */
   async removeIntegration(integrationId: string): Promise<void> {
-    const { connections } = await this.#opened
-    for (const connection of await connections.readAll())
-      if (connection.integrationId === integrationId) await this.unscheduleConnectionSyncs(connection.id)
-    this.#integrations.delete(integrationId)
+    await (await this.#opened).connected.removeIntegration(integrationId)
   }
 
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async addConnection(connection: EngineConnection): Promise<EngineConnection> {
-    this.#check(connection)
-    const created = await (await this.#opened).connections.create(connection)
-    await this.scheduleConnectionSyncs(created.id)
-    return created
+    return await (await this.#opened).connected.add(connection)
   }
 
   async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
-    this.#check(connection)
-    const updated = await (await this.#opened).connections.update(connection)
-    await this.scheduleConnectionSyncs(updated.id)
-    return updated
+    return await (await this.#opened).connected.update(connection)
   }
 
   async getConnections(): Promise<EngineConnection[]> {
@@ -153,32 +126,16 @@ export class Engine {
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async removeConnection(connectionId: string): Promise<void> {
-    await this.unscheduleConnectionSyncs(connectionId)
-    const { connections, tokens } = await this.#opened
-    await connections.delete(connectionId)
-    await tokens.delete(connectionId)
+    await (await this.#opened).connected.remove(connectionId)
   }
 
   /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
   async scheduleConnectionSyncs(connectionId: string): Promise<void> {
-    const { store, service } = await this.#opened
-    const { connection, integration, connector } = await this.#find(connectionId)
-    const names = activeSyncs(connection, integration, connector)
-    for (const name of names) {
-      const schedule = scheduleOf(name, connection, connector, this.#options.minutesBetweenSyncs ?? 15)
-      await store.schedules.put(
-        { sync: syncIdOf(connectionId, name), schedule, origin: 'api' },
-        firstInstant(schedule, systemClock.now()),
-      )
-    }
-    for (const { sync } of await this.#schedulesOf(connectionId))
-      if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
-    service.wake()
+    await (await this.#opened).connected.schedule(connectionId)
   }
 
   async unscheduleConnectionSyncs(connectionId: string): Promise<void> {
-    const { store } = await this.#opened
-    for (const { sync } of await this.#schedulesOf(connectionId)) await store.schedules.remove(sync)
+    await (await this.#opened).connected.unschedule(connectionId)
   }
 
   /** Runs a sync now, and waits for its end. CONNECTION_UNKNOWN and SYNC_UNKNOWN are thrown; a run that fails is told in the result. */
@@ -220,36 +177,26 @@ export class Engine {
 
   /** CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown; an action that fails is told in the result. */
   async executeAction(connectionId: string, actionName: string, params: unknown): Promise<ActionResult> {
-    await this.#opened
-    const { connector, integration, handle } = await this.#find(connectionId)
-    const names = integration.actions ?? [...connector.actions.keys()]
-    const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
-    if (action === undefined) throw nothingNamed('action', actionName, names)
-    const tokens = await this.#tokensOf(connectionId)
-    return await executeAction(
-      { name: actionName, action, handle, params, limits: connector.limits, tokens },
-      this.#context,
-      this.#limiter,
-    )
+    return await (await this.#opened).connected.execute(connectionId, actionName, params)
   }
 
   /** Begins to connect an account, by the flow of the integration's connector. */
   async startFlowSession(integrationId: string): Promise<FlowSession> {
-    return await (await this.#opened).flows.start(integrationId)
+    return await (await this.#opened).connected.flows.start(integrationId)
   }
 
   /** Answers the step that waits: what is wrong with the answer is in `errors`. At the end `connectionId` names the connection. */
   async executeFlowStep(sessionId: string, userInput?: unknown): Promise<FlowSession> {
-    return await (await this.#opened).flows.answer(sessionId, userInput)
+    return await (await this.#opened).connected.flows.answer(sessionId, userInput)
   }
 
   /** FLOW_UNKNOWN: there is none, or it has expired. */
   async getFlowSession(sessionId: string): Promise<FlowSession> {
-    return await (await this.#opened).flows.get(sessionId)
+    return await (await this.#opened).connected.flows.get(sessionId)
   }
 
   async deleteFlowSession(sessionId: string): Promise<void> {
-    await (await this.#opened).flows.delete(sessionId)
+    await (await this.#opened).connected.flows.delete(sessionId)
   }
 
   /** Rows that a sync has gathered, in the order of their keys. */
@@ -258,22 +205,12 @@ export class Engine {
     syncName: string,
     page: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<RowsPage> {
-    const { collections } = await this.#opened
-    return readRows(
-      fileOf(collections, collectionOf(connectionId, syncName)),
-      collectionOf(connectionId, syncName),
-      page,
-    )
+    return await (await this.#opened).connected.readRows(connectionId, syncName, page)
   }
 
   /** All rows that a sync has gathered, as text piece by piece. */
   async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
-    const { collections } = await this.#opened
-    yield* exportRows(
-      fileOf(collections, collectionOf(connectionId, syncName)),
-      collectionOf(connectionId, syncName),
-      format,
-    )
+    yield* (await this.#opened).connected.exportRows(connectionId, syncName, format)
   }
 
   getLimits(): readonly LimiterState[] {
@@ -312,27 +249,25 @@ export class Engine {
     const collections = join(home, 'collections')
     await mkdir(collections, { recursive: true })
     const projectId = await store.projectId()
-    const tokens = new TokenStore(vault, store.leases, systemClock)
-    const flows = new Flows({
-      ...{ records: store.records, vault, clock: systemClock, signal: this.#stop.signal },
-      flowOf: (integrationId) => this.#flowOf(integrationId),
-      connect: async (connection, given) => {
-        if (given !== null) await tokens.put(connection.id, given)
-        if ((await connections.read(connection.id)) === undefined) await this.addConnection(connection)
-      },
+    const connected = new Connected({
+      ...{ store, vault, connections, folder: collections, context: this.#context },
+      ...{ integrations: this.#integrations, limiter: this.#limiter },
+      minutesBetweenSyncs: this.#options.minutesBetweenSyncs ?? 15,
+      events: this.#events,
+      changed: async () => service.wake(),
     })
     const service = new Service({
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {
-        find: async (id) => await this.#definition(id),
+        find: (id) => connected.definition(id),
         exclusive: (sync) => [placesOf(sync)[1].connection],
+        lasting: () => false,
       },
-      makeProject: (signal) => this.#project(projectId, store, collections, signal),
-      keepProjects: false,
+      makeProject: (signal) => this.#project(projectId, store, connected, signal),
       worker: `${hostname()}:${process.pid}`,
     })
     return {
-      ...{ store, connections, service, collections, tokens, flows },
+      ...{ store, connections, connected, service },
       running: service.run(this.#stop.signal),
       close: async () => {
         await lock?.[Symbol.asyncDispose]()
@@ -341,33 +276,11 @@ export class Engine {
     }
   }
 
-  async #definition(id: string) {
-    const parts = partsOf(id)
-    if (parts === null) throw nothingNamed('sync', id, [])
-    const { connection, integration, connector } = await this.#find(parts.connectionId)
-    const names = activeSyncs(connection, integration, connector)
-    if (!names.includes(parts.syncName)) throw nothingNamed('sync', parts.syncName, names)
-    return handlerSync(
-      parts.connectionId,
-      parts.syncName,
-      scheduleOf(parts.syncName, connection, connector, this.#options.minutesBetweenSyncs ?? 15),
-    )
-  }
-
   /** A project whose connections are those of the engine, and its own collections. */
-  #project(id: string, store: Store, collections: string, signal: AbortSignal): OwnedProject {
-    const context = { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
-    const open = async (name: string, context: Context): Promise<Connection> => {
-      const gathered = gatheredBy(name)
-      if (gathered !== null)
-        return await sqlite.open({ file: fileOf(collections, gathered), track: 'none', busyTimeoutMs: 10_000 }, context)
-      const { connector, handle } = await this.#find(name)
-      const { openSyncs } = await import('../connectors/staged.ts')
-      const tokens = await this.#tokensOf(name)
-      return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, this.#limiter, tokens))
-    }
-    const openers = { get: (name: string) => ({ open: (context: Context) => open(name, context) }), keys: () => [] }
-    const pool = new ConnectionPool(openers, context)
+  #project(id: string, store: Store, connected: Connected, signal: AbortSignal | null): OwnedProject {
+    const own = this.#context.signal
+    const context = { ...this.#context, signal: signal === null ? own : AbortSignal.any([signal, own]) }
+    const pool = new ConnectionPool({ get: (name) => connected.opener(name), keys: () => [] }, context)
     return {
       ...{ id, store, context, unreachable: new Set<string>(), emit: () => {} },
       connection: (name) => pool.get(name),
@@ -375,84 +288,6 @@ export class Engine {
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     }
   }
-
-  async #tokensOf(connectionId: string): Promise<TokenSource | null> {
-    const { integration, connector } = await this.#find(connectionId)
-    if (connector.auth === null) return null
-    return (await this.#opened).tokens.sourceOf(connectionId, connector.auth(integration.config ?? {}))
-  }
-
-  #flowOf(integrationId: string): { readonly flow: Flow; readonly oauth: OAuth | null } {
-    const integration = this.#integration(integrationId)
-    const { flow, auth, name } = this.#connector(integration.connectorId)
-    if (flow === null) throw new SyncError('FLOW_UNKNOWN', `connector ${name} has no flow to connect by`)
-    return { flow, oauth: auth?.(integration.config ?? {}) ?? null }
-  }
-
-  async #schedulesOf(connectionId: string) {
-    const all = await (await this.#opened).store.schedules.list({ origin: 'api' })
-    return all.filter(({ sync }) => partsOf(sync)?.connectionId === connectionId)
-  }
-
-  async #find(connectionId: string) {
-    const connection = await (await this.#opened).connections.read(connectionId)
-    if (connection === undefined) throw unknownConnection(connectionId)
-    return { connection, ...this.#check(connection) }
-  }
-
-  /** The parts of a connection, with its config validated: what it says itself, over what its integration says. */
-  #check(connection: EngineConnection): { integration: Integration; connector: AnyConnector; handle: Handle<never> } {
-    if (!/^[\w-]{1,100}$/.test(connection.id)) {
-      throw new SyncError('CONFIG_INVALID', `"${connection.id.slice(0, 50)}" can't be a connection's id`, {
-        hint: 'Use up to 100 letters, digits, _ and -.',
-      })
-    }
-    checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
-    const integration = this.#integration(connection.integrationId)
-    const connector = this.#connector(integration.connectorId)
-    const config = connector.config.safeParse({ ...integration.config, ...connection.config })
-    if (config.success) return { integration, connector, handle: { id: connection.id, config: config.data as never } }
-    const reasons = config.error.issues.map(({ path, message }) => `${path.join('.') || '(all of it)'}: ${message}`)
-    throw new SyncError('CONFIG_INVALID', `connection "${connection.id}": ${reasons.join('; ')}`)
-  }
-
-  #integration(id: string): Integration {
-    const found = this.#integrations.get(id)
-    if (found !== undefined) return found
-    throw nothingNamed('integration', id, [...this.#integrations.keys()])
-  }
-
-  #connector(name: string): AnyConnector {
-    const found = this.#connectors.get(name)
-    if (found !== undefined) return found
-    throw nothingNamed('connector', name, [...this.#connectors.keys()])
-  }
-}
-
-const MINUTES_OF_A_YEAR = 366 * 24 * 60
-
-function checkMinutes(minutes: number | undefined, what: string): void {
-  if (minutes === undefined || (minutes > 0 && minutes <= MINUTES_OF_A_YEAR)) return
-  throw new SyncError('CONFIG_INVALID', `${what} is ${minutes}`, {
-    hint: `Give a number of minutes above 0, up to ${MINUTES_OF_A_YEAR}.`,
-  })
-}
-
-/** Where the rows of a collection are. */
-function fileOf(folder: string, collection: string): string {
-  return join(folder, `${encodeURIComponent(collection)}.db`)
-}
-
-const codes: Readonly<Record<string, ErrorCode>> = {
-  sync: 'SYNC_UNKNOWN',
-  action: 'ACTION_UNKNOWN',
-  integration: 'INTEGRATION_UNKNOWN',
-}
-
-function nothingNamed(kind: string, name: string, names: readonly string[]): SyncError {
-  const code = codes[kind] ?? 'CONFIG_INVALID'
-  const others = didYouMean(name, names) || (names.length === 0 ? '' : `; there are ${names.join(', ')}`)
-  return new SyncError(code, `there is no ${kind} "${name}"${others}`)
 }
 
 function closing(store: Store): (error: unknown) => Promise<never> {

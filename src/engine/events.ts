@@ -2,10 +2,10 @@
 import type { EngineEvent } from '../core/event.ts'
 
 export type Listener = (event: EngineEvent) => void
-/** Is asked before a run begins. A text is the reason why it may not. */
-export type Guardian = (
-  event: Extract<EngineEvent, { event: 'sync.starting' }>,
-) => Promise<string | undefined> | string | undefined
+/** What may be forbidden. */
+export type Starting = Extract<EngineEvent, { event: 'sync.starting' | 'action.starting' }>
+/** Is asked before a run or an action begins. A text is the reason why it may not. */
+export type Guardian = (event: Starting) => Promise<string | undefined> | string | undefined
 
 export class Events {
   readonly #listeners = new Set<Listener>()
@@ -39,8 +39,8 @@ export class Events {
     }
   }
 
-  /** Null: the run may begin. A guardian that throws forbids it. */
-  async vetoOf(event: Extract<EngineEvent, { event: 'sync.starting' }>): Promise<string | null> {
+  /** Null: it may begin. A guardian that throws forbids it. */
+  async vetoOf(event: Starting): Promise<string | null> {
     this.emit(event)
     for (const guardian of this.#guardians) {
       try {

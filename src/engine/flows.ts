@@ -45,6 +45,7 @@ export interface FlowDependencies {
       readonly id: string
       readonly integrationId: string
       readonly config: Readonly<Record<string, unknown>>
+      readonly project: string | null
     },
     tokens: Tokens | null,
   ) => Promise<void>
@@ -61,6 +62,8 @@ const body = z.object({
   status: z.enum(['waiting', 'completed', 'cancelled']),
   at: z.number(),
   connectionId: z.string(),
+  /** Whose the connection will be; null: nobody's in particular. */
+  project: z.string().nullable().default(null),
   /** Where in the vault what was entered is: by each answer under a new name, so that of two answers neither is kept over the other. */
   secret: z.string().exactOptional(),
 })
@@ -86,7 +89,7 @@ export class Flows {
   }
 
   /** Begins at the first step that waits for a person. FLOW_UNKNOWN: the connector has no flow. */
-  async start(integrationId: string): Promise<FlowSession> {
+  async start(integrationId: string, project: string | null = null): Promise<FlowSession> {
     const { records, clock, flowOf } = this.#needs
     flowOf(integrationId)
     await this.#sweep()
@@ -97,6 +100,7 @@ export class Flows {
       status: 'waiting',
       at: 0,
       connectionId: randomUUID(),
+      project,
       secret: newName(sessionId),
       version: 1,
       expiresAt: clock.now() + EXPIRES_MS,
@@ -122,6 +126,11 @@ export class Flows {
     }
     const next = { values: { ...secret.values, [step.name]: answered.value }, begun: null }
     return await this.#goOn(await this.#pass(state, next), next)
+  }
+
+  /** Whose the connection will be; null: nobody's in particular. FLOW_UNKNOWN. */
+  async projectOf(sessionId: string): Promise<string | null> {
+    return (await this.#find(sessionId)).project
   }
 
   async get(sessionId: string): Promise<FlowSession> {
@@ -159,8 +168,8 @@ export class Flows {
     const login = flow.steps.find(({ kind }) => kind === 'oauth2')
     const tokens = login === undefined ? null : (values[login.name] as Tokens)
     try {
-      const { connectionId: id, integrationId } = state
-      await this.#needs.connect({ id, integrationId, config: flow.config(values) }, tokens)
+      const { connectionId: id, integrationId, project } = state
+      await this.#needs.connect({ id, integrationId, project, config: flow.config(values) }, tokens)
     } catch (error) {
       return await this.#view(state, { values, begun: null }, [asSyncError(error).message])
     }
@@ -319,8 +328,8 @@ function callbackOf(input: unknown): URLSearchParams | null {
   return parts.success && Object.keys(parts.data).length > 0 ? new URLSearchParams(parts.data) : null
 }
 
-function recordOf({ sessionId, integrationId, status, at, connectionId, secret, expiresAt }: State) {
-  const body = JSON.stringify({ integrationId, status, at, connectionId, secret })
+function recordOf({ sessionId, expiresAt, version: _version, ...state }: State) {
+  const body = JSON.stringify(state)
   return { kind: KIND, id: sessionId, body, expiresAt }
 }
 

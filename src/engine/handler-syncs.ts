@@ -4,7 +4,7 @@ import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type Sync, type SyncId } from '../core/sync.ts'
-import type { EngineConnection, Integration } from './connections.ts'
+import type { ConnectionOutline, Integration } from './connections.ts'
 
 /** Before the names of the connections to the engine's own collections: one per sync, so that one that is slow keeps no other waiting. */
 const COLLECTIONS = '_collections/'
@@ -31,7 +31,7 @@ export function collectionOf(connectionId: string, syncName: string): string {
 
 /** The syncs that a connection runs. */
 export function activeSyncs(
-  connection: EngineConnection,
+  connection: ConnectionOutline,
   integration: Integration,
   connector: AnyConnector,
 ): readonly string[] {
@@ -39,19 +39,26 @@ export function activeSyncs(
   return connection.activeSyncs === undefined ? on : on.filter((name) => connection.activeSyncs?.includes(name))
 }
 
+/** What the connection says goes before its integration, and that before its connector; `minutes` where none says anything. */
 export function scheduleOf(
   syncName: string,
-  connection: EngineConnection,
+  connection: ConnectionOutline,
+  integration: Integration,
   connector: AnyConnector,
   minutes: number,
 ): Schedule {
+  if (connection.minutesBetweenSyncs !== undefined) return everyMinutes(connection.minutesBetweenSyncs)
+  const chosen = integration.schedules?.[syncName]
+  if (chosen !== undefined) return chosen
   const written = connector.syncs.get(syncName)?.schedule
-  if (connection.minutesBetweenSyncs === undefined && written !== undefined) {
-    const schedule = parseSchedule(written)
-    if (typeof schedule !== 'string') return schedule
-    throw new SyncError('CONFIG_INVALID', `sync ${syncName} of connector ${connector.name}: ${schedule}`)
-  }
-  return { kind: 'interval', everyMs: Math.max(1, Math.round((connection.minutesBetweenSyncs ?? minutes) * 60_000)) }
+  if (written === undefined) return everyMinutes(integration.minutesBetweenSyncs ?? minutes)
+  const schedule = parseSchedule(written)
+  if (typeof schedule !== 'string') return schedule
+  throw new SyncError('CONFIG_INVALID', `sync ${syncName} of connector ${connector.name}: ${schedule}`)
+}
+
+function everyMinutes(minutes: number): Schedule {
+  return { kind: 'interval', everyMs: Math.max(1, Math.round(minutes * 60_000)) }
 }
 
 export function handlerSync(connectionId: string, syncName: string, schedule: Schedule): Sync {

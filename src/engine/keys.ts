@@ -19,6 +19,8 @@ export interface ApiKey {
 }
 
 const KIND = 'key'
+/** A process that dies before it has made the first key keeps others from it for so long. */
+const FIRST_MS = 60_000
 const body = z.object({
   digest: z.string(),
   name: z.string(),
@@ -38,6 +40,16 @@ export async function createKey(
   const content = { ...key, digest: digestOf(secret), createdAt: nowMs }
   await records.put({ kind: KIND, id, body: JSON.stringify(content), expiresAt: null }, 0)
   return { key: { id, ...key, createdAt: nowMs }, text: `slk_${id}_${secret}` }
+}
+
+/** The text of an admin key, where there are no keys yet; null: there are. Of several processes that ask at once, one is told it. */
+export async function createFirstKey(records: RecordStore, nowMs: number): Promise<string | null> {
+  if ((await listKeys(records)).length > 0) return null
+  await records.sweep(nowMs)
+  const turn = { kind: 'first-key', id: 'first', body: '', expiresAt: nowMs + FIRST_MS }
+  if ((await records.put(turn, 0)) === null) return null
+  const { text } = await createKey(records, { name: 'first', scope: 'admin', project: null }, nowMs)
+  return text
 }
 
 /** The key that this text is; null: none. Takes the same time for a wrong secret as for a right one. */

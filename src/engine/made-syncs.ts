@@ -16,6 +16,17 @@ export async function madeSyncs(records: RecordStore): Promise<readonly MadeSync
   return found.map(({ id, body: text }) => ({ name: id, ...body.parse(JSON.parse(text)) }))
 }
 
+/** Null: there is none of that name. */
+export async function madeSync(records: RecordStore, name: string): Promise<MadeSync | null> {
+  const found = await records.get(KIND, name)
+  return found === null ? null : { name, ...body.parse(JSON.parse(found.body)) }
+}
+
+/** The one that a sync's id belongs to; a pattern's name stands before a slash. */
+export function madeOf(made: readonly MadeSync[], id: string): MadeSync | undefined {
+  return made.find(({ name }) => id === name || id.startsWith(`${name}/`))
+}
+
 export async function keepSync(records: RecordStore, { name, definition, project }: MadeSync): Promise<void> {
   await records.put({ kind: KIND, id: name, body: JSON.stringify({ definition, project }), expiresAt: null })
 }

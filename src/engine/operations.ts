@@ -3,17 +3,29 @@ import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Store } from '../store/store.ts'
+import type { Connected } from './connected.ts'
 import type { Events } from './events.ts'
+import type { Integrations } from './integrations.ts'
 import type { Project } from './project.ts'
 import type { Service } from './service.ts'
 import type { Webhooks } from './webhooks.ts'
 
 export interface Operations {
+  /** Connectors, and which of them are set up. */
+  readonly integrations: Integrations
+  /** Connections of integrations: made, asked to act, read. */
+  readonly connected: Connected
+  /** Sees what other processes have made. */
+  catchUp(): Promise<void>
   readonly store: Store
   readonly service: Service
   readonly events: Events
   /** The syncs there are now. */
   syncs(): readonly KnownSync[]
+  /** One of them; null: there is none of that name now. */
+  sync(id: string): KnownSync | null
+  /** Those of a connection of an integration. */
+  syncsOf(connection: string): readonly KnownSync[]
   connections(): readonly KnownConnection[]
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
@@ -32,8 +44,8 @@ export interface Operations {
 
 export interface KnownSync {
   readonly sync: AnySync
-  /** Whether the config file says it, or a call of the API. */
-  readonly origin: 'config' | 'api'
+  /** Whether the config file says it, a call of the API, or it is one of a connection's. */
+  readonly origin: 'config' | 'api' | 'connection'
   /** Null: nobody's in particular. */
   readonly project: string | null
 }
@@ -41,13 +53,18 @@ export interface KnownSync {
 export interface KnownConnection {
   readonly name: string
   readonly connector: string
+  /** Null: the config file says it. */
+  readonly integration: string | null
   /** Whose keys may see and use it, beside keys of no project. */
   readonly projects: readonly string[]
+  /** Of a connection of an integration: the syncs that it runs, null for all; and how often, null where it says nothing. */
+  readonly activeSyncs: readonly string[] | null
+  readonly minutesBetweenSyncs: number | null
 }
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
-export function projectOf(event: EngineEvent, operations: Pick<Operations, 'syncs' | 'connections'>): string | null {
-  if ('sync' in event) return operations.syncs().find(({ sync }) => sync.id === event.sync)?.project ?? null
+export function projectOf(event: EngineEvent, operations: Pick<Operations, 'sync' | 'connections'>): string | null {
+  if ('sync' in event) return operations.sync(event.sync)?.project ?? null
   // Of several projects, or none: who is bound to one does not hear of it.
   const projects = operations.connections().find(({ name }) => name === event.connection)?.projects ?? []
   return projects.length === 1 ? (projects[0] ?? null) : null

@@ -41,7 +41,8 @@ export async function scheduledJob(record: ScheduleRecord, store: Store): Promis
   const parts = partsOf(record.sync)
   if (parts === null) return null
   const { schedule, nextAt, paused } = record
-  const runs = await store.runs.list({ sync: record.sync, latest: true, limit: 1 })
+  // The newest may be going on.
+  const runs = await store.runs.list({ sync: record.sync, limit: 2 })
   const last = runs.find(({ status }) => status !== 'running')
   return {
     id: record.sync,

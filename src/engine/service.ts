@@ -22,10 +22,8 @@ export interface ServiceOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly definitions: Definitions
-  /** Makes the project that one run at a time uses. */
-  readonly makeProject: (signal: AbortSignal) => OwnedProject
-  /** Whether later runs use it too, with its open connections. */
-  readonly keepProjects: boolean
+  /** Makes the project that one run at a time uses; null: run after run, with its open connections. */
+  readonly makeProject: (signal: AbortSignal | null) => OwnedProject
   /** This process's name among all that share the store. */
   readonly worker: string
   /** How many syncs run at a time. */
@@ -43,7 +41,7 @@ export class Service {
   constructor(options: ServiceOptions) {
     const { store, clock, random, definitions, worker, concurrency, events, log } = options
     this.#options = options
-    this.#slots = new Slots(options.makeProject, clock, options.keepProjects)
+    this.#slots = new Slots(options.makeProject, clock)
     const task = { definitions, slots: this.#slots, mutex: new Mutex(), breaker: new Breaker(), events, clock }
     this.#workers = new Workers({
       ...{ store, clock, random, worker, concurrency, log },

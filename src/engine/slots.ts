@@ -13,8 +13,7 @@ export interface Slot extends AsyncDisposable {
 }
 
 export class Slots implements AsyncDisposable {
-  readonly #make: (signal: AbortSignal) => OwnedProject
-  readonly #keep: boolean
+  readonly #make: (signal: AbortSignal | null) => OwnedProject
   readonly #clock: Clock
   readonly #free: { readonly project: OwnedProject; readonly used: AbortController }[] = []
   readonly #all = new Set<OwnedProject>()
@@ -22,20 +21,19 @@ export class Slots implements AsyncDisposable {
   readonly #stale = new WeakSet<OwnedProject>()
   #closed = false
 
-  /** `keep`: a project is used by run after run; else each run gets one that is made with its signal. */
-  constructor(make: (signal: AbortSignal) => OwnedProject, clock: Clock, keep: boolean) {
+  /** `make`: for run after run, or with the signal of the one run that it is for. */
+  constructor(make: (signal: AbortSignal | null) => OwnedProject, clock: Clock) {
     this.#make = make
-    this.#keep = keep
     this.#clock = clock
   }
 
-  /** Disposing the slot gives it back. */
-  take(signal: AbortSignal): Slot {
-    const free = this.#free.pop()
+  /** Disposing the slot gives it back. `lasting`: its project is one that was used before, or will be again. */
+  take(signal: AbortSignal, lasting: boolean): Slot {
+    const free = lasting ? this.#free.pop() : undefined
     free?.used.abort()
-    const project = free?.project ?? this.#make(signal)
+    const project = free?.project ?? this.#make(lasting ? null : signal)
     this.#all.add(project)
-    return { project, [Symbol.asyncDispose]: async () => await this.#giveBack(project) }
+    return { project, [Symbol.asyncDispose]: () => (lasting ? this.#giveBack(project) : this.#close(project)) }
   }
 
   /** Later runs get projects made anew. */
@@ -54,7 +52,7 @@ export class Slots implements AsyncDisposable {
   }
 
   async #giveBack(project: OwnedProject): Promise<void> {
-    if (this.#closed || !this.#keep || this.#stale.has(project)) return await this.#close(project)
+    if (this.#closed || this.#stale.has(project)) return await this.#close(project)
     const free = { project, used: new AbortController() }
     this.#free.push(free)
     this.#clock.sleep(IDLE_MS, free.used.signal).then(

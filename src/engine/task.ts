@@ -19,6 +19,8 @@ export interface Definitions {
   find(id: SyncId): Promise<AnySync>
   /** Systems of which this process can use one at a time. */
   exclusive(sync: AnySync): readonly string[]
+  /** Whether its connections may stay open for the next run: false where they hold what belongs to one. */
+  lasting(sync: AnySync): boolean
 }
 
 /** When what can't run yet is looked at again. */
@@ -49,7 +51,7 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
   breaker.enter(connections, clock.now())
-  await using slot = slots.take(signal)
+  await using slot = slots.take(signal, definitions.lasting(sync))
   const { context } = slot.project
   const health = new Map<string, Failure | null>()
   const project: Project = {

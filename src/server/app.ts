@@ -20,6 +20,8 @@ export interface ServerOptions {
   /** What the metrics page says. */
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
   readonly log: (message: string) => void
+  /** Proxies whose word about who calls is taken: addresses, ranges, or how many there are in a row. Default: nobody's. */
+  readonly trustProxy?: string | number
 }
 
 const BODY_BYTES = 1024 * 1024
@@ -27,6 +29,7 @@ const BODY_BYTES = 1024 * 1024
 const REQUEST_MS = 30_000
 
 export async function buildServer(options: ServerOptions): Promise<FastifyInstance> {
+  const proxies = options.trustProxy ?? 0
   const app = Fastify({
     bodyLimit: BODY_BYTES,
     requestTimeout: REQUEST_MS,
@@ -37,6 +40,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     routerOptions: { maxParamLength: 500 },
+    trustProxy: typeof proxies === 'number' ? (_address, hop) => hop < proxies : proxies,
   })
   // One for all routes: it counts wrong keys.
   const allow = authenticate(options.operations.store.records)
@@ -124,6 +128,7 @@ async function answer(route: Route, request: FastifyRequest, operations: Operati
   request.raw.socket.once('close', end)
   try {
     const { params, query, body, apiKey: key } = request
+    if (key !== null) await operations.catchUp()
     return await route.handle({ params, query, body, key, operations, signal: hungUp.signal })
   } finally {
     request.raw.socket.off('close', end)

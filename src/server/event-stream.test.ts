@@ -11,7 +11,7 @@ async function listening() {
   const store = openMemoryStore()
   const app = Fastify({ forceCloseConnections: 'idle' })
   app.decorateRequest('apiKey', null)
-  eventStream(app, { store, events: new Events(() => {}), syncs: () => [], connections: () => [] }, 10)
+  eventStream(app, { store, events: new Events(() => {}), sync: () => null, connections: () => [] }, 10)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { key, text } = await createKey(store.records, { name: 'a', scope: 'read', project: null }, 0)
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/api/events`

@@ -4,7 +4,7 @@ import { type ApiKey, keyStands } from '../engine/keys.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { authenticate, maySee } from './auth.ts'
 
-type EventSource = Pick<Operations, 'store' | 'events' | 'syncs' | 'connections'>
+type EventSource = Pick<Operations, 'store' | 'events' | 'sync' | 'connections'>
 
 /** Keeps proxies from taking the silence for the end, and is when the key is looked at again. */
 const BEAT_MS = 15_000

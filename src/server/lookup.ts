@@ -2,7 +2,7 @@
 import { type ErrorCode, SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
 import type { ApiKey } from '../engine/keys.ts'
-import type { KnownSync, Operations } from '../engine/operations.ts'
+import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
 import { maySee } from './auth.ts'
 
 /** The syncs that the key may see. */
@@ -12,9 +12,9 @@ export function visibleSyncs(operations: Operations, key: ApiKey | null): readon
 
 /** SYNC_UNKNOWN names the nearest. */
 export function visibleSync(operations: Operations, key: ApiKey | null, name: string): KnownSync {
+  const found = operations.sync(name)
+  if (found !== null && maySee(key, found.project)) return found
   const syncs = visibleSyncs(operations, key)
-  const found = syncs.find(({ sync }) => sync.id === name)
-  if (found !== undefined) return found
   throw nothing(
     'SYNC_UNKNOWN',
     'sync',
@@ -26,7 +26,34 @@ export function visibleSync(operations: Operations, key: ApiKey | null, name: st
 /** Whether the key may see the sync of that name, also one that is not there any more. */
 export function seesSync(operations: Operations, key: ApiKey | null, name: string): boolean {
   if (key?.project === null) return true
-  return visibleSyncs(operations, key).some(({ sync }) => sync.id === name)
+  const found = operations.sync(name)
+  return found !== null && maySee(key, found.project)
+}
+
+/** The connections that the key may see. */
+export function visibleConnections(operations: Operations, key: ApiKey | null): readonly KnownConnection[] {
+  return operations.connections().filter(({ projects }) => key?.project == null || projects.includes(key.project))
+}
+
+/** CONNECTION_UNKNOWN names the nearest. */
+export function visibleConnection(operations: Operations, key: ApiKey | null, name: string): KnownConnection {
+  const connections = visibleConnections(operations, key)
+  const found = connections.find((connection) => connection.name === name)
+  if (found !== undefined) return found
+  throw nothing(
+    'CONNECTION_UNKNOWN',
+    'connection',
+    name,
+    connections.map((connection) => connection.name),
+  )
+}
+
+/** Whose a new thing is: the key's own project, or the one that a key of no project names. */
+export function projectFor(key: ApiKey | null, named: string | undefined): string | null {
+  const own = key?.project ?? null
+  if (own === null) return named ?? null
+  if (named === undefined || named === own) return own
+  throw new SyncError('FORBIDDEN', 'this key is of another project')
 }
 
 export function nothing(code: ErrorCode, kind: string, name: string, names: readonly string[]): SyncError {

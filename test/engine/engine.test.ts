@@ -32,8 +32,11 @@ class Api implements AsyncDisposable {
   ]
   calls = 0
   refuse = 0
-  readonly #server = createServer((request, response) => {
+  /** Answers wait for it. */
+  held: Promise<void> = Promise.resolve()
+  readonly #server = createServer(async (request, response) => {
     this.calls++
+    await this.held
     if (this.refuse-- > 0) return response.writeHead(500).end('{}')
     if (request.headers.authorization !== 'Bearer canary-token') return response.writeHead(401).end('{}')
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.rows))
@@ -213,6 +216,28 @@ describe('the engine for embedders', () => {
     }
   })
 
+  test('while a sync runs, its job tells how it went before', async () => {
+    await using api = await new Api().start()
+    const engine = makeEngine(newFolder())
+    const release = Promise.withResolvers<void>()
+    try {
+      await engine.addIntegration(integration)
+      await engine.addConnection(connection(api))
+      assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+      await scheduledRunIsOver(engine)
+      api.held = release.promise
+      const before = api.calls
+      const running = engine.executeSync('acme', 'contacts')
+      await eventually(() => api.calls > before, 'the second run')
+      assert.equal((await engine.getConnectionJobs('acme'))[0]?.lastResult?.success, true)
+      release.resolve()
+      await running
+    } finally {
+      release.resolve()
+      await engine.destroy()
+    }
+  })
+
   test('actions: input and output are checked, time is limited, what may pass is tried again', async () => {
     await using api = await new Api().start()
     const engine = makeEngine(newFolder(), { connectionStore: new InMemoryConnectionStore() })
@@ -231,6 +256,13 @@ describe('the engine for embedders', () => {
       assert.match(stuck.error ?? '', /took longer than 100 ms/)
       const refused = await engine.executeAction('acme', 'flaky', { url: 'http://127.0.0.1:1/' })
       assert.ok(!refused.success && refused.executionTime > 1000, 'tried again before it gave up')
+      const allow = engine.guard((event) => (event.event === 'action.starting' ? `not ${event.action}` : undefined))
+      await assert.rejects(engine.executeAction('acme', 'greet', { name: 'Ada' }), {
+        code: 'FORBIDDEN',
+        message: /action greet of acme may not run: not greet/,
+      })
+      allow()
+      assert.equal((await engine.executeAction('acme', 'greet', { name: 'Ada' })).success, true)
       await assert.rejects(engine.executeAction('acme', 'gret', {}), {
         code: 'ACTION_UNKNOWN',
         message: /did you mean "greet"/,
@@ -261,7 +293,9 @@ describe('the engine for embedders', () => {
       await engine.pauseSync('acme', 'contacts')
       assert.equal((await engine.getScheduledJobs()).find(({ syncName }) => syncName === 'contacts')?.isActive, false)
       await engine.resumeSync('acme', 'contacts')
-      const allow = engine.guard(({ sync }) => (sync === 'acme/contacts' ? 'not today' : undefined))
+      const allow = engine.guard((event) =>
+        'sync' in event && event.sync === 'acme/contacts' ? 'not today' : undefined,
+      )
       const vetoed = await engine.executeSync('acme', 'contacts')
       assert.match(vetoed.error ?? '', /may not run: not today/)
       allow()
@@ -296,6 +330,8 @@ describe('the engine for embedders', () => {
     const connection = { id: 'acme', integrationId: 'our-crm', config: { url: api.url, token: 'canary-token' } }
     for (const minutesBetweenSyncs of [Infinity, 0, -1, Number.NaN, 1e300]) {
       await assert.rejects(engine.addConnection({ ...connection, minutesBetweenSyncs }), { code: 'CONFIG_INVALID' })
+      const integration = { id: 'our-crm', connectorId: 'crm', minutesBetweenSyncs }
+      await assert.rejects(engine.updateIntegration(integration), { code: 'CONFIG_INVALID' })
     }
     await engine.addConnection(connection)
     for (const minutesBetweenSyncs of [Infinity, 0])

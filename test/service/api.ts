@@ -25,7 +25,7 @@ export class Api {
     })
     const text = await answer.text()
     const type = answer.headers.get('content-type') ?? ''
-    const parsed: unknown = type.includes('json') && text !== '' ? JSON.parse(text) : text
+    const parsed: unknown = /\bjson\b/.test(type) && text !== '' ? JSON.parse(text) : text
     return {
       status: answer.status,
       type,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { CANARY, Crm } from './crm.ts'
 import { Served } from './served.ts'
 
 const runs = Number(process.env.SYNCLINE_FUZZ_RUNS ?? 40)
@@ -11,6 +12,9 @@ const text = fc.oneof(
   fc.constantFrom(
     'orders',
     'contacts',
+    'acme',
+    'ours',
+    'greet',
     '..',
     '../../etc/passwd',
     '%00',
@@ -53,6 +57,10 @@ const json = fc.oneof(
     })
     .map((value) => safely(value)),
   fc
+    .record({ name: text, integration: text, config: fc.anything(), activeSyncs: fc.anything() })
+    .map((value) => safely(value)),
+  fc.record({ input: fc.anything() }).map((value) => safely(value)),
+  fc
     .record({ between: fc.array(text), match: fc.anything(), onConflict: text, fields: fc.anything() })
     .map((value) => safely(value)),
   fc
@@ -67,8 +75,10 @@ const json = fc.oneof(
 )
 
 test(`each route answers ${runs} random and hostile requests, with 4xx at the worst, and goes on`, async () => {
-  await using it = new Served()
+  await using crm = await new Crm().start()
+  await using it = new Served({ config: crm.config() })
   const api = await it.ready()
+  await api.post('/api/connections', { name: 'acme', integration: 'ours', config: { token: CANARY } })
   const { body } = await api.get('/openapi.json')
   const routes = Object.entries(body.paths as Record<string, object>).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => ({ path, method })),

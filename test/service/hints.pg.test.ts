@@ -15,12 +15,13 @@ test('what another process puts into the queue wakes a worker: its clock stands 
   await using other = await openPostgresStore(database.url)
   const clock = new ManualClock(10_000)
   const service = new Service({
-    ...{ store, clock, random: () => 0, worker: 'w', concurrency: 1, keepProjects: false },
+    ...{ store, clock, random: () => 0, worker: 'w', concurrency: 1 },
     definitions: {
       find: async (id) => {
         throw new SyncError('SYNC_UNKNOWN', `no sync ${id}`)
       },
       exclusive: () => [],
+      lasting: () => false,
     },
     makeProject: () => {
       throw new Error('nothing runs')

@@ -1,5 +1,5 @@
 /** A project on disk with SQLite files, and the command run in it as a person runs it. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'syncline.js')
 
@@ -56,6 +57,16 @@ export class ServiceProject implements Disposable {
     })
     this.#children.add(child)
     return new Running(child)
+  }
+
+  /** What the command prints to people. */
+  async text(...args: readonly string[]): Promise<string> {
+    const environment = { ...process.env, NODE_OPTIONS: '', ...this.#environment }
+    const { stdout } = await promisify(execFile)(process.execPath, [program, ...args], {
+      cwd: this.folder,
+      env: environment,
+    })
+    return stdout
   }
 
   /** Runs the command to its end. */

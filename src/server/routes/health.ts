@@ -1,10 +1,4 @@
-/** Whether it lives and works, and what it is connected to. */
-import { z } from 'zod'
-import { asSyncError } from '../../core/error.ts'
-import { failureOf } from '../../core/run.ts'
-import type { ApiKey } from '../../engine/keys.ts'
-import type { Operations } from '../../engine/operations.ts'
-import { nothing } from '../lookup.ts'
+/** Whether it lives and works. */
 import { type Route, route } from '../route.ts'
 
 export const healthRoutes: readonly Route[] = [
@@ -31,40 +25,4 @@ export const healthRoutes: readonly Route[] = [
       }
     },
   }),
-  route({
-    method: 'GET',
-    url: '/api/connections',
-    summary: 'The connections that the key may see',
-    tag: 'connections',
-    scope: 'read',
-    handle: async ({ operations, key }) => ({
-      body: { items: visible(operations, key).map(({ name, connector }) => ({ name, connector })) },
-    }),
-  }),
-  route({
-    method: 'POST',
-    url: '/api/connections/:name/check',
-    summary: 'Opens a connection and looks what is there',
-    tag: 'connections',
-    scope: 'operate',
-    params: z.object({ name: z.string() }),
-    handle: async ({ operations, params: { name }, key, signal }) => {
-      const names = visible(operations, key).map((connection) => connection.name)
-      if (!names.includes(name)) throw nothing('CONNECTION_UNKNOWN', 'connection', name, names)
-      try {
-        const collections = await operations.use(
-          async (project) => (await (await project.connection(name)).discover()).length,
-          signal,
-        )
-        return { body: { name, healthy: true, collections } }
-      } catch (error) {
-        return { body: { name, healthy: false, error: failureOf(asSyncError(error)) } }
-      }
-    },
-  }),
 ]
-
-function visible(operations: Operations, key: ApiKey | null) {
-  const project = key?.project ?? null
-  return operations.connections().filter(({ projects }) => project === null || projects.includes(project))
-}

@@ -1,7 +1,12 @@
 /** Every route of the API. */
 import type { Route } from '../route.ts'
+import { actionRoutes } from './actions.ts'
+import { collectionRoutes } from './collections.ts'
 import { conflictRoutes } from './conflicts.ts'
+import { connectionRoutes } from './connections.ts'
+import { flowRoutes } from './flows.ts'
 import { healthRoutes } from './health.ts'
+import { integrationRoutes } from './integrations.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
 import { runRoutes } from './runs.ts'
@@ -11,6 +16,11 @@ import { webhookRoutes } from './webhooks.ts'
 
 export const routes: readonly Route[] = [
   ...healthRoutes,
+  ...integrationRoutes,
+  ...connectionRoutes,
+  ...actionRoutes,
+  ...flowRoutes,
+  ...collectionRoutes,
   ...syncRoutes,
   ...runRoutes,
   ...jobRoutes,

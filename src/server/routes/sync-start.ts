@@ -6,6 +6,7 @@ import type { RunRecord } from '../../core/run.ts'
 import { firstInstant, parseSchedule } from '../../core/schedule.ts'
 import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
 import { systemClock } from '../../engine/clock.ts'
+import { gatheredBy } from '../../engine/handler-syncs.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { jobEnd } from '../../engine/results.ts'
 import { iso } from '../../protocol/objects.ts'
@@ -17,7 +18,7 @@ const name = z.string().min(1).max(300)
 const request = z.strictObject({
   project_id: z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -'),
   sync_type: z.enum(['pull', 'push', 'bidirectional']),
-  source_platform: name.describe('a connection, by its name or its connector’s'),
+  source_platform: name.describe('a connection, by its name, its connector’s or its integration’s'),
   target_entity: name.describe('a sync, or the collection that it writes'),
   schedule: z
     .string()
@@ -42,11 +43,12 @@ export const startRoutes: readonly Route[] = [
       const visible = visibleSyncs(operations, key).filter(
         ({ project }) => project === null || project === body.project_id,
       )
-      const { sync } = choose(visible, operations, body)
+      const known = choose(visible, operations, body)
+      const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
         ? await runNow(sync, body, operations, signal)
-        : await register(sync, body.schedule, body, operations)
+        : await register(known, body.schedule, body, operations)
     },
   }),
 ]
@@ -55,9 +57,11 @@ type Request = z.output<typeof request>
 
 /** SYNC_UNKNOWN and SYNC_AMBIGUOUS name the candidates. */
 function choose(syncs: readonly KnownSync[], operations: Operations, body: Request): KnownSync {
-  const connectors = new Map(operations.connections().map(({ name, connector }) => [name, connector]))
-  const isPlatform = (connection: string) =>
-    [connection, connectors.get(connection)].some((known) => same(known, body.source_platform))
+  const connections = new Map(operations.connections().map((connection) => [connection.name, connection]))
+  const isPlatform = (name: string) => {
+    const { connector, integration } = connections.get(name) ?? {}
+    return [name, connector, integration ?? undefined].some((known) => same(known, body.source_platform))
+  }
   const fits = syncs.filter(({ sync }) => {
     const [left, right] = placesOf(sync)
     if (body.sync_type === 'bidirectional')
@@ -88,9 +92,13 @@ function choose(syncs: readonly KnownSync[], operations: Operations, body: Reque
 function isTarget(sync: AnySync, entity: string): boolean {
   if (same(sync.id, entity)) return true
   const [left, right] = placesOf(sync)
+  // What a connection's sync gathers is called as the sync is.
+  const gathered = !isTwoWay(sync) && gatheredBy(right.connection) !== null ? left.collection : undefined
   const targets = isTwoWay(sync) ? [left, right] : [right]
   return targets.some(({ connection, collection }) =>
-    [collection, collection.split('.').at(-1), `${connection}.${collection}`].some((known) => same(known, entity)),
+    [collection, collection.split('.').at(-1), `${connection}.${collection}`, gathered].some((known) =>
+      same(known, entity),
+    ),
   )
 }
 
@@ -151,7 +159,17 @@ function statusOf(status: string, error: RunRecord['error']): number {
   return isErrorCode(error.code) ? errorCodes[error.code].status : 500
 }
 
-async function register(sync: AnySync, written: string, body: Request, operations: Operations): Promise<Answer> {
+async function register(
+  { sync, origin }: KnownSync,
+  written: string,
+  body: Request,
+  operations: Operations,
+): Promise<Answer> {
+  // What its connection says is said again at every start.
+  if (origin === 'connection')
+    throw new SyncError('CONFIG_INVALID', `when sync ${sync.id} runs, its connection says`, {
+      hint: 'PUT /api/connections/<name> with minutesBetweenSyncs, or write `schedules` of its integration in the config.',
+    })
   const schedule = parseSchedule(written)
   if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
   const firstMs = firstInstant(schedule, systemClock.now())

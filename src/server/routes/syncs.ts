@@ -57,10 +57,7 @@ export const syncRoutes: readonly Route[] = [
       const known = operations
         .syncs()
         .find(({ sync }) => sync.id === params.name || sync.id.startsWith(`${params.name}/`))
-      if (
-        known !== undefined &&
-        (known.origin === 'config' || (key?.project != null && known.project !== key.project))
-      ) {
+      if (known !== undefined && (known.origin !== 'api' || (key?.project != null && known.project !== key.project))) {
         throw new SyncError('FORBIDDEN', `sync "${params.name}" is not for this key to change`, {
           hint: known.origin === 'config' ? 'It is in the config file: change it there.' : 'Choose another name.',
         })

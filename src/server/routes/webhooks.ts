@@ -95,6 +95,7 @@ export async function receive(
   request: { readonly headers: Readonly<Record<string, string>>; readonly body: string },
   nowMs: number,
 ): Promise<readonly string[]> {
+  await operations.catchUp()
   const verdict = await operations.verifyWebhook(name, request)
   if (verdict === null)
     throw new SyncError(

@@ -1,0 +1,266 @@
+/** A project that runs by itself: what its config says, what calls of the API made, and one service that runs all of it. */
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { ConfigDefinitions } from '../config/definitions.ts'
+import { type Expansion, expandSyncs } from '../config/expand.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { Context } from '../connectors/connector.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
+import type { SyncId } from '../core/sync.ts'
+import { placesOf } from '../core/two-way.ts'
+import { systemClock } from '../engine/clock.ts'
+import { Connected } from '../engine/connected.ts'
+import { ConnectionPool } from '../engine/connection-pool.ts'
+import { StoredConnections } from '../engine/connections.ts'
+import type { Events } from '../engine/events.ts'
+import { gatheredBy } from '../engine/handler-syncs.ts'
+import { Integrations } from '../engine/integrations.ts'
+import { KnownConnections } from '../engine/known-connections.ts'
+import { Limiter } from '../engine/limits.ts'
+import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
+import { type Operations, projectOf } from '../engine/operations.ts'
+import { permitting } from '../engine/permit.ts'
+import { Service } from '../engine/service.ts'
+import type { OwnedProject } from '../engine/slots.ts'
+import type { Definitions } from '../engine/task.ts'
+import { Webhooks } from '../engine/webhooks.ts'
+import { storeUrl } from '../store/open.ts'
+import { type OpenProject, readConfig } from './open-project.ts'
+import { openVault } from './open-vault.ts'
+import { openOperations } from './operations.ts'
+import type { Shell } from './shell.ts'
+
+/** For syncs of connections that say nothing else. */
+const MINUTES_BETWEEN_SYNCS = 15
+/** What other processes changed is seen this late in lists. */
+const STALE_MS = 1000
+
+export interface RunningOptions {
+  readonly shell: Shell
+  readonly opened: OpenProject
+  readonly events: Events
+  readonly concurrency: number
+  readonly log: (message: string) => void
+  /** Ends actions and flows that go on. */
+  readonly signal: AbortSignal
+}
+
+export class RunningProject {
+  readonly service: Service
+  readonly webhooks: Webhooks
+  readonly #options: RunningOptions
+  readonly #shared: boolean
+  readonly #context: Context
+  readonly #definitions: ConfigDefinitions
+  readonly #integrations = new Integrations([])
+  readonly #connected: Connected
+  readonly #known: KnownConnections
+  #config: LoadedConfig
+  /** The syncs that calls of the API made, when they were last taken up. */
+  #made: readonly MadeSync[] = []
+  #reloading: Promise<unknown> = Promise.resolve()
+  /** By definition: what was told of it last. */
+  readonly #told = new Map<string, string>()
+  #toldOfReload = ''
+  #caughtUpAt = Number.NEGATIVE_INFINITY
+  #operations: Operations | null = null
+
+  constructor(options: RunningOptions) {
+    const { shell, opened, events, concurrency, log } = options
+    const { store, context } = opened.project
+    this.#options = options
+    this.#config = opened.config
+    this.#shared = storeUrl(shell.environment) !== null
+    this.#context = context
+    const vault = openVault(store, opened.config.folder, shell.environment)
+    const parts = {
+      connections: new StoredConnections(store.records, vault, log),
+      integrations: this.#integrations,
+      minutesBetweenSyncs: MINUTES_BETWEEN_SYNCS,
+    }
+    this.#known = new KnownConnections(parts)
+    this.#connected = new Connected({
+      ...{ ...parts, store, vault, events, context: { ...context, log, signal: options.signal } },
+      limiter: new Limiter(systemClock, Math.random),
+      folder: join(opened.config.folder, '.syncline', 'collections'),
+      taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
+      changed: async () => {
+        this.service.wake()
+        await this.#known.look()
+      },
+    })
+    this.#definitions = new ConfigDefinitions(opened.config, (name) => this.#discover(name))
+    this.service = new Service({
+      ...{ store, clock: systemClock, random: Math.random, events, concurrency, log },
+      definitions: this.#allDefinitions(),
+      makeProject: (signal) => this.#makeProject(signal),
+      worker: `${hostname()}:${process.pid}`,
+    })
+    this.webhooks = new Webhooks({
+      ...{ records: store.records, events, vault, clock: systemClock, random: Math.random, log },
+      projectOf: (event) => (this.#operations === null ? null : projectOf(event, this.#operations)),
+    })
+  }
+
+  get config(): LoadedConfig {
+    return this.#config
+  }
+
+  /** Reads what there is, and schedules it. Says how many syncs that are. */
+  async begin(): Promise<number> {
+    const { opened, events } = this.#options
+    // On a shared store the look below compares, as somebody may have made one since the config was read.
+    if (!this.#shared) this.#made = await madeSyncs(opened.project.store.records)
+    this.#operations = openOperations({
+      ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
+      ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
+      known: this.#known,
+      ...{ config: () => this.#config, made: () => this.#made },
+      makeProject: (signal) => this.#makeProject(signal),
+      reload: async () => void (await this.reload()),
+      catchUp: () => this.#catchUp(),
+      tryMade: async (made) => {
+        const config = await readConfig(this.#options.shell, true, made)
+        if (config.setAside !== null) throw config.setAside
+        return (await expandSyncs(config, [], (name) => this.#discover(name))).syncs
+      },
+    })
+    const { sync } = this.#operations
+    events.guard(permitting(() => this.#config.permit, sync))
+    await this.#takeUpIntegrations()
+    return await this.look()
+  }
+
+  get operations(): Operations {
+    if (this.#operations === null) throw new SyncError('INTERNAL', 'the project has not begun')
+    return this.#operations
+  }
+
+  /** Looks again what patterns match, and what other processes have made. */
+  async look(): Promise<number> {
+    await this.#takeUpMade()
+    await this.#known.look()
+    return await this.#take(await this.#definitions.refresh())
+  }
+
+  /** Takes up what the config file and the store say now. */
+  async reload(): Promise<number> {
+    const next = this.#reloading.catch(() => {}).then(() => this.#readAgain())
+    this.#reloading = next
+    return await next
+  }
+
+  async #readAgain(): Promise<number> {
+    // Before the config: what changes meanwhile is seen as another change.
+    const made = await madeSyncs(this.#options.opened.project.store.records)
+    this.#config = await readConfig(this.#options.shell, true)
+    this.#made = made
+    await this.#takeUpIntegrations()
+    await this.service.renew()
+    return await this.#take(await this.#definitions.replace(this.#config))
+  }
+
+  async #takeUpIntegrations(): Promise<void> {
+    await this.#connected.replace(this.#config.connectors, this.#config.integrations)
+    await this.#known.look()
+  }
+
+  async #take({ syncs, failures }: Expansion): Promise<number> {
+    const { log } = this.#options
+    const { setAside } = this.#config
+    if (setAside !== null && this.#told.get('') !== setAside.message)
+      log(`the syncs made by the API are set aside: ${setAside.message}`)
+    for (const { name, error } of failures) if (this.#told.get(name) !== error.message) log(`${name}: ${error.message}`)
+    this.#told.clear()
+    for (const { name, error } of failures) this.#told.set(name, error.message)
+    if (setAside !== null) this.#told.set('', setAside.message)
+    const aside = setAside === null ? [] : this.#made.map(({ name }) => name)
+    await this.service.schedule(syncs, [...failures.map(({ name }) => name), ...aside])
+    return syncs.length + this.#known.syncs().length
+  }
+
+  /** Other servers on the store make syncs and connections, too. */
+  async #catchUp(): Promise<void> {
+    if (!this.#shared || systemClock.now() - this.#caughtUpAt < STALE_MS) return
+    this.#caughtUpAt = systemClock.now()
+    await this.#known.look()
+    await this.#takeUpMade()
+  }
+
+  async #takeUpMade(): Promise<void> {
+    if (!this.#shared) return
+    const now = await madeSyncs(this.#options.opened.project.store.records)
+    if (JSON.stringify(now) !== JSON.stringify(this.#made)) await this.#reloadMade()
+  }
+
+  /** What another process made or changed is run as it is now. */
+  async #takeUpDefinition(id: SyncId): Promise<void> {
+    if (!this.#shared) return
+    const known = madeOf(this.#made, id) ?? null
+    const now = await madeSync(this.#options.opened.project.store.records, known?.name ?? id.split('/')[0] ?? id)
+    if (JSON.stringify(now) !== JSON.stringify(known)) await this.#reloadMade()
+  }
+
+  /** A config file with a mistake in it keeps nothing from running: it is told once, and tried again. */
+  async #reloadMade(): Promise<void> {
+    try {
+      await this.reload()
+      this.#toldOfReload = ''
+    } catch (error) {
+      const { message } = asSyncError(error)
+      if (message !== this.#toldOfReload) this.#options.log(`what the API made is not taken up: ${message}`)
+      this.#toldOfReload = message
+    }
+  }
+
+  /** Those of the config, those made by the API, and those of connections. */
+  #allDefinitions(): Definitions {
+    const own = this.#definitions
+    const gathers = (sync: Parameters<Definitions['lasting']>[0]) => gatheredBy(placesOf(sync)[1].connection) !== null
+    return {
+      find: async (id) => {
+        await this.#takeUpDefinition(id)
+        const known = own.known(id)
+        if (known !== null || !(await this.#connected.knows(id))) return known ?? (await own.find(id))
+        return await this.#connected.definition(id).catch((error: unknown) => {
+          throw withoutIntegration(error, id)
+        })
+      },
+      exclusive: (sync) => (gathers(sync) ? [placesOf(sync)[1].connection] : own.exclusive(sync)),
+      lasting: (sync) => !gathers(sync),
+    }
+  }
+
+  async #discover(name: string) {
+    await using project = this.#makeProject(null)
+    return await (await project.connection(name)).discover()
+  }
+
+  /** A project with connections of its own, for one run at a time. */
+  #makeProject(signal: AbortSignal | null): OwnedProject {
+    const { project } = this.#options.opened
+    const { connections } = this.#config
+    const context =
+      signal === null ? this.#context : { ...this.#context, signal: AbortSignal.any([signal, this.#context.signal]) }
+    const openers = {
+      get: (name: string) => connections.get(name) ?? this.#connected.opener(name),
+      keys: () => connections.keys(),
+    }
+    const pool = new ConnectionPool(openers, context)
+    return {
+      ...project,
+      context,
+      unreachable: new Set(),
+      connection: (name) => pool.get(name),
+      reconnect: (name) => pool.close(name),
+      [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    }
+  }
+}
+
+/** The config says all integrations there are: one that is not in it will not come. */
+function withoutIntegration(error: unknown, id: string): SyncError {
+  const known = asSyncError(error)
+  if (known.code !== 'INTEGRATION_UNKNOWN') return known
+  return new SyncError('SYNC_UNKNOWN', `sync ${id} does not run: ${known.message}`)
+}

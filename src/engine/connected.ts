@@ -1,0 +1,299 @@
+/** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
+import { mkdir } from 'node:fs/promises'
+import { z } from 'zod'
+import type { Connection, Context } from '../connectors/connector.ts'
+import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import { sqlite } from '../connectors/sqlite/index.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
+import { firstInstant } from '../core/schedule.ts'
+import type { Sync, SyncId } from '../core/sync.ts'
+import type { Store } from '../store/store.ts'
+import { type ActionResult, executeAction } from './actions.ts'
+import { handlerContext, type TokenSource } from './calls.ts'
+import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
+import type { Opener } from './connection-pool.ts'
+import {
+  type ConnectionStore,
+  type EngineConnection,
+  type Integration,
+  takenId,
+  unknownConnection,
+} from './connections.ts'
+import type { Events } from './events.ts'
+import { Flows } from './flows.ts'
+import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
+import type { Limiter } from './limits.ts'
+import { TokenStore } from './oauth.ts'
+import type { Vault } from './vault.ts'
+
+/** Ids of connections that are no more, and whose they were. */
+const FORMER = 'former-connection'
+const former = z.object({ project: z.string().nullable() })
+
+export interface ConnectedOptions {
+  readonly store: Store
+  readonly vault: Vault
+  readonly connections: ConnectionStore
+  readonly integrations: Integrations
+  readonly limiter: Limiter
+  readonly context: Context
+  /** The folder of the rows that syncs gather. */
+  readonly folder: string
+  /** For syncs that say nothing else. */
+  readonly minutesBetweenSyncs: number
+  readonly events: Events
+  /** Names that something else has: no new connection gets one. Default: none. */
+  readonly taken?: (id: string) => boolean
+  /** After connections or their schedules have changed. */
+  readonly changed: () => Promise<void>
+}
+
+export class Connected {
+  readonly #options: ConnectedOptions
+  readonly #tokens: TokenStore
+  readonly flows: Flows
+
+  constructor(options: ConnectedOptions) {
+    const { store, vault, context, integrations, connections } = options
+    this.#options = options
+    this.#tokens = new TokenStore(vault, store.leases, context.clock)
+    this.flows = new Flows({
+      ...{ records: store.records, vault, clock: context.clock, signal: context.signal },
+      flowOf: (id) => integrations.flowOf(id),
+      connect: async ({ project, ...rest }, given) => {
+        const connection = project === null ? rest : { ...rest, project }
+        if (given !== null) await this.#tokens.put(connection.id, given)
+        if ((await connections.read(connection.id)) === undefined) await this.add(connection)
+      },
+    })
+  }
+
+  /** Sets up a connector for use, or changes how it is. */
+  async putIntegration(integration: Integration): Promise<void> {
+    const { integrations, connections } = this.#options
+    integrations.put(integration)
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === integration.id) await this.schedule(connection.id)
+  }
+
+  /** The connections of it stay, and don't run any more. */
+  async removeIntegration(id: string): Promise<void> {
+    const { integrations, connections } = this.#options
+    for (const connection of await connections.readAll())
+      if (connection.integrationId === id) await this.unschedule(connection.id)
+    integrations.remove(id)
+  }
+
+  /** From now on these connectors and integrations, and no others. What does not fit them any more is told to `log`, and does not run. */
+  async replace(connectors: readonly AnyConnector[], all: readonly Integration[]): Promise<void> {
+    const { integrations, connections, context } = this.#options
+    integrations.replace(connectors, all)
+    for (const { id, integrationId } of await (connections.outlines?.() ?? connections.readAll())) {
+      const work = all.some((known) => known.id === integrationId) ? this.schedule(id) : this.unschedule(id)
+      await work.catch((error: unknown) => context.log(asSyncError(error).message))
+    }
+  }
+
+  /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
+  async add(connection: EngineConnection): Promise<EngineConnection> {
+    const { connections, taken } = this.#options
+    this.#check(connection)
+    if (taken?.(connection.id) === true || (await this.#formerly(connection))) throw takenId(connection.id)
+    const created = await connections.create(connection)
+    await this.schedule(created.id)
+    return created
+  }
+
+  async update(connection: EngineConnection): Promise<EngineConnection> {
+    const { connections } = this.#options
+    this.#check(connection)
+    const updated = await connections.update(connection)
+    await this.schedule(updated.id)
+    return updated
+  }
+
+  /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
+  async remove(id: string): Promise<void> {
+    const { connections, store } = this.#options
+    await this.unschedule(id)
+    const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
+    await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
+    await connections.delete(id)
+    await this.#tokens.delete(id)
+    await this.#options.changed()
+  }
+
+  /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
+  async schedule(id: string): Promise<void> {
+    const { store, context, minutesBetweenSyncs, changed } = this.#options
+    const { connection, integration, connector } = await this.#find(id)
+    const names = activeSyncs(connection, integration, connector)
+    for (const name of names) {
+      const schedule = scheduleOf(name, connection, integration, connector, minutesBetweenSyncs)
+      const firstMs = firstInstant(schedule, context.clock.now())
+      await store.schedules.put({ sync: syncIdOf(id, name), schedule, origin: 'api' }, firstMs)
+    }
+    for (const { sync } of await this.#schedulesOf(id))
+      if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
+    await changed()
+  }
+
+  async unschedule(id: string): Promise<void> {
+    for (const { sync } of await this.#schedulesOf(id)) await this.#options.store.schedules.remove(sync)
+  }
+
+  /** The sync of that id, as it is now. CONNECTION_UNKNOWN, SYNC_UNKNOWN, INTEGRATION_UNKNOWN. */
+  async definition(id: SyncId): Promise<Sync> {
+    const parts = partsOf(id)
+    if (parts === null) throw nothingNamed('sync', id, [])
+    const { connectionId, syncName } = parts
+    const { connection, integration, connector } = await this.#find(connectionId)
+    const names = activeSyncs(connection, integration, connector)
+    if (!names.includes(syncName)) throw nothingNamed('sync', syncName, names)
+    return handlerSync(
+      connectionId,
+      syncName,
+      scheduleOf(syncName, connection, integration, connector, this.#options.minutesBetweenSyncs),
+    )
+  }
+
+  /** Undefined: there is none of that id. */
+  async read(id: string): Promise<EngineConnection | undefined> {
+    return await this.#options.connections.read(id)
+  }
+
+  /** Whether its account answers; the result says what is wrong. CONNECTION_UNKNOWN, CONFIG_INVALID. */
+  async check(id: string): Promise<ActionResult> {
+    const { context, limiter } = this.#options
+    const found = await this.#find(id)
+    const { connector, handle } = found
+    const tokens = this.#tokensOf(id, found)
+    const run = async (_handle: unknown, _input: unknown, given: HandlerContext) => {
+      if (connector.check != null) return await connector.check(handle, given)
+      if (connector.syncs.size > 0 || connector.actions.size > 0) return void (await tokens?.get(null, given.signal))
+      await using connection = await connector.open(handle.config, given)
+      await connection.discover()
+    }
+    const action = { input: z.unknown(), output: z.unknown(), run }
+    return await executeAction(
+      { name: 'check', action, handle, params: null, limits: connector.limits, tokens },
+      context,
+      limiter,
+    )
+  }
+
+  /** Whether this is a sync of a connection that there is. */
+  async knows(sync: SyncId): Promise<boolean> {
+    const parts = partsOf(sync)
+    return parts !== null && (await this.#options.connections.read(parts.connectionId)) !== undefined
+  }
+
+  /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
+  async verifyWebhook(id: string, request: WebhookRequest): Promise<WebhookVerdict | null> {
+    const found = await this.#find(id).catch(asSyncError)
+    if (found instanceof SyncError) return null
+    return (await found.connector.webhook?.(found.handle.config, request)) ?? null
+  }
+
+  /** Opens a connection, or the collection that a sync of one gathers into. */
+  opener(name: string): Opener {
+    return { open: (context) => this.#open(name, context) }
+  }
+
+  /**
+   * CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown, and FORBIDDEN when somebody vetoes it; an action that fails is told in the result.
+   * `key`: who asks for it by the API.
+   */
+  async execute(
+    id: string,
+    actionName: string,
+    params: unknown,
+    key: { readonly id: string; readonly name: string } | null = null,
+  ): Promise<ActionResult> {
+    const { context, limiter } = this.#options
+    const found = await this.#find(id)
+    const { connector, integration, handle } = found
+    const names = integration.actions ?? [...connector.actions.keys()]
+    const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
+    if (action === undefined) throw nothingNamed('action', actionName, names)
+    await this.#askForAction(found.connection, actionName, key)
+    const tokens = this.#tokensOf(id, found)
+    return await executeAction(
+      { name: actionName, action, handle, params, limits: connector.limits, tokens },
+      context,
+      limiter,
+    )
+  }
+
+  /** Rows that a sync has gathered, in the order of their keys. COLLECTION_UNKNOWN. */
+  async readRows(
+    id: string,
+    syncName: string,
+    page: { readonly limit?: number; readonly after?: string },
+  ): Promise<RowsPage> {
+    const collection = collectionOf(id, syncName)
+    return await readRows(collectionFile(this.#options.folder, collection), collection, page)
+  }
+
+  /** All rows that a sync has gathered, as text piece by piece. */
+  exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
+    const collection = collectionOf(id, syncName)
+    return exportRows(collectionFile(this.#options.folder, collection), collection, format)
+  }
+
+  #check(connection: EngineConnection): void {
+    const { connector } = this.#options.integrations.partsOf(connection)
+    for (const name of connection.activeSyncs ?? [])
+      if (!connector.syncs.has(name)) throw nothingNamed('sync', name, [...connector.syncs.keys()])
+  }
+
+  /** Whether another project had a connection of that id: what it gathered and its history are still there. */
+  async #formerly({ id, project = '' }: EngineConnection): Promise<boolean> {
+    const record = await this.#options.store.records.get(FORMER, id)
+    return record !== null && (former.parse(JSON.parse(record.body)).project ?? '') !== project
+  }
+
+  async #askForAction(
+    { id: connection, project }: EngineConnection,
+    action: string,
+    key: { readonly id: string; readonly name: string } | null,
+  ): Promise<void> {
+    const { events } = this.#options
+    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project: project ?? null, key })
+    if (reason === null) return
+    events.emit({ event: 'action.vetoed', connection, action, reason })
+    throw new SyncError('FORBIDDEN', `action ${action} of ${connection} may not run: ${reason}`)
+  }
+
+  async #open(name: string, context: Context): Promise<Connection> {
+    const { folder, limiter } = this.#options
+    const gathered = gatheredBy(name)
+    if (gathered !== null) {
+      await mkdir(folder, { recursive: true })
+      const file = collectionFile(folder, gathered)
+      return await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
+    }
+    const found = await this.#find(name)
+    const { connector, handle } = found
+    const { openSyncs } = await import('../connectors/staged.ts')
+    const tokens = this.#tokensOf(name, found)
+    return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, limiter, tokens))
+  }
+
+  #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {
+    return connector.auth === null ? null : this.#tokens.sourceOf(id, connector.auth(integration.config ?? {}))
+  }
+
+  async #schedulesOf(id: string) {
+    const all = await this.#options.store.schedules.list({ origin: 'api' })
+    return all.filter(({ sync }) => partsOf(sync)?.connectionId === id)
+  }
+
+  async #find(id: string): Promise<ConnectionParts & { readonly connection: EngineConnection }> {
+    const { connections, integrations } = this.#options
+    const connection = await connections.read(id)
+    if (connection === undefined) throw unknownConnection(id)
+    return { connection, ...integrations.partsOf(connection) }
+  }
+}

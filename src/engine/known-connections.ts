@@ -1,0 +1,68 @@
+/** The connections of integrations as they were seen last, with the syncs they run: what lists and visibility are answered from. */
+import { asSyncError } from '../core/error.ts'
+import type { Sync, SyncId } from '../core/sync.ts'
+import type { ConnectionOutline, ConnectionStore } from './connections.ts'
+import { activeSyncs, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
+import type { Integrations } from './integrations.ts'
+
+export interface KnownConnectionsOptions {
+  readonly connections: ConnectionStore
+  readonly integrations: Integrations
+  readonly minutesBetweenSyncs: number
+}
+
+export class KnownConnections {
+  readonly #options: KnownConnectionsOptions
+  #all: ReadonlyMap<string, ConnectionOutline> = new Map()
+
+  constructor(options: KnownConnectionsOptions) {
+    this.#options = options
+  }
+
+  get all(): readonly ConnectionOutline[] {
+    return [...this.#all.values()]
+  }
+
+  find(id: string): ConnectionOutline | null {
+    return this.#all.get(id) ?? null
+  }
+
+  /** Looks again. */
+  async look(): Promise<void> {
+    const { connections } = this.#options
+    const found = await (connections.outlines?.() ?? connections.readAll())
+    this.#all = new Map(found.map((outline) => [outline.id, outline]))
+  }
+
+  /** What they run, as it is now; nothing of those whose integration is gone. */
+  syncs(): readonly { readonly sync: Sync; readonly project: string | null }[] {
+    return this.all.flatMap(({ id }) => this.syncsOf(id))
+  }
+
+  /** Null: no connection runs it. */
+  sync(id: SyncId): { readonly sync: Sync; readonly project: string | null } | null {
+    return this.syncsOf(partsOf(id)?.connectionId ?? '').find(({ sync }) => sync.id === id) ?? null
+  }
+
+  /** Of one connection. */
+  syncsOf(id: string): readonly { readonly sync: Sync; readonly project: string | null }[] {
+    const { integrations, minutesBetweenSyncs } = this.#options
+    const connection = this.find(id)
+    if (connection === null) return []
+    try {
+      const integration = integrations.find(connection.integrationId)
+      const connector = integrations.connector(integration.connectorId)
+      return activeSyncs(connection, integration, connector).map((name) => ({
+        sync: handlerSync(
+          connection.id,
+          name,
+          scheduleOf(name, connection, integration, connector, minutesBetweenSyncs),
+        ),
+        project: connection.project ?? null,
+      }))
+    } catch (error) {
+      if (asSyncError(error).code === 'INTERNAL') throw error
+      return []
+    }
+  }
+}

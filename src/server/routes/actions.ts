@@ -1,0 +1,54 @@
+/** Actions: what can be done in the system behind a connection. */
+import { z } from 'zod'
+import type { ActionDefinition } from '../../connectors/kit.ts'
+import { SyncError } from '../../core/error.ts'
+import type { Operations } from '../../engine/operations.ts'
+import { visibleConnection } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+import { actionObject } from '../schema-object.ts'
+
+const named = z.object({ name: z.string().min(1).max(300) })
+
+export const actionRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/connections/:name/actions',
+    summary: 'What can be done there, with JSON Schemas of inputs and outputs',
+    tag: 'actions',
+    scope: 'read',
+    params: named,
+    handle: async ({ operations, params, key }) => {
+      const { integration } = visibleConnection(operations, key, params.name)
+      const actions = [...actionsOf(operations, integration)]
+      return { body: { items: actions.map(([name, action]) => actionObject(name, action)) } }
+    },
+  }),
+  route({
+    method: 'POST',
+    url: '/api/connections/:name/actions/:action',
+    summary: 'Does it, and answers with what came of it: success and data, or error and code',
+    tag: 'actions',
+    scope: 'operate',
+    params: named.extend({ action: z.string().min(1).max(300) }),
+    body: z.strictObject({ input: z.unknown() }).partial().nullish(),
+    handle: async ({ operations, params: { name, action }, body, key }) => {
+      if (visibleConnection(operations, key, name).integration === null)
+        throw new SyncError('ACTION_UNKNOWN', `connection "${name}" is of no integration: it has no actions`)
+      const who = key === null ? null : { id: key.id, name: key.name }
+      const { code, ...result } = await operations.connected.execute(name, action, body?.input ?? {}, who)
+      // Nothing was begun: it is the request that failed, not the action.
+      if (code === 'USAGE_INVALID') throw new SyncError(code, result.error ?? '')
+      return { body: { ...result, ...(code === undefined ? {} : { code }) } }
+    },
+  }),
+]
+
+function actionsOf(
+  { integrations }: Operations,
+  integration: string | null,
+): ReadonlyMap<string, ActionDefinition<never>> {
+  const found = integrations.all.find(({ id }) => id === integration)
+  if (found === undefined) return new Map()
+  const { actions } = integrations.connector(found.connectorId)
+  return new Map([...actions].filter(([name]) => found.actions?.includes(name) ?? true))
+}

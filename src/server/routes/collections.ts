@@ -1,0 +1,79 @@
+/** Collections: the rows that syncs of connections have gathered. */
+import { Readable } from 'node:stream'
+import { z } from 'zod'
+import type { ApiKey } from '../../engine/keys.ts'
+import type { Operations } from '../../engine/operations.ts'
+import { visibleConnection, visibleSyncs } from '../lookup.ts'
+import { type Route, route } from '../route.ts'
+
+const part = z.string().min(1).max(300)
+const one = z.object({ connection: part, sync: part })
+const types = { jsonl: 'application/x-ndjson; charset=utf-8', csv: 'text/csv; charset=utf-8' } as const
+
+export const collectionRoutes: readonly Route[] = [
+  route({
+    method: 'GET',
+    url: '/api/collections',
+    summary: 'The collections that syncs of connections gather rows into',
+    tag: 'collections',
+    scope: 'read',
+    query: z.object({ connection: part.optional() }),
+    handle: async ({ operations, query: { connection }, key }) => {
+      const gathering = visibleSyncs(operations, key).flatMap(({ sync, origin }) =>
+        origin === 'connection' && 'from' in sync ? [sync.from] : [],
+      )
+      const chosen = gathering.filter((from) => connection === undefined || from.connection === connection)
+      return { body: { items: chosen.map((from) => ({ connection: from.connection, sync: from.collection })) } }
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/collections/:connection/:sync',
+    summary: 'Rows in the order of their keys; `next` is the `after` of the next page',
+    tag: 'collections',
+    scope: 'read',
+    params: one,
+    query: z.object({
+      after: z.string().max(5000).optional(),
+      limit: z.coerce.number().int().min(1).max(1000).default(100),
+    }),
+    handle: async ({ operations, params: { connection, sync }, query: { after, limit }, key }) => {
+      refuseOthers(operations, key, connection)
+      const page = { limit, ...(after === undefined ? {} : { after }) }
+      const { rows, next } = await operations.connected.readRows(connection, sync, page)
+      return { body: { items: rows, next } }
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/collections/:connection/:sync/export',
+    summary: 'All rows, as JSON Lines or CSV',
+    tag: 'collections',
+    scope: 'read',
+    params: one,
+    query: z.object({ format: z.enum(['jsonl', 'csv']).default('jsonl') }),
+    handle: async ({ operations, params: { connection, sync }, query: { format }, key }) => {
+      refuseOthers(operations, key, connection)
+      const body = await streamOf(operations.connected.exportRows(connection, sync, format))
+      return { body, headers: { 'content-type': types[format] } }
+    },
+  }),
+]
+
+/** What a connection of the config has, its target has. */
+function refuseOthers(operations: Operations, key: ApiKey | null, connection: string): void {
+  visibleConnection(operations, key, connection)
+}
+
+/** Its first piece is read now, so that what is wrong is an answer and not a broken stream. */
+async function streamOf(pieces: AsyncIterable<string>): Promise<Readable> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  const all = async function* () {
+    if (first.done === true) return
+    yield first.value
+    yield* { [Symbol.asyncIterator]: () => iterator }
+  }
+  // Also when nobody has begun to read.
+  return Readable.from(all()).once('close', () => void iterator.return?.())
+}

@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { Api, type Called } from './api.ts'
+import { APP_CANARY, CANARY, Crm } from './crm.ts'
+import { eventually, ServiceProject } from './project.ts'
+import { Served } from './served.ts'
+
+const made = { name: 'acme', integration: 'ours', config: { token: CANARY } }
+
+async function gathered(api: Api, connection: string): Promise<void> {
+  const rows = async () => (await api.get(`/api/collections/${connection}/contacts`)).body.items ?? []
+  // Its table is there before its rows are.
+  await eventually(async () => (await rows()).length > 0, 'its rows')
+}
+
+function names({ body }: Called): readonly unknown[] {
+  return (body.items ?? []).map(({ name }) => name)
+}
+
+describe('integrations over the API', () => {
+  test('tell what there is to connect to, and not what they know', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const { body, text } = await api.get('/api/integrations/ours')
+    assert.deepEqual(
+      [body.connector, body.auth, (body.syncs as { name: string }[]).map(({ name }) => name)],
+      ['acme', 'config', ['contacts']],
+    )
+    assert.match(text, /"name":"greet".*"required":\["name"\]/)
+    assert.ok(!text.includes('secretly') && !text.includes(APP_CANARY))
+    assert.deepEqual(names(await api.get('/api/integrations')), ['ours', 'pushed'])
+    assert.deepEqual(names(await api.get('/api/connectors')), ['postgres', 'sqlite', 'acme'])
+    assert.equal((await api.get('/api/integrations/our')).body.code, 'INTEGRATION_UNKNOWN')
+  })
+
+  test('a connection is made, checked, gathers rows that are read and exported, acts, is changed and forgotten', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const created = await api.post('/api/connections', made)
+    assert.deepEqual([created.status, created.body.syncs], [201, ['acme/contacts']], created.text)
+    assert.deepEqual((await api.post('/api/connections/acme/check')).body, { name: 'acme', healthy: true })
+    assert.deepEqual(names(await api.get('/api/connections')), ['shop', 'copy', 'crm', 'acme'])
+    assert.deepEqual(names(await api.get('/api/connections?limit=1&after=copy')), ['crm'])
+    await gathered(api, 'acme')
+    assert.deepEqual((await api.get('/api/collections')).body.items, [{ connection: 'acme', sync: 'contacts' }])
+    const first = await api.get('/api/collections/acme/contacts?limit=2')
+    assert.deepEqual(first.body.items, crm.contacts.slice(0, 2))
+    const second = await api.get(`/api/collections/acme/contacts?limit=2&after=${first.body.next}`)
+    assert.deepEqual([second.body.items, second.body.next], [crm.contacts.slice(2), null])
+    const exported = await api.get('/api/collections/acme/contacts/export')
+    assert.match(exported.type, /ndjson/)
+    assert.equal(exported.text, crm.contacts.map((contact) => `${JSON.stringify(contact)}\n`).join(''))
+    const csv = await api.get('/api/collections/acme/contacts/export?format=csv')
+    assert.equal(csv.text, 'id,name\r\n1,Ada\r\n2,"Bo, ""the"" boss"\r\n3,Cy\r\n')
+    assert.equal((await api.get('/api/collections/acme/deals/export')).body.code, 'COLLECTION_UNKNOWN')
+    for (const after of ['%25', Buffer.from('["x"]').toString('base64url'), Buffer.from('[1,2]').toString('base64url')])
+      assert.equal((await api.get(`/api/collections/acme/contacts?after=${after}`)).status, 400, after)
+    const greeted = await api.post('/api/connections/acme/actions/greet', { input: { name: 'Ada' } })
+    assert.deepEqual([greeted.status, greeted.body.success, greeted.body.data], [200, true, { text: 'Hello Ada' }])
+    crm.contacts = [
+      { id: 1, name: 'Ada' },
+      { id: 2, name: 'Bo' },
+    ]
+    const run = await api.post('/api/syncs/acme%2Fcontacts/run')
+    await eventually(async () => (await api.get(`/api/jobs/${run.body.id}`)).body.status === 'succeeded', 'the run')
+    assert.equal((await api.post('/api/syncs/acme%2Fcontacts/plan')).body.inserts, 0)
+    const [last] = (await api.get('/api/runs?sync=acme%2Fcontacts')).body.items ?? []
+    assert.deepEqual([last?.inserted, last?.updated, last?.deleted], [0, 1, 1])
+    const changed = await api.call('PUT', '/api/connections/acme', { config: { token: 'no longer' } })
+    assert.equal(changed.status, 200, changed.text)
+    const checked = (await api.post('/api/connections/acme/check')).body
+    assert.deepEqual([checked.healthy, /401/.test(JSON.stringify(checked.error))], [false, true])
+    const refused = await api.post('/api/syncs/acme%2Fcontacts/run')
+    const job = async () => (await api.get(`/api/jobs/${refused.body.id}`)).body
+    await eventually(async () => (await job()).status === 'failed', 'the run with what it says now')
+    assert.match(JSON.stringify((await job()).error), /401/)
+    assert.equal((await api.call('PUT', '/api/connections/acme', { activeSyncs: [] })).status, 200)
+    assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).status, 404)
+    assert.equal((await api.call('DELETE', '/api/connections/acme')).status, 204)
+    assert.equal((await api.get('/api/connections/acme')).status, 404)
+    assert.deepEqual(names(await api.get('/api/syncs')), ['orders'])
+    assert.equal((await api.call('DELETE', '/api/connections/shop')).status, 403)
+  })
+
+  test('mistakes are told; input that does not fit begins nothing; the same Idempotency-Key acts once', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const refused = async (body: object) => {
+      const { status, body: told } = await api.post('/api/connections', { ...made, ...body })
+      return [status, told.code]
+    }
+    assert.deepEqual(await refused({ integration: 'theirs' }), [404, 'INTEGRATION_UNKNOWN'])
+    assert.deepEqual(await refused({ config: {} }), [422, 'CONFIG_INVALID'])
+    assert.deepEqual(await refused({ config: { token: { env: 'HOME' } } }), [422, 'CONFIG_INVALID'])
+    assert.deepEqual(await refused({ activeSyncs: ['contact'] }), [404, 'SYNC_UNKNOWN'])
+    assert.deepEqual(await refused({ name: 'a/b' }), [400, 'USAGE_INVALID'])
+    assert.deepEqual(await refused({ name: 'shop' }), [422, 'CONFIG_INVALID'])
+    assert.deepEqual(await refused({ name: 'orders' }), [422, 'CONFIG_INVALID'])
+    assert.deepEqual(await refused({}), [201, undefined])
+    assert.deepEqual(await refused({}), [422, 'CONFIG_INVALID'])
+    assert.equal((await api.call('PUT', '/api/syncs/acme', { from: 'shop.orders', to: 'copy.x' })).status, 403)
+    assert.equal((await api.call('DELETE', '/api/syncs/acme%2Fcontacts')).status, 403)
+    const act = (name: string, input: unknown, headers = {}) =>
+      api.post(`/api/connections/acme/actions/${name}`, { input }, headers)
+    const wrong = await act('greet', { name: 5 })
+    assert.deepEqual([wrong.status, wrong.body.code], [400, 'USAGE_INVALID'])
+    const broken = await act('break', {})
+    assert.deepEqual([broken.status, broken.body.success, broken.body.code], [200, false, 'INTERNAL'])
+    for (const name of ['secretly', 'gret']) assert.equal((await act(name, {})).body.code, 'ACTION_UNKNOWN')
+    assert.equal((await api.post('/api/connections/shop/actions/greet')).body.code, 'ACTION_UNKNOWN')
+    for (let n = 0; n < 2; n++)
+      assert.equal((await act('greet', { name: 'once' }, { 'idempotency-key': 'k' })).body.success, true)
+    assert.deepEqual(crm.greeted, ['once'])
+  })
+
+  test('a person connects an account step by step', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const begun = await api.post('/api/flows', { integration: 'ours' })
+    assert.deepEqual([begun.status, (begun.body.step as { kind: string }).kind], [201, 'form'], begun.text)
+    const at = `/api/flows/${begun.body.sessionId}`
+    assert.match(JSON.stringify((await api.post(at, { answer: { token: 'x' } })).body.errors), /token/)
+    const entered = await api.post(at, { answer: { token: CANARY } })
+    assert.deepEqual((entered.body.step as { kind: string }).kind, 'confirm')
+    assert.ok(!entered.text.includes(CANARY) && !(await api.get(at)).text.includes(CANARY))
+    const done = await api.post(at, { answer: { confirmed: true } })
+    assert.equal(done.body.status, 'completed', done.text)
+    await gathered(api, String(done.body.connectionId))
+    const other = await api.post('/api/flows', { integration: 'ours' })
+    assert.equal((await api.call('DELETE', `/api/flows/${other.body.sessionId}`)).status, 204)
+    assert.equal((await api.get(`/api/flows/${other.body.sessionId}`)).body.code, 'FLOW_UNKNOWN')
+    assert.equal((await api.post('/api/flows', { integration: 'none' })).body.code, 'INTEGRATION_UNKNOWN')
+  })
+
+  test('what the system of a connection signs runs its syncs that wait for it', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', { ...made, integration: 'pushed' })).status, 201)
+    const send = async (token: string) =>
+      await new Api(it.url, null).post('/webhooks/acme', {}, { 'x-token': token, 'x-id': 'e1' })
+    assert.equal((await send('guessed')).status, 401)
+    const first = await send(CANARY)
+    assert.deepEqual([first.status, first.body.queued], [202, 1], first.text)
+    await gathered(api, 'acme')
+    assert.deepEqual((await send(CANARY)).body, { queued: 0 })
+  })
+
+  test('POST /sync/start finds a connection by its integration, too', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', made)).status, 201)
+    const request = { project_id: 'p', sync_type: 'pull', target_entity: 'contacts' }
+    for (const source_platform of ['acme', 'ours']) {
+      const { status, body, text } = await api.post('/sync/start', { ...request, source_platform })
+      assert.deepEqual([status, body.status], [200, 'success'], text)
+    }
+    const scheduled = await api.post('/sync/start', { ...request, source_platform: 'ours', schedule: '1h' })
+    assert.deepEqual([scheduled.status, scheduled.body.code], [422, 'CONFIG_INVALID'])
+    assert.equal((await api.call('PUT', '/api/connections/acme', { minutesBetweenSyncs: 60.5 })).status, 200)
+    assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).body.schedule, 'every 3630s')
+    assert.equal((await api.post('/api/syncs/acme%2Fcontacts/reset')).status, 204)
+  })
+})
+
+test('hazards 26 and 27: connections are there again after kill -9, and no credential is in any answer, line or file', async () => {
+  await using crm = await new Crm().start()
+  using it = new ServiceProject(crm.config())
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const begin = async (known: string | null) => {
+    const service = it.start('start', '--port', '0')
+    await service.event('ready')
+    if (known === null) await eventually(() => /slk_\S+/.test(service.stderr), 'the first key')
+    const key = known ?? /slk_\S+/.exec(service.stderr)?.[0] ?? ''
+    const url = String(service.lines.find(({ event }) => event === 'ready')?.url)
+    return { service, key, api: new Api(url, key) }
+  }
+  const first = await begin(null)
+  assert.equal((await first.api.post('/api/connections', made)).status, 201)
+  await gathered(first.api, 'acme')
+  const session = await first.api.post('/api/flows', { integration: 'ours' })
+  await first.api.post(`/api/flows/${session.body.sessionId}`, { answer: { token: CANARY } })
+  first.service.kill('SIGKILL')
+  await first.service.end()
+  crm.contacts = [...crm.contacts, { id: 4, name: 'Di' }]
+  const second = await begin(first.key)
+  assert.deepEqual((await second.api.get('/api/connections/acme')).body.syncs, ['acme/contacts'])
+  assert.equal((await second.api.post('/api/syncs/acme%2Fcontacts/run')).status, 202)
+  await eventually(
+    async () => (await second.api.get('/api/collections/acme/contacts')).body.items?.length === 4,
+    'the new row',
+  )
+  const done = await second.api.post(`/api/flows/${session.body.sessionId}`, { answer: { confirmed: true } })
+  assert.equal(done.body.status, 'completed')
+  const answers: string[] = []
+  const { body } = await second.api.get('/openapi.json')
+  for (const [path, methods] of Object.entries(body.paths as Record<string, object>))
+    for (const method of Object.keys(methods).filter((one) => one !== 'delete' && path !== '/api/events')) {
+      const concrete = path
+        .replace('{name}', path.includes('/syncs/') ? 'acme%2Fcontacts' : 'acme')
+        .replace('{connection}', 'acme')
+        .replace('{sync}', 'contacts')
+        .replace('{integration}', 'ours')
+        .replace('{action}', 'break')
+        .replace(/\{\w+\}/g, '1')
+      answers.push((await second.api.call(method.toUpperCase(), concrete, method === 'get' ? undefined : {})).text)
+    }
+  second.service.kill('SIGINT')
+  const { code, lines, stderr } = await second.service.end()
+  assert.equal(code, 0)
+  const files = readdirSync(join(it.folder, '.syncline'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+  const told = [JSON.stringify([first.service.lines, lines]), first.service.stderr, stderr]
+  for (const text of [...answers, ...files, ...told])
+    for (const canary of [CANARY, APP_CANARY]) assert.ok(!text.includes(canary), text.slice(0, 300))
+})
+
+test('the command line lists connections without their secrets, prints what was gathered, and triggers its syncs', async () => {
+  await using crm = await new Crm().start()
+  await using it = new Served({ config: crm.config() })
+  const api = await it.ready()
+  assert.equal((await api.post('/api/connections', { ...made, project: 'red' })).status, 201)
+  await gathered(api, 'acme')
+  const { lines, stderr } = await it.project.run('connections')
+  assert.deepEqual(
+    lines.map(({ name, origin, integration, project }) => [name, origin, integration, project]),
+    [
+      ['shop', 'config', undefined, undefined],
+      ['copy', 'config', undefined, undefined],
+      ['crm', 'config', undefined, undefined],
+      ['acme', 'api', 'ours', 'red'],
+    ],
+  )
+  assert.ok(!`${JSON.stringify(lines)}${stderr}`.includes('canary'))
+  assert.deepEqual((await it.project.run('rows', 'acme', 'contacts')).lines, crm.contacts)
+  assert.equal(
+    (await it.project.text('rows', 'acme', 'contacts', '--format', 'csv')).split('\r\n')[2],
+    '2,"Bo, ""the"" boss"',
+  )
+  const unknown = await it.project.run('rows', 'acme', 'deals')
+  assert.deepEqual([unknown.code, /COLLECTION_UNKNOWN/.test(JSON.stringify(unknown.lines))], [2, true])
+  crm.contacts = []
+  assert.equal((await it.project.run('trigger', 'acme/contacts')).code, 0)
+  await it.service.event('run.finished', ({ sync, status }) => sync === 'acme/contacts' && status === 'held')
+  assert.equal((await it.project.run('trigger', 'acme/contact')).code, 2)
+})
+
+describe('projects', () => {
+  test('a key of one project sees and changes nothing of another’s connections, sessions, rows and actions', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const admin = await it.ready()
+    const keyOf = async (project: string) =>
+      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const mine = await red.post('/api/connections', { ...made, name: 'red_acme' })
+    assert.deepEqual([mine.status, mine.body.project], [201, 'red'])
+    const session = String((await red.post('/api/flows', { integration: 'ours' })).body.sessionId)
+    await gathered(red, 'red_acme')
+    const run = await red.post('/api/syncs/red_acme%2Fcontacts/run')
+    await eventually(async () => (await red.get(`/api/jobs/${run.body.id}`)).body.status === 'succeeded', 'the run')
+    const [redRun] = (await red.get('/api/runs')).body.items ?? []
+    const bodies: Readonly<Record<string, unknown>> = {
+      'put /api/syncs/{name}': { from: 'crm.contacts', to: 'copy.x' },
+      'put /api/connections/{name}': { config: {} },
+      'post /api/conflicts/{id}/resolve': { take: 'left' },
+    }
+    const { body } = await admin.get('/openapi.json')
+    for (const [path, methods] of Object.entries(body.paths as Record<string, object>)) {
+      for (const method of Object.keys(methods)) {
+        if (!path.includes('{') || path.startsWith('/webhooks/') || path.includes('{integration}')) continue
+        const concrete = path
+          .replace('{name}', path.includes('/syncs/') ? 'red_acme%2Fcontacts' : 'red_acme')
+          .replace('{connection}', 'red_acme')
+          .replace('{sync}', 'contacts')
+          .replace('{action}', 'greet')
+          .replace('{session}', session)
+          .replace('{job}', String(run.body.id))
+          .replace('{run}', String(redRun?.run))
+          .replace(/\{\w+\}/g, '1')
+        const { status, text } = await blue.call(method.toUpperCase(), concrete, bodies[`${method} ${path}`])
+        assert.ok([403, 404].includes(status), `${method} ${path}: ${status} ${text}`)
+        assert.ok(!text.includes('Ada') && !text.includes('there are red'), text)
+      }
+    }
+    for (const list of ['connections', 'collections', 'syncs', 'runs', 'jobs'])
+      assert.ok(!(await blue.get(`/api/${list}`)).text.includes('red_acme'), list)
+    assert.equal((await red.get('/api/collections/red_acme/contacts')).body.items?.length, 3)
+    assert.equal((await red.get(`/api/flows/${session}`)).status, 200)
+    assert.deepEqual(crm.greeted, [])
+    const foreign = await blue.post('/api/connections', { ...made, name: 'x', project: 'red' })
+    assert.equal(foreign.status, 403)
+    assert.equal((await admin.post('/api/connections', { ...made, name: 'given', project: 'blue' })).status, 201)
+    assert.equal((await blue.get('/api/connections/given')).status, 200)
+  })
+
+  test('the name of a connection that is no more is not another project’s: its rows and history are still there', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const admin = await it.ready()
+    const keyOf = async (project: string) =>
+      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    assert.equal((await red.post('/api/connections', made)).status, 201)
+    await gathered(red, 'acme')
+    assert.equal((await red.call('DELETE', '/api/connections/acme')).status, 204)
+    for (const api of [blue, admin]) assert.equal((await api.post('/api/connections', made)).status, 422)
+    assert.equal((await red.post('/api/connections', made)).status, 201)
+  })
+})
+
+describe('permit', () => {
+  test('is asked before every run and every action: what it refuses does not begin, and its reason is told', async () => {
+    await using crm = await new Crm().start()
+    const permit = `permit: ({ kind, name, connection, project, key }) => {
+      if (name === 'greet') return [kind, connection, project, key?.name].join(' ') + ' may not'
+      if (name === 'break') return undefined
+      return name === 'acme/contacts' ? kind + ' of ' + connection + ' not today' : true
+    },`
+    await using it = new Served({ config: crm.config(permit) })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', { ...made, project: 'red' })).status, 201)
+    const greeted = await api.post('/api/connections/acme/actions/greet', { input: { name: 'Ada' } })
+    assert.deepEqual([greeted.status, greeted.body.code], [403, 'FORBIDDEN'])
+    assert.match(String(greeted.body.detail), /action acme red first may not/)
+    assert.match((await api.post('/api/connections/acme/actions/break')).text, /neither true nor a reason/)
+    assert.deepEqual(crm.greeted, [])
+    const run = await api.post('/api/syncs/acme%2Fcontacts/run')
+    const job = async () => (await api.get(`/api/jobs/${run.body.id}`)).body
+    await eventually(async () => (await job()).status === 'cancelled', 'the veto')
+    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today/)
+    assert.equal((await api.get('/api/collections/acme/contacts')).status, 404)
+    const orders = await api.post('/api/syncs/orders/run')
+    await eventually(async () => (await api.get(`/api/jobs/${orders.body.id}`)).body.status === 'succeeded', 'orders')
+    await it.service.event('action.vetoed', ({ action }) => action === 'greet')
+  })
+
+  test('is asked by `run`, too, and what throws forbids', async () => {
+    await using crm = await new Crm().start()
+    using it = new ServiceProject(
+      crm.config(`permit: ({ kind, name, project }) => { throw new Error(kind + ' ' + name + ' ' + project) },`),
+    )
+    it.change('shop.db', 'create table orders (id integer primary key)')
+    const { code, lines } = await it.run('run')
+    const finished = lines.find(({ event }) => event === 'run.finished')
+    assert.deepEqual([code === 0, finished?.status], [false, 'failed'])
+    assert.match(JSON.stringify(finished?.error), /FORBIDDEN.*may not run: run orders null/)
+    it.configure(crm.config('permit: () => true,'))
+    assert.equal((await it.run('run')).code, 0)
+  })
+})
