@@ -1,6 +1,7 @@
 /** Counting what a run does, and telling about it at a bearable rate. */
 import type { Context } from '../connectors/connector.ts'
 import { type Counts, type Phase, zeroCounts } from '../core/run.ts'
+import { type Steps, silentSteps } from './steps.ts'
 
 const PROGRESS_EVERY_MS = 200
 
@@ -10,12 +11,18 @@ export class Tally {
   #phase: Phase = 'follow'
   #total: number | null = null
   #toldAt = 0
+  readonly steps: Steps
   readonly #context: Context
   readonly #tell: (phase: Phase, total: number | null, counts: Counts) => void
 
-  constructor(context: Context, tell: (phase: Phase, total: number | null, counts: Counts) => void) {
+  constructor(
+    context: Context,
+    tell: (phase: Phase, total: number | null, counts: Counts) => void,
+    steps: Steps = silentSteps,
+  ) {
     this.#context = context
     this.#tell = tell
+    this.steps = steps
   }
 
   get counts(): Counts {
@@ -47,6 +54,16 @@ export class Tally {
     if (now - this.#toldAt < PROGRESS_EVERY_MS) return
     this.#toldAt = now
     this.#tell(this.#phase, this.#total, this.#counts)
+  }
+
+  /** To be called before a batch is written. */
+  applying(): void {
+    this.steps.applying(this.#counts)
+  }
+
+  /** To be called when it is durable and counted. */
+  applied(): void {
+    this.steps.applied(this.#counts)
   }
 
   setRejected(rejected: number): void {

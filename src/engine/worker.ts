@@ -6,6 +6,7 @@ import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
+import { Steps, silentSteps } from './steps.ts'
 import { Tally } from './tally.ts'
 import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
@@ -28,8 +29,10 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
   const id = newRunId(project)
   await store.runs.start({ id, sync: sync.id, startedAt })
   emit({ event: 'run.started', sync: sync.id, run: id })
-  const tally = new Tally(context, (phase, total, counts) =>
-    emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+  const tally = new Tally(
+    context,
+    (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+    project.emitStep === undefined ? silentSteps : new Steps(sync.id, id, project.emitStep),
   )
   const outcome = await attemptAll(sync, project, id, tally, options)
   const record: RunRecord = {
