@@ -125,7 +125,14 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   })
   const port = options.port ?? portOf(shell.environment)
   await using serving = options.server
-    ? await serve({ operations, host: options.host, port, version: version(), log: reporter.log })
+    ? await serve({
+        operations,
+        limiter: opened.limiter,
+        host: options.host,
+        port,
+        version: version(),
+        log: reporter.log,
+      })
     : null
   ready(shell, count, serving)
   using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
@@ -168,8 +175,8 @@ async function look(refresh: () => Promise<unknown>, signal: AbortSignal): Promi
 }
 
 /** A project with connections of its own, for one run at a time. */
-function ownedProject({ project }: OpenProject, config: OpenProject['config']): OwnedProject {
-  const pool = new ConnectionPool(config.connections, project.context)
+function ownedProject({ project, limiter }: OpenProject, config: OpenProject['config']): OwnedProject {
+  const pool = new ConnectionPool(config.connections, project.context, limiter)
   return {
     ...project,
     unreachable: new Set(),

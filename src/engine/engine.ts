@@ -10,6 +10,7 @@ import type { Job, Priority } from '../core/job.ts'
 import { didYouMean } from '../core/name.ts'
 import { firstInstant } from '../core/schedule.ts'
 import { placesOf } from '../core/two-way.ts'
+import type { LimitStore } from '../store/limits.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
@@ -72,7 +73,7 @@ export class Engine {
   readonly #connectors: ReadonlyMap<string, AnyConnector>
   readonly #integrations = new Map<string, Integration>()
   readonly #events: Events
-  readonly #limiter = new Limiter(systemClock, Math.random)
+  readonly #limiter = new Limiter(systemClock, Math.random, undefined, () => this.#sharedLimits())
   readonly #stop = new AbortController()
   readonly #context: Context
   readonly #opened: Promise<Opened>
@@ -374,6 +375,10 @@ export class Engine {
       reconnect: (name) => pool.close(name),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     }
+  }
+
+  async #sharedLimits(): Promise<LimitStore | null> {
+    return (await this.#opened).store.limits ?? null
   }
 
   async #tokensOf(connectionId: string): Promise<TokenSource | null> {
