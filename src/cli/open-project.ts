@@ -85,7 +85,11 @@ export async function readConfig(
   made: Readonly<Record<string, unknown>> | null = null,
 ): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
-  const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
+  const secrets = async (home: string, names: readonly string[]) => {
+    const found = await readSecrets(home, names, environment)
+    for (const secret of found.values()) shell.secrets?.add(secret)
+    return found
+  }
   return await loadConfig({
     folder,
     path,

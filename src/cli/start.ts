@@ -23,7 +23,11 @@ import { openVault } from './open-vault.ts'
 import { openOperations } from './operations.ts'
 import { runReporter } from './run-reporter.ts'
 import { type Serving, serve } from './serve.ts'
+import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
 import type { Shell } from './shell.ts'
+
+export const LOG_FORMAT =
+  'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
 
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
@@ -34,6 +38,7 @@ export interface StartOptions {
   readonly server: boolean
   readonly host: string
   readonly port?: number
+  readonly logFormat?: LogFormat
 }
 
 export function addStart(program: Command, execute: Execute): void {
@@ -43,6 +48,7 @@ export function addStart(program: Command, execute: Execute): void {
     .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
     .option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port)
     .option('--host <address>', 'who can reach it: the loopback address is this machine only', '127.0.0.1')
+    .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-server', 'without the API')
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
@@ -59,12 +65,16 @@ Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and
 
 /** Runs the syncs by their schedules until Ctrl-C. */
 export async function work(shell: Shell, options: StartOptions): Promise<number> {
-  using interrupts = listenForInterrupts(shell.terminal)
+  const lines = await openServiceLog(shell, options.logFormat)
+  using interrupts = listenForInterrupts(lines?.terminal ?? shell.terminal)
   const { signal } = interrupts
-  const reporter = runReporter(shell, { onlyNews: true })
-  await using opened = await openProject(shell, { readOnly: false, log: reporter.log })
+  // What has a line of its own in the log is not said twice.
+  const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {} }) })
+  const log = lines?.log ?? reporter.log
+  await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
-  const events = new Events(reporter.log)
+  const events = new Events(log)
+  if (lines !== null) events.subscribe(lines.event)
   events.subscribe((event) => tell(shell, event, reporter))
   const current = { config: opened.config }
   const discover = async (name: string) => {
@@ -82,16 +92,15 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     worker: `${hostname()}:${process.pid}`,
     concurrency: options.concurrency,
     events,
-    log: reporter.log,
+    log,
   })
   const told = new Map<string, string>()
   const refresh = async (expand: () => Promise<Expansion>) => {
     const { syncs, failures } = await expand()
     const { setAside } = current.config
     if (setAside !== null && told.get('') !== setAside.message)
-      reporter.log(`the syncs made by the API are set aside: ${setAside.message}`)
-    for (const { name, error } of failures)
-      if (told.get(name) !== error.message) reporter.log(`${name}: ${error.message}`)
+      log(`the syncs made by the API are set aside: ${setAside.message}`)
+    for (const { name, error } of failures) if (told.get(name) !== error.message) log(`${name}: ${error.message}`)
     told.clear()
     for (const { name, error } of failures) told.set(name, error.message)
     if (setAside !== null) told.set('', setAside.message)
@@ -108,7 +117,7 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   }
   const { store } = opened.project
   const webhooks = new Webhooks({
-    ...{ records: store.records, events, clock: systemClock, random: Math.random, log: reporter.log },
+    ...{ records: store.records, events, clock: systemClock, random: Math.random, log },
     vault: openVault(store, opened.config.folder, shell.environment),
     projectOf: (event) => projectOf(event, operations),
   })
@@ -131,15 +140,15 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
         host: options.host,
         port,
         version: version(),
-        log: reporter.log,
+        log,
       })
     : null
   ready(shell, count, serving)
   using _watch = watchConfig(options.watchConfig ? current.config.path : null, async () => {
     try {
-      reporter.log(`${current.config.path} has changed: ${counted(await reload(), 'sync')}`)
+      log(`${current.config.path} has changed: ${counted(await reload(), 'sync')}`)
     } catch (error) {
-      reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
+      log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
   await Promise.all([

@@ -4,14 +4,16 @@ import { SyncError } from '../core/error.ts'
 import { storeUrl } from '../store/open.ts'
 import type { Execute } from './main.ts'
 import { projectFolder } from './open-project.ts'
+import { logFormat } from './service-log.ts'
 import type { Shell } from './shell.ts'
-import { positive, type StartOptions, work } from './start.ts'
+import { LOG_FORMAT, positive, type StartOptions, work } from './start.ts'
 
 export function addWorker(program: Command, execute: Execute): void {
   program
     .command('worker')
     .description('run the syncs by their schedules, together with other workers')
     .option('--concurrency <number>', 'how many syncs this process runs at a time', positive, 4)
+    .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
       'after',

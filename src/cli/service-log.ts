@@ -1,0 +1,73 @@
+/** The log of the service where a program reads it: JSON lines on stderr, by pino, which is loaded only then. */
+import { InvalidArgumentError } from 'commander'
+import { SyncError } from '../core/error.ts'
+import type { EngineEvent } from '../core/event.ts'
+import { type LogLevel, lineOf } from '../engine/log-lines.ts'
+import { redactAll } from '../engine/redact.ts'
+import { projectFolder } from './open-project.ts'
+import type { Shell, Terminal } from './shell.ts'
+
+export type LogFormat = 'json' | 'text'
+
+export interface ServiceLog {
+  readonly log: (message: string) => void
+  readonly event: (event: EngineEvent) => void
+  /** The shell's, whose other lines on stderr are lines of the log. */
+  readonly terminal: Terminal
+}
+
+const formats: readonly string[] = ['json', 'text'] satisfies readonly LogFormat[]
+const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+export function logFormat(text: string): LogFormat {
+  if (text === 'json' || text === 'text') return text
+  throw new InvalidArgumentError(`a log is ${formats.join(' or ')}`)
+}
+
+/** Null: people read it, and are told by the reporter. CONFIG_INVALID: a variable says what there is not. */
+export async function openServiceLog(shell: Shell, asked: LogFormat | undefined): Promise<ServiceLog | null> {
+  const { terminal, environment } = shell
+  projectFolder(shell)
+  const format = asked ?? oneOf('SYNCLINE_LOG_FORMAT', environment, formats)
+  const level = oneOf('SYNCLINE_LOG_LEVEL', environment, levels) ?? 'info'
+  if (format === 'text' || (format === null && terminal.columns !== null)) return null
+  const { pino } = await import('pino')
+  const logger = pino(
+    { level, messageKey: 'message', timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: nameOf } },
+    { write: (line: string) => terminal.err(line) },
+  )
+  const write = (severity: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => {
+    if (!logger.isLevelEnabled(severity)) return
+    logger[severity](redactAll({ ...fields, message }, secretsOf(shell)))
+  }
+  const log = (message: string) => write('info', message, {})
+  return {
+    log,
+    terminal: { ...terminal, err: (text) => log(text.trim()) },
+    event: (event) => {
+      const line = lineOf(event)
+      write(line.level, line.message, line.fields)
+    },
+  }
+}
+
+function nameOf(label: string): { readonly level: string } {
+  return { level: label }
+}
+
+function oneOf(name: string, environment: Shell['environment'], known: readonly string[]): string | null {
+  const value = environment[name] ?? ''
+  if (value === '') return null
+  if (known.includes(value)) return value
+  throw new SyncError('CONFIG_INVALID', `${name} is "${value.slice(0, 20)}"`, {
+    hint: `It can be ${known.join(', ')}.`,
+  })
+}
+
+/** Variables that are secrets of our own. */
+const secretVariables = ['SYNCLINE_VAULT_KEY', 'VAULT_TOKEN']
+
+/** What this process knows and a log must not say. */
+function secretsOf({ environment, secrets }: Shell): readonly string[] {
+  return [...(secrets ?? []), ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
+}
