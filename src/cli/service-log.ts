@@ -16,20 +16,19 @@ export interface ServiceLog {
   readonly terminal: Terminal
 }
 
-const formats: readonly string[] = ['json', 'text'] satisfies readonly LogFormat[]
-const levels: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 
 export function logFormat(text: string): LogFormat {
   if (text === 'json' || text === 'text') return text
-  throw new InvalidArgumentError(`a log is ${formats.join(' or ')}`)
+  throw new InvalidArgumentError('a log is json or text')
 }
 
 /** Null: people read it, and are told by the reporter. CONFIG_INVALID: a variable says what there is not. */
 export async function openServiceLog(shell: Shell, asked: LogFormat | undefined): Promise<ServiceLog | null> {
   const { terminal, environment } = shell
   projectFolder(shell)
-  const format = asked ?? oneOf('SYNCLINE_LOG_FORMAT', environment, formats)
-  const level = oneOf('SYNCLINE_LOG_LEVEL', environment, levels) ?? 'info'
+  const format = asked ?? oneOf('SYNCLINE_LOG_FORMAT', environment, ['json', 'text'])
+  const level = logLevel(shell)
   if (format === 'text' || (format === null && terminal.columns !== null)) return null
   const { pino } = await import('pino')
   const logger = pino(
@@ -51,14 +50,24 @@ export async function openServiceLog(shell: Shell, asked: LogFormat | undefined)
   }
 }
 
+/** From which level on lines are written. CONFIG_INVALID. */
+export function logLevel({ environment }: Shell): LogLevel | 'silent' {
+  return oneOf('SYNCLINE_LOG_LEVEL', environment, levels) ?? 'info'
+}
+
 function nameOf(label: string): { readonly level: string } {
   return { level: label }
 }
 
-function oneOf(name: string, environment: Shell['environment'], known: readonly string[]): string | null {
+function oneOf<Word extends string>(
+  name: string,
+  environment: Shell['environment'],
+  known: readonly Word[],
+): Word | null {
   const value = environment[name] ?? ''
   if (value === '') return null
-  if (known.includes(value)) return value
+  const word = known.find((candidate) => candidate === value)
+  if (word !== undefined) return word
   throw new SyncError('CONFIG_INVALID', `${name} is "${value.slice(0, 20)}"`, {
     hint: `It can be ${known.join(', ')}.`,
   })
@@ -68,6 +77,6 @@ function oneOf(name: string, environment: Shell['environment'], known: readonly 
 const secretVariables = ['SYNCLINE_VAULT_KEY', 'VAULT_TOKEN']
 
 /** What this process knows and a log must not say. */
-function secretsOf({ environment, secrets }: Shell): readonly string[] {
+export function secretsOf({ environment, secrets }: Shell): readonly string[] {
   return [...(secrets ?? []), ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
 }

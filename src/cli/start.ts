@@ -18,6 +18,7 @@ import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { type Execute, version } from './main.ts'
+import { openMonitoring } from './monitoring.ts'
 import { type OpenProject, openProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
 import { openOperations } from './operations.ts'
@@ -70,11 +71,15 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   const { signal } = interrupts
   // What has a line of its own in the log is not said twice.
   const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {} }) })
-  const log = lines?.log ?? reporter.log
+  await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
+  const log = (message: string) => {
+    ;(lines?.log ?? reporter.log)(message)
+    monitoring?.log(message)
+  }
   await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
   const events = new Events(log)
-  if (lines !== null) events.subscribe(lines.event)
+  for (const listener of [lines, monitoring]) if (listener !== null) events.subscribe(listener.event)
   events.subscribe((event) => tell(shell, event, reporter))
   const current = { config: opened.config }
   const discover = async (name: string) => {
