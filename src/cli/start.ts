@@ -92,7 +92,7 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     clock: systemClock,
     random: Math.random,
     definitions,
-    makeProject: () => ownedProject(opened, current.config),
+    makeProject: (signal) => ownedProject(opened, current.config, signal),
     keepProjects: true,
     worker: `${hostname()}:${process.pid}`,
     concurrency: options.concurrency,
@@ -189,8 +189,13 @@ async function look(refresh: () => Promise<unknown>, signal: AbortSignal): Promi
 }
 
 /** A project with connections of its own, for one run at a time. */
-function ownedProject({ project, limiter }: OpenProject, config: OpenProject['config']): OwnedProject {
-  const pool = new ConnectionPool(config.connections, project.context, limiter)
+function ownedProject(
+  { project, limiter }: OpenProject,
+  config: OpenProject['config'],
+  signal?: AbortSignal,
+): OwnedProject {
+  const context = signal === undefined ? project.context : { ...project.context, signal }
+  const pool = new ConnectionPool(config.connections, context, limiter)
   return {
     ...project,
     unreachable: new Set(),

@@ -37,6 +37,8 @@ export interface SyncDefinition<Config> {
   readonly key?: readonly string[]
   /** When it runs, where a connection does not say: `15m`, a cron expression … Default: the engine's. */
   readonly schedule?: string
+  /** How long a run may take; then the context's signal is aborted. Default 3,600,000. */
+  readonly timeoutMs?: number
   readonly run: SyncRun<Config>
 }
 

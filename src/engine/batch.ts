@@ -121,6 +121,7 @@ export class Batch implements AsyncDisposable {
     }
     if (this.#refused.length + this.#settled.length > 0)
       await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
+    this.#tally.check()
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
     await transaction.commit({ durable })
     this.#tally.add(this.#written)

@@ -352,6 +352,7 @@ export class Engine {
       parts.connectionId,
       parts.syncName,
       scheduleOf(parts.syncName, connection, connector, this.#options.minutesBetweenSyncs ?? 15),
+      connector.syncs.get(parts.syncName)?.timeoutMs,
     )
   }
 

@@ -102,6 +102,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
       await transaction.rollback()
       return { status: 'held', deletes, missing: [] }
     }
+    tally.check()
     await transaction.checkpoint(sides.spec.sync, null)
     await transaction.commit()
     tally.add({ deleted: deletes })

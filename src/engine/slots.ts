@@ -10,6 +10,8 @@ const IDLE_MS = 30_000
 
 export interface Slot extends AsyncDisposable {
   readonly project: Project
+  /** Whoever used it goes on using it: it is closed, without waiting for that. */
+  abandon(): void
 }
 
 export class Slots implements AsyncDisposable {
@@ -18,11 +20,13 @@ export class Slots implements AsyncDisposable {
   readonly #clock: Clock
   readonly #free: { readonly project: OwnedProject; readonly used: AbortController }[] = []
   readonly #all = new Set<OwnedProject>()
-  /** In use when projects were to be made anew. */
+  /** What opened connections of a project may wait for is ended with this. */
+  readonly #stops = new WeakMap<OwnedProject, AbortController>()
+  /** In use when projects were to be made anew, or by a run that was stopped. */
   readonly #stale = new WeakSet<OwnedProject>()
   #closed = false
 
-  /** `keep`: a project is used by run after run; else each run gets one that is made with its signal. */
+  /** `keep`: a project is used by run after run, until one is stopped. `make` gets the signal that ends with the run that is stopped. */
   constructor(make: (signal: AbortSignal) => OwnedProject, clock: Clock, keep: boolean) {
     this.#make = make
     this.#keep = keep
@@ -33,9 +37,27 @@ export class Slots implements AsyncDisposable {
   take(signal: AbortSignal): Slot {
     const free = this.#free.pop()
     free?.used.abort()
-    const project = free?.project ?? this.#make(signal)
+    const project = free?.project ?? this.#new()
     this.#all.add(project)
-    return { project, [Symbol.asyncDispose]: async () => await this.#giveBack(project) }
+    const stop = () => {
+      this.#stale.add(project)
+      this.#stops.get(project)?.abort(signal.reason)
+    }
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop)
+    let waits = true
+    return {
+      project,
+      abandon: () => {
+        waits = false
+      },
+      [Symbol.asyncDispose]: async () => {
+        signal.removeEventListener('abort', stop)
+        const given = this.#giveBack(project)
+        if (waits) await given
+        else given.catch(() => {})
+      },
+    }
   }
 
   /** Later runs get projects made anew. */
@@ -51,6 +73,13 @@ export class Slots implements AsyncDisposable {
     this.#closed = true
     for (const { used } of this.#free) used.abort()
     for (const project of [...this.#all]) await this.#close(project)
+  }
+
+  #new(): OwnedProject {
+    const stop = new AbortController()
+    const project = this.#make(stop.signal)
+    this.#stops.set(project, stop)
+    return project
   }
 
   async #giveBack(project: OwnedProject): Promise<void> {

@@ -1,5 +1,6 @@
 /** Counting what a run does, and telling about it at a bearable rate. */
 import type { Context } from '../connectors/connector.ts'
+import type { SyncError } from '../core/error.ts'
 import { type Counts, type Phase, zeroCounts } from '../core/run.ts'
 import { type Steps, silentSteps } from './steps.ts'
 
@@ -12,6 +13,7 @@ export class Tally {
   #total: number | null = null
   #toldAt = 0
   readonly steps: Steps
+  #ended: SyncError | null = null
   readonly #context: Context
   readonly #tell: (phase: Phase, total: number | null, counts: Counts) => void
 
@@ -29,6 +31,16 @@ export class Tally {
     return this.#counts
   }
 
+  /** The run is over without whoever still counts here: `check` throws from now on. */
+  end(error: SyncError): void {
+    this.#ended = error
+  }
+
+  /** To be called before anything becomes durable. */
+  check(): void {
+    if (this.#ended !== null) throw this.#ended
+  }
+
   /** A new stretch of work with its expected number of rows. */
   enter(phase: Phase, total: number | null): void {
     this.#phase = phase
@@ -39,6 +51,7 @@ export class Tally {
 
   /** Adds to the counts; `rejected` is set, not added. */
   add(more: Partial<Omit<Counts, 'rejected'>>): void {
+    this.check()
     const counts = this.#counts
     this.#counts = {
       read: counts.read + (more.read ?? 0),
@@ -58,6 +71,7 @@ export class Tally {
 
   /** To be called before a batch is written. */
   applying(): void {
+    this.check()
     this.steps.applying(this.#counts)
   }
 

@@ -11,6 +11,7 @@ import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
 import type { Slots } from './slots.ts'
+import { TimeLimit } from './time-limit.ts'
 import { runSync } from './worker.ts'
 import type { JobResult } from './workers.ts'
 
@@ -50,7 +51,8 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
   breaker.enter(connections, clock.now())
-  await using slot = slots.take(signal)
+  using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)
+  await using slot = slots.take(limit.signal)
   const { context } = slot.project
   const health = new Map<string, Failure | null>()
   const project: Project = {
@@ -61,14 +63,15 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
       if (opened instanceof SyncError) throw opened
       return opened
     },
-    context: { ...context, signal: AbortSignal.any([signal, context.signal]) },
+    context: { ...context, signal: AbortSignal.any([limit.signal, context.signal]) },
     emit: (event) => {
       events.emit(event)
       for (const told of alsoTold(event, claim.id)) events.emit(told)
     },
     emitStep: (event) => events.emit(event),
   }
-  const record = await runSync(sync, project, { lease: claim.generation })
+  const record = await runSync(sync, project, { lease: claim.generation, limit })
+  if (limit.abandoned) slot.abandon()
   noteHealth(health, options)
   return resultOf(record)
 }
