@@ -113,7 +113,7 @@ export class Engine {
     this.#integrations.set(integration.id, integration)
     const { connections } = await this.#opened
     for (const connection of await connections.readAll())
-      if (connection.integrationId === integration.id) await this.scheduleConnectionSyncs(connection.id)
+      if (connection.integrationId === integration.id) await this.#reschedule(connection.id)
   }
 
   async updateIntegration(integration: Integration): Promise<void> {
@@ -125,7 +125,7 @@ export class Engine {
   async removeIntegration(integrationId: string): Promise<void> {
     const { connections } = await this.#opened
     for (const connection of await connections.readAll())
-      if (connection.integrationId === integrationId) await this.unscheduleConnectionSyncs(connection.id)
+      if (connection.integrationId === integrationId) await this.#dropSchedules(connection.id)
     this.#integrations.delete(integrationId)
   }
 
@@ -140,7 +140,7 @@ export class Engine {
   async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
     this.#check(connection)
     const updated = await (await this.#opened).connections.update(connection)
-    await this.scheduleConnectionSyncs(updated.id)
+    await this.#reschedule(updated.id)
     return updated
   }
 
@@ -154,8 +154,9 @@ export class Engine {
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async removeConnection(connectionId: string): Promise<void> {
-    await this.unscheduleConnectionSyncs(connectionId)
-    const { connections, tokens } = await this.#opened
+    await this.#dropSchedules(connectionId)
+    const { connections, tokens, store } = await this.#opened
+    await store.records.delete(UNSCHEDULED, connectionId)
     await connections.delete(connectionId)
     await tokens.delete(connectionId)
   }
@@ -164,6 +165,7 @@ export class Engine {
   async scheduleConnectionSyncs(connectionId: string): Promise<void> {
     const { store, service } = await this.#opened
     const { connection, integration, connector } = await this.#find(connectionId)
+    await store.records.delete(UNSCHEDULED, connectionId)
     const names = activeSyncs(connection, integration, connector)
     for (const name of names) {
       const schedule = scheduleOf(name, connection, connector, this.#options.minutesBetweenSyncs ?? 15)
@@ -177,9 +179,11 @@ export class Engine {
     service.wake()
   }
 
+  /** Until `scheduleConnectionSyncs` they run only when asked to, also after a restart. */
   async unscheduleConnectionSyncs(connectionId: string): Promise<void> {
     const { store } = await this.#opened
-    for (const { sync } of await this.#schedulesOf(connectionId)) await store.schedules.remove(sync)
+    await store.records.put({ kind: UNSCHEDULED, id: connectionId, body: '', expiresAt: null })
+    await this.#dropSchedules(connectionId)
   }
 
   /** Runs a sync now, and waits for its end. CONNECTION_UNKNOWN and SYNC_UNKNOWN are thrown; a run that fails is told in the result. */
@@ -395,6 +399,17 @@ export class Engine {
     return { flow, oauth: auth?.(integration.config ?? {}) ?? null }
   }
 
+  /** Takes up how a connection and its integration are now, unless its syncs are not to run by themselves. */
+  async #reschedule(connectionId: string): Promise<void> {
+    const { store } = await this.#opened
+    if ((await store.records.get(UNSCHEDULED, connectionId)) === null) await this.scheduleConnectionSyncs(connectionId)
+  }
+
+  async #dropSchedules(connectionId: string): Promise<void> {
+    const { store } = await this.#opened
+    for (const { sync } of await this.#schedulesOf(connectionId)) await store.schedules.remove(sync)
+  }
+
   async #schedulesOf(connectionId: string) {
     const all = await (await this.#opened).store.schedules.list({ origin: 'api' })
     return all.filter(({ sync }) => partsOf(sync)?.connectionId === connectionId)
@@ -434,6 +449,9 @@ export class Engine {
     throw nothingNamed('connector', name, [...this.#connectors.keys()])
   }
 }
+
+/** Records of connections whose syncs do not run by themselves. */
+const UNSCHEDULED = 'unscheduled'
 
 const MINUTES_OF_A_YEAR = 366 * 24 * 60
 
