@@ -110,7 +110,7 @@ function usageError({ code, message }: CommanderError): SyncError {
 }
 
 function makeShell(terminal: Terminal, json: boolean, config: string | undefined): Shell {
-  return { terminal, json, config, folder: process.cwd(), environment: process.env }
+  return { terminal, json, config, folder: process.cwd(), environment: process.env, secrets: new Set() }
 }
 
 /** Of the package that this file is in, as source or built: the manifest is two folders up. */

@@ -9,6 +9,7 @@ import { asSyncError, SyncError } from '../core/error.ts'
 import type { RunEvent } from '../core/run.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
+import { Limiter } from '../engine/limits.ts'
 import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
 import { openStore, storeUrl } from '../store/open.ts'
@@ -19,6 +20,7 @@ import type { Shell } from './shell.ts'
 export interface OpenProject extends AsyncDisposable {
   readonly config: LoadedConfig
   readonly project: Project
+  readonly limiter: Limiter
   /** The syncs of these names, expanded; no names: all. */
   expand(names: readonly string[]): Promise<Expansion>
 }
@@ -43,7 +45,8 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     random: Math.random,
     log: options.log ?? ((message) => shell.terminal.err(`${message}\n`)),
   }
-  const pool = new ConnectionPool(config.connections, context)
+  const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
+  const pool = new ConnectionPool(config.connections, context, limiter)
   const project: Project = {
     id: await store.projectId(),
     store,
@@ -56,6 +59,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
   return {
     config,
     project,
+    limiter,
     expand: (names) => expandSyncs(config, names, async (name) => (await pool.get(name)).discover()),
     [Symbol.asyncDispose]: async () => {
       await pool[Symbol.asyncDispose]()
@@ -81,7 +85,11 @@ export async function readConfig(
   made: Readonly<Record<string, unknown>> | null = null,
 ): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
-  const secrets = (home: string, names: readonly string[]) => readSecrets(home, names, environment)
+  const secrets = async (home: string, names: readonly string[]) => {
+    const found = await readSecrets(home, names, environment)
+    for (const secret of found.values()) shell.secrets?.add(secret)
+    return found
+  }
   return await loadConfig({
     folder,
     path,

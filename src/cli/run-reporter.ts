@@ -17,19 +17,21 @@ export interface RunReporter {
 export interface ReporterOptions {
   /** For `watch`: after a sync's first run, only runs that changed something, or failed in another way than the last. */
   readonly onlyNews: boolean
+  /** Takes what would go to stderr. */
+  readonly log?: (message: string) => void
 }
 
 export function runReporter(shell: Shell, options: ReporterOptions): RunReporter {
-  const report = shell.json ? jsonReporter(shell) : humanReporter(shell)
+  const report = shell.json ? jsonReporter(shell, options) : humanReporter(shell, options)
   if (!options.onlyNews) return report
   const news = newsFilter(report.emit, shell.json)
   return { emit: news, log: report.log }
 }
 
-function jsonReporter({ terminal }: Shell): RunReporter {
+function jsonReporter({ terminal }: Shell, { log }: ReporterOptions): RunReporter {
   return {
     emit: (event) => terminal.out(jsonLine(objectOf(event))),
-    log: (message) => terminal.err(`${message}\n`),
+    log: log ?? ((message) => terminal.err(`${message}\n`)),
   }
 }
 
@@ -38,7 +40,7 @@ function objectOf(event: RunEvent): Record<string, unknown> {
   return { ...event, changes: event.changes.map((change) => ({ ...change, description: describeChange(change) })) }
 }
 
-function humanReporter(shell: Shell): RunReporter {
+function humanReporter(shell: Shell, options: ReporterOptions): RunReporter {
   const { terminal } = shell
   let progress = new ProgressLine(shell)
   let readBefore = { phase: '', read: 0 }
@@ -46,10 +48,11 @@ function humanReporter(shell: Shell): RunReporter {
     progress.clear()
     terminal.out(text)
   }
-  const log = (message: string) => {
+  const tell = (message: string) => {
     progress.clear()
     terminal.err(`${message}\n`)
   }
+  const log = options.log ?? tell
   const emit = (event: RunEvent) => {
     switch (event.event) {
       case 'run.started':

@@ -16,7 +16,6 @@ import type { Events } from '../engine/events.ts'
 import { gatheredBy } from '../engine/handler-syncs.ts'
 import { Integrations } from '../engine/integrations.ts'
 import { KnownConnections } from '../engine/known-connections.ts'
-import { Limiter } from '../engine/limits.ts'
 import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { permitting } from '../engine/permit.ts'
@@ -81,7 +80,7 @@ export class RunningProject {
     this.#known = new KnownConnections(parts)
     this.#connected = new Connected({
       ...{ ...parts, store, vault, events, context: { ...context, log, signal: options.signal } },
-      limiter: new Limiter(systemClock, Math.random),
+      limiter: opened.limiter,
       folder: join(opened.config.folder, '.syncline', 'collections'),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
       changed: async () => {
@@ -246,7 +245,7 @@ export class RunningProject {
       get: (name: string) => connections.get(name) ?? this.#connected.opener(name),
       keys: () => connections.keys(),
     }
-    const pool = new ConnectionPool(openers, context)
+    const pool = new ConnectionPool(openers, context, this.#options.opened.limiter)
     return {
       ...project,
       context,

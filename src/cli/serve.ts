@@ -3,11 +3,13 @@ import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import { systemClock } from '../engine/clock.ts'
 import { createFirstKey } from '../engine/keys.ts'
+import type { Limiter } from '../engine/limits.ts'
 import { collectMetrics } from '../engine/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
 
 export interface ServeOptions {
   readonly operations: Operations
+  readonly limiter: Limiter
   readonly host: string
   readonly port: number
   readonly version: string
@@ -26,9 +28,10 @@ export interface Serving extends AsyncDisposable {
 const STOP_MS = 5000
 
 /** ADDRESS_IN_USE: somebody listens there already. */
-export async function serve({ operations, host, port, version, log, trustProxy }: ServeOptions): Promise<Serving> {
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const { operations, limiter, host, port, version, log, trustProxy } = options
   const { buildServer } = await import('../server/app.ts')
-  const metrics = collectMetrics(operations.events, operations.store)
+  const metrics = collectMetrics(operations.events, operations.store, limiter)
   const app = await buildServer({ operations, version, metrics: () => metrics.read(), log, trustProxy })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error

@@ -1,13 +1,15 @@
 /** `syncline server`: the API of a project whose syncs others run. */
 import type { Command } from 'commander'
-import { addListenOptions, type ListenOptions } from './listening.ts'
+import { addListenOptions } from './listening.ts'
 import type { Execute } from './main.ts'
-import { work } from './start.ts'
+import { logFormat } from './service-log.ts'
+import { LOG_FORMAT, type StartOptions, work } from './start.ts'
 import { refuseOwnStore } from './worker.ts'
 
 export function addServer(program: Command, execute: Execute): void {
   const command = program.command('server').description('serve the API only, beside workers that run the syncs')
   addListenOptions(command)
+    .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
       'after',
@@ -16,7 +18,7 @@ Any number of servers and workers, on any number of machines, share the project'
 What a server puts into the queue, a \`syncline worker\` runs. Keys, connections and syncs that one server makes, all know
 within a second. The event stream and the metrics of a server are about itself.`,
     )
-    .action((options: ListenOptions & { readonly watchConfig: boolean }) =>
+    .action((options: Omit<StartOptions, 'concurrency' | 'server' | 'works'>) =>
       execute(async (shell) => {
         refuseOwnStore(shell, 'servers beside workers')
         return await work(shell, { ...options, concurrency: 1, server: true, works: false })

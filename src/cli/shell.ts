@@ -12,6 +12,8 @@ export interface Shell {
   /** Where the command was called. */
   readonly folder: string
   readonly environment: Record<string, string | undefined>
+  /** Secrets of the vault that this process has read: no log may hold them. */
+  readonly secrets?: Set<string>
 }
 
 /** Where output goes. */

@@ -10,11 +10,16 @@ import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { addListenOptions, type ListenOptions, listening } from './listening.ts'
 import { type Execute, version } from './main.ts'
+import { openMonitoring } from './monitoring.ts'
 import { openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
 import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
+import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
 import type { Shell } from './shell.ts'
+
+export const LOG_FORMAT =
+  'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
 
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
@@ -25,12 +30,14 @@ export interface StartOptions extends ListenOptions {
   readonly server: boolean
   /** Whether this process schedules and runs syncs. */
   readonly works: boolean
+  readonly logFormat?: LogFormat
 }
 
 export function addStart(program: Command, execute: Execute): void {
   const command = program.command('start').description('run the syncs by their schedules until Ctrl-C')
   addListenOptions(command)
     .option('--concurrency <number>', 'how many syncs run at a time', positive, 4)
+    .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-server', 'without the API')
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
@@ -47,29 +54,35 @@ Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and
 
 /** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C. */
 export async function work(shell: Shell, options: StartOptions): Promise<number> {
-  using interrupts = listenForInterrupts(shell.terminal)
+  const lines = await openServiceLog(shell, options.logFormat)
+  using interrupts = listenForInterrupts(lines?.terminal ?? shell.terminal)
   const { signal } = interrupts
-  const reporter = runReporter(shell, { onlyNews: true })
-  await using opened = await openProject(shell, { readOnly: false, log: reporter.log })
+  // What has a line of its own in the log is not said twice.
+  const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {} }) })
+  await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
+  const log = (message: string) => {
+    ;(lines?.log ?? reporter.log)(message)
+    monitoring?.log(message)
+  }
+  await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
-  const events = new Events(reporter.log)
+  const events = new Events(log)
+  for (const listener of [lines, monitoring]) if (listener !== null) events.subscribe(listener.event)
   events.subscribe((event) => tell(shell, event, reporter))
-  const running = new RunningProject({
-    ...{ shell, opened, events, signal, concurrency: options.concurrency, log: reporter.log },
-  })
+  const running = new RunningProject({ shell, opened, events, signal, concurrency: options.concurrency, log })
   const count = await running.begin()
   const { operations } = running
   const where = listening(options, shell.environment)
   await using serving = options.server
-    ? await serve({ ...where, operations, version: version(), log: reporter.log })
+    ? await serve({ ...where, operations, limiter: opened.limiter, version: version(), log })
     : null
   ready(shell, options.works ? count : null, serving)
   const { path } = running.config
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
-      reporter.log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
+      log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
     } catch (error) {
-      reporter.log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
+      log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
     }
   })
   await Promise.all([

@@ -4,14 +4,16 @@ import { SyncError } from '../core/error.ts'
 import { storeUrl } from '../store/open.ts'
 import type { Execute } from './main.ts'
 import { projectFolder } from './open-project.ts'
+import { logFormat } from './service-log.ts'
 import type { Shell } from './shell.ts'
-import { positive, type StartOptions, work } from './start.ts'
+import { LOG_FORMAT, positive, type StartOptions, work } from './start.ts'
 
 export function addWorker(program: Command, execute: Execute): void {
   program
     .command('worker')
     .description('run the syncs by their schedules, together with other workers')
     .option('--concurrency <number>', 'how many syncs this process runs at a time', positive, 4)
+    .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-watch-config', 'do not take up changes of the config file')
     .addHelpText(
       'after',
@@ -20,7 +22,7 @@ Any number of workers, on any number of machines, share the project's state in P
 Each sync is run by one of them at a time. When one dies, others take over what it ran within 30 seconds; when one is
 frozen and comes back, what it still wants to write is refused. All of them need the same config.`,
     )
-    .action((options: Pick<StartOptions, 'concurrency' | 'watchConfig'>) =>
+    .action((options: Pick<StartOptions, 'concurrency' | 'watchConfig' | 'logFormat'>) =>
       execute(async (shell) => {
         refuseOwnStore(shell, 'workers')
         return await work(shell, { ...options, works: true, server: false, host: '' })

@@ -90,6 +90,8 @@ export interface SyncOptions {
   readonly every?: string
   /** When it runs by itself, if not at an interval. */
   readonly schedule?: ScheduleText
+  /** How long a run of the service may take: `30s`, `15m`, `1h`. Default: as long as it takes; `1h` where a function lists the rows. */
+  readonly timeout?: string
 }
 
 /** A sync of two collections that people edit on both sides. */
@@ -126,6 +128,8 @@ export interface TwoWayDefinition<C extends string = string> {
   readonly every?: string
   /** When it runs by itself, if not at an interval. */
   readonly schedule?: ScheduleText
+  /** How long a run of the service may take: `30s`, `15m`, `1h`. Default: as long as it takes; `1h` where a function lists the rows. */
+  readonly timeout?: string
 }
 
 /** A field that both sides have: its name where they agree on it, or more said. */

@@ -87,6 +87,7 @@ function expandPatterns(
   }
   const [source, target] = [systemOf(config, setup.from.connection), systemOf(config, setup.to.connection)]
   return chosen.map((name) => ({
+    ...timeoutOf(config, setup.from.connection, name),
     ...setup.options,
     id: `${setup.name}/${shortName(name, source)}`,
     from: { connection: setup.from.connection, collection: name },
@@ -100,6 +101,7 @@ function singleSync(setup: OneWaySetup, config: ProjectConfig): Sync {
   const to = setup.to.collection === null ? targetName(from, source, target) : fullName(setup.to.collection, target)
   refuseReserved(setup.name, { from, to })
   return {
+    ...timeoutOf(config, setup.from.connection, from),
     ...setup.options,
     id: setup.name,
     from: { connection: setup.from.connection, collection: from },
@@ -196,6 +198,11 @@ function shared(other: Member, member: Member, place: Sync['to']): SyncError {
 function placeId({ connection, collection }: Sync['to'], config: ProjectConfig): string {
   const setup = config.connections.get(connection)
   return `${setup?.identity}\0${sameName(collection, setup?.system ?? '')}`
+}
+
+function timeoutOf(config: ProjectConfig, connection: string, collection: string): Pick<Sync, 'timeoutMs'> {
+  const timeoutMs = config.connections.get(connection)?.timeoutOf(collection) ?? null
+  return timeoutMs === null ? {} : { timeoutMs }
 }
 
 function systemOf(config: ProjectConfig, connection: string): string {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Connection, Connector, Context } from '../connectors/connector.ts'
 import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
-import type { Sync } from '../core/sync.ts'
+import { HANDLER_TIMEOUT_MS, type Sync } from '../core/sync.ts'
 import type { Permit } from '../engine/permit.ts'
 import { builtIn, connectors } from './connectors.ts'
 import { type Environment, missingValue, resolveEnv } from './env.ts'
@@ -32,6 +32,8 @@ export interface ConnectionSetup {
   /** Equal for two connections to the same place with the same options; holds no secret. */
   readonly identity: string
   open(context: Context): Promise<Connection>
+  /** How long a run may take that reads this collection; null: as long as it takes. */
+  timeoutOf(collection: string): number | null
   /** Null: its system sends no webhooks. */
   readonly webhook: ((request: WebhookRequest) => Promise<WebhookVerdict | null>) | null
 }
@@ -141,8 +143,16 @@ function parseConnection(
     system: connector.name,
     identity: identify(name, connector, parsed.data),
     open: (context) => connector.open(parsed.data, context),
+    timeoutOf: (collection) => timeoutOf(connector, collection),
     webhook: webhookOf(connector, parsed.data),
   }
+}
+
+/** Functions that list rows may wait for something that never comes; a database says so itself. */
+function timeoutOf(connector: Connector<never>, collection: string): number | null {
+  if (!('syncs' in connector) || !(connector.syncs instanceof Map)) return null
+  const listed = z.looseObject({ timeoutMs: z.number().optional() }).safeParse(connector.syncs.get(collection))
+  return listed.success ? (listed.data.timeoutMs ?? HANDLER_TIMEOUT_MS) : null
 }
 
 function webhookOf(connector: Connector<never>, options: never): ConnectionSetup['webhook'] {

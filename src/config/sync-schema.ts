@@ -1,7 +1,7 @@
 /** What one sync may say, and its defaults. */
 import { z } from 'zod'
 import type { Literal, Where } from '../core/filter.ts'
-import { parseSize } from '../core/quantity.ts'
+import { parseDuration, parseSize } from '../core/quantity.ts'
 import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
@@ -83,6 +83,13 @@ export const every = z.string({ error: 'expected a time like "2s"' }).transform(
   return z.NEVER
 })
 
+export const timeout = z.string({ error: 'expected a time like "1h"' }).transform((value, context) => {
+  const ms = parseDuration(value)
+  if (ms !== null) return ms
+  context.addIssue({ code: 'custom', message: 'expected a time like "30s", "15m" or "1h"' })
+  return z.NEVER
+})
+
 export const schedule = z
   .union(
     [
@@ -121,6 +128,7 @@ export const syncSchema = z.strictObject({
   adopt: z.boolean().default(false),
   every: every.optional(),
   schedule: schedule.optional(),
+  timeout: timeout.optional(),
 })
 
 /** A validated sync's options, with the defaults filled in. */
@@ -136,6 +144,7 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     batch: { rows: sync.batch?.rows ?? defaults.batch.rows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     adopt: sync.adopt,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
+    ...(sync.timeout === undefined ? {} : { timeoutMs: sync.timeout }),
   }
 }
 

@@ -16,6 +16,27 @@ export interface Context {
   readonly random: () => number
   /** Something a person may want to know; never holds row values or secrets. */
   readonly log: (message: string) => void
+  /** Calls of the connection that is opened, under limits. Absent: nobody counts them. */
+  readonly calls?: (limits: Limits) => Calls
+}
+
+/** How often a system may be asked, per connection. What exceeds it waits. */
+export interface Limits {
+  readonly perSecond?: number
+  readonly perMinute?: number
+  /** Calls at the same time. */
+  readonly concurrent?: number
+}
+
+/** How handlers call their system. */
+export interface Calls {
+  /**
+   * `fetch` under the connection's limits, which all syncs and actions of the connection share. Waits while the system says "too many"
+   * (Retry-After), and ends with the signal. What else it answers comes back as it is.
+   */
+  readonly fetch: typeof fetch
+  /** Counts one call by other means than `fetch` against the limits: resolves when it may be made. */
+  readonly turn: () => Promise<void>
 }
 
 export interface Clock {

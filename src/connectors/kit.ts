@@ -4,17 +4,9 @@
  */
 import type { ZodType, z } from 'zod'
 import type { Type } from '../core/value.ts'
-import type { Connection, ConnectionDefinition, Connector, Context } from './connector.ts'
+import type { Calls, Connection, ConnectionDefinition, Connector, Context, Limits } from './connector.ts'
 
 export type * from './connector.ts'
-
-/** How often a system may be asked, per connection. What exceeds it waits. */
-export interface Limits {
-  readonly perSecond?: number
-  readonly perMinute?: number
-  /** Calls at the same time. */
-  readonly concurrent?: number
-}
 
 /** A connection as handlers get it. */
 export interface Handle<Config> {
@@ -25,15 +17,7 @@ export interface Handle<Config> {
 }
 
 /** What handlers get beside their connection. */
-export interface HandlerContext extends Context {
-  /**
-   * `fetch` under the connection's limits, which all syncs and actions of the connection share. Waits while the system says "too many"
-   * (Retry-After), and ends with the signal. What else it answers comes back as it is.
-   */
-  readonly fetch: typeof fetch
-  /** Counts one call by other means than `fetch` against the limits: resolves when it may be made. */
-  readonly turn: () => Promise<void>
-}
+export type HandlerContext = Context & Calls
 
 /** A row by field names; what a field's type can't hold makes the row a rejected one. */
 export type HandlerRow = Readonly<Record<string, unknown>>
@@ -53,6 +37,8 @@ export interface SyncDefinition<Config> {
   readonly key?: readonly string[]
   /** When it runs, where a connection does not say: `15m`, a cron expression … Default: the engine's. */
   readonly schedule?: string
+  /** How long a run may take; then the context's signal is aborted. Default 3,600,000. */
+  readonly timeoutMs?: number
   readonly run: SyncRun<Config>
 }
 
@@ -183,7 +169,7 @@ export interface AnyConnector {
 export function defineConnector<Config, Options>(
   definition: ConnectorDefinition<Config, Options>,
 ): KitConnector<Config, Options> {
-  const { name, config } = definition
+  const { name, config, limits = {} } = definition
   const use = (options: Options): ConnectionDefinition => ({
     connector: connector as unknown as Connector<never>,
     config: options,
@@ -193,7 +179,8 @@ export function defineConnector<Config, Options>(
     definition.open ??
     (async (given: Config, context: Context) => {
       const { openSyncs } = await import('./staged.ts')
-      return openSyncs(syncs, { id: name, config: given }, { ...context, fetch, turn: async () => {} })
+      const calls = context.calls?.(limits) ?? { fetch, turn: async () => {} }
+      return openSyncs(syncs, { id: name, config: given }, { ...context, ...calls })
     })
   const properties = Object.assign(use, {
     description: definition.description ?? '',
@@ -201,7 +188,7 @@ export function defineConnector<Config, Options>(
     open,
     syncs,
     actions: new Map(Object.entries(definition.actions?.(defineAction) ?? {})),
-    limits: definition.limits ?? {},
+    limits,
     auth: definition.auth ?? null,
     flow: definition.flow ?? null,
     check: definition.check ?? null,

@@ -2,8 +2,9 @@
 import type { Job } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
+import type { SideName } from './two-way.ts'
 
-export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent
+export type EngineEvent = RunEvent | StepEvent | RunEndEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent
 
 export type JobEvent =
   | {
@@ -15,12 +16,67 @@ export type JobEvent =
     }
   /** Before a run: a listener may veto it. */
   | { readonly event: 'sync.starting'; readonly sync: SyncId; readonly job: Job }
+  /** Nobody vetoed it: the run has begun. */
+  | { readonly event: 'sync.started'; readonly sync: SyncId; readonly job: string; readonly run: string }
   | { readonly event: 'sync.vetoed'; readonly sync: SyncId; readonly job: string; readonly reason: string }
   /** As many runs in a row failed as make an alert. */
   | { readonly event: 'sync.failing'; readonly sync: SyncId; readonly failures: number; readonly error: Failure | null }
   | { readonly event: 'sync.recovered'; readonly sync: SyncId; readonly failures: number }
 
-/** A person decided. That one was opened is in the counts of `run.finished`. */
+/** One step of a run. Rows are told of by a hash of their key. */
+export type StepEvent =
+  /** Before a batch is written. Without a `batch.applied` after it, it was not committed. */
+  | { readonly event: 'batch.applying'; readonly sync: SyncId; readonly run: string; readonly batch: number }
+  | {
+      readonly event: 'batch.applied'
+      readonly sync: SyncId
+      readonly run: string
+      /** From 1, in the order of writing. */
+      readonly batch: number
+      readonly inserted: number
+      readonly updated: number
+      readonly deleted: number
+    }
+  /** Once, when a row is refused that was not before; the first hundred of a run. */
+  | {
+      readonly event: 'row.rejected'
+      readonly sync: SyncId
+      readonly run: string
+      /** Whose system refused it; null: the target of a one-way sync. */
+      readonly side: SideName | null
+      readonly keyHash: string
+      readonly code: string
+    }
+  /** Put on record. With a status other than `open` a rule has decided it already. */
+  | {
+      readonly event: 'conflict.opened'
+      readonly sync: SyncId
+      readonly run: string
+      readonly conflict: string
+      readonly kind: string
+      readonly fields: readonly string[]
+      readonly status: string
+    }
+  | (ConflictEvent & { readonly run: string })
+  | {
+      readonly event: 'schema.changed'
+      readonly sync: SyncId
+      readonly run: string
+      /** What changed, for people. */
+      readonly changes: readonly string[]
+      /** False: the sync is held because of it. */
+      readonly applied: boolean
+    }
+
+/** How a run ended that did not succeed; `run.finished` says it, too. */
+export type RunEndEvent = {
+  readonly event: 'run.failed' | 'run.held'
+  readonly sync: SyncId
+  readonly run: string
+  readonly error: Failure | null
+}
+
+/** Decided by a person (`decided`: the next run carries it out), or over. */
 export interface ConflictEvent {
   readonly event: 'conflict.resolved'
   readonly sync: SyncId
@@ -39,6 +95,14 @@ export type ActionEvent =
       readonly key: { readonly id: string; readonly name: string } | null
     }
   | { readonly event: 'action.vetoed'; readonly connection: string; readonly action: string; readonly reason: string }
+
+/** Events that come by the batch or by the row: too many for who did not ask for them by name. */
+export const frequentEvents: ReadonlySet<EngineEvent['event']> = new Set([
+  'run.progress',
+  'batch.applying',
+  'batch.applied',
+  'row.rejected',
+])
 
 export type HealthEvent =
   | {

@@ -62,6 +62,8 @@ export interface Sync {
   readonly adopt: boolean
   /** When it runs by itself. */
   readonly schedule: Schedule
+  /** How long a run of the service may take. Absent: as long as it takes. */
+  readonly timeoutMs?: number
 }
 
 export const defaults = {
@@ -69,6 +71,9 @@ export const defaults = {
   batch: { rows: 50_000, bytes: 8 * 1024 * 1024 },
   schedule: { kind: 'continuous', everyMs: 2000 },
 } as const satisfies { guard: Guard; batch: BatchLimits; schedule: Schedule }
+
+/** Of syncs whose rows a function lists, unless they say otherwise: it may wait for something that never comes. */
+export const HANDLER_TIMEOUT_MS = 3_600_000
 
 /** A row that one side could not give or the other not hold. Holds no values but the key. */
 export interface Rejection {

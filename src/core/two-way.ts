@@ -73,6 +73,8 @@ export interface TwoWaySync {
   /** How long writes are kept in the journal, in days. */
   readonly journalDays: number
   readonly schedule: Schedule
+  /** How long a run of the service may take. Absent: as long as it takes. */
+  readonly timeoutMs?: number
   /** Syncs whose references lead back to this one: their rows are inserted without the reference, and patched later. */
   readonly cycle: readonly SyncId[]
 }

@@ -6,6 +6,7 @@ import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import type { Sides } from './sides.ts'
+import { type RefusedRow, refusedRow } from './steps.ts'
 import type { Tally } from './tally.ts'
 
 export class Batch implements AsyncDisposable {
@@ -22,6 +23,9 @@ export class Batch implements AsyncDisposable {
   /** To be written with the next commit. */
   #refused: Rejection[] = []
   #settled: Key[] = []
+  /** Refused now and not before: told of when that is durable. */
+  #news: RefusedRow[] = []
+  #announced = false
   /** Counted when it is committed: a transaction that fails has written nothing. */
   #written = nothingWritten
   #inserted = 0
@@ -60,6 +64,7 @@ export class Batch implements AsyncDisposable {
   async putMapped(rows: readonly Row[], rejects: readonly Rejection[], fresh: boolean): Promise<void> {
     const { mapping, spec } = this.#sides
     const transaction = await this.#open()
+    if (rows.length > 0) this.#announce()
     const result: PutResult = rows.length === 0 ? nothingPut : await transaction.put(spec.sync, rows, { fresh })
     this.#reject([...rejects, ...result.rejected])
     if (this.#unseen.size > 0) await this.settle(rows.map((row) => keyOf(row, mapping.keyAtTarget, mapping.keyTypes)))
@@ -73,6 +78,7 @@ export class Batch implements AsyncDisposable {
     const transaction = await this.#open()
     if (transaction.putEncoded === undefined)
       throw new SyncError('INTERNAL', `the target of ${sync} takes no encoded rows`)
+    this.#announce()
     const result = await transaction.putEncoded(sync, encoded)
     this.#reject(result.rejected)
     this.#tally.add({ read: encoded.rows })
@@ -115,9 +121,13 @@ export class Batch implements AsyncDisposable {
     }
     if (this.#refused.length + this.#settled.length > 0)
       await transaction.reject(this.#sides.spec.sync, this.#refused.splice(0), this.#settled.splice(0))
+    this.#tally.check()
     await transaction.checkpoint(this.#sides.spec.sync, checkpoint)
     await transaction.commit({ durable })
     this.#tally.add(this.#written)
+    if (this.#announced) this.#tally.applied()
+    this.#announced = false
+    this.#tally.steps.refused(this.#news.splice(0))
     this.#inserted += this.#written.inserted
     this.#written = nothingWritten
     this.#transaction = null
@@ -135,6 +145,11 @@ export class Batch implements AsyncDisposable {
     return this.#transaction
   }
 
+  #announce(): void {
+    if (!this.#announced) this.#tally.applying()
+    this.#announced = true
+  }
+
   #count({ inserted, updated, unchanged }: PutResult): void {
     const { inserted: more, updated: changed, unchanged: same } = this.#written
     this.#written = { inserted: more + inserted, updated: changed + updated, unchanged: same + unchanged }
@@ -142,8 +157,10 @@ export class Batch implements AsyncDisposable {
 
   #reject(rejections: readonly Rejection[]): void {
     for (const rejection of rejections) {
-      this.#rejected.set(keyText(rejection.key), rejection)
-      this.#unseen.delete(keyText(rejection.key))
+      const refused = refusedRow(rejection)
+      if (!this.#rejected.has(refused.key)) this.#news.push(refused)
+      this.#rejected.set(refused.key, rejection)
+      this.#unseen.delete(refused.key)
     }
     this.#refused.push(...rejections)
   }

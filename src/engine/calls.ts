@@ -52,7 +52,7 @@ export function handlerContext(
         if (waitMs === null) return answer
         await answer.body?.cancel()
         context.log(`${connection} asks to be left alone for ${Math.round(waitMs / 1000)} s`)
-        limiter.pause(connection, waitMs)
+        await limiter.pause(connection, waitMs)
       }
     },
   }

@@ -27,6 +27,8 @@ import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import type { Vault } from './vault.ts'
 
+/** Connections whose syncs do not run by themselves. */
+const UNSCHEDULED = 'unscheduled'
 /** Ids of connections that are no more, and whose they were. */
 const FORMER = 'former-connection'
 const former = z.object({ project: z.string().nullable() })
@@ -74,14 +76,14 @@ export class Connected {
     const { integrations, connections } = this.#options
     integrations.put(integration)
     for (const connection of await connections.readAll())
-      if (connection.integrationId === integration.id) await this.schedule(connection.id)
+      if (connection.integrationId === integration.id) await this.#reschedule(connection.id)
   }
 
   /** The connections of it stay, and don't run any more. */
   async removeIntegration(id: string): Promise<void> {
     const { integrations, connections } = this.#options
     for (const connection of await connections.readAll())
-      if (connection.integrationId === id) await this.unschedule(connection.id)
+      if (connection.integrationId === id) await this.#dropSchedules(connection.id)
     integrations.remove(id)
   }
 
@@ -90,7 +92,7 @@ export class Connected {
     const { integrations, connections, context } = this.#options
     integrations.replace(connectors, all)
     for (const { id, integrationId } of await (connections.outlines?.() ?? connections.readAll())) {
-      const work = all.some((known) => known.id === integrationId) ? this.schedule(id) : this.unschedule(id)
+      const work = all.some((known) => known.id === integrationId) ? this.#reschedule(id) : this.#dropSchedules(id)
       await work.catch((error: unknown) => context.log(asSyncError(error).message))
     }
   }
@@ -109,14 +111,15 @@ export class Connected {
     const { connections } = this.#options
     this.#check(connection)
     const updated = await connections.update(connection)
-    await this.schedule(updated.id)
+    await this.#reschedule(updated.id)
     return updated
   }
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async remove(id: string): Promise<void> {
     const { connections, store } = this.#options
-    await this.unschedule(id)
+    await this.#dropSchedules(id)
+    await store.records.delete(UNSCHEDULED, id)
     const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
     await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
     await connections.delete(id)
@@ -128,6 +131,7 @@ export class Connected {
   async schedule(id: string): Promise<void> {
     const { store, context, minutesBetweenSyncs, changed } = this.#options
     const { connection, integration, connector } = await this.#find(id)
+    await store.records.delete(UNSCHEDULED, id)
     const names = activeSyncs(connection, integration, connector)
     for (const name of names) {
       const schedule = scheduleOf(name, connection, integration, connector, minutesBetweenSyncs)
@@ -139,8 +143,10 @@ export class Connected {
     await changed()
   }
 
+  /** Until `schedule` they run only when asked to, also after a restart. */
   async unschedule(id: string): Promise<void> {
-    for (const { sync } of await this.#schedulesOf(id)) await this.#options.store.schedules.remove(sync)
+    await this.#options.store.records.put({ kind: UNSCHEDULED, id, body: '', expiresAt: null })
+    await this.#dropSchedules(id)
   }
 
   /** The sync of that id, as it is now. CONNECTION_UNKNOWN, SYNC_UNKNOWN, INTEGRATION_UNKNOWN. */
@@ -155,6 +161,7 @@ export class Connected {
       connectionId,
       syncName,
       scheduleOf(syncName, connection, integration, connector, this.#options.minutesBetweenSyncs),
+      connector.syncs.get(syncName)?.timeoutMs,
     )
   }
 
@@ -283,6 +290,15 @@ export class Connected {
 
   #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {
     return connector.auth === null ? null : this.#tokens.sourceOf(id, connector.auth(integration.config ?? {}))
+  }
+
+  /** Takes up how a connection and its integration are now, unless its syncs are not to run by themselves. */
+  async #reschedule(id: string): Promise<void> {
+    if ((await this.#options.store.records.get(UNSCHEDULED, id)) === null) await this.schedule(id)
+  }
+
+  async #dropSchedules(id: string): Promise<void> {
+    for (const { sync } of await this.#schedulesOf(id)) await this.#options.store.schedules.remove(sync)
   }
 
   async #schedulesOf(id: string) {

@@ -2,6 +2,8 @@
 import type { Connection, Context } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
+import { handlerContext } from './calls.ts'
+import type { Limiter } from './limits.ts'
 
 /** A connection that can be opened. */
 export interface Opener {
@@ -17,9 +19,12 @@ export interface Openers {
 export class ConnectionPool implements AsyncDisposable {
   readonly #openers: Openers
   readonly #context: Context
+  readonly #limiter: Limiter | null
   readonly #open = new Map<string, Promise<Connection>>()
 
-  constructor(openers: Openers, context: Context) {
+  /** `limiter`: counts the calls of handlers. */
+  constructor(openers: Openers, context: Context, limiter: Limiter | null = null) {
+    this.#limiter = limiter
     this.#openers = openers
     this.#context = context
   }
@@ -50,10 +55,17 @@ export class ConnectionPool implements AsyncDisposable {
 
   async #connect(name: string): Promise<Connection> {
     const opener = this.#openers.get(name)
-    if (opener !== undefined) return opener.open(this.#context)
+    if (opener !== undefined) return opener.open(this.#contextOf(name))
     const names = [...this.#openers.keys()]
     throw new SyncError('CONFIG_INVALID', `there is no connection "${name}"${didYouMean(name, names)}`, {
       hint: `The connections are ${names.join(', ')}.`,
     })
+  }
+
+  #contextOf(name: string): Context {
+    const context = this.#context
+    const limiter = this.#limiter
+    if (limiter === null) return context
+    return { ...context, calls: (limits) => handlerContext(context, name, limits, limiter) }
   }
 }

@@ -7,6 +7,7 @@ import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
 import { placesOf } from '../core/two-way.ts'
+import type { LimitStore } from '../store/limits.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
@@ -60,7 +61,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #integrations: Integrations
   readonly #events: Events
-  readonly #limiter = new Limiter(systemClock, Math.random)
+  readonly #limiter = new Limiter(systemClock, Math.random, undefined, () => this.#sharedLimits())
   readonly #stop = new AbortController()
   readonly #context: Context
   readonly #opened: Promise<Opened>
@@ -134,6 +135,7 @@ export class Engine {
     await (await this.#opened).connected.schedule(connectionId)
   }
 
+  /** Until `scheduleConnectionSyncs` they run only when asked to, also after a restart. */
   async unscheduleConnectionSyncs(connectionId: string): Promise<void> {
     await (await this.#opened).connected.unschedule(connectionId)
   }
@@ -287,6 +289,10 @@ export class Engine {
       reconnect: (name) => pool.close(name),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     }
+  }
+
+  async #sharedLimits(): Promise<LimitStore | null> {
+    return (await this.#opened).store.limits ?? null
   }
 }
 

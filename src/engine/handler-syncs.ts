@@ -3,7 +3,7 @@
 import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import { parseSchedule, type Schedule } from '../core/schedule.ts'
-import { defaults, type Sync, type SyncId } from '../core/sync.ts'
+import { defaults, HANDLER_TIMEOUT_MS, type Sync, type SyncId } from '../core/sync.ts'
 import type { ConnectionOutline, Integration } from './connections.ts'
 
 /** Before the names of the connections to the engine's own collections: one per sync, so that one that is slow keeps no other waiting. */
@@ -61,7 +61,12 @@ function everyMinutes(minutes: number): Schedule {
   return { kind: 'interval', everyMs: Math.max(1, Math.round(minutes * 60_000)) }
 }
 
-export function handlerSync(connectionId: string, syncName: string, schedule: Schedule): Sync {
+export function handlerSync(
+  connectionId: string,
+  syncName: string,
+  schedule: Schedule,
+  timeoutMs = HANDLER_TIMEOUT_MS,
+): Sync {
   return {
     id: syncIdOf(connectionId, syncName),
     from: { connection: connectionId, collection: syncName },
@@ -79,5 +84,6 @@ export function handlerSync(connectionId: string, syncName: string, schedule: Sc
     batch: defaults.batch,
     adopt: false,
     schedule,
+    timeoutMs,
   }
 }

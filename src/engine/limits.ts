@@ -1,9 +1,11 @@
 /**
- * How often systems are asked: one bucket per connection, shared by its syncs and actions. What exceeds it waits. A system that says
- * "too many" is left alone by everybody until the time it named (hazard 19).
+ * How often systems are asked: one line per connection, shared by its syncs and actions, and by all processes where the store can
+ * count for them. What exceeds it waits. A system that says "too many" is left alone by everybody until the time it named (hazard 19).
  */
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../connectors/connector.ts'
 import type { Limits } from '../connectors/kit.ts'
+import type { LimitStore } from '../store/limits.ts'
 
 /** How a connection's bucket stands. */
 export interface LimiterState {
@@ -16,7 +18,10 @@ export interface LimiterState {
   readonly pausedUntil: number | null
 }
 
-/** Makes the buckets that count: in this process, or in a store that processes share. */
+/** Hears of every call that had to wait, once it may be made: for how long, in milliseconds. */
+export type WaitListener = (connection: string, ms: number) => void
+
+/** Makes the buckets that count in this process. */
 export type MakeBucket = (name: string, points: number, seconds: number) => Bucket
 
 /** Takes one point, or says after how many milliseconds there will be one. */
@@ -25,12 +30,19 @@ export interface Bucket {
 }
 
 interface Line {
+  readonly limits: Limits
   readonly buckets: readonly Bucket[]
   readonly concurrent: number
   active: number
   pausedUntil: number
   readonly waiting: (() => void)[]
   asking: number
+}
+
+interface Paced {
+  /** Whether somebody else's calls, or the system, were waited for. */
+  readonly waited: boolean
+  readonly give: () => void
 }
 
 /** After this long the rhythm of those who wait together differs. */
@@ -42,21 +54,39 @@ export class Limiter {
   readonly #makeBucket: MakeBucket
   readonly #lines = new Map<string, Line>()
   readonly #buckets = new Map<string, Bucket>()
+  readonly #listeners = new Set<WaitListener>()
+  readonly #shared: () => Promise<LimitStore | null>
 
-  constructor(clock: Clock, random: () => number, makeBucket: MakeBucket = memoryBucket) {
+  /** `shared`: what counts for all processes; null, this one is alone. */
+  constructor(
+    clock: Clock,
+    random: () => number,
+    makeBucket: MakeBucket = memoryBucket,
+    shared: () => Promise<LimitStore | null> = async () => null,
+  ) {
     this.#clock = clock
     this.#random = random
     this.#makeBucket = makeBucket
+    this.#shared = shared
   }
 
   /** Waits for a turn; disposing it ends the call. Rejects when the signal is aborted first. */
   async turn(connection: string, limits: Limits, signal: AbortSignal): Promise<Disposable> {
     const line = this.#lineOf(connection, limits)
+    const askedAt = this.#clock.now()
+    let give = () => {}
+    let waited = line.active >= line.concurrent
     line.asking++
     try {
       await this.#hand(line, signal)
       try {
-        await this.#pace(line, connection, signal)
+        const store = await this.#shared()
+        const paced =
+          store === null
+            ? await this.#pace(line, connection, signal)
+            : await this.#share(store, line, connection, signal)
+        give = paced.give
+        waited ||= paced.waited
       } catch (error) {
         leave(line)
         throw error
@@ -64,19 +94,29 @@ export class Limiter {
     } finally {
       line.asking--
     }
+    if (waited) for (const listener of this.#listeners) listener(connection, this.#clock.now() - askedAt)
     let ended = false
     return {
       [Symbol.dispose]: () => {
-        if (!ended) leave(line)
+        if (ended) return
         ended = true
+        leave(line)
+        give()
       },
     }
   }
 
   /** The system asked to be left alone for so long. */
-  pause(connection: string, ms: number): void {
+  async pause(connection: string, ms: number): Promise<void> {
     const line = this.#lines.get(connection)
     if (line !== undefined) line.pausedUntil = Math.max(line.pausedUntil, this.#clock.now() + ms)
+    await (await this.#shared())?.pause(connection, ms)
+  }
+
+  /** Returns what ends the subscription. */
+  onWait(listener: WaitListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   states(): readonly LimiterState[] {
@@ -89,7 +129,8 @@ export class Limiter {
     }))
   }
 
-  #lineOf(connection: string, { perSecond, perMinute, concurrent }: Limits): Line {
+  #lineOf(connection: string, limits: Limits): Line {
+    const { perSecond, perMinute, concurrent } = limits
     const known = this.#lines.get(connection)
     if (known !== undefined) return known
     const buckets = [
@@ -97,6 +138,7 @@ export class Limiter {
       ...(perMinute === undefined ? [] : [this.#bucket(perMinute, 60)]),
     ]
     const line = {
+      limits,
       buckets,
       concurrent: concurrent ?? Number.POSITIVE_INFINITY,
       active: 0,
@@ -137,16 +179,32 @@ export class Limiter {
     })
   }
 
-  async #pace(line: Line, connection: string, signal: AbortSignal): Promise<void> {
-    for (;;) {
+  async #pace(line: Line, connection: string, signal: AbortSignal): Promise<Paced> {
+    for (let waited = false; ; waited = true) {
       const pauseMs = line.pausedUntil - this.#clock.now()
       if (pauseMs > 0) {
         await this.#clock.sleep(pauseMs + this.#random() * JITTER_MS, signal)
         continue
       }
       const waitMs = await this.#take(line, connection)
-      if (waitMs === 0) return
+      if (waitMs === 0) return { waited, give: () => {} }
       await this.#clock.sleep(waitMs + this.#random() * JITTER_MS, signal)
+    }
+  }
+
+  /** Asks the store for a turn until there is one. A turn that can't be given back is free when its lease is over. */
+  async #share(store: LimitStore, line: Line, connection: string, signal: AbortSignal): Promise<Paced> {
+    const turn = randomUUID()
+    for (let waited = false; ; waited = true) {
+      const answer = await store.take(connection, turn, line.limits)
+      if (answer.kind === 'taken') {
+        const give = () => void store.free(turn).catch(() => {})
+        if (!signal.aborted) return { waited, give }
+        give()
+        throw signal.reason
+      }
+      if (answer.paused) line.pausedUntil = Math.max(line.pausedUntil, this.#clock.now() + answer.ms)
+      await this.#clock.sleep(answer.ms + this.#random() * JITTER_MS, signal)
     }
   }
 

@@ -3,12 +3,16 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'
 import type { Events } from './events.ts'
+import type { Limiter } from './limits.ts'
+
+/** Of so many the lag is told. */
+const MOST_SYNCS = 10_000
 
 export interface Metrics extends Disposable {
   read(): Promise<{ readonly type: string; readonly text: string }>
 }
 
-export function collectMetrics(events: Events, store: Store): Metrics {
+export function collectMetrics(events: Events, store: Store, limiter: Limiter): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const runs = new Counter({
@@ -39,8 +43,27 @@ export function collectMetrics(events: Events, store: Store): Metrics {
   const lag = new Gauge({
     registers,
     name: 'syncline_lag_seconds',
-    help: 'Since the start of the last run that succeeded',
+    help: 'Since the start of the last run that succeeded, in whatever process',
     labelNames: ['sync'],
+  })
+  const delay = new Histogram({
+    registers,
+    name: 'syncline_start_delay_seconds',
+    help: 'From when a job was due until it was started',
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300],
+  })
+  const waits = new Histogram({
+    registers,
+    name: 'syncline_limiter_wait_seconds',
+    help: 'How long calls waited for the limits of their connection; those that did not wait are not counted',
+    labelNames: ['connection'],
+    buckets: [0.01, 0.1, 0.5, 1, 5, 30, 60, 600],
+  })
+  const waiting = new Gauge({
+    registers,
+    name: 'syncline_limiter_waiting',
+    help: 'Calls that wait for the limits of their connection now',
+    labelNames: ['connection'],
   })
   const queue = new Gauge({ registers, name: 'syncline_jobs', help: 'Jobs in the queue', labelNames: ['status'] })
   const unhealthy = new Gauge({
@@ -49,10 +72,11 @@ export function collectMetrics(events: Events, store: Store): Metrics {
     help: '1 while a connection is left alone',
     labelNames: ['connection'],
   })
-  const succeededAt = new Map<string, number>()
   const unsubscribe = events.subscribe((event) => {
     if (event.event === 'connection.unhealthy') unhealthy.set({ connection: event.connection }, 1)
     if (event.event === 'connection.healthy') unhealthy.set({ connection: event.connection }, 0)
+    if (event.event === 'sync.starting')
+      delay.observe(Math.max(0, systemClock.now() - Math.max(event.job.dueAt, event.job.queuedAt)) / 1000)
     if (event.event !== 'run.finished') return
     const { sync, status, durationMs, error } = event
     runs.inc({ sync, status })
@@ -60,14 +84,22 @@ export function collectMetrics(events: Events, store: Store): Metrics {
     for (const what of ['read', 'inserted', 'updated', 'deleted', 'rejected', 'conflicts'] as const)
       rows.inc({ sync, what }, event[what])
     if (error !== undefined) errors.inc({ code: error.code })
-    if (status === 'succeeded') succeededAt.set(sync, systemClock.now() - durationMs)
   })
+  const unlisten = limiter.onWait((connection, ms) => waits.observe({ connection }, ms / 1000))
   return {
     read: async () => {
       for (const [status, count] of Object.entries(await store.jobs.count())) queue.set({ status }, count)
-      for (const [sync, at] of succeededAt) lag.set({ sync }, Math.max(0, systemClock.now() - at) / 1000)
+      // A sync that was taken away has no lag any more.
+      lag.reset()
+      const scheduled = new Set((await store.schedules.list({})).map(({ sync }) => sync))
+      for (const { sync, startedAt } of await store.runs.list({ status: 'succeeded', latest: true, limit: MOST_SYNCS }))
+        if (scheduled.has(sync)) lag.set({ sync }, Math.max(0, systemClock.now() - startedAt) / 1000)
+      for (const { connection, waiting: calls } of limiter.states()) waiting.set({ connection }, calls)
       return { type: registry.contentType, text: await registry.metrics() }
     },
-    [Symbol.dispose]: unsubscribe,
+    [Symbol.dispose]: () => {
+      unsubscribe()
+      unlisten()
+    },
   }
 }

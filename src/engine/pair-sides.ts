@@ -80,6 +80,28 @@ function layoutNow(
   return { layout, afresh: renewed.size === 0 ? 'the definition of the sync changed' : 'a column was made anew' }
 }
 
+/** What is other about the fields than in the last run, for people; none in a first run, and when only rules changed. */
+export function layoutChanges({ state, layout }: PairSides): readonly string[] {
+  const last = state.layouts.at(-1)
+  if (last === undefined || last.id === layout.id) return []
+  const had = new Map(last.fields.map(({ name, since }) => [name, since]))
+  const has = new Set(layout.fields.map(({ name }) => name))
+  const came = layout.fields.flatMap(({ name, since }) => {
+    if (!had.has(name)) return [`field ${spellField(name)} has come to the mapping`]
+    return had.get(name) === since ? [] : [`field ${spellField(name)}: its column was made anew`]
+  })
+  const went = [...had.keys()]
+    .filter((name) => !has.has(name))
+    .map((name) => `field ${spellField(name)} has left the mapping`)
+  return [...came, ...went]
+}
+
+/** A field of a layout, for people: `phone`, or `phone = telephone` where the sides call it differently. */
+function spellField(name: string): string {
+  const [left, right] = JSON.parse(name) as readonly string[]
+  return left === right ? String(left) : `${left} = ${right}`
+}
+
 /** The generations of a run's fences, as far as it has taken them: whoever takes them over meanwhile ends it. */
 export type Fences = Partial<Record<SideName, number>>
 

@@ -1,5 +1,6 @@
 /** What the engine works with: a project's open connections, its store and the world outside. */
 import type { Connection, Context } from '../connectors/connector.ts'
+import type { StepEvent } from '../core/event.ts'
 import type { RunEvent } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
 
@@ -14,4 +15,6 @@ export interface Project {
   /** Connections that a run gave up because nobody answered: until one gets through, the others don't wait for them in turn. */
   readonly unreachable: Set<string>
   readonly emit: (event: RunEvent) => void
+  /** Absent: nobody asks for the steps of runs. */
+  readonly emitStep?: (event: StepEvent) => void
 }

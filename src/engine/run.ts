@@ -21,6 +21,7 @@ import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.t
 import {
   columnMarks,
   type Fences,
+  layoutChanges,
   openPairSides,
   openWriters,
   type PairSides,
@@ -29,6 +30,7 @@ import {
 } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
+import { RefusedRows } from './refused-rows.ts'
 import type { ColumnMarks } from './renewed-columns.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'
@@ -101,12 +103,14 @@ class Line implements AsyncDisposable {
   #columns: ColumnMarks | null = null
   #written = 0
   readonly #standing: StandingConflicts
+  readonly #refused: RefusedRows
 
   constructor(sides: PairSides, tally: Tally, lease: RunLease) {
     this.#sides = sides
     this.#tally = tally
     this.#lease = lease
-    this.#standing = new StandingConflicts(sides, lease.run)
+    this.#standing = new StandingConflicts(sides, lease.run, tally.steps)
+    this.#refused = new RefusedRows(tally.steps)
   }
 
   /** Takes writes into the memory that an earlier run asked for and did not live to see done. */
@@ -137,12 +141,16 @@ class Line implements AsyncDisposable {
   /** A changed definition is on record before anything is kept in its terms. */
   async begin(): Promise<void> {
     const { memory, state, layout, afresh } = this.#sides
-    this.#heldBack = heldBackByReferences(await memory.waiting())
+    const waiting = await memory.waiting()
+    this.#heldBack = heldBackByReferences(waiting)
+    this.#refused.begin(waiting)
     await this.#standing.closeStrays(this.#lease.generation)
     if (afresh === null) return
     // A system that needs tables of ours gets them before it is read: reading on must not meet another schema.
     await this.#claim()
     if (state.layouts.some(({ id }) => id === layout.id)) return
+    const changed = layoutChanges(this.#sides)
+    if (changed.length > 0) this.#tally.steps.schema(changed, true)
     const cursors = { left: null, right: null }
     await memory.finish(this.#lease.generation, { cursors, layouts: [...state.layouts, layout], runs: state.runs })
   }
@@ -237,12 +245,15 @@ class Line implements AsyncDisposable {
       if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed)
       else requests.push(...this.#decided(changes, one, decision))
     }
+    if (requests.length > 0) this.#tally.applying()
     const done = requests.length === 0 ? nothingDone : await this.#apply(requests)
     const again = this.#take(changes, done.outcomes)
     for (const intent of done.intents) changes.carried(intent)
     const change = changes.commit()
     if (Object.values(change).some((part: readonly unknown[]) => part.length > 0))
-      await memory.commit(generation, change)
+      this.#tally.steps.conflicts(change.conflicts, await memory.commit(generation, change))
+    this.#tally.applied()
+    this.#refused.tell()
     this.#settled = done.intents
     this.#tally.add({ conflicts: changes.opened })
     await memory.work.postpone(postponed)
@@ -366,13 +377,16 @@ class Line implements AsyncDisposable {
     { code, message }: { readonly code: string; readonly message: string },
   ): void {
     if (one.pair !== null) {
-      const state = this.#waits(code, this.#heldBack.pairs.has(one.pair.id)) ? 'deferred' : 'rejected'
-      changes.pend({ pair: one.pair.id, state, code, message })
+      const { id, left } = one.pair
+      const state = this.#waits(code, this.#heldBack.pairs.has(id)) ? 'deferred' : 'rejected'
+      if (state === 'rejected') this.#refused.add(id, { side: 'left', key: left, code })
+      changes.pend({ pair: id, state, code, message })
       return
     }
     const side: SideName = one.keys.left === null ? 'right' : 'left'
     const key = one.keys[side] as string
     const state = this.#waits(code, this.#heldBack.alone.has(aloneId(side, key))) ? 'deferred' : 'rejected'
+    if (state === 'rejected') this.#refused.add(null, { side, key, code })
     changes.keep({ side, key, match: one.match, state, code, message })
   }
 

@@ -22,8 +22,8 @@ export interface ServiceOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly definitions: Definitions
-  /** Makes the project that one run at a time uses; null: run after run, with its open connections. */
-  readonly makeProject: (signal: AbortSignal | null) => OwnedProject
+  /** Makes a project for one run at a time; the signal ends with a run that is stopped. */
+  readonly makeProject: (signal: AbortSignal) => OwnedProject
   /** This process's name among all that share the store. */
   readonly worker: string
   /** How many syncs run at a time. */

@@ -92,7 +92,9 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   try {
     let deletes = 0
     const drop = async (keys: readonly Key[]) => {
-      if (keys.length > 0) deletes += await transaction.delete(sides.spec.sync, keys)
+      if (keys.length === 0) return
+      if (deletes === 0) tally.applying()
+      deletes += await transaction.delete(sides.spec.sync, keys)
     }
     await drop(await gone(ending))
     const missing = targetRows - deletes === expected ? [] : await sweep(ending, target, targetRows, drop)
@@ -100,9 +102,11 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
       await transaction.rollback()
       return { status: 'held', deletes, missing: [] }
     }
+    tally.check()
     await transaction.checkpoint(sides.spec.sync, null)
     await transaction.commit()
     tally.add({ deleted: deletes })
+    if (deletes > 0) tally.applied()
     return { status: 'succeeded', missing }
   } catch (error) {
     await transaction.rollback()

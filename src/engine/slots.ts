@@ -10,19 +10,23 @@ const IDLE_MS = 30_000
 
 export interface Slot extends AsyncDisposable {
   readonly project: Project
+  /** Whoever used it goes on using it: it is closed, without waiting for that. */
+  abandon(): void
 }
 
 export class Slots implements AsyncDisposable {
-  readonly #make: (signal: AbortSignal | null) => OwnedProject
+  readonly #make: (signal: AbortSignal) => OwnedProject
   readonly #clock: Clock
   readonly #free: { readonly project: OwnedProject; readonly used: AbortController }[] = []
   readonly #all = new Set<OwnedProject>()
-  /** In use when projects were to be made anew. */
+  /** What opened connections of a project may wait for is ended with this. */
+  readonly #stops = new WeakMap<OwnedProject, AbortController>()
+  /** In use when projects were to be made anew, or by a run that was stopped. */
   readonly #stale = new WeakSet<OwnedProject>()
   #closed = false
 
-  /** `make`: for run after run, or with the signal of the one run that it is for. */
-  constructor(make: (signal: AbortSignal | null) => OwnedProject, clock: Clock) {
+  /** `make` gets the signal that ends with a run that is stopped; its project is used by no other then. */
+  constructor(make: (signal: AbortSignal) => OwnedProject, clock: Clock) {
     this.#make = make
     this.#clock = clock
   }
@@ -31,9 +35,27 @@ export class Slots implements AsyncDisposable {
   take(signal: AbortSignal, lasting: boolean): Slot {
     const free = lasting ? this.#free.pop() : undefined
     free?.used.abort()
-    const project = free?.project ?? this.#make(lasting ? null : signal)
+    const project = free?.project ?? this.#new()
     this.#all.add(project)
-    return { project, [Symbol.asyncDispose]: () => (lasting ? this.#giveBack(project) : this.#close(project)) }
+    const stop = () => {
+      this.#stale.add(project)
+      this.#stops.get(project)?.abort(signal.reason)
+    }
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop)
+    let waits = true
+    return {
+      project,
+      abandon: () => {
+        waits = false
+      },
+      [Symbol.asyncDispose]: async () => {
+        signal.removeEventListener('abort', stop)
+        const given = lasting ? this.#giveBack(project) : this.#close(project)
+        if (waits) await given
+        else given.catch(() => {})
+      },
+    }
   }
 
   /** Later runs get projects made anew. */
@@ -49,6 +71,13 @@ export class Slots implements AsyncDisposable {
     this.#closed = true
     for (const { used } of this.#free) used.abort()
     for (const project of [...this.#all]) await this.#close(project)
+  }
+
+  #new(): OwnedProject {
+    const stop = new AbortController()
+    const project = this.#make(stop.signal)
+    this.#stops.set(project, stop)
+    return project
   }
 
   async #giveBack(project: OwnedProject): Promise<void> {

@@ -4,6 +4,7 @@ import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus } fr
 import { Changes } from './changes.ts'
 import type { Ambiguity } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
+import type { Steps } from './steps.ts'
 
 const standing: readonly ConflictStatus[] = ['open', 'decided']
 const leftTheMapping = 'the field has left the mapping; both sides keep what they hold'
@@ -11,12 +12,14 @@ const leftTheMapping = 'the field has left the mapping; both sides keep what the
 export class StandingConflicts {
   readonly #sides: PairSides
   readonly #run: string
+  readonly #steps: Steps
   /** Match values that this run found not to be unique. */
   readonly #matches = new Set<string>()
 
-  constructor(sides: PairSides, run: string) {
+  constructor(sides: PairSides, run: string, steps: Steps) {
     this.#sides = sides
     this.#run = run
+    this.#steps = steps
   }
 
   /** Ends what is on record about fields that this sync has no more; their rows are looked at again. */
@@ -35,7 +38,8 @@ export class StandingConflicts {
     const pairs = strays.flatMap(({ pair }) => (pair === null ? [] : [pair]))
     for (const { id } of await memory.byIds(pairs))
       changes.pend({ pair: id, state: 'again', code: null, message: null })
-    await memory.commit(generation, changes.commit())
+    const change = changes.commit()
+    this.#steps.conflicts(change.conflicts, await memory.commit(generation, change))
   }
 
   async putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
@@ -55,7 +59,8 @@ export class StandingConflicts {
     if (over.length === 0) return
     const changes = new Changes(this.#sides, this.#run)
     for (const record of over) changes.conflict(this.#ended(record, Object.entries(record.fields)))
-    await this.#sides.memory.commit(generation, changes.commit())
+    const change = changes.commit()
+    this.#steps.conflicts(change.conflicts, await this.#sides.memory.commit(generation, change))
   }
 
   async #matchConflicts(): Promise<readonly ConflictRecord[]> {

@@ -1,6 +1,8 @@
 /** Counting what a run does, and telling about it at a bearable rate. */
 import type { Context } from '../connectors/connector.ts'
+import type { SyncError } from '../core/error.ts'
 import { type Counts, type Phase, zeroCounts } from '../core/run.ts'
+import { type Steps, silentSteps } from './steps.ts'
 
 const PROGRESS_EVERY_MS = 200
 
@@ -10,16 +12,33 @@ export class Tally {
   #phase: Phase = 'follow'
   #total: number | null = null
   #toldAt = 0
+  readonly steps: Steps
+  #ended: SyncError | null = null
   readonly #context: Context
   readonly #tell: (phase: Phase, total: number | null, counts: Counts) => void
 
-  constructor(context: Context, tell: (phase: Phase, total: number | null, counts: Counts) => void) {
+  constructor(
+    context: Context,
+    tell: (phase: Phase, total: number | null, counts: Counts) => void,
+    steps: Steps = silentSteps,
+  ) {
     this.#context = context
     this.#tell = tell
+    this.steps = steps
   }
 
   get counts(): Counts {
     return this.#counts
+  }
+
+  /** The run is over without whoever still counts here: `check` throws from now on. */
+  end(error: SyncError): void {
+    this.#ended = error
+  }
+
+  /** To be called before anything becomes durable. */
+  check(): void {
+    if (this.#ended !== null) throw this.#ended
   }
 
   /** A new stretch of work with its expected number of rows. */
@@ -32,6 +51,7 @@ export class Tally {
 
   /** Adds to the counts; `rejected` is set, not added. */
   add(more: Partial<Omit<Counts, 'rejected'>>): void {
+    this.check()
     const counts = this.#counts
     this.#counts = {
       read: counts.read + (more.read ?? 0),
@@ -47,6 +67,17 @@ export class Tally {
     if (now - this.#toldAt < PROGRESS_EVERY_MS) return
     this.#toldAt = now
     this.#tell(this.#phase, this.#total, this.#counts)
+  }
+
+  /** To be called before a batch is written. */
+  applying(): void {
+    this.check()
+    this.steps.applying(this.#counts)
+  }
+
+  /** To be called when it is durable and counted. */
+  applied(): void {
+    this.steps.applied(this.#counts)
   }
 
   setRejected(rejected: number): void {

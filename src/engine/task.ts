@@ -1,7 +1,8 @@
 /** Executes a job of a configured sync: looks it up, asks whether it may run, and runs it. */
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, errorCodes, isErrorCode, SyncError } from '../core/error.ts'
-import { type Failure, failureOf, type RunRecord } from '../core/run.ts'
+import type { EngineEvent } from '../core/event.ts'
+import { type Failure, failureOf, type RunEvent, type RunRecord } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
@@ -10,6 +11,7 @@ import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
 import type { Slots } from './slots.ts'
+import { TimeLimit } from './time-limit.ts'
 import { runSync } from './worker.ts'
 import type { JobResult } from './workers.ts'
 
@@ -51,7 +53,8 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
   breaker.enter(connections, clock.now())
-  await using slot = slots.take(signal, definitions.lasting(sync))
+  using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)
+  await using slot = slots.take(limit.signal, definitions.lasting(sync))
   const { context } = slot.project
   const health = new Map<string, Failure | null>()
   const project: Project = {
@@ -62,10 +65,15 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
       if (opened instanceof SyncError) throw opened
       return opened
     },
-    context: { ...context, signal: AbortSignal.any([signal, context.signal]) },
-    emit: (event) => events.emit(event),
+    context: { ...context, signal: AbortSignal.any([limit.signal, context.signal]) },
+    emit: (event) => {
+      events.emit(event)
+      for (const told of alsoTold(event, claim.id)) events.emit(told)
+    },
+    emitStep: (event) => events.emit(event),
   }
-  const record = await runSync(sync, project, { lease: claim.generation })
+  const record = await runSync(sync, project, { lease: claim.generation, limit })
+  if (limit.abandoned) slot.abandon()
   noteHealth(health, options)
   return resultOf(record)
 }
@@ -73,6 +81,17 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
 function vetoed(sync: AnySync, claim: Claim, reason: string, events: Events): JobResult {
   events.emit({ event: 'sync.vetoed', sync: sync.id, job: claim.id, reason })
   return { kind: 'vetoed', error: failureOf(new SyncError('FORBIDDEN', `sync ${sync.id} may not run: ${reason}`)) }
+}
+
+/** A run's beginning and end under the names by which who listens for just these finds them. */
+function alsoTold(event: RunEvent, job: string): readonly EngineEvent[] {
+  const { sync, run } = event
+  if (event.event === 'run.started') return [{ event: 'sync.started', sync, job, run }]
+  if (event.event !== 'run.finished') return []
+  const { status, error = null } = event
+  // Stopped by a person or with its process: it goes on later.
+  if (status === 'succeeded' || error?.code === 'INTERRUPTED') return []
+  return [{ event: status === 'held' ? 'run.held' : 'run.failed', sync, run, error }]
 }
 
 function resultOf({ id, status, error }: RunRecord): JobResult {

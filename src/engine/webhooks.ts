@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import type { EngineEvent } from '../core/event.ts'
+import { type EngineEvent, frequentEvents } from '../core/event.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import { Bell } from './bell.ts'
 import type { Events } from './events.ts'
@@ -16,7 +16,7 @@ import type { Vault } from './vault.ts'
 export interface Webhook {
   readonly id: string
   readonly url: string
-  /** Names of events, or `*` for all but progress. */
+  /** Names of events, or `*` for all but those that come by the batch or the row. */
   readonly events: readonly string[]
   /** Null: of all projects. */
   readonly project: string | null
@@ -123,7 +123,6 @@ export class Webhooks {
   async run(signal: AbortSignal): Promise<void> {
     const { events, clock, log } = this.#options
     const unsubscribe = events.subscribe((event) => {
-      if (event.event === 'run.progress') return
       this.#keeping = this.#keeping
         .then(() => this.#keep(event))
         .catch((error: unknown) => log(`webhooks: ${String(error)}`))
@@ -143,9 +142,8 @@ export class Webhooks {
   async #keep(event: EngineEvent): Promise<void> {
     const { records, clock, projectOf } = this.#options
     const wanted = (await this.list()).filter(({ events, project }) => {
-      return (
-        (events.includes('*') || events.includes(event.event)) && (project === null || project === projectOf(event))
-      )
+      const wants = events.includes(event.event) || (events.includes('*') && !frequentEvents.has(event.event))
+      return wants && (project === null || project === projectOf(event))
     })
     const now = clock.now()
     for (const { id: webhook } of wanted) {

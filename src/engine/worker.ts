@@ -6,7 +6,9 @@ import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
+import { Steps, silentSteps } from './steps.ts'
 import { Tally } from './tally.ts'
+import type { TimeLimit } from './time-limit.ts'
 import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
 const MAX_ATTEMPTS = 5
@@ -19,6 +21,8 @@ export interface RunOptions {
   readonly patient?: boolean
   /** The generation of the lease that the caller holds and keeps alive. Absent: the run takes one for itself. */
   readonly lease?: number
+  /** How long it may take. The signal of its project is that of the limit. */
+  readonly limit?: TimeLimit
 }
 
 /** Runs a sync to its end. Never throws for a failed run: the record says what happened. */
@@ -28,10 +32,12 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
   const id = newRunId(project)
   await store.runs.start({ id, sync: sync.id, startedAt })
   emit({ event: 'run.started', sync: sync.id, run: id })
-  const tally = new Tally(context, (phase, total, counts) =>
-    emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+  const tally = new Tally(
+    context,
+    (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+    project.emitStep === undefined ? silentSteps : new Steps(sync.id, id, project.emitStep),
   )
-  const outcome = await attemptAll(sync, project, id, tally, options)
+  const outcome = await withinLimit(attemptAll(sync, kept(project, options), id, tally, options), tally, options)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -55,6 +61,33 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
     ...(error === null ? {} : { error }),
   })
   return record
+}
+
+/** Waits for the attempts as long as their limit lets them. */
+async function withinLimit(attempts: Promise<Outcome>, tally: Tally, { limit }: RunOptions): Promise<Outcome> {
+  if (limit === undefined) return await attempts
+  const outcome = await limit.keep(attempts, () => {
+    const error = limit.passed ? limit.error() : new SyncError('INTERRUPTED', 'the run was stopped, and did not end')
+    tally.end(error)
+    return failed(error)
+  })
+  const ended = outcome.status === 'succeeded' || outcome.status === 'held'
+  return limit.passed && !ended ? failed(limit.error()) : outcome
+}
+
+/** The project as attempts get it: what is no longer waited for opens nothing and tells nothing. */
+function kept(project: Project, { limit }: RunOptions): Project {
+  if (limit === undefined) return project
+  return {
+    ...project,
+    connection: async (name) => {
+      if (limit.abandoned) throw limit.error()
+      return await project.connection(name)
+    },
+    emit: (event) => {
+      if (!limit.abandoned) project.emit(event)
+    },
+  }
 }
 
 /** Forgets how far a sync has been read, so that its next run compares in full; with `drop` also drops the target table. A two-way sync forgets its pairs, with `keepPairs` only what was agreed about them. */

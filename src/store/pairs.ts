@@ -152,7 +152,8 @@ export interface PairMemory extends AsyncDisposable {
   intents(): Promise<readonly Intent[]>
   /** Fenced: LEASE_LOST when the generation is not the newest. */
   intend(generation: number, intents: readonly Intent[]): Promise<void>
-  commit(generation: number, change: PairCommit): Promise<void>
+  /** Returns how its conflicts stand, in their order. */
+  commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]>
   /** The fences of both sides were taken. */
   claimed(generation: number, fences: PairState['fences']): Promise<void>
   /** The end of a run: how far it has read. */
@@ -224,6 +225,9 @@ export type ConflictChange = Omit<ConflictRecord, 'id' | 'sync' | 'status' | 'op
   readonly id: number | null
   readonly atMs: number
 }
+
+/** How a conflict stands after a commit. */
+export type CommittedConflict = Pick<ConflictRecord, 'id' | 'status'>
 
 /** A record is what the field is that needs most attention. */
 export function statusOf(fields: ConflictRecord['fields']): ConflictStatus {

@@ -2,6 +2,7 @@
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'
+import type { LimitStore } from './limits.ts'
 import type { PairStore } from './pairs.ts'
 import type { RecordStore } from './records.ts'
 
@@ -24,6 +25,8 @@ export interface Store extends AsyncDisposable {
   readonly jobs: JobStore
   readonly schedules: ScheduleStore
   readonly records: RecordStore
+  /** How often systems are asked by all processes together. Absent: there is one process. */
+  readonly limits?: LimitStore
 }
 
 /** The history of runs. */

@@ -235,13 +235,14 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const id = (await memory.byKeys('left', ['1']))[0]?.id ?? 0
       const field = { values: '[null,"l","r"]', rule: 'ask', outcome: 'open', status: 'open' as const }
       const change = { kind: 'fields' as const, pair: id, left: '1', right: '51', run: 'r1', atMs: 5 }
-      await memory.commit(generation, {
+      const committed = await memory.commit(generation, {
         ...nothing,
         conflicts: [{ ...change, id: null, fields: { a: field, b: field } }],
       })
       const { conflicts } = store.pairs
       const [opened] = await conflicts.ofPairs('contacts', [id])
       assert.deepEqual([opened?.status, Object.keys(opened?.fields ?? {})], ['open', ['a', 'b']])
+      assert.deepEqual(committed, [{ id: opened?.id, status: 'open' }])
       assert.deepEqual(
         [await conflicts.strays('contacts', ['a', 'b']), await conflicts.strays('other', ['a'])],
         [[], []],
@@ -260,7 +261,10 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
         [id],
       )
       const resolved = { a: { ...field, status: 'resolved' as const }, b: { ...field, status: 'agreed' as const } }
-      await memory.commit(generation, { ...nothing, conflicts: [{ ...change, id: opened?.id ?? 0, fields: resolved }] })
+      const over = [{ ...change, id: opened?.id ?? 0, fields: resolved }]
+      assert.deepEqual(await memory.commit(generation, { ...nothing, conflicts: over }), [
+        { id: opened?.id, status: 'resolved' },
+      ])
       assert.equal((await conflicts.get(opened?.id ?? 0))?.status, 'resolved')
       assert.deepEqual(await conflicts.ofPairs('contacts', [id]), [])
       assert.deepEqual(await conflicts.strays('contacts', ['a']), [])

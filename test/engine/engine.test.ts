@@ -238,6 +238,41 @@ describe('the engine for embedders', () => {
     }
   })
 
+  test('what was unscheduled stays so: over a changed connection, an integration added again, and a restart; until it is scheduled', async () => {
+    await using api = await new Api().start()
+    const folder = newFolder()
+    const first = makeEngine(folder)
+    try {
+      await first.addIntegration(integration)
+      await first.addConnection(connection(api))
+      await first.unscheduleConnectionSyncs('acme')
+      await first.updateConnection(connection(api, { minutesBetweenSyncs: 5 }))
+      await first.addIntegration(integration)
+      assert.deepEqual(await first.getScheduledJobs(), [])
+    } finally {
+      await first.destroy()
+    }
+    const second = makeEngine(folder)
+    try {
+      await second.addIntegration(integration)
+      assert.deepEqual(await second.getScheduledJobs(), [])
+      assert.equal((await second.executeSync('acme', 'contacts')).success, true)
+      await second.scheduleConnectionSyncs('acme')
+      assert.equal((await second.getScheduledJobs()).length, 1)
+      // Taking its integration away, and a connection's end, are no wish of that kind.
+      await second.removeIntegration('our-crm')
+      assert.deepEqual(await second.getScheduledJobs(), [])
+      await second.addIntegration(integration)
+      assert.equal((await second.getScheduledJobs()).length, 1)
+      await second.unscheduleConnectionSyncs('acme')
+      await second.removeConnection('acme')
+      await second.addConnection(connection(api))
+      assert.equal((await second.getScheduledJobs()).length, 1)
+    } finally {
+      await second.destroy()
+    }
+  })
+
   test('actions: input and output are checked, time is limited, what may pass is tried again', async () => {
     await using api = await new Api().start()
     const engine = makeEngine(newFolder(), { connectionStore: new InMemoryConnectionStore() })

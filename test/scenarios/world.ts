@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Clock, Collection, Connection } from '../../src/connectors/connector.ts'
 import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
+import type { StepEvent } from '../../src/core/event.ts'
 import type { RunEvent, RunRecord } from '../../src/core/run.ts'
 import type { Field, Schema } from '../../src/core/schema.ts'
 import { defaults, type Sync } from '../../src/core/sync.ts'
@@ -69,6 +70,7 @@ export class World implements AsyncDisposable {
   readonly right = new MemorySystem()
   readonly clock = new TestClock()
   readonly events: RunEvent[] = []
+  readonly steps: StepEvent[] = []
   readonly logged: string[] = []
   readonly interrupt = new AbortController()
   /** How the source says it can be followed. */
@@ -95,6 +97,7 @@ export class World implements AsyncDisposable {
       reconnect: async () => {},
       unreachable: new Set(),
       emit: (event) => void this.events.push(event),
+      emitStep: (event) => void this.steps.push(event),
     }
   }
 

@@ -27,7 +27,7 @@ export class Served implements AsyncDisposable {
   url = ''
   key = ''
 
-  constructor(over: { readonly syncs?: unknown; readonly config?: string } = {}) {
+  constructor(over: { readonly syncs?: unknown; readonly config?: unknown } = {}) {
     this.project = new ServiceProject(over.config ?? { connections, syncs, projects, ...over })
     this.project.change(
       'shop.db',

@@ -412,8 +412,9 @@ export class World {
       },
       commit: async (generation, change) => {
         process.inHand = [...new Set([...process.inHand, ...kindsOf(change)])]
-        await around('commit', () => memory.commit(generation, change))
+        const committed = await around('commit', () => memory.commit(generation, change))
         process.inHand = []
+        return committed
       },
       claimed: (generation, fences) => around('claimed', () => memory.claimed(generation, fences)),
       finish: (generation, state) => around('finish', () => memory.finish(generation, state)),

@@ -2,6 +2,7 @@
 
 import type { Connection, Context } from '../../src/connectors/connector.ts'
 import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
+import type { StepEvent } from '../../src/core/event.ts'
 import { plainField } from '../../src/core/pairing.ts'
 import type { RunEvent, RunRecord } from '../../src/core/run.ts'
 import type { Field, Schema } from '../../src/core/schema.ts'
@@ -60,6 +61,7 @@ export class World {
   readonly right = new MemorySystem()
   readonly store: Store
   readonly events: RunEvent[] = []
+  readonly steps: StepEvent[] = []
   syncs: TwoWaySync[]
   now = Date.UTC(2026, 0, 1)
 
@@ -88,6 +90,7 @@ export class World {
       reconnect: async () => {},
       unreachable: new Set(),
       emit: (event) => this.events.push(event),
+      emitStep: (event) => this.steps.push(event),
     }
   }
 

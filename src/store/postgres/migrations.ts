@@ -193,6 +193,74 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       create index journal_by_sync on journal (sync, seq);
     `,
   },
+  {
+    name: '0003-limits',
+    sql: `
+      -- Not logged: after a crash of the server a window begins anew, and a system that is asked too early says so again.
+      create unlogged table limit_line (
+        connection text collate "C" primary key,
+        paused_until timestamptz not null default '-infinity',
+        second_from timestamptz not null default '-infinity',
+        second_count integer not null default 0,
+        minute_from timestamptz not null default '-infinity',
+        minute_count integer not null default 0
+      );
+
+      create unlogged table limit_turn (
+        id text collate "C" primary key,
+        connection text collate "C" not null,
+        expires_at timestamptz not null
+      );
+      create index limit_turn_by_connection on limit_turn (connection);
+
+      -- state: taken; busy, as many calls as may be are being made; paused and spent, for so many milliseconds.
+      create function take_turn(
+        which text, turn text, per_second integer, per_minute integer, at_once integer, lease_ms integer,
+        out state text, out wait_ms integer
+      ) language plpgsql as $$
+      declare
+        line limit_line;
+        at timestamptz;
+      begin
+        insert into limit_line (connection) values (which) on conflict do nothing;
+        select * into line from limit_line where connection = which for update;
+        -- The clock is read under the lock: who came later is never given an earlier instant.
+        at := clock_timestamp();
+        state := 'paused';
+        wait_ms := case when line.paused_until > at then ceil(extract(epoch from line.paused_until - at) * 1000) end;
+        if wait_ms is not null then return; end if;
+
+        if at_once is not null then
+          delete from limit_turn where connection = which and expires_at <= at;
+          state := 'busy';
+          -- Its own is one whose answer was lost.
+          if (select count(*) from limit_turn where connection = which and id <> turn) >= at_once then return; end if;
+        end if;
+
+        if line.second_from <= at - interval '1 s' then line.second_from := at; line.second_count := 0; end if;
+        if line.minute_from <= at - interval '1 min' then line.minute_from := at; line.minute_count := 0; end if;
+        state := 'spent';
+        if line.second_count >= per_second then
+          wait_ms := ceil(extract(epoch from line.second_from + interval '1 s' - at) * 1000);
+        end if;
+        if line.minute_count >= per_minute then
+          wait_ms := greatest(wait_ms, ceil(extract(epoch from line.minute_from + interval '1 min' - at) * 1000)::integer);
+        end if;
+        if wait_ms is not null then return; end if;
+
+        if per_second is not null or per_minute is not null then
+          update limit_line set second_from = line.second_from, second_count = line.second_count + 1,
+            minute_from = line.minute_from, minute_count = line.minute_count + 1 where connection = which;
+        end if;
+        if at_once is not null then
+          insert into limit_turn (id, connection, expires_at) values (turn, which, at + lease_ms * interval '1 ms')
+            on conflict do nothing;
+        end if;
+        state := 'taken';
+        wait_ms := 0;
+      end $$;
+    `,
+  },
 ]
 
 /** Any number; the same for every process that migrates a store on this server. */

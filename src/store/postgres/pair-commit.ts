@@ -1,17 +1,24 @@
 /** What one batch of a two-way sync changes, as a few statements: one per kind, however many rows there are. */
-import { goneKey, type PairCommit, type StoredPair, statusOf } from '../pairs.ts'
+import { type CommittedConflict, goneKey, type PairCommit, type StoredPair, statusOf } from '../pairs.ts'
 import type { Queries } from './database.ts'
 
 /** To be called in a fenced transaction. */
-export async function commitPairs(queries: Queries, sync: string, pairing: number, change: PairCommit): Promise<void> {
+export async function commitPairs(
+  queries: Queries,
+  sync: string,
+  pairing: number,
+  change: PairCommit,
+): Promise<readonly CommittedConflict[]> {
   await removePairs(queries, pairing, change)
   await writePairs(queries, pairing, change)
   await writePending(queries, pairing, change)
   await writeUnpaired(queries, pairing, change)
   if (change.carried.length > 0)
     await queries.execute('delete from intent where pairing = $1 and id = any ($2)', [pairing, change.carried])
-  for (const conflict of change.conflicts) await writeConflict(queries, sync, conflict)
+  const conflicts: CommittedConflict[] = []
+  for (const conflict of change.conflicts) conflicts.push(await writeConflict(queries, sync, conflict))
   await writeJournal(queries, change.journal)
+  return conflicts
 }
 
 /** Hashes are told from values by a first character that no JSON has; their other characters are bytes. */
@@ -86,14 +93,18 @@ async function writeConflict(
   queries: Queries,
   sync: string,
   { id, kind, pair, left, right, fields: changed, run, atMs }: PairCommit['conflicts'][number],
-): Promise<void> {
+): Promise<CommittedConflict> {
   const [known] = id === null ? [] : await queries.query('select fields from conflict where id = $1 for update', [id])
   const fields = { ...(known === undefined ? {} : (JSON.parse(String(known.fields)) as object)), ...changed }
   const status = statusOf(fields)
   const closedAt = status === 'open' || status === 'decided' ? null : atMs
   const values = [left, right, JSON.stringify(fields), status, closedAt]
-  if (id === null) await queries.execute(statements.openConflict, [...values, sync, kind, pair, run, atMs])
-  else await queries.execute(statements.moveConflict, [...values, id])
+  if (id !== null) {
+    await queries.execute(statements.moveConflict, [...values, id])
+    return { id, status }
+  }
+  const [row] = await queries.query(statements.openConflict, [...values, sync, kind, pair, run, atMs])
+  return { id: Number(row?.id), status }
 }
 
 async function writeJournal(queries: Queries, journal: PairCommit['journal']): Promise<void> {
@@ -167,7 +178,7 @@ const statements = {
     where marked.side = done.side and marked.key = done.key and marked.pair is null`,
   openConflict: `
     insert into conflict (left_key, right_key, fields, status, closed_at, sync, kind, pair, run, opened_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id`,
   moveConflict: `
     update conflict set left_key = $1, right_key = $2, fields = $3, status = $4, closed_at = $5 where id = $6`,
   note: `

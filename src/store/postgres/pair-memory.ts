@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { SideName } from '../../core/two-way.ts'
 import type {
+  CommittedConflict,
   Intent,
   PairCommit,
   PairMemory,
@@ -121,10 +122,10 @@ class PostgresPairMemory implements PairMemory {
     })
   }
 
-  async commit(generation: number, change: PairCommit): Promise<void> {
-    await this.#session.transaction(async (queries) => {
+  async commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]> {
+    return await this.#session.transaction(async (queries) => {
       await fence(queries, this.#sync, generation)
-      await commitPairs(queries, this.#sync, this.#pairing, change)
+      return await commitPairs(queries, this.#sync, this.#pairing, change)
     })
   }
 

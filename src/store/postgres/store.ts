@@ -11,6 +11,7 @@ import { Database } from './database.ts'
 import { listen } from './hints.ts'
 import { PostgresJobStore } from './jobs.ts'
 import { PostgresLeaseStore } from './leases.ts'
+import { PostgresLimitStore } from './limits.ts'
 import { migrate, migrations, schemaVersion } from './migrations.ts'
 import { PostgresPairStore } from './pairs.ts'
 import { PostgresRecordStore } from './records.ts'
@@ -58,6 +59,7 @@ class PostgresStore implements Store {
   readonly jobs: JobStore
   readonly schedules: ScheduleStore
   readonly records: RecordStore
+  readonly limits: PostgresLimitStore
   readonly #database: Database
   readonly #projectId: string
 
@@ -71,6 +73,7 @@ class PostgresStore implements Store {
     this.jobs = new PostgresJobStore(database)
     this.schedules = new PostgresScheduleStore(database)
     this.records = new PostgresRecordStore(database)
+    this.limits = new PostgresLimitStore(database)
   }
 
   async projectId(): Promise<string> {
@@ -86,6 +89,7 @@ class PostgresStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.limits[Symbol.dispose]()
     await this.#database[Symbol.asyncDispose]()
   }
 }

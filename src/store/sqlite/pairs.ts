@@ -2,6 +2,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { SideName } from '../../core/two-way.ts'
 import {
+  type CommittedConflict,
   type ConflictStore,
   goneKey,
   type Intent,
@@ -205,11 +206,12 @@ class SqlitePairMemory implements PairMemory {
     })
   }
 
-  async commit(generation: number, change: PairCommit): Promise<void> {
-    transact(this.#database, () => {
+  async commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]> {
+    return transact(this.#database, () => {
       this.#fence(generation)
       this.#commitPairs(change)
       this.#commitRest(change)
+      return this.#commitConflicts(change)
     })
   }
 
@@ -265,23 +267,6 @@ class SqlitePairMemory implements PairMemory {
   #commitRest(change: PairCommit): void {
     const carried = this.#prepare('delete from intent where pairing = ? and id = ?')
     for (const id of change.carried) carried.run(this.#pairing, id)
-    const open = this.#prepare(
-      `insert into conflict (sync, kind, pair, left_key, right_key, fields, status, run, opened_at, closed_at)
-       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    )
-    const find = this.#prepare('select fields from conflict where id = ?')
-    const move = this.#prepare(
-      'update conflict set left_key = ?, right_key = ?, fields = ?, status = ?, closed_at = ? where id = ?',
-    )
-    for (const { id, kind, pair, left, right, fields: changed, run, atMs } of change.conflicts) {
-      const known = id === null ? undefined : find.get(id)
-      const fields = { ...(known === undefined ? {} : (JSON.parse(String(known.fields)) as object)), ...changed }
-      const status = statusOf(fields)
-      const closedAt = status === 'open' || status === 'decided' ? null : atMs
-      if (id === null)
-        open.run(this.#sync, kind, pair, left, right, JSON.stringify(fields), status, run, atMs, closedAt)
-      else move.run(left, right, JSON.stringify(fields), status, closedAt, id)
-    }
     const note = this.#prepare(
       `insert into journal (sync, run, at, side, kind, pair, left_key, right_key, fields, before, after, reason)
        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -303,6 +288,30 @@ class SqlitePairMemory implements PairMemory {
         entry.reason,
       )
     }
+  }
+
+  #commitConflicts(change: PairCommit): CommittedConflict[] {
+    const open = this.#prepare(
+      `insert into conflict (sync, kind, pair, left_key, right_key, fields, status, run, opened_at, closed_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    const find = this.#prepare('select fields from conflict where id = ?')
+    const move = this.#prepare(
+      'update conflict set left_key = ?, right_key = ?, fields = ?, status = ?, closed_at = ? where id = ?',
+    )
+    return change.conflicts.map(({ id, kind, pair, left, right, fields: changed, run, atMs }) => {
+      const known = id === null ? undefined : find.get(id)
+      const fields = { ...(known === undefined ? {} : (JSON.parse(String(known.fields)) as object)), ...changed }
+      const status = statusOf(fields)
+      const closedAt = status === 'open' || status === 'decided' ? null : atMs
+      const text = JSON.stringify(fields)
+      if (id !== null) {
+        move.run(left, right, text, status, closedAt, id)
+        return { id, status }
+      }
+      const { lastInsertRowid } = open.run(this.#sync, kind, pair, left, right, text, status, run, atMs, closedAt)
+      return { id: Number(lastInsertRowid), status }
+    })
   }
 
   async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {

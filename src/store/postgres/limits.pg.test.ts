@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createDatabase } from '../../../tools/database.ts'
+import { systemClock } from '../../engine/clock.ts'
+import { Limiter } from '../../engine/limits.ts'
+import type { Store } from '../store.ts'
+import { Database } from './database.ts'
+import { PostgresLimitStore } from './limits.ts'
+import { openPostgresStore } from './store.ts'
+
+const never = new AbortController().signal
+
+function limiterOf(store: Store): Limiter {
+  return new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
+}
+
+/** A process that makes calls under limits, each of which lasts a moment, and prints when each was made. */
+const program = `
+  import { systemClock } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'engine', 'clock.ts'))}
+  import { Limiter } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'engine', 'limits.ts'))}
+  import { openPostgresStore } from ${JSON.stringify(join(import.meta.dirname, 'store.ts'))}
+  const [url, limits, calls] = process.argv.slice(1)
+  const store = await openPostgresStore(url)
+  const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits)
+  const call = async () => {
+    using _turn = await limiter.turn('crm', JSON.parse(limits), new AbortController().signal)
+    console.log(Date.now())
+  }
+  await Promise.all(Array.from({ length: Number(calls) }, call))
+  await store[Symbol.asyncDispose]()
+`
+
+async function processMaking(url: string, limits: object, calls: number): Promise<readonly number[]> {
+  const args = ['--conditions=syncline-source', '--input-type=module', '-e', program, url]
+  const child = spawn(process.execPath, [...args, JSON.stringify(limits), String(calls)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const text = String(Buffer.concat(await child.stdout.toArray()))
+  return text.trim().split('\n').map(Number)
+}
+
+describe('limits that processes share', () => {
+  test('hazard 19: processes together make no more calls in a second than one may', async () => {
+    await using database = await createDatabase()
+    await (await openPostgresStore(database.url))[Symbol.asyncDispose]()
+    const made = await Promise.all([1, 2].map(() => processMaking(database.url, { perSecond: 5 }, 8)))
+    const all = made.flat().toSorted((a, b) => a - b)
+    assert.equal(all.length, 16)
+    // 5, 5, 5 and 1: three windows of a second lie between the first and the last.
+    assert.ok((all.at(-1) ?? 0) - (all[0] ?? 0) >= 2900, String(all))
+    assert.ok(made.every((own) => own.length === 8))
+  })
+
+  test('no more calls at the same time than one may make, whoever makes them; all get their turn', async () => {
+    await using database = await createDatabase()
+    await using first = await openPostgresStore(database.url)
+    await using second = await openPostgresStore(database.url)
+    let [active, most, done] = [0, 0, 0]
+    const call = async (limiter: Limiter) => {
+      using _turn = await limiter.turn('crm', { concurrent: 2 }, never)
+      most = Math.max(most, ++active)
+      await sleep(20)
+      active--
+      done++
+    }
+    const limiters = [limiterOf(first), limiterOf(second)]
+    await Promise.all(limiters.flatMap((limiter) => Array.from({ length: 6 }, () => call(limiter))))
+    assert.deepEqual([most, done], [2, 12])
+  })
+
+  test('hazard 19: what one process is told to wait, all wait, and their state says so', async () => {
+    await using database = await createDatabase()
+    await using first = await openPostgresStore(database.url)
+    await using second = await openPostgresStore(database.url)
+    const [told, other] = [limiterOf(first), limiterOf(second)]
+    await told.pause('crm', 60_000)
+    const stop = new AbortController()
+    const waiting = other.turn('crm', {}, stop.signal).catch(() => 'given up')
+    while (other.states().every(({ pausedUntil }) => pausedUntil === null)) await sleep(5)
+    assert.deepEqual(
+      other.states().map(({ connection, waiting: calls }) => [connection, calls]),
+      [['crm', 1]],
+    )
+    stop.abort()
+    assert.equal(await waiting, 'given up')
+    using _free = await other.turn('another', {}, never)
+  })
+
+  test('waits are told with their length once the call may be made; what did not wait is not', async () => {
+    await using database = await createDatabase()
+    await using store = await openPostgresStore(database.url)
+    const limiter = limiterOf(store)
+    const waits: [string, number][] = []
+    limiter.onWait((connection, ms) => waits.push([connection, ms]))
+    for (let call = 0; call < 3; call++) (await limiter.turn('crm', { perSecond: 2 }, never))[Symbol.dispose]()
+    assert.deepEqual(
+      waits.map(([connection]) => connection),
+      ['crm'],
+    )
+    assert.ok((waits[0]?.[1] ?? 0) > 0)
+  })
+
+  test('a turn whose process was killed is free when its lease is over; one that lasts longer is not', async () => {
+    await using database = await createDatabase()
+    await (await openPostgresStore(database.url))[Symbol.asyncDispose]()
+    const script = `
+      import { Database } from ${JSON.stringify(join(import.meta.dirname, 'database.ts'))}
+      import { PostgresLimitStore } from ${JSON.stringify(join(import.meta.dirname, 'limits.ts'))}
+      const database = new Database({ url: process.argv[1], schema: 'syncline', readOnly: false })
+      const limits = new PostgresLimitStore(database, 600)
+      console.log((await limits.take('crm', 'theirs', { concurrent: 1 })).kind)
+      setInterval(() => {}, 1000)
+    `
+    const args = ['--conditions=syncline-source', '--input-type=module', '-e', script, database.url]
+    const holder = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    assert.match(String(await once(holder.stdout, 'data')), /taken/)
+    await using pool = new Database({ url: database.url, schema: 'syncline', readOnly: false })
+    using limits = new PostgresLimitStore(pool)
+    const ours = () => limits.take('crm', 'ours', { concurrent: 1 })
+    // Longer than its lease lasts: it lives, and says so.
+    await sleep(1500)
+    assert.equal((await ours()).kind, 'wait')
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    while ((await ours()).kind !== 'taken') await sleep(20)
+    await limits.free('ours')
+  })
+})
