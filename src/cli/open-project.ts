@@ -12,9 +12,11 @@ import { ConnectionPool } from '../engine/connection-pool.ts'
 import { Limiter } from '../engine/limits.ts'
 import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
+import { redact } from '../engine/redact.ts'
 import { openStore, storeUrl } from '../store/open.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
+import { secretsOf } from './service-log.ts'
 import type { Shell } from './shell.ts'
 
 export interface OpenProject extends AsyncDisposable {
@@ -44,6 +46,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     clock: systemClock,
     random: Math.random,
     log: options.log ?? ((message) => shell.terminal.err(`${message}\n`)),
+    redact: (text) => redact(text, secretsOf(shell)),
   }
   const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
   const pool = new ConnectionPool(config.connections, context, limiter)

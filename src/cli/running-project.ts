@@ -70,7 +70,8 @@ export class RunningProject {
     this.#options = options
     this.#config = opened.config
     this.#shared = storeUrl(shell.environment) !== null
-    this.#context = context
+    const redact = (text: string) => this.#connected.redact(context.redact?.(text) ?? text)
+    this.#context = { ...context, redact }
     const vault = openVault(store, opened.config.folder, shell.environment)
     const parts = {
       connections: new StoredConnections(store.records, vault, log),
@@ -79,7 +80,7 @@ export class RunningProject {
     }
     this.#known = new KnownConnections(parts)
     this.#connected = new Connected({
-      ...{ ...parts, store, vault, events, context: { ...context, log, signal: options.signal } },
+      ...{ ...parts, store, vault, events, context: { ...this.#context, log, signal: options.signal } },
       limiter: opened.limiter,
       folder: join(opened.config.folder, '.syncline', 'collections'),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),

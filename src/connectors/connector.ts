@@ -16,6 +16,8 @@ export interface Context {
   readonly random: () => number
   /** Something a person may want to know; never holds row values or secrets. */
   readonly log: (message: string) => void
+  /** Takes known secrets out of a text that is kept or told. Absent: none are known. */
+  readonly redact?: (text: string) => string
   /** Calls of the connection that is opened, under limits. Absent: nobody counts them. */
   readonly calls?: (limits: Limits) => Calls
 }

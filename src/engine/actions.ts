@@ -3,9 +3,10 @@ import { setTimeout as timer } from 'node:timers/promises'
 import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
 import type { ActionDefinition, Handle, Limits } from '../connectors/kit.ts'
-import { asSyncError, type ErrorCode, retriable, SyncError } from '../core/error.ts'
+import { type ErrorCode, retriable, SyncError } from '../core/error.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
+import { redactError } from './redact.ts'
 
 const TIMEOUT_MS = 30_000
 const FIRST_WAIT_MS = 500
@@ -39,7 +40,7 @@ export async function executeAction(call: ActionCall, context: Context, limiter:
     const data = await attemptAll(call, context, limiter)
     return { success: true, data, executionTime: context.clock.now() - startedAt }
   } catch (error) {
-    const { code, message, hint } = asSyncError(error)
+    const { code, message, hint } = redactError(error, context.redact)
     const told = code === 'INTERNAL' ? `action ${call.name} failed: ${message}` : message
     return {
       success: false,

@@ -25,6 +25,7 @@ import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
 import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
+import { redact, secretsIn } from './redact.ts'
 import type { Vault } from './vault.ts'
 
 /** Connections whose syncs do not run by themselves. */
@@ -54,6 +55,8 @@ export interface ConnectedOptions {
 export class Connected {
   readonly #options: ConnectedOptions
   readonly #tokens: TokenStore
+  /** Of connections that were used: what handlers know, and may put into their errors. */
+  readonly #secrets = new Set<string>()
   readonly flows: Flows
 
   constructor(options: ConnectedOptions) {
@@ -203,6 +206,11 @@ export class Connected {
     return (await found.connector.webhook?.(found.handle.config, request)) ?? null
   }
 
+  /** Takes the secrets of connections out of a text. */
+  redact(text: string): string {
+    return redact(text, this.#secrets)
+  }
+
   /** Opens a connection, or the collection that a sync of one gathers into. */
   opener(name: string): Opener {
     return { open: (context) => this.#open(name, context) }
@@ -289,7 +297,15 @@ export class Connected {
   }
 
   #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {
-    return connector.auth === null ? null : this.#tokens.sourceOf(id, connector.auth(integration.config ?? {}))
+    if (connector.auth === null) return null
+    const source = this.#tokens.sourceOf(id, connector.auth(integration.config ?? {}))
+    return {
+      get: async (refused, signal) => {
+        const token = await source.get(refused, signal)
+        if (token !== null) this.#secrets.add(token)
+        return token
+      },
+    }
   }
 
   /** Takes up how a connection and its integration are now, unless its syncs are not to run by themselves. */
@@ -310,6 +326,8 @@ export class Connected {
     const { connections, integrations } = this.#options
     const connection = await connections.read(id)
     if (connection === undefined) throw unknownConnection(id)
-    return { connection, ...integrations.partsOf(connection) }
+    const parts = integrations.partsOf(connection)
+    for (const secret of secretsIn(parts.handle.config)) this.#secrets.add(secret)
+    return { connection, ...parts }
   }
 }

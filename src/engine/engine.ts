@@ -65,6 +65,7 @@ export class Engine {
   readonly #stop = new AbortController()
   readonly #context: Context
   readonly #opened: Promise<Opened>
+  #connected: Connected | null = null
 
   /** Starts at once: what is due runs. CONFIG_INVALID: an option is wrong. FILE_UNUSABLE and PROJECT_LOCKED come with the first call that needs the store. */
   constructor(options: EngineOptions) {
@@ -77,7 +78,8 @@ export class Engine {
     this.#options = options
     this.#integrations = new Integrations(options.connectors)
     const log = options.log ?? ((message: string) => console.error(message))
-    this.#context = { signal: this.#stop.signal, clock: systemClock, random: Math.random, log }
+    const redact = (text: string) => this.#connected?.redact(text) ?? text
+    this.#context = { signal: this.#stop.signal, clock: systemClock, random: Math.random, log, redact }
     this.#events = new Events(log)
     this.#opened = this.#open()
     this.#opened.catch(() => {})
@@ -258,6 +260,7 @@ export class Engine {
       events: this.#events,
       changed: async () => service.wake(),
     })
+    this.#connected = connected
     const service = new Service({
       ...{ store, concurrency, clock: systemClock, random: Math.random, events: this.#events, log: this.#context.log },
       definitions: {

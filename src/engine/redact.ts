@@ -1,5 +1,7 @@
 /** Takes secrets out of text that is on its way to a log: what is known to be one, and what looks like one. */
 
+import { asSyncError, SyncError } from '../core/error.ts'
+
 const STARS = '[secret]'
 /** Shorter ones would take words out of sentences. */
 const SHORTEST = 6
@@ -17,6 +19,24 @@ export function redact(text: string, known: Iterable<string>): string {
   for (const [look, instead] of looks) clean = clean.replace(look, instead)
   return clean
 }
+
+/** An error whose texts are fit to be kept: a handler may have put into them what it knows. */
+export function redactError(error: unknown, redact: (text: string) => string = (text) => text): SyncError {
+  const failure = asSyncError(error)
+  const [message, hint] = [redact(failure.message), failure.hint === null ? null : redact(failure.hint)]
+  if (message === failure.message && hint === failure.hint) return failure
+  return new SyncError(failure.code, message, hint === null ? {} : { hint })
+}
+
+/** What of a connection's config is a secret, as far as names of fields tell. */
+export function secretsIn(config: unknown): readonly string[] {
+  if (typeof config !== 'object' || config === null) return []
+  return Object.entries(config).flatMap(([name, value]) =>
+    typeof value !== 'string' ? secretsIn(value) : secretNames.test(name) ? [value] : [],
+  )
+}
+
+const secretNames = /pass|secret|token|key|credential|auth|pin$/i
 
 /** The same in all texts of a value that is to become JSON. */
 export function redactAll(value: unknown, known: readonly string[]): unknown {

@@ -5,6 +5,7 @@ import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
+import { redactError } from './redact.ts'
 import type { Settlement } from './settle.ts'
 import { Steps, silentSteps } from './steps.ts'
 import { Tally } from './tally.ts'
@@ -171,9 +172,11 @@ async function attemptUnder(
           })
       return outcomeOf(sync, id, settlement, tally)
     } catch (error) {
-      const failure = asSyncError(error)
-      if (failure.code === 'INTERNAL' && failure.stack !== undefined)
-        context.log(String(error instanceof Error ? error.stack : error))
+      const failure = redactError(error, context.redact)
+      if (failure.code === 'INTERNAL') {
+        const stack = String(error instanceof Error ? error.stack : error)
+        context.log(context.redact?.(stack) ?? stack)
+      }
       if (attempt === MAX_ATTEMPTS || context.signal.aborted || !worthAnother(failure, sync, project))
         return failed(failure)
       const waitMs = Math.round(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + context.random()))

@@ -185,6 +185,43 @@ describe('the engine for embedders', () => {
     }
   })
 
+  test('hazard 26: a secret that a handler puts into its error is taken out of what is kept and told', async () => {
+    const leaky = defineConnector({
+      name: 'leaky',
+      config: z.strictObject({ token: z.string() }),
+      syncs: {
+        rows: {
+          fields: { id: 'integer' },
+          run: ({ config }) => {
+            throw new Error(`GET https://api/?token=${config.token}: 403`)
+          },
+        },
+      },
+      actions: (action) => ({
+        call: action({
+          input: z.object({}),
+          output: z.object({}),
+          run: ({ config }) => {
+            throw new Error(`refused: ${config.token}`)
+          },
+        }),
+      }),
+    })
+    const folder = newFolder()
+    const told: string[] = []
+    const engine = makeEngine(folder, { connectors: [leaky], log: (message) => told.push(message) })
+    engine.subscribe((event) => told.push(JSON.stringify(event)))
+    await engine.addIntegration({ id: 'ours', connectorId: 'leaky' })
+    await engine.addConnection({ id: 'acme', integrationId: 'ours', config: { token: 'canary-of-a-handler' } })
+    const run = await engine.executeSync('acme', 'rows')
+    const action = await engine.executeAction('acme', 'call', {})
+    await engine.destroy()
+    assert.match(String(run.error), /token=\[secret\]: 403/)
+    assert.match(String(action.error), /refused: \[secret\]/)
+    for (const text of [...stateOf(folder), ...told, JSON.stringify([run, action])])
+      assert.ok(!text.includes('canary-of-a-handler'), text.slice(0, 200))
+  })
+
   test('hazard 27: connections and their schedules are there again after a restart; hazard 26: no secret is in clear', async () => {
     await using api = await new Api().start()
     const folder = newFolder()
