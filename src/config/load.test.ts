@@ -52,6 +52,8 @@ test('a JSON config and a named one are loaded', async () => {
   const folder = folderWith({ 'syncline.config.json': json, 'other.json': json, '.env': 'FILE=a.db' })
   assert.equal((await loadConfig({ folder, environment: {} })).connections.get('a')?.system, 'sqlite')
   assert.equal((await loadConfig({ folder, path: './other.json', environment: {} })).path, join(folder, 'other.json'))
+  const named = await loadConfig({ folder: '/', path: folder, environment: {} })
+  assert.equal(named.path, join(folder, 'syncline.config.json'), 'a folder is where to look')
 })
 
 test('a missing variable is named, with the file to put it in', async () => {

@@ -1,5 +1,5 @@
 /** Finds, reads and validates the config file. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -14,7 +14,7 @@ export const configNames = ['syncline.config.ts', 'syncline.config.js', 'synclin
 export interface LoadOptions {
   /** Where to look, and what `path` is relative to. */
   readonly folder: string
-  /** The file that `--config` named. */
+  /** The file that `--config` named, or its folder. */
   readonly path?: string | undefined
   /** Gets what `.env` beside the config adds; what is set already stays. */
   readonly environment: Record<string, string | undefined>
@@ -73,6 +73,7 @@ export function configFolder(options: Pick<LoadOptions, 'folder' | 'path'>): str
 function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): string {
   if (path !== undefined) {
     const named = resolve(folder, path)
+    if (statSync(named, { throwIfNoEntry: false })?.isDirectory() === true) return findConfig({ folder: named })
     if (existsSync(named)) return named
     throw new SyncError('CONFIG_INVALID', `there is no config file ${named}`, { hint: '`syncline init` writes one.' })
   }
@@ -83,10 +84,10 @@ function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): str
   })
 }
 
-/** Adds what `.env` beside the config says to the environment, which goes first. */
 /** What `.env` files added to an environment: the next reading may change it, what was set from outside stays. */
 const added = new WeakMap<object, Set<string>>()
 
+/** Adds what `.env` beside the config says to the environment, which goes first. */
 export function readDotEnv(folder: string, environment: Record<string, string | undefined>): void {
   const path = join(folder, '.env')
   if (!existsSync(path)) return
