@@ -77,7 +77,10 @@ function describe(terminal: Terminal): Command {
   return new Command('syncline')
     .description('Keeps databases in sync from one file, and proves that both sides are equal.')
     .version(version(), '-V, --version', 'print the version')
-    .option('-c, --config <file>', 'the config file, or its folder (default: syncline.config.ts, .js or .json in this folder)')
+    .option(
+      '-c, --config <file>',
+      'the config file, or its folder (default: syncline.config.ts, .js or .json in this folder)',
+    )
     .option('--json', 'one JSON object per line on stdout, everything else on stderr')
     .helpOption('-h, --help', 'print this help')
     .helpCommand(false)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { type ErrorCode, SyncError } from '../core/error.ts'
 import type { Schedule } from '../core/schedule.ts'
+import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import type { Vault } from './vault.ts'
 
@@ -83,7 +84,6 @@ export class InMemoryConnectionStore implements ConnectionStore {
 }
 
 const KIND = 'connection'
-const PAGE = 500
 const stored = z.object({
   id: z.string(),
   integrationId: z.string(),
@@ -122,7 +122,7 @@ export class StoredConnections implements ConnectionStore {
   /** Those that can be read; the log names the others. */
   async readAll(): Promise<EngineConnection[]> {
     const all: EngineConnection[] = []
-    for await (const record of this.#pages()) {
+    for await (const record of allRecords(this.#records, KIND)) {
       const connection = await this.#open(record).catch((error: unknown) => this.#skip(error))
       if (connection !== undefined) all.push(connection)
     }
@@ -132,7 +132,7 @@ export class StoredConnections implements ConnectionStore {
   /** Those that can be read, without opening the vault. */
   async outlines(): Promise<ConnectionOutline[]> {
     const all: ConnectionOutline[] = []
-    for await (const { body } of this.#pages()) {
+    for await (const { body } of allRecords(this.#records, KIND)) {
       const connection = stored.safeParse(jsonOf(body))
       if (connection.success) all.push(connection.data)
     }
@@ -178,16 +178,6 @@ export class StoredConnections implements ConnectionStore {
     // Whoever changed it meanwhile took the secret away that this record names.
     const now = await this.#records.get(KIND, record.id)
     return now === null || now.version === record.version ? { ...connection.data, config: {} } : await this.#open(now)
-  }
-
-  async *#pages(): AsyncIterable<StoredRecord> {
-    for (let after = ''; ; ) {
-      const page = await this.#records.list(KIND, { after, limit: PAGE })
-      yield* page
-      const last = page.at(-1)
-      if (last === undefined) return
-      after = last.id
-    }
   }
 
   #skip(error: unknown): undefined {

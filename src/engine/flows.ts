@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import type { Flow, FlowStep, OAuth } from '../connectors/kit.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import { allRecords } from '../store/all-records.ts'
 import type { RecordStore } from '../store/records.ts'
 import { beginAuthorization, endAuthorization, type Tokens } from './oauth.ts'
 import type { Vault } from './vault.ts'
@@ -300,7 +301,7 @@ export class Flows {
   /** What expired sessions were told is forgotten with them. */
   async #sweep(): Promise<void> {
     const { records, clock } = this.#needs
-    for (const { id, expiresAt } of await records.list(KIND, { limit: 1000 }))
+    for await (const { id, expiresAt } of allRecords(records, KIND))
       if (expiresAt !== null && expiresAt <= clock.now()) await this.delete(id)
   }
 }

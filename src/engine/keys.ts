@@ -1,6 +1,7 @@
 /** API keys: `slk_<id>_<secret>`. Kept as a digest; what they open is their scope, and their project where they are bound to one. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
+import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 
 /** Each includes those before it. */
@@ -69,7 +70,7 @@ export async function keyStands(records: RecordStore, { id }: ApiKey): Promise<b
 }
 
 export async function listKeys(records: RecordStore): Promise<readonly ApiKey[]> {
-  return (await records.list(KIND, { limit: 1000 })).map(toKey)
+  return await Array.fromAsync(allRecords(records, KIND), toKey)
 }
 
 /** False: there is none. */

@@ -1,6 +1,7 @@
 /** Syncs made by calls of the API, kept in the store as they were written. */
 import { z } from 'zod'
-import type { RecordStore } from '../store/records.ts'
+import { allRecords } from '../store/all-records.ts'
+import type { RecordStore, StoredRecord } from '../store/records.ts'
 
 const KIND = 'sync'
 const body = z.object({ definition: z.record(z.string(), z.unknown()), project: z.string().nullable() })
@@ -12,8 +13,8 @@ export interface MadeSync {
 }
 
 export async function madeSyncs(records: RecordStore): Promise<readonly MadeSync[]> {
-  const found = await records.list(KIND, { limit: 10_000 })
-  return found.map(({ id, body: text }) => ({ name: id, ...body.parse(JSON.parse(text)) }))
+  const made = ({ id, body: text }: StoredRecord) => ({ name: id, ...body.parse(JSON.parse(text)) })
+  return await Array.fromAsync(allRecords(records, KIND), made)
 }
 
 /** Null: there is none of that name. */

@@ -1,5 +1,6 @@
 /** Where secrets are: sealed in the store, or in an external key-value vault that speaks HashiCorp's KV version 2. */
 import { SyncError } from '../core/error.ts'
+import { allRecords } from '../store/all-records.ts'
 import type { RecordStore } from '../store/records.ts'
 import { rewrap, seal, unseal } from './seal.ts'
 import type { KeyRing } from './vault-keys.ts'
@@ -16,7 +17,6 @@ export interface Vault {
 }
 
 const KIND = 'secret'
-const PAGE = 500
 
 /** Refuses a name that a vault can't hold. */
 export function checkSecretName(name: string): void {
@@ -52,7 +52,7 @@ export class StoreVault implements Vault {
 
   async list(): Promise<readonly string[]> {
     const names: string[] = []
-    for await (const { id } of this.#all()) names.push(id)
+    for await (const { id } of allRecords(this.#records, KIND)) names.push(id)
     return names
   }
 
@@ -60,7 +60,7 @@ export class StoreVault implements Vault {
   async rewrap(): Promise<number> {
     const keys = this.#keys()
     let count = 0
-    for await (const { id } of this.#all()) count += (await this.#rewrapOne(id, keys)) ? 1 : 0
+    for await (const { id } of allRecords(this.#records, KIND)) count += (await this.#rewrapOne(id, keys)) ? 1 : 0
     return count
   }
 
@@ -72,16 +72,6 @@ export class StoreVault implements Vault {
       const body = rewrap(record.body, placeOf(id), keys)
       if (body === record.body) return false
       if ((await this.#records.put({ ...record, body }, record.version)) !== null) return true
-    }
-  }
-
-  async *#all(): AsyncIterable<{ readonly id: string }> {
-    for (let after = ''; ; ) {
-      const page = await this.#records.list(KIND, { after, limit: PAGE })
-      yield* page
-      const last = page.at(-1)
-      if (last === undefined) return
-      after = last.id
     }
   }
 }

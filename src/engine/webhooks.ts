@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { type EngineEvent, frequentEvents } from '../core/event.ts'
+import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import { Bell } from './bell.ts'
 import type { Events } from './events.ts'
@@ -53,7 +54,6 @@ const TIMEOUT_MS = 15_000
 const BUSY_MS = 60_000
 const LOOK_MS = 1000
 const KEPT_MS = 3 * 24 * 3_600_000
-const PAGE = 500
 /** Per webhook: how many requests at a time, how many deliveries per look, and how many may wait. */
 const AT_ONCE = 8
 const PER_LOOK = 200
@@ -98,8 +98,8 @@ export class Webhooks {
   }
 
   async list(): Promise<readonly Webhook[]> {
-    const found = await this.#options.records.list(KINDS.webhook, { limit: 1000 })
-    return found.map(({ id, body }) => ({ id, ...webhookBody.parse(JSON.parse(body)) }))
+    const found = allRecords(this.#options.records, KINDS.webhook)
+    return await Array.fromAsync(found, ({ id, body }) => ({ id, ...webhookBody.parse(JSON.parse(body)) }))
   }
 
   async delete(id: string): Promise<boolean> {
@@ -111,7 +111,7 @@ export class Webhooks {
   async deliveries(webhook: string, limit: number): Promise<readonly Delivery[]> {
     const found: Delivery[] = []
     for (const kind of [KINDS.pending, KINDS.done]) {
-      for await (const record of this.#all(kind)) {
+      for await (const record of allRecords(this.#options.records, kind)) {
         const { body: _body, ...delivery } = parse(record)
         if (delivery.webhook === webhook) found.push({ id: record.id, ...delivery })
       }
@@ -169,7 +169,7 @@ export class Webhooks {
     const now = this.#options.clock.now()
     const waiting = new Map<string, number>()
     const due = new Map<string, StoredRecord[]>()
-    for await (const record of this.#all(KINDS.pending)) {
+    for await (const record of allRecords(this.#options.records, KINDS.pending)) {
       const { webhook, nextAt } = parse(record)
       const count = (waiting.get(webhook) ?? 0) + 1
       waiting.set(webhook, count)
@@ -197,16 +197,6 @@ export class Webhooks {
       const send = (record: StoredRecord) =>
         this.#send(record, signal).catch((error: unknown) => log(`webhooks: ${String(error)}`))
       await Promise.all(some.map(send))
-    }
-  }
-
-  async *#all(kind: string): AsyncIterable<StoredRecord> {
-    for (let after = ''; ; ) {
-      const page = await this.#options.records.list(kind, { after, limit: PAGE })
-      yield* page
-      const last = page.at(-1)
-      if (last === undefined) return
-      after = last.id
     }
   }
 
