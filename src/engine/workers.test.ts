@@ -239,6 +239,25 @@ describe('workers', () => {
 })
 
 describe('schedules', () => {
+  test('a sync that kept failing is held back, and no longer once a run of it succeeds', async () => {
+    await using it = world()
+    await it.store.schedules.put(
+      { sync: 'a', schedule: { kind: 'interval', everyMs: 15_000 }, origin: 'config' },
+      START,
+    )
+    it.results.set('a', async () => ended('failed'))
+    await it.clock.advance(600_000)
+    const held = await it.store.schedules.get('a')
+    assert.ok(held !== null && held.failures > 5 && (held.nextAt ?? 0) > it.clock.now() + 15_000, JSON.stringify(held))
+    it.results.delete('a')
+    await it.enqueue('a')
+    it.workers.wake()
+    await it.clock.advance(1)
+    const free = await it.store.schedules.get('a')
+    assert.equal(free?.failures, 0)
+    assert.ok((free?.nextAt ?? 0) <= it.clock.now() + 15_000, JSON.stringify(free))
+  })
+
   test('what is due runs, in step, and what was missed runs once', async () => {
     await using it = world()
     await it.store.schedules.put(

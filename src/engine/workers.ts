@@ -4,6 +4,7 @@ import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Job } from '../core/job.ts'
 import { type Failure, failureOf } from '../core/run.ts'
+import { nextInstant } from '../core/schedule.ts'
 import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
@@ -201,12 +202,24 @@ export class Workers {
     if (status === 'cancelled') return
     const failures = status === 'failed' ? before + 1 : 0
     // A person has to look first; the release itself asks for the next run.
-    if (status === 'held') return await store.schedules.note(sync, failures, nowMs + HELD_MS)
+    if (status === 'held') return await store.schedules.note(sync, failures, { notBeforeMs: nowMs + HELD_MS })
     if (failures === before) return
-    const holdMs = failures === 0 ? null : nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
-    await store.schedules.note(sync, failures, holdMs)
+    if (failures === 0) await this.#letGo(sync, nowMs)
+    else {
+      const holdMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
+      await store.schedules.note(sync, failures, { notBeforeMs: nowMs + holdMs })
+    }
     if (failures === ALERT_FAILURES) emit({ event: 'sync.failing', sync, failures, error })
     if (failures === 0 && before >= ALERT_FAILURES) emit({ event: 'sync.recovered', sync, failures: before })
+  }
+
+  /** It works again: what its failures held back is due when it would have been. */
+  async #letGo(sync: string, nowMs: number): Promise<void> {
+    const { schedules } = this.#options.store
+    const record = await schedules.get(sync)
+    if (record === null) return
+    const notAfterMs = nextInstant(record.schedule, nowMs, record.lastAt ?? nowMs)
+    await schedules.note(sync, 0, notAfterMs === null ? {} : { notAfterMs })
   }
 
   async #beat(signal: AbortSignal): Promise<void> {

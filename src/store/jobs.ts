@@ -115,8 +115,14 @@ export interface ScheduleStore {
   nextDue(): Promise<number | null>
   /** Puts the job into the queue and moves on to `nextMs`, in one transaction. False: another process did so already. */
   fire(due: ScheduleRecord, nextMs: number | null, request: JobRequest, nowMs: number): Promise<boolean>
-  /** Keeps how often in a row a sync failed, and holds it back until `notBeforeMs`. */
-  note(sync: SyncId, failures: number, notBeforeMs: number | null): Promise<void>
+  /** Keeps how often in a row a sync failed; where the clock makes it due, not before or not after an instant. */
+  note(sync: SyncId, failures: number, bound: Bound): Promise<void>
+}
+
+/** Moves what is due next, if it is outside. */
+export interface Bound {
+  readonly notBeforeMs?: number
+  readonly notAfterMs?: number
 }
 
 export interface ScheduleFilter {

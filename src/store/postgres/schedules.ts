@@ -1,5 +1,5 @@
 /** Schedules in Postgres. */
-import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
+import type { Bound, JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
 import { scheduleOf } from '../rows.ts'
 import type { Queries } from './database.ts'
 import { notify } from './hints.ts'
@@ -51,8 +51,8 @@ export class PostgresScheduleStore implements ScheduleStore {
     return (await this.#queries.query(statements.fire, values)).length === 1
   }
 
-  async note(sync: string, failures: number, notBeforeMs: number | null): Promise<void> {
-    await this.#queries.execute(statements.note, [sync, failures, notBeforeMs])
+  async note(sync: string, failures: number, { notBeforeMs, notAfterMs }: Bound): Promise<void> {
+    await this.#queries.execute(statements.note, [sync, failures, notBeforeMs ?? null, notAfterMs ?? null])
   }
 }
 
@@ -81,6 +81,6 @@ const statements = {
     ), ${queue('from moved')}`,
   note: `
     update schedule set failures = $2,
-      next_at = case when $3::bigint is null or next_at is null then next_at else greatest(next_at, $3) end
+      next_at = case when next_at is not null then least(greatest(next_at, $3::bigint), $4::bigint) end
     where sync = $1`,
 } as const

@@ -1,6 +1,6 @@
 /** Schedules in SQLite. */
 import type { DatabaseSync } from 'node:sqlite'
-import type { JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
+import type { Bound, JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
 import { scheduleOf } from '../rows.ts'
 import { enqueue } from './jobs.ts'
 import { prepared } from './statements.ts'
@@ -64,8 +64,9 @@ export class SqliteScheduleStore implements ScheduleStore {
     })
   }
 
-  async note(sync: string, failures: number, notBeforeMs: number | null): Promise<void> {
-    prepared(this.#database, statements.note).run({ sync, failures, notBefore: notBeforeMs })
+  async note(sync: string, failures: number, { notBeforeMs, notAfterMs }: Bound): Promise<void> {
+    const bound = { notBefore: notBeforeMs ?? null, notAfter: notAfterMs ?? null }
+    prepared(this.#database, statements.note).run({ sync, failures, ...bound })
   }
 }
 
@@ -89,6 +90,6 @@ const statements = {
     update schedule set last_at = next_at, next_at = :next where sync = :sync and next_at = :expected and paused = 0`,
   note: `
     update schedule set failures = :failures,
-      next_at = case when :notBefore is null or next_at is null then next_at else max(next_at, :notBefore) end
+      next_at = min(max(next_at, coalesce(:notBefore, next_at)), coalesce(:notAfter, 9007199254740991))
     where sync = :sync`,
 } as const
