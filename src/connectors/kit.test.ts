@@ -120,6 +120,33 @@ describe('the connector kit', () => {
     assert.equal(folders().length, before)
   })
 
+  test('no file stays open: not when the rows are listed again, and not when the connection is closed', {
+    skip: existsSync('/proc/self/fd') ? false : 'this system has no /proc',
+  }, async () => {
+    const { readdirSync, readlinkSync } = await import('node:fs')
+    const target = (name: string) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${name}`)
+      } catch {
+        return ''
+      }
+    }
+    const open_ = () => readdirSync('/proc/self/fd').filter((name) => target(name).includes('syncline-rows-')).length
+    {
+      await using connection = await open([{ id: 1 }])
+      const collection = await connection.collection('contacts')
+      const counts: number[] = []
+      for (let round = 0; round < 5; round++) {
+        await using view = await collection.view?.({ fields: ['id'], where: null })
+        assert.equal(await view?.count(), 1)
+        assert.equal((await collection.lookup.fetch([[1]])).rows.length, 1)
+        counts.push(open_())
+      }
+      assert.equal(counts.at(-1), counts[0])
+    }
+    assert.equal(open_(), 0)
+  })
+
   test('an unknown sync, and a key that is no field, are told', async () => {
     await using connection = await open([])
     await assert.rejects(connection.collection('contakts'), {

@@ -2,7 +2,7 @@
  * Collections of systems that can only list their rows: the list goes into a temporary SQLite file, which can do what a comparison needs
  * (rows in key order, counts, ranges), however many rows there are.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromFunction } from '../core/convert.ts'
@@ -27,20 +27,53 @@ export function openSyncs<Config>(
   let folder: string | null = null
   let files = 0
   const newFile = async () => {
-    folder ??= await mkdtemp(join(tmpdir(), 'syncline-rows-'))
+    folder ??= await makeFolder(context.clock.now())
     return join(folder, `${files++}.db`)
   }
+  const collections: AsyncDisposable[] = []
   return {
     discover: async () => [...syncs].map(([name, sync]) => schemaOf(name, sync)),
     collection: async (name) => {
       const sync = syncs.get(name)
-      if (sync !== undefined)
-        return stagedCollection(schemaOf(name, sync), () => sync.run(handle, context), newFile, context)
+      if (sync !== undefined) {
+        const collection = stagedCollection(schemaOf(name, sync), () => sync.run(handle, context), newFile, context)
+        collections.push(collection)
+        return collection
+      }
       throw new SyncError('COLLECTION_UNKNOWN', `there is no sync "${name}"${didYouMean(name, [...syncs.keys()])}`)
     },
     [Symbol.asyncDispose]: async () => {
+      for (const collection of collections.splice(0)) await collection[Symbol.asyncDispose]()
       if (folder !== null) await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+const PREFIX = 'syncline-rows-'
+const A_DAY_MS = 86_400_000
+let swept = false
+
+/** For this user only. What killed processes left behind a day ago goes: it holds rows. */
+async function makeFolder(nowMs: number): Promise<string> {
+  if (!swept) {
+    swept = true
+    for (const name of await readdir(tmpdir())) if (name.startsWith(PREFIX)) await sweep(join(tmpdir(), name), nowMs)
+  }
+  return await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`))
+}
+
+async function sweep(folder: string, nowMs: number): Promise<void> {
+  const found = await stat(folder).catch(() => null)
+  if (found === null || !found.isDirectory() || nowMs - found.mtimeMs < A_DAY_MS || isAlive(folder)) return
+  // Another user's is left to that user.
+  await rm(folder, { recursive: true, force: true }).catch(() => {})
+}
+
+function isAlive(folder: string): boolean {
+  try {
+    return process.kill(Number(/-(\d+)-[^-]*$/.exec(folder)?.[1]), 0)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 
@@ -69,6 +102,8 @@ interface Staged {
   readonly collection: Collection
   /** Rows that are not as the schema says: met once, with the first rows. */
   readonly rejects: Rejection[]
+  /** Closes the file; who is in the middle of it keeps it until then. */
+  close(): Promise<void>
 }
 
 function stagedCollection(
@@ -76,12 +111,17 @@ function stagedCollection(
   list: () => Promise<HandlerRows> | HandlerRows,
   newFile: () => Promise<string>,
   context: HandlerContext,
-): Collection {
-  const fresh = async () => await stage(schema, list, await newFile(), context)
+): Collection & AsyncDisposable {
   let latest: Promise<Staged> | null = null
-  const again = () => {
-    latest = fresh()
-    return latest
+  const close = async () => {
+    const staged = await latest?.catch(() => null)
+    latest = null
+    await staged?.close()
+  }
+  const again = async () => {
+    await close()
+    latest = newFile().then((file) => stage(schema, list, file, context))
+    return await latest
   }
   return {
     schema,
@@ -96,6 +136,7 @@ function stagedCollection(
       if (collection.view === undefined) throw new SyncError('INTERNAL', 'a temporary file that can’t show its rows')
       return viewWith(await collection.view(selection), rejects)
     },
+    [Symbol.asyncDispose]: close,
     lookup: {
       fetch: async (keys, fields) => await (await (latest ?? again())).collection.lookup.fetch(keys, fields),
       find: async (fields, values) => await (await (latest ?? again())).collection.lookup.find(fields, values),
@@ -132,6 +173,24 @@ async function stage(
 ): Promise<Staged> {
   const { openSqlite } = await import('./sqlite/connection.ts')
   const connection = await openSqlite({ file, track: 'none', busyTimeoutMs: 5000 }, context)
+  const close = async () => {
+    await connection[Symbol.asyncDispose]()
+    await rm(file, { force: true })
+  }
+  try {
+    return { ...(await fill(connection, schema, list, context)), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function fill(
+  connection: Connection,
+  schema: Schema,
+  list: () => Promise<HandlerRows> | HandlerRows,
+  context: HandlerContext,
+): Promise<Omit<Staged, 'close'>> {
   if (connection.sink === undefined) throw new SyncError('INTERNAL', 'SQLite can’t be written')
   const rejects: Rejection[] = []
   {
