@@ -1,13 +1,15 @@
 /** What the service tells a collector, if MONITORING_URL names one. */
+
 import { hostname } from 'node:os'
 import { SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
 import { version } from './main.ts'
 import { logLevel, secretsOf } from './service-log.ts'
 import type { Shell } from './shell.ts'
 
 /** Null: there is none. CONFIG_INVALID: it is no URL. `log`: told when it can't be reached. */
-export async function openMonitoring(shell: Shell, log: (message: string) => void): Promise<Telemetry | null> {
+export async function openMonitoring(shell: Shell, log: Log): Promise<Telemetry | null> {
   const url = shell.environment.MONITORING_URL ?? ''
   if (url === '') return null
   if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {

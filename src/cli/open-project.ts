@@ -6,6 +6,7 @@ import { type Expansion, expandSyncs } from '../config/expand.ts'
 import { configFolder, type LoadedConfig, loadConfig, readDotEnv } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import type { RunEvent } from '../core/run.ts'
 import { systemClock } from '../engine/clock.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
@@ -33,7 +34,7 @@ export interface OpenOptions {
   readonly signal?: AbortSignal
   readonly emit?: (event: RunEvent) => void
   /** Default: a line on stderr. */
-  readonly log?: (message: string) => void
+  readonly log?: Log
 }
 
 /** Opens the project of the shell. Disposing it closes everything, so that the process ends by itself. */

@@ -1,4 +1,5 @@
 /** Tells of runs as they happen: as JSON lines, or as progress and one line per run. */
+import type { Log } from '../core/log.ts'
 import type { Counts, Failure, RunEvent } from '../core/run.ts'
 import { describeChange } from '../core/schema.ts'
 import { count, counted, duration } from './format.ts'
@@ -11,14 +12,16 @@ type Finished = Extract<RunEvent, { event: 'run.finished' }>
 export interface RunReporter {
   readonly emit: (event: RunEvent) => void
   /** Something to tell beside the runs. */
-  readonly log: (message: string) => void
+  readonly log: Log
 }
 
 export interface ReporterOptions {
   /** For `watch`: after a sync's first run, only runs that changed something, or failed in another way than the last. */
   readonly onlyNews: boolean
   /** Takes what would go to stderr. */
-  readonly log?: (message: string) => void
+  readonly log?: Log
+  /** False: no lines of progress. Default: as the terminal is. */
+  readonly progress?: boolean
 }
 
 export function runReporter(shell: Shell, options: ReporterOptions): RunReporter {
@@ -60,6 +63,7 @@ function humanReporter(shell: Shell, options: ReporterOptions): RunReporter {
         readBefore = { phase: '', read: 0 }
         break
       case 'run.progress':
+        if (options.progress === false) break
         // Counts go on through the phases of a run; progress is that of the phase.
         if (event.phase !== readBefore.phase)
           readBefore = { phase: event.phase, read: readBefore.phase === '' ? 0 : doneIn(event) }

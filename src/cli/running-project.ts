@@ -1,4 +1,5 @@
 /** A project that runs by itself: what its config says, what calls of the API made, and one service that runs all of it. */
+
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { ConfigDefinitions } from '../config/definitions.ts'
@@ -6,6 +7,7 @@ import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import type { SyncId } from '../core/sync.ts'
 import { placesOf } from '../core/two-way.ts'
 import { systemClock } from '../engine/clock.ts'
@@ -39,7 +41,7 @@ export interface RunningOptions {
   readonly opened: OpenProject
   readonly events: Events
   readonly concurrency: number
-  readonly log: (message: string) => void
+  readonly log: Log
   /** Ends actions and flows that go on. */
   readonly signal: AbortSignal
 }
@@ -71,7 +73,8 @@ export class RunningProject {
     this.#config = opened.config
     this.#shared = storeUrl(shell.environment) !== null
     const redact = (text: string) => this.#connected.redact(context.redact?.(text) ?? text)
-    this.#context = { ...context, redact }
+    // Handlers may log what they know.
+    this.#context = { ...context, redact, log: (message, severity) => log(redact(message), severity) }
     const vault = openVault(store, opened.config.folder, shell.environment)
     const parts = {
       connections: new StoredConnections(store.records, vault, log),
@@ -80,7 +83,7 @@ export class RunningProject {
     }
     this.#known = new KnownConnections(parts)
     this.#connected = new Connected({
-      ...{ ...parts, store, vault, events, context: { ...this.#context, log, signal: options.signal } },
+      ...{ ...parts, store, vault, events, context: { ...this.#context, signal: options.signal } },
       limiter: opened.limiter,
       folder: join(opened.config.folder, '.syncline', 'collections'),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
@@ -169,8 +172,9 @@ export class RunningProject {
     const { log } = this.#options
     const { setAside } = this.#config
     if (setAside !== null && this.#told.get('') !== setAside.message)
-      log(`the syncs made by the API are set aside: ${setAside.message}`)
-    for (const { name, error } of failures) if (this.#told.get(name) !== error.message) log(`${name}: ${error.message}`)
+      log(`the syncs made by the API are set aside: ${setAside.message}`, 'warn')
+    for (const { name, error } of failures)
+      if (this.#told.get(name) !== error.message) log(`${name}: ${error.message}`, 'warn')
     this.#told.clear()
     for (const { name, error } of failures) this.#told.set(name, error.message)
     if (setAside !== null) this.#told.set('', setAside.message)
@@ -208,7 +212,7 @@ export class RunningProject {
       this.#toldOfReload = ''
     } catch (error) {
       const { message } = asSyncError(error)
-      if (message !== this.#toldOfReload) this.#options.log(`what the API made is not taken up: ${message}`)
+      if (message !== this.#toldOfReload) this.#options.log(`what the API made is not taken up: ${message}`, 'warn')
       this.#toldOfReload = message
     }
   }

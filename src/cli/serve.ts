@@ -1,6 +1,8 @@
 /** Puts the server beside a running service, and ends it with it. */
+
 import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { createFirstKey } from '../engine/keys.ts'
 import type { Limiter } from '../engine/limits.ts'
@@ -13,7 +15,7 @@ export interface ServeOptions {
   readonly host: string
   readonly port: number
   readonly version: string
-  readonly log: (message: string) => void
+  readonly log: Log
   /** Whose X-Forwarded-For is believed; 0: nobody's. */
   readonly trustProxy: string | number
 }

@@ -1,7 +1,9 @@
 /** The log of the service where a program reads it: JSON lines on stderr, by pino, which is loaded only then. */
+
 import { InvalidArgumentError } from 'commander'
 import { SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 import { type LogLevel, lineOf } from '../engine/log-lines.ts'
 import { redactAll } from '../engine/redact.ts'
 import { projectFolder } from './open-project.ts'
@@ -10,7 +12,7 @@ import type { Shell, Terminal } from './shell.ts'
 export type LogFormat = 'json' | 'text'
 
 export interface ServiceLog {
-  readonly log: (message: string) => void
+  readonly log: Log
   readonly event: (event: EngineEvent) => void
   /** The shell's, whose other lines on stderr are lines of the log. */
   readonly terminal: Terminal
@@ -39,7 +41,7 @@ export async function openServiceLog(shell: Shell, asked: LogFormat | undefined)
     if (!logger.isLevelEnabled(severity)) return
     logger[severity](redactAll({ ...fields, message }, secretsOf(shell)))
   }
-  const log = (message: string) => write('info', message, {})
+  const log: Log = (message, severity = 'info') => write(severity, message, {})
   return {
     log,
     terminal: { ...terminal, err: (text) => log(text.trim()) },

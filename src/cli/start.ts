@@ -1,6 +1,7 @@
 /** `syncline start`: the engine that runs by itself, until Ctrl-C. */
 import { type Command, InvalidArgumentError } from 'commander'
 import type { EngineEvent } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
 import { watchConfig } from './config-watch.ts'
@@ -58,11 +59,11 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   using interrupts = listenForInterrupts(lines?.terminal ?? shell.terminal)
   const { signal } = interrupts
   // What has a line of its own in the log is not said twice.
-  const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {} }) })
+  const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {}, progress: false }) })
   await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
-  const log = (message: string) => {
-    ;(lines?.log ?? reporter.log)(message)
-    monitoring?.log(message)
+  const log: Log = (message, severity) => {
+    ;(lines?.log ?? reporter.log)(message, severity)
+    monitoring?.log(message, severity)
   }
   await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
@@ -82,7 +83,7 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
     try {
       log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
     } catch (error) {
-      log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`)
+      log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`, 'warn')
     }
   })
   await Promise.all([

@@ -2,8 +2,10 @@
  * The contract of a connector: what the engine asks of every kind of system. An absent method is an absent capability.
  * src/testing/connector-tests.ts states the contract as tests; src/connectors/memory.ts is the reference.
  */
+
 import type { ZodType } from 'zod'
 import type { Where } from '../core/filter.ts'
+import type { Log } from '../core/log.ts'
 import type { Schema, SchemaChange } from '../core/schema.ts'
 import type { Rejection, SyncId } from '../core/sync.ts'
 import type { Key, Row, Type, Value } from '../core/value.ts'
@@ -15,7 +17,7 @@ export interface Context {
   /** A number in [0, 1). */
   readonly random: () => number
   /** Something a person may want to know; never holds row values or secrets. */
-  readonly log: (message: string) => void
+  readonly log: Log
   /** Takes known secrets out of a text that is kept or told. Absent: none are known. */
   readonly redact?: (text: string) => string
   /** Calls of the connection that is opened, under limits. Absent: nobody counts them. */

@@ -37,9 +37,13 @@ export interface Failure {
   readonly hint: string | null
 }
 
-/** An error as history keeps it. */
+/** An error as history keeps it: not every store holds a NUL. */
 export function failureOf({ code, message, hint }: SyncError): Failure {
-  return { code, message, hint }
+  return { code, message: withoutNul(message), hint: hint === null ? null : withoutNul(hint) }
+}
+
+function withoutNul(text: string): string {
+  return text.replaceAll('\0', '\uFFFD')
 }
 
 /** One execution of a sync, as history keeps it. */

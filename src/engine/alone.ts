@@ -48,7 +48,7 @@ async function keep(
       lost.abort(takenOver(id))
       return
     } catch (error) {
-      log(`prolonging the lease of ${id} failed: ${asSyncError(error).message}`)
+      log(`prolonging the lease of ${id} failed: ${asSyncError(error).message}`, 'error')
     }
   }
 }

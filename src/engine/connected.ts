@@ -66,6 +66,7 @@ export class Connected {
     this.flows = new Flows({
       ...{ records: store.records, vault, clock: context.clock, signal: context.signal },
       flowOf: (id) => integrations.flowOf(id),
+      secretsOf: (id) => secretsIn(integrations.find(id).config),
       connect: async ({ project, ...rest }, given) => {
         const connection = project === null ? rest : { ...rest, project }
         if (given !== null) await this.#tokens.put(connection.id, given)
@@ -96,7 +97,7 @@ export class Connected {
     integrations.replace(connectors, all)
     for (const { id, integrationId } of await (connections.outlines?.() ?? connections.readAll())) {
       const work = all.some((known) => known.id === integrationId) ? this.#reschedule(id) : this.#dropSchedules(id)
-      await work.catch((error: unknown) => context.log(asSyncError(error).message))
+      await work.catch((error: unknown) => context.log(asSyncError(error).message, 'warn'))
     }
   }
 

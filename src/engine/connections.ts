@@ -1,7 +1,9 @@
 /** Integrations and connections as embedders give them, and where connections are kept. */
+
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { type ErrorCode, SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import type { Schedule } from '../core/schedule.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
@@ -99,9 +101,9 @@ const config = z.record(z.string(), z.unknown())
 export class StoredConnections implements ConnectionStore {
   readonly #records: RecordStore
   readonly #vault: Vault
-  readonly #log: (message: string) => void
+  readonly #log: Log
 
-  constructor(records: RecordStore, vault: Vault, log: (message: string) => void) {
+  constructor(records: RecordStore, vault: Vault, log: Log) {
     this.#records = records
     this.#vault = vault
     this.#log = log
@@ -182,7 +184,7 @@ export class StoredConnections implements ConnectionStore {
 
   #skip(error: unknown): undefined {
     if (!(error instanceof SyncError) || !UNREADABLE.has(error.code)) throw error
-    this.#log(error.message)
+    this.#log(error.message, 'warn')
   }
 }
 

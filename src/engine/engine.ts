@@ -1,4 +1,5 @@
 /** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
+
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import type { Context } from '../connectors/connector.ts'
 import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import type { Job, Priority } from '../core/job.ts'
+import type { Log } from '../core/log.ts'
 import { placesOf } from '../core/two-way.ts'
 import type { LimitStore } from '../store/limits.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
@@ -45,7 +47,7 @@ export interface EngineOptions {
   readonly concurrency?: number
   readonly vault?: Vault
   /** Default: a line on stderr. */
-  readonly log?: (message: string) => void
+  readonly log?: Log
 }
 
 interface Opened {
@@ -79,7 +81,11 @@ export class Engine {
     this.#integrations = new Integrations(options.connectors)
     const log = options.log ?? ((message: string) => console.error(message))
     const redact = (text: string) => this.#connected?.redact(text) ?? text
-    this.#context = { signal: this.#stop.signal, clock: systemClock, random: Math.random, log, redact }
+    this.#context = {
+      ...{ signal: this.#stop.signal, clock: systemClock, random: Math.random, redact },
+      // Handlers may log what they know.
+      log: (message, severity) => log(redact(message), severity),
+    }
     this.#events = new Events(log)
     this.#opened = this.#open()
     this.#opened.catch(() => {})

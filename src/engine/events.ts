@@ -1,5 +1,7 @@
 /** Listeners of events: each gets every event, in order; one that throws does not disturb the others. */
+
 import type { EngineEvent } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 
 export type Listener = (event: EngineEvent) => void
 /** What may be forbidden. */
@@ -10,10 +12,10 @@ export type Guardian = (event: Starting) => Promise<string | undefined> | string
 export class Events {
   readonly #listeners = new Set<Listener>()
   readonly #guardians = new Set<Guardian>()
-  readonly #log: (message: string) => void
+  readonly #log: Log
 
   /** `log` is told of listeners that throw. */
-  constructor(log: (message: string) => void) {
+  constructor(log: Log) {
     this.#log = log
   }
 
@@ -34,7 +36,10 @@ export class Events {
       try {
         listener(event)
       } catch (error) {
-        this.#log(`a listener of ${event.event} failed: ${error instanceof Error ? error.message : String(error)}`)
+        this.#log(
+          `a listener of ${event.event} failed: ${error instanceof Error ? error.message : String(error)}`,
+          'error',
+        )
       }
     }
   }

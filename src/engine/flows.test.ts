@@ -19,7 +19,7 @@ const flow: Flow = {
 const keys = readKeys('', { SYNCLINE_VAULT_KEY: 'a'.repeat(64) })
 
 /** A store whose process dies at one of its writes. */
-function world() {
+function world(of: Flow = flow) {
   const { records } = openMemoryStore()
   const connected: unknown[] = []
   const vault = new StoreVault(records, () => keys)
@@ -39,7 +39,8 @@ function world() {
       records: dying,
       vault: new StoreVault(dying, () => keys),
       clock: new ManualClock(0),
-      flowOf: () => ({ flow, oauth: null }),
+      flowOf: () => ({ flow: of, oauth: null }),
+      secretsOf: () => ['canary-of-the-app'],
       connect: async ({ config }) => void connected.push(config),
       signal: new AbortController().signal,
     })
@@ -70,6 +71,28 @@ describe('a connect session', () => {
       assert.deepEqual(await vault.list(), [])
     }
     assert.ok(deaths >= 6, `${deaths} deaths`)
+  })
+
+  test('what a step says went wrong tells nothing that was entered as a secret, nor what the integration keeps', async () => {
+    const leaky: Flow = {
+      steps: [
+        { kind: 'form', name: 'login', fields: z.object({ user: z.string(), password: z.string() }) },
+        {
+          kind: 'transform',
+          name: 'check',
+          run: ({ login }) => {
+            throw new Error(`login of ${JSON.stringify(login)} by canary-of-the-app failed`)
+          },
+        },
+      ],
+      config: () => ({}),
+    }
+    const { make } = world(leaky)
+    const flows = make()
+    const { sessionId } = await flows.start('x')
+    const { errors } = await flows.answer(sessionId, { user: 'ada', password: 'canary-hunter2' })
+    assert.match(String(errors), /login of .*ada.* by \[secret\] failed/)
+    assert.ok(!JSON.stringify(errors).includes('canary'), String(errors))
   })
 
   test('answered twice at the same time keeps the answer that moved it on', async () => {

@@ -7,6 +7,7 @@ import { asSyncError, SyncError } from '../core/error.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore } from '../store/records.ts'
 import { beginAuthorization, endAuthorization, type Tokens } from './oauth.ts'
+import { redact, secretsIn } from './redact.ts'
 import type { Vault } from './vault.ts'
 
 /** How a session stands, as a person sees it. Holds nothing that they entered. */
@@ -50,6 +51,8 @@ export interface FlowDependencies {
     },
     tokens: Tokens | null,
   ) => Promise<void>
+  /** Of an integration: what no answer may say. */
+  readonly secretsOf: (integrationId: string) => readonly string[]
   readonly signal: AbortSignal
 }
 
@@ -158,7 +161,7 @@ export class Flows {
       }
       const value = await this.#runStep(step, known).catch(asSyncError)
       // It is tried again when the session is asked to go on.
-      if (value instanceof SyncError) return await this.#view(now, known, [value.message])
+      if (value instanceof SyncError) return await this.#view(now, known, [this.#textOf(value, now, known)])
       known = { values: { ...known.values, [step.name]: value }, begun: null }
       now = await this.#pass(now, known)
     }
@@ -172,7 +175,8 @@ export class Flows {
       const { connectionId: id, integrationId, project } = state
       await this.#needs.connect({ id, integrationId, project, config: flow.config(values) }, tokens)
     } catch (error) {
-      return await this.#view(state, { values, begun: null }, [asSyncError(error).message])
+      const text = this.#textOf(asSyncError(error), state, { values, begun: null })
+      return await this.#view(state, { values, begun: null }, [text])
     }
     const done = await this.#move(state, { status: 'completed' })
     await this.#forget(state.sessionId)
@@ -209,15 +213,21 @@ export class Flows {
         if (!(tokens instanceof SyncError)) return { kind: 'taken', value: tokens }
         // A code is good once: the person is sent again, with a new state.
         await this.#keep(state, { ...secret, begun: await beginAuthorization(this.#oauth(state)) })
-        return { kind: 'refused', errors: [tokens.message] }
+        return { kind: 'refused', errors: [this.#textOf(tokens, state, secret)] }
       }
       case 'display':
         return { kind: 'taken', value: true }
       default: {
         const value = await this.#runStep(step, secret).catch(asSyncError)
-        return value instanceof SyncError ? { kind: 'refused', errors: [value.message] } : { kind: 'taken', value }
+        if (!(value instanceof SyncError)) return { kind: 'taken', value }
+        return { kind: 'refused', errors: [this.#textOf(value, state, secret)] }
       }
     }
+  }
+
+  /** What a step says went wrong, without what was entered and what the integration keeps secret. */
+  #textOf({ message }: SyncError, { integrationId }: State, { values }: Kept): string {
+    return redact(message, [...secretsIn(values), ...this.#needs.secretsOf(integrationId)])
   }
 
   async #runStep(step: Extract<FlowStep, { kind: 'http' | 'transform' }>, { values }: Kept): Promise<unknown> {

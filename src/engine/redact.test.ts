@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { redact, redactAll } from './redact.ts'
+import { redact, redactAll, secretsIn } from './redact.ts'
 
 test('what is known to be a secret, and what looks like one, is taken out of a text', () => {
   const known = ['hunter2-canary']
@@ -13,6 +13,23 @@ test('what is known to be a secret, and what looks like one, is taken out of a t
   ] as const)
     assert.equal(redact(text, known), clean)
   assert.equal(redact('to be or not', ['to']), 'to be or not')
+})
+
+test('secrets of a config are told by the words of their names, with everything below them', () => {
+  const config = {
+    url: 'https://x',
+    apiKey: 'a',
+    client_secret: 'b',
+    pwd: 'c',
+    tokens: ['d', 'e'],
+    credentials: { value: 'f', deep: { more: 'g' } },
+    login: { password: 'h', user: 'ada' },
+    jwt: 'i',
+    author: 'octocat',
+    keyboard: 'qwerty',
+    passes: 3,
+  }
+  assert.deepEqual(secretsIn(config).toSorted(), ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'])
 })
 
 test('in values, all texts are looked through', () => {

@@ -28,15 +28,32 @@ export function redactError(error: unknown, redact: (text: string) => string = (
   return new SyncError(failure.code, message, hint === null ? {} : { hint })
 }
 
-/** What of a connection's config is a secret, as far as names of fields tell. */
+/** What of a connection's config is a secret, as far as names of fields tell; everything below such a name is. */
 export function secretsIn(config: unknown): readonly string[] {
   if (typeof config !== 'object' || config === null) return []
-  return Object.entries(config).flatMap(([name, value]) =>
-    typeof value !== 'string' ? secretsIn(value) : secretNames.test(name) ? [value] : [],
-  )
+  return Object.entries(config).flatMap(([name, value]) => (isSecretName(name) ? textsIn(value) : secretsIn(value)))
 }
 
-const secretNames = /pass|secret|token|key|credential|auth|pin$/i
+/** All texts of a value. */
+export function textsIn(value: unknown): readonly string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : []
+}
+
+/** By its words: `apiKey`, `client_secret`, `tokens`; not `author`, nor `keyboard`. */
+function isSecretName(name: string): boolean {
+  const words = name
+    .replace(/([a-z\d])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z\d]+/)
+  return words.some((word) => secretWords.has(word) || secretWords.has(word.replace(/s$/, '')))
+}
+
+const secretWords = new Set(
+  'pass,password,passwd,passphrase,pwd,secret,token,key,apikey,credential,auth,authorization,jwt,cookie,bearer,pin,otp,signature,private'.split(
+    ',',
+  ),
+)
 
 /** The same in all texts of a value that is to become JSON. */
 export function redactAll(value: unknown, known: readonly string[]): unknown {

@@ -1,6 +1,8 @@
 /** Puts syncs into the queue when their schedules are due. Any number of processes may do so on one store: each due instant is fired once. */
+
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import { nextInstant } from '../core/schedule.ts'
 import type { JobRequest, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
@@ -16,7 +18,7 @@ export interface SchedulerOptions {
   readonly clock: Clock
   /** After something was put into the queue. */
   readonly onFired: () => void
-  readonly log: (message: string) => void
+  readonly log: Log
 }
 
 export class Scheduler {
@@ -52,7 +54,7 @@ export class Scheduler {
   }
 
   #complain(error: unknown): number {
-    this.#options.log(`looking for what is due failed: ${asSyncError(error).message}`)
+    this.#options.log(`looking for what is due failed: ${asSyncError(error).message}`, 'error')
     return LOOK_MS
   }
 }

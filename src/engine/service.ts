@@ -1,7 +1,9 @@
 /** The engine that runs by itself: schedules put jobs into the queue, workers take them, and what happens is told to listeners. */
+
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import type { Job, JobReason, Priority } from '../core/job.ts'
+import type { Log } from '../core/log.ts'
 import { firstInstant } from '../core/schedule.ts'
 import type { SyncId } from '../core/sync.ts'
 import type { AnySync } from '../core/two-way.ts'
@@ -29,7 +31,7 @@ export interface ServiceOptions {
   /** How many syncs run at a time. */
   readonly concurrency: number
   readonly events: Events
-  readonly log: (message: string) => void
+  readonly log: Log
 }
 
 export class Service {

@@ -11,6 +11,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchLogRecordProcessor, LoggerProvider } from '@opentelemetry/sdk-logs'
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { EngineEvent } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 import type { Failure, RunEvent } from '../core/run.ts'
 import { type LogLevel, lineOf } from './log-lines.ts'
 import { redact, redactAll } from './redact.ts'
@@ -31,7 +32,7 @@ export interface TelemetryOptions {
 
 export interface Telemetry extends AsyncDisposable {
   event(event: EngineEvent): void
-  log(message: string): void
+  readonly log: Log
 }
 
 /** One request to the collector. */
@@ -99,7 +100,7 @@ export function openTelemetry(options: TelemetryOptions): Telemetry {
       const line = lineOf(event)
       write(line.level, line.message, line.fields, span)
     },
-    log: (message) => write('info', message, {}),
+    log: (message, severity = 'info') => write(severity, message, {}),
     [Symbol.asyncDispose]: async () => {
       spans.endAll()
       let deadline: NodeJS.Timeout | undefined

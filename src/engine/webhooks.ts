@@ -2,11 +2,13 @@
  * Outgoing webhooks: events as signed requests (Standard Webhooks), tried again until they are taken. A delivery is a record from
  * the moment its event is told until it is over, so that a restart goes on with it.
  */
+
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { type EngineEvent, frequentEvents } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import { Bell } from './bell.ts'
@@ -42,7 +44,7 @@ export interface WebhookOptions {
   readonly events: Events
   readonly clock: Clock
   readonly random: () => number
-  readonly log: (message: string) => void
+  readonly log: Log
   /** The project that what an event is about belongs to. */
   readonly projectOf: (event: EngineEvent) => string | null
 }
@@ -125,11 +127,11 @@ export class Webhooks {
     const unsubscribe = events.subscribe((event) => {
       this.#keeping = this.#keeping
         .then(() => this.#keep(event))
-        .catch((error: unknown) => log(`webhooks: ${String(error)}`))
+        .catch((error: unknown) => log(`webhooks: ${String(error)}`, 'error'))
     })
     try {
       while (!signal.aborted) {
-        await this.#sendDue(signal).catch((error: unknown) => log(`webhooks: ${String(error)}`))
+        await this.#sendDue(signal).catch((error: unknown) => log(`webhooks: ${String(error)}`, 'error'))
         await this.#bell.wait(clock, LOOK_MS, signal)
       }
     } finally {
@@ -195,7 +197,7 @@ export class Webhooks {
     for (let start = 0; start < records.length && !signal.aborted; start += AT_ONCE) {
       const some = records.slice(start, start + AT_ONCE)
       const send = (record: StoredRecord) =>
-        this.#send(record, signal).catch((error: unknown) => log(`webhooks: ${String(error)}`))
+        this.#send(record, signal).catch((error: unknown) => log(`webhooks: ${String(error)}`, 'error'))
       await Promise.all(some.map(send))
     }
   }

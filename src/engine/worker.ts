@@ -175,7 +175,7 @@ async function attemptUnder(
       const failure = redactError(error, context.redact)
       if (failure.code === 'INTERNAL') {
         const stack = String(error instanceof Error ? error.stack : error)
-        context.log(context.redact?.(stack) ?? stack)
+        context.log(context.redact?.(stack) ?? stack, 'error')
       }
       if (attempt === MAX_ATTEMPTS || context.signal.aborted || !worthAnother(failure, sync, project))
         return failed(failure)

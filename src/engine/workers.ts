@@ -1,8 +1,10 @@
 /** Takes jobs from the queue and executes them, several at a time, each under a lease that a heartbeat keeps alive. */
+
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Job } from '../core/job.ts'
+import type { Log } from '../core/log.ts'
 import { type Failure, failureOf } from '../core/run.ts'
 import { nextInstant } from '../core/schedule.ts'
 import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
@@ -53,7 +55,7 @@ export interface WorkersOptions {
   /** Must not throw for a run that fails. */
   readonly execute: (claim: Claim, signal: AbortSignal) => Promise<JobResult>
   readonly emit: (event: EngineEvent) => void
-  readonly log: (message: string) => void
+  readonly log: Log
 }
 
 interface Running {
@@ -233,7 +235,7 @@ export class Workers {
           const running = this.#running.get(id)
           if (running?.claim.generation !== generation || running.ending) continue
           this.#lose(running)
-          log(`job ${id} of ${sync} was taken over by another worker; this one stops`)
+          log(`job ${id} of ${sync} was taken over by another worker; this one stops`, 'warn')
         }
         for (const { id } of beat.cancelled) this.cancel(id)
       } catch (error) {
@@ -259,7 +261,7 @@ export class Workers {
   }
 
   #complain(doing: string, error: unknown): number {
-    this.#options.log(`${doing} failed: ${asSyncError(error).message}`)
+    this.#options.log(`${doing} failed: ${asSyncError(error).message}`, 'error')
     return LOOK_MS
   }
 }

@@ -1,9 +1,11 @@
 /** The HTTP server: routes, their description, who may call them, and how it ends. */
+
 import { randomUUID } from 'node:crypto'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
 import { SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 import type { Operations } from '../engine/operations.ts'
 import { authenticate } from './auth.ts'
 import { docsPage } from './docs-page.ts'
@@ -19,7 +21,7 @@ export interface ServerOptions {
   readonly version: string
   /** What the metrics page says. */
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
-  readonly log: (message: string) => void
+  readonly log: Log
   /** Proxies whose word about who calls is taken: addresses, ranges, or how many there are in a row. Default: nobody's. */
   readonly trustProxy?: string | number
 }

@@ -38,20 +38,15 @@ export async function rememberAnswers(
   const busy = { kind: KIND, id, body: JSON.stringify({ digest, answer: null }), expiresAt: now + BUSY_MS }
   await records.sweep(now)
   if ((await records.put(busy, 0)) === null) return await earlier(records, id, digest)
-  try {
-    const answer = await call()
-    await records.put({
-      kind: KIND,
-      id,
-      body: JSON.stringify({ digest, answer: { ...answer, body: answer.secret ? null : (answer.body ?? null) } }),
-      expiresAt: now + KEPT_MS,
-    })
-    return answer
-  } catch (error) {
+  const answer = await call().catch(async (error: unknown) => {
     // What failed was not carried out: it may be sent again.
     await records.delete(KIND, id)
     throw error
-  }
+  })
+  // It is carried out: a store that does not take the answer makes it no failure, and a repeat is answered "busy" for a while.
+  const body = JSON.stringify({ digest, answer: { ...answer, body: answer.secret ? null : (answer.body ?? null) } })
+  await records.put({ kind: KIND, id, body, expiresAt: now + KEPT_MS }).catch(() => {})
+  return answer
 }
 
 async function earlier(records: RecordStore, id: string, digest: string): Promise<Answer> {

@@ -1,19 +1,22 @@
 /** Errors as answers: Problem Details (RFC 9457) with our code and hint. */
+
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asSyncError, errorCodes, SyncError } from '../core/error.ts'
+import type { Log } from '../core/log.ts'
 
 /** The error handler of a server. What went wrong inside is logged: the answer does not say it. */
-export function problemAnswers(log: (message: string) => void) {
+export function problemAnswers(log: Log) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => answer(error, request, reply, log)
 }
 
-function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: (message: string) => void): void {
+function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
   const known = toSyncError(error)
   // 499 is no status of HTTP's: who hung up does not see it.
   const status = known.status ?? errorCodes[known.error.code].status
   const { code, message, hint } = known.error
-  if (status >= 500) log(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error)}`)
+  if (status >= 500)
+    log(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error)}`, 'error')
   // What went wrong inside is in the log: it may name what is nobody's business.
   const detail = code === 'INTERNAL' ? 'something went wrong inside; the log says what' : message
   reply

@@ -266,6 +266,7 @@ describe('connecting an account', () => {
       vault,
       clock,
       flowOf: () => ({ flow, oauth: null }),
+      secretsOf: () => ['canary-of-the-app'],
       connect: async () => {},
       signal: new AbortController().signal,
     })

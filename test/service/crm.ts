@@ -58,6 +58,7 @@ const acme = defineConnector({
       run: (connection, { name }, context) => call(connection, '/greet/' + name, context),
     }),
     break: action({ input: z.object({}), output: z.object({}), run: () => { throw new Error('it broke') } }),
+    count: action({ input: z.object({}), output: z.bigint(), run: async (connection, _input, context) => { await call(connection, '/greet/counted', context); return 12345678901234567890n } }),
     secretly: action({ input: z.object({}), output: z.object({}), run: async () => ({}) }),
   }),
   check: async (connection, context) => void (await call(connection, '/contacts', context)),
@@ -80,7 +81,7 @@ export default defineConfig({
       connector: 'acme',
       config: { url: ${JSON.stringify(this.url)}, app: ${JSON.stringify(APP_CANARY)} },
       syncs: ['contacts'],
-      actions: ['greet', 'break'],
+      actions: ['greet', 'break', 'count'],
       minutesBetweenSyncs: 60,
     },
     pushed: {

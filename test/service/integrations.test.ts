@@ -116,6 +116,10 @@ describe('integrations over the API', () => {
     for (let n = 0; n < 2; n++)
       assert.equal((await act('greet', { name: 'once' }, { 'idempotency-key': 'k' })).body.success, true)
     assert.deepEqual(crm.greeted, ['once'])
+    // What JSON can't say as a number is text; it is answered, and done once.
+    for (let n = 0; n < 2; n++)
+      assert.equal((await act('count', {}, { 'idempotency-key': 'c' })).body.data, '12345678901234567890')
+    assert.deepEqual(crm.greeted, ['once', 'counted'])
   })
 
   test('a person connects an account step by step', async () => {

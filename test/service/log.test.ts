@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { eventually, ServiceProject } from './project.ts'
@@ -69,6 +70,34 @@ test('where stderr is no terminal the log is JSON lines with levels, without row
   assert.ok(lines.some(({ message }) => message === 'asking with [secret]'))
   assert.ok(lines.some(({ message }) => String(message).startsWith('Finishing the current batch')))
   assert.ok(!stderr.includes(CANARY))
+})
+
+test('a run that takes long draws no progress between the lines', async () => {
+  const slow = config.replace(
+    'run: () => [{',
+    'run: async function* () { for (let n = 10; n < 20; n++) { yield [{ id: n, name: "x" }]; await new Promise((done) => setTimeout(done, 300)) } }, key: ["id"] }, other: { fields: { id: "integer", name: "text" }, run: () => [{',
+  )
+  using it = new ServiceProject(slow)
+  spawnSync(process.execPath, [program, 'vault', 'set', 'CRM_TOKEN'], {
+    cwd: it.folder,
+    input: `${CANARY}-token`,
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+  // Without --json, where the reporter is the one for people.
+  const child = spawn(process.execPath, [program, 'start', '--no-server'], {
+    cwd: it.folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk) => (stderr += String(chunk)))
+  await eventually(() => stderr.includes('contacts succeeded: 10 inserted'), 'the long run')
+  child.kill('SIGINT')
+  await once(child, 'exit')
+  assert.deepEqual(
+    stderr.split('\n').filter((text) => text !== '' && !text.startsWith('{')),
+    [],
+  )
 })
 
 test('the level and the format are as they were asked for; what there is not is refused', async () => {

@@ -38,10 +38,26 @@ export const actionRoutes: readonly Route[] = [
       const { code, ...result } = await operations.connected.execute(name, action, body?.input ?? {}, who)
       // Nothing was begun: it is the request that failed, not the action.
       if (code === 'USAGE_INVALID') throw new SyncError(code, result.error ?? '')
-      return { body: { ...result, ...(code === undefined ? {} : { code }) } }
+      return { body: { ...asJson(result), ...(code === undefined ? {} : { code }) } }
     },
   }),
 ]
+
+/** What an action gave may be anything: as JSON, with big integers as text, as in rows. It was done, whatever can be told of it. */
+function asJson(result: object): object {
+  try {
+    const text = JSON.stringify(result, (_name, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text))
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return {
+      ...result,
+      data: undefined,
+      success: false,
+      error: `it was done, but what came of it is no JSON: ${reason}`,
+    }
+  }
+}
 
 function actionsOf(
   { integrations }: Operations,

@@ -13,7 +13,7 @@ export class Gathering<Item, Result> {
   #asked: Asked<Item, Result>[] = []
   #working = false
 
-  /** `work` returns one result per item, in their order; when it fails, it fails for all of them. */
+  /** `work` returns one result per item, in their order; when it fails, nothing was done. */
   constructor(work: (items: readonly Item[]) => Promise<readonly Result[]>) {
     this.#work = work
   }
@@ -32,13 +32,19 @@ export class Gathering<Item, Result> {
       await new Promise((resolve) => setImmediate(resolve))
       const asked = this.#asked
       this.#asked = []
-      try {
-        const results = await this.#work(asked.map(({ item }) => item))
-        for (const [at, { resolve }] of asked.entries()) resolve(results[at] as Result)
-      } catch (error) {
-        for (const { reject } of asked) reject(error)
-      }
+      await this.#answer(asked)
     }
     this.#working = false
+  }
+
+  /** What fails together is tried one by one: of many, one alone may be at fault. */
+  async #answer(asked: readonly Asked<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.#work(asked.map(({ item }) => item))
+      for (const [at, { resolve }] of asked.entries()) resolve(results[at] as Result)
+    } catch (error) {
+      if (asked.length === 1) asked[0]?.reject(error)
+      else for (const one of asked) await this.#answer([one])
+    }
   }
 }
