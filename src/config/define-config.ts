@@ -97,7 +97,10 @@ export interface TwoWayDefinition<C extends string = string> {
   /** Left and right: connection and collection each. */
   readonly between: readonly [`${C}.${string}`, `${C}.${string}`]
   /** Fields that pair rows met for the first time, on every run; `by` makes values that mean the same equal. */
-  readonly match?: readonly (string | { readonly field: string; readonly by: (value: Value) => unknown })[]
+  readonly match?: readonly (
+    | string
+    | { readonly field: string; readonly by: ((value: Value) => unknown) | FunctionReference }
+  )[]
   /** What belongs together. Omitted: every field that both sides have under one name. */
   readonly fields?: Readonly<Record<string, PairFieldDefinition>>
   /** One way into a table that others write to, too: `left-to-right`. Default `both`. */
@@ -138,8 +141,8 @@ export type PairFieldDefinition =
       /** The type values pass through, without loss or not at all, where the sides' types differ. */
       readonly type?: Type
       /** From one side's value to the other's; pure. */
-      readonly toRight?: (value: Value) => unknown
-      readonly toLeft?: (value: Value) => unknown
+      readonly toRight?: ((value: Value) => unknown) | FunctionReference
+      readonly toLeft?: ((value: Value) => unknown) | FunctionReference
       readonly direction?: Direction
       /** An edit on the side that a one-way field only flows to: `ignore` (default) until the other side changes it, or `revert`. */
       readonly edits?: 'revert' | 'ignore'
@@ -155,6 +158,10 @@ export type ConflictRule =
   | 'manual_review'
   | 'last-write-wins'
   | RuleFunction
+  | FunctionReference
+
+/** Stands for a function where no code can be written: a function that the config file exports by that name, or a JSONata expression. */
+export type FunctionReference = { readonly export: string } | { readonly jsonata: string }
 
 /** A source row by field name. */
 export type SourceRow = Readonly<Record<string, Value>>
@@ -165,7 +172,7 @@ export type FieldDefinition =
   | { readonly from: string; readonly type?: Type; readonly compute?: undefined }
   | {
       /** Pure: the same row gives the same value. */
-      readonly compute: (row: SourceRow) => unknown
+      readonly compute: ((row: SourceRow) => unknown) | FunctionReference
       /** Default `text`. */
       readonly type?: Type
       /** Raise it when the function's meaning changes: the next run then compares in full. */
