@@ -12,6 +12,7 @@ import { ConnectionPool } from '../engine/connection-pool.ts'
 import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
 import { openStore, storeUrl } from '../store/open.ts'
+import { acting } from './acting.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
 import type { Shell } from './shell.ts'
@@ -52,6 +53,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     reconnect: (name) => pool.close(name),
     unreachable: new Set(),
     emit: options.emit ?? (() => {}),
+    act: acting(config, store, context, shell.environment),
   }
   return {
     config,

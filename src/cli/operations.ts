@@ -88,7 +88,7 @@ export function openOperations(options: OperationsOptions): Operations {
       const all = [...made().filter((one) => one.name !== name), { name, definition, project }]
       const tried = await tryMade(Object.fromEntries(all.map((one) => [one.name, one.definition])))
       for (const sync of tried.filter(({ id }) => madeOf(all, id)?.name === name))
-        refuseForeign(sync, project, config())
+        refuseForeign(sync, project, config(), known)
       await keepSync(store.records, { name, definition, project })
       await reload()
       return syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name)
@@ -110,12 +110,18 @@ function projectsOf(connection: string, { projects }: LoadedConfig): readonly st
 }
 
 /** A sync of a project uses its connections only: through another's it would read what is not its own. */
-function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig): void {
+function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig, known: KnownConnections): void {
   if (project === null) return
   for (const { connection } of placesOf(sync)) {
     if (projectsOf(connection, config).includes(project)) continue
     throw new SyncError('FORBIDDEN', `project "${project}" may not use the connection "${connection}"`, {
       hint: 'The config file says which connections a project may use: projects: { name: [connections] }.',
+    })
+  }
+  for (const step of [sync.steps?.before ?? null, sync.steps?.after ?? null]) {
+    if (step === null || known.find(step.connection)?.project === project) continue
+    throw new SyncError('FORBIDDEN', `project "${project}" has no connection "${step.connection}" to act through`, {
+      hint: 'Steps of a project’s syncs are actions of connections that its keys have made.',
     })
   }
 }

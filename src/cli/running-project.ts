@@ -251,6 +251,7 @@ export class RunningProject {
       ...project,
       context,
       unreachable: new Set(),
+      act: (connection, action, input, ending) => this.#connected.execute(connection, action, input, null, ending),
       connection: (name) => pool.get(name),
       reconnect: (name) => pool.close(name),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),

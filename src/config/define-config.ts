@@ -3,6 +3,7 @@ import type { ConnectionDefinition } from '../connectors/connector.ts'
 import type { AnyConnector } from '../connectors/kit.ts'
 import type { Where } from '../core/filter.ts'
 import type { ScheduleText } from '../core/schedule.ts'
+import type { FinishedRun, StartingRun } from '../core/step.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
@@ -73,7 +74,23 @@ export interface PatternSync<C extends string = string> extends SyncOptions {
   readonly key?: undefined
 }
 
-export interface SyncOptions {
+/** An action of a connection that the API made. */
+export interface StepDefinition<Run> {
+  readonly connection: string
+  readonly action: string
+  /** Default `{}`. A function makes it of the run; null from it means that there is nothing to do this time. */
+  readonly input?: ((run: Run) => unknown) | FunctionReference | object
+}
+
+/** What runs do beside the rows. */
+export interface StepOptions {
+  /** Done before anything is read or written; when it fails, the run fails. */
+  readonly onBefore?: StepDefinition<StartingRun>
+  /** Done when the run has succeeded, at least once; when it fails, the run is a failed one, and what it wrote stays. */
+  readonly onAfter?: StepDefinition<FinishedRun>
+}
+
+export interface SyncOptions extends StepOptions {
   /** How to read the source. `auto` (default): past the last checkpoint where the source can, else compare in full. */
   readonly mode?: Mode
   /** A source field that grows with every change, as your explicit choice. */
@@ -93,7 +110,7 @@ export interface SyncOptions {
 }
 
 /** A sync of two collections that people edit on both sides. */
-export interface TwoWayDefinition<C extends string = string> {
+export interface TwoWayDefinition<C extends string = string> extends StepOptions {
   /** Left and right: connection and collection each. */
   readonly between: readonly [`${C}.${string}`, `${C}.${string}`]
   /** Fields that pair rows met for the first time, on every run; `by` makes values that mean the same equal. */

@@ -16,6 +16,8 @@ const places: readonly { readonly at: readonly string[]; readonly names: readonl
   { at: ['fields', '*', 'toLeft'], names: null },
   { at: ['fields', '*', 'onConflict'], names: ['base', 'left', 'right'] },
   { at: ['match', '*', 'by'], names: null },
+  { at: ['onBefore', 'input'], names: null },
+  { at: ['onAfter', 'input'], names: null },
   { at: ['onConflict'], names: ['base', 'left', 'right'] },
 ]
 

@@ -12,6 +12,7 @@ import { resolveFiles } from './files.ts'
 import { type Exports, resolveFunctions } from './functions.ts'
 import { type IntegrationSetup, parseIntegrations, parts } from './integration-schema.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
+import { stepMistakes } from './step-schema.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
 import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
 
@@ -248,6 +249,7 @@ function parseSync(
     const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
     mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
   }
+  mistakes.push(...stepMistakes(parsed.data, path, connections))
   for (const mistake of shapeMistakes(parsed.data, places))
     mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   if (mistakes.length > before) return null
@@ -281,6 +283,7 @@ function parseTwoWay(
     } else if (place.collection === null)
       mistakes.push({ path: [...path, 'between', at], message: `name a collection ("${place.connection}.…")` })
   }
+  mistakes.push(...stepMistakes(parsed.data, path, connections))
   const options = twoWayOptions(parsed.data)
   for (const mistake of twoWayMistakes(options)) mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   return mistakes.length > before ? null : { kind: 'two-way', name, left, right, patterns: null, options }

@@ -6,6 +6,7 @@ import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
 import type { SourceRow } from './define-config.ts'
+import { steps, stepsOf } from './step-schema.ts'
 
 export const text = z.string().min(1)
 export const type = z.enum(types)
@@ -121,6 +122,7 @@ export const syncSchema = z.strictObject({
   adopt: z.boolean().default(false),
   every: every.optional(),
   schedule: schedule.optional(),
+  ...steps,
 })
 
 /** A validated sync's options, with the defaults filled in. */
@@ -136,6 +138,7 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     batch: { rows: sync.batch?.rows ?? defaults.batch.rows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     adopt: sync.adopt,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
+    ...stepsOf(sync),
   }
 }
 

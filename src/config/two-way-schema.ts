@@ -4,6 +4,7 @@ import { defaults } from '../core/sync.ts'
 import { type PairField, type Rule, type RuleFunction, type TwoWaySync, twoWayDefaults } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
 import type { Mistake } from './mistakes.ts'
+import { steps, stepsOf } from './step-schema.ts'
 import { batch, every, guard, guardOf, schedule, text, type } from './sync-schema.ts'
 
 const valueFunction = z.custom<(value: Value) => unknown>(
@@ -75,6 +76,7 @@ export const twoWaySchema = z.strictObject({
   journal: z.strictObject({ keepDays: z.number().positive() }).optional(),
   every: every.optional(),
   schedule: schedule.optional(),
+  ...steps,
 })
 
 export type TwoWayOptions = Omit<TwoWaySync, 'id' | 'left' | 'right' | 'cycle'>
@@ -113,6 +115,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
     batch: { rows: sync.batch?.rows ?? twoWayDefaults.batchRows, bytes: sync.batch?.bytes ?? defaults.batch.bytes },
     journalDays: sync.journal?.keepDays ?? twoWayDefaults.journalDays,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
+    ...stepsOf(sync),
   }
 }
 

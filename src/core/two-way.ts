@@ -1,5 +1,6 @@
 /** The definition of a two-way sync, as the engine gets it: complete and validated. */
 import type { Schedule } from './schedule.ts'
+import type { Steps } from './step.ts'
 import type { Address, BatchLimits, Guard, Sync, SyncId } from './sync.ts'
 import type { Type, Value } from './value.ts'
 
@@ -73,6 +74,8 @@ export interface TwoWaySync {
   /** How long writes are kept in the journal, in days. */
   readonly journalDays: number
   readonly schedule: Schedule
+  /** Absent: none. */
+  readonly steps?: Steps
   /** Syncs whose references lead back to this one: their rows are inserted without the reference, and patched later. */
   readonly cycle: readonly SyncId[]
 }

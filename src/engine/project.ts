@@ -2,6 +2,7 @@
 import type { Connection, Context } from '../connectors/connector.ts'
 import type { RunEvent } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
+import type { ActionResult } from './actions.ts'
 
 export interface Project {
   readonly id: string
@@ -14,4 +15,9 @@ export interface Project {
   /** Connections that a run gave up because nobody answered: until one gets through, the others don't wait for them in turn. */
   readonly unreachable: Set<string>
   readonly emit: (event: RunEvent) => void
+  /** Does what steps of syncs ask for. Absent: nothing here can. */
+  readonly act?: Act
 }
+
+/** Executes an action of a connection, until the signal; throws where it can't begin, and tells a failure in the result. */
+export type Act = (connection: string, action: string, input: unknown, signal: AbortSignal) => Promise<ActionResult>

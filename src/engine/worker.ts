@@ -6,6 +6,7 @@ import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import type { Settlement } from './settle.ts'
+import { runStep } from './step.ts'
 import { Tally } from './tally.ts'
 import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
@@ -31,7 +32,7 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
   const tally = new Tally(context, (phase, total, counts) =>
     emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
   )
-  const outcome = await attemptAll(sync, project, id, tally, options)
+  const outcome = await withSteps(sync, project, { id, startedAt }, tally, options)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -75,6 +76,30 @@ export async function resetSync(
 }
 
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
+
+/** What the sync's steps ask for comes under its lease, too: before the first attempt, and after the one that succeeded. */
+async function withSteps(
+  sync: AnySync,
+  project: Project,
+  { id, startedAt }: Pick<RunRecord, 'id' | 'startedAt'>,
+  tally: Tally,
+  options: RunOptions,
+): Promise<Outcome> {
+  const { before = null, after = null } = sync.steps ?? {}
+  const begun = { sync: sync.id, run: id, startedAt: new Date(startedAt).toISOString() }
+  try {
+    if (before !== null) await runStep('onBefore', before, begun, project)
+    const outcome = await attemptAll(sync, project, id, tally, options)
+    if (outcome.status !== 'succeeded' || after === null) return outcome
+    // Whoever took the sync over meanwhile does it.
+    if (options.lease !== undefined) await renew(options.lease, HELD_LEASE_MS, sync, project)
+    const durationMs = project.context.clock.now() - startedAt
+    await runStep('onAfter', after, { ...begun, ...tally.counts, durationMs }, project)
+    return outcome
+  } catch (error) {
+    return failed(asSyncError(error))
+  }
+}
 
 /** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
 async function attemptAll(
