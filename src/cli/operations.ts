@@ -4,6 +4,7 @@ import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { Catalogue } from '../engine/catalogue.ts'
 import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
 import type { Integrations } from '../engine/integrations.ts'
@@ -21,6 +22,7 @@ export interface OperationsOptions {
   readonly events: Events
   readonly definitions: ConfigDefinitions
   readonly webhooks: Webhooks
+  readonly catalogue: Catalogue | null
   readonly connected: Connected
   readonly integrations: Integrations
   readonly known: KnownConnections
@@ -38,7 +40,7 @@ export interface OperationsOptions {
 
 export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
-  const { connected, integrations, known, made, catchUp } = options
+  const { connected, integrations, known, made, catchUp, catalogue } = options
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
     return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
@@ -48,7 +50,7 @@ export function openOperations(options: OperationsOptions): Operations {
     ...known.syncs().map((one): KnownSync => ({ ...one, origin: 'connection' })),
   ]
   return {
-    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp },
+    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp, catalogue },
     sync: (id) => {
       const own = definitions.known(id)
       if (own !== null) return ownSync(own)

@@ -8,6 +8,7 @@ import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { SyncId } from '../core/sync.ts'
 import { placesOf } from '../core/two-way.ts'
+import { type Catalogue, openCatalogue } from '../engine/catalogue.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Connected } from '../engine/connected.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
@@ -55,6 +56,7 @@ export class RunningProject {
   readonly #integrations = new Integrations([])
   readonly #connected: Connected
   readonly #known: KnownConnections
+  readonly #catalogue: Catalogue | null
   #config: LoadedConfig
   /** The syncs that calls of the API made, when they were last taken up. */
   #made: readonly MadeSync[] = []
@@ -96,6 +98,7 @@ export class RunningProject {
       makeProject: (signal) => this.#makeProject(signal),
       worker: `${hostname()}:${process.pid}`,
     })
+    this.#catalogue = openCatalogue(shell.environment, { clock: systemClock, signal: options.signal, log })
     this.webhooks = new Webhooks({
       ...{ records: store.records, events, vault, clock: systemClock, random: Math.random, log },
       projectOf: (event) => (this.#operations === null ? null : projectOf(event, this.#operations)),
@@ -114,7 +117,7 @@ export class RunningProject {
     this.#operations = openOperations({
       ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
       ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
-      known: this.#known,
+      ...{ known: this.#known, catalogue: this.#catalogue },
       ...{ config: () => this.#config, made: () => this.#made },
       makeProject: (signal) => this.#makeProject(signal),
       reload: async () => void (await this.reload()),
@@ -128,6 +131,7 @@ export class RunningProject {
     const { sync } = this.#operations
     events.guard(permitting(() => this.#config.permit, sync))
     await this.#takeUpIntegrations()
+    this.#catalogue?.refresh()
     return await this.look()
   }
 

@@ -3,6 +3,7 @@ import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Store } from '../store/store.ts'
+import type { Catalogue } from './catalogue.ts'
 import type { Connected } from './connected.ts'
 import type { Events } from './events.ts'
 import type { Integrations } from './integrations.ts'
@@ -13,6 +14,8 @@ import type { Webhooks } from './webhooks.ts'
 export interface Operations {
   /** Connectors, and which of them are set up. */
   readonly integrations: Integrations
+  /** Services and scopes that another program knows of; null: none is asked. */
+  readonly catalogue: Catalogue | null
   /** Connections of integrations: made, asked to act, read. */
   readonly connected: Connected
   /** Sees what other processes have made. */
