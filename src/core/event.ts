@@ -3,7 +3,7 @@ import type { Job } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 
-export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent
+export type EngineEvent = RunEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent | ConfigEvent
 
 export type JobEvent =
   | {
@@ -39,6 +39,19 @@ export type ActionEvent =
       readonly key: { readonly id: string; readonly name: string } | null
     }
   | { readonly event: 'action.vetoed'; readonly connection: string; readonly action: string; readonly reason: string }
+
+/** What is set was changed, by a call of the API to this process or in its config file. Not what it is now. */
+export interface ConfigEvent {
+  readonly event: 'config.changed'
+  readonly what: 'sync' | 'schedule' | 'connection' | 'key' | 'webhook' | 'file'
+  /** Of the sync or the connection; the id of the key or the webhook; the file's name. */
+  readonly name: string
+  readonly change: 'made' | 'changed' | 'removed' | 'paused' | 'resumed'
+  /** Whose it is; null: nobody's in particular. */
+  readonly project: string | null
+  /** Who asked for it by the API. */
+  readonly key: { readonly id: string; readonly name: string } | null
+}
 
 export type HealthEvent =
   | {

@@ -67,6 +67,7 @@ export interface KnownConnection {
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
 export function projectOf(event: EngineEvent, operations: Pick<Operations, 'sync' | 'connections'>): string | null {
+  if (event.event === 'config.changed') return event.project
   if ('sync' in event) return operations.sync(event.sync)?.project ?? null
   // Of several projects, or none: who is bound to one does not hear of it.
   const projects = operations.connections().find(({ name }) => name === event.connection)?.projects ?? []

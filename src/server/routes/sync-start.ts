@@ -7,9 +7,11 @@ import { firstInstant, parseSchedule } from '../../core/schedule.ts'
 import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
 import { systemClock } from '../../engine/clock.ts'
 import { gatheredBy } from '../../engine/handler-syncs.ts'
+import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { jobEnd } from '../../engine/results.ts'
 import { iso } from '../../protocol/objects.ts'
+import { announce } from '../announce.ts'
 import { visibleSyncs } from '../lookup.ts'
 import { type Answer, type Route, route } from '../route.ts'
 
@@ -50,7 +52,7 @@ export const startRoutes: readonly Route[] = [
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
         ? await runNow(sync, body, operations, signal)
-        : await register(known, body.schedule, body, operations)
+        : await register(known, body.schedule, body, operations, key)
     },
   }),
 ]
@@ -174,10 +176,11 @@ function statusOf(status: string, error: RunRecord['error']): number {
 }
 
 async function register(
-  { sync, origin }: KnownSync,
+  { sync, origin, project }: KnownSync,
   written: string,
   body: Request,
   operations: Operations,
+  key: ApiKey | null,
 ): Promise<Answer> {
   // What its connection says is said again at every start.
   if (origin === 'connection')
@@ -189,6 +192,7 @@ async function register(
   const firstMs = firstInstant(schedule, systemClock.now())
   await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
   operations.service.wake()
+  announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
   return {
     status: 202,
     body: {
