@@ -53,6 +53,13 @@ describe('JSONata expressions', () => {
     assert.match(bad('function($__evaluate_exit){ 1 }(2)'), /not for expressions/)
   })
 
+  test('a function is no value, and what makes functions of text is out of reach', () => {
+    for (const text of ['$uppercase', '{ "f": [function($x){ $x }] }', '$uppercase.**', '$spread($uppercase)'])
+      assert.throws(() => good(text)({ a: 1 }), /gives a function/, text)
+    for (const text of ['$uppercase.implementation.constructor', 'a.constructor', '$lookup($, "__proto__")'])
+      assert.equal(good(text)({ a: 'x' }), null, text)
+  })
+
   test('one that was stopped works for the next value', () => {
     const f = good('($f := function($n){ $n > 0 ? $f($n) : "end" }; $f(n))')
     assert.throws(() => f({ n: 1 }), stopped)

@@ -95,7 +95,9 @@ function bounded(text: string, expression: Expression, searches: boolean): Expre
     input = plain(given)
     deadline = performance.now() + LIMIT_MS
     try {
-      return call() ?? null
+      const result = call() ?? null
+      if (!holdsFunction(result)) return result
+      throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)
     } catch (error) {
       if (error instanceof SyncError) throw error
       if (error instanceof RangeError) throw stopped('it calls itself without end')
@@ -119,6 +121,13 @@ function plain(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(plain)
   return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, plain(entry)]))
+}
+
+/** The library's functions are objects that know more than the row. */
+function holdsFunction(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value === 'function'
+  if ('_jsonata_function' in value || '_jsonata_lambda' in value) return true
+  return Object.values(value).some(holdsFunction)
 }
 
 /** Without what the library says of values, which are the row's. */
