@@ -15,6 +15,7 @@ import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
 import { redact } from '../engine/redact.ts'
 import { openStore, storeUrl } from '../store/open.ts'
+import { acting } from './acting.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
 import { secretsOf } from './service-log.ts'
@@ -59,6 +60,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     reconnect: (name) => pool.close(name),
     unreachable: new Set(),
     emit: options.emit ?? (() => {}),
+    act: acting(config, store, context, shell.environment),
   }
   return {
     config,

@@ -4,6 +4,7 @@ import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { Catalogue } from '../engine/catalogue.ts'
 import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
 import type { Integrations } from '../engine/integrations.ts'
@@ -21,6 +22,7 @@ export interface OperationsOptions {
   readonly events: Events
   readonly definitions: ConfigDefinitions
   readonly webhooks: Webhooks
+  readonly catalogue: Catalogue | null
   readonly connected: Connected
   readonly integrations: Integrations
   readonly known: KnownConnections
@@ -38,7 +40,7 @@ export interface OperationsOptions {
 
 export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
-  const { connected, integrations, known, made, catchUp } = options
+  const { connected, integrations, known, made, catchUp, catalogue } = options
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
     return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
@@ -48,7 +50,7 @@ export function openOperations(options: OperationsOptions): Operations {
     ...known.syncs().map((one): KnownSync => ({ ...one, origin: 'connection' })),
   ]
   return {
-    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp },
+    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp, catalogue },
     sync: (id) => {
       const own = definitions.known(id)
       if (own !== null) return ownSync(own)
@@ -88,7 +90,7 @@ export function openOperations(options: OperationsOptions): Operations {
       const all = [...made().filter((one) => one.name !== name), { name, definition, project }]
       const tried = await tryMade(Object.fromEntries(all.map((one) => [one.name, one.definition])))
       for (const sync of tried.filter(({ id }) => madeOf(all, id)?.name === name))
-        refuseForeign(sync, project, config())
+        refuseForeign(sync, project, config(), known)
       await keepSync(store.records, { name, definition, project })
       await reload()
       return syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name)
@@ -110,12 +112,18 @@ function projectsOf(connection: string, { projects }: LoadedConfig): readonly st
 }
 
 /** A sync of a project uses its connections only: through another's it would read what is not its own. */
-function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig): void {
+function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig, known: KnownConnections): void {
   if (project === null) return
   for (const { connection } of placesOf(sync)) {
     if (projectsOf(connection, config).includes(project)) continue
     throw new SyncError('FORBIDDEN', `project "${project}" may not use the connection "${connection}"`, {
       hint: 'The config file says which connections a project may use: projects: { name: [connections] }.',
+    })
+  }
+  for (const step of [sync.steps?.before ?? null, sync.steps?.after ?? null]) {
+    if (step === null || known.find(step.connection)?.project === project) continue
+    throw new SyncError('FORBIDDEN', `project "${project}" has no connection "${step.connection}" to act through`, {
+      hint: 'Steps of a project’s syncs are actions of connections that its keys have made.',
     })
   }
 }

@@ -10,6 +10,7 @@ import { asSyncError, SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { SyncId } from '../core/sync.ts'
 import { placesOf } from '../core/two-way.ts'
+import { type Catalogue, openCatalogue } from '../engine/catalogue.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Connected } from '../engine/connected.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
@@ -56,6 +57,7 @@ export class RunningProject {
   readonly #integrations = new Integrations([])
   readonly #connected: Connected
   readonly #known: KnownConnections
+  readonly #catalogue: Catalogue | null
   #config: LoadedConfig
   /** The syncs that calls of the API made, when they were last taken up. */
   #made: readonly MadeSync[] = []
@@ -99,6 +101,7 @@ export class RunningProject {
       makeProject: (signal) => this.#makeProject(signal),
       worker: `${hostname()}:${process.pid}`,
     })
+    this.#catalogue = openCatalogue(shell.environment, { clock: systemClock, signal: options.signal, log })
     this.webhooks = new Webhooks({
       ...{ records: store.records, events, vault, clock: systemClock, random: Math.random, log },
       projectOf: (event) => (this.#operations === null ? null : projectOf(event, this.#operations)),
@@ -117,7 +120,7 @@ export class RunningProject {
     this.#operations = openOperations({
       ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
       ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
-      known: this.#known,
+      ...{ known: this.#known, catalogue: this.#catalogue },
       ...{ config: () => this.#config, made: () => this.#made },
       makeProject: (signal) => this.#makeProject(signal),
       reload: async () => void (await this.reload()),
@@ -131,6 +134,7 @@ export class RunningProject {
     const { sync } = this.#operations
     events.guard(permitting(() => this.#config.permit, sync))
     await this.#takeUpIntegrations()
+    this.#catalogue?.refresh()
     return await this.look()
   }
 
@@ -255,6 +259,7 @@ export class RunningProject {
       ...project,
       context,
       unreachable: new Set(),
+      act: (connection, action, input, ending) => this.#connected.execute(connection, action, input, null, ending),
       connection: (name) => pool.get(name),
       reconnect: (name) => pool.close(name),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),

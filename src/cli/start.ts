@@ -1,4 +1,5 @@
 /** `syncline start`: the engine that runs by itself, until Ctrl-C. */
+import { basename } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
@@ -82,6 +83,8 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
       log(`${path} has changed: ${counted(await running.reload(), 'sync')}`)
+      const what = { what: 'file', name: basename(path), project: null, key: null } as const
+      events.emit({ event: 'config.changed', change: 'changed', ...what })
     } catch (error) {
       log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`, 'warn')
     }

@@ -3,6 +3,7 @@ import type { ConnectionDefinition } from '../connectors/connector.ts'
 import type { AnyConnector } from '../connectors/kit.ts'
 import type { Where } from '../core/filter.ts'
 import type { ScheduleText } from '../core/schedule.ts'
+import type { FinishedRun, StartingRun } from '../core/step.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
@@ -73,7 +74,23 @@ export interface PatternSync<C extends string = string> extends SyncOptions {
   readonly key?: undefined
 }
 
-export interface SyncOptions {
+/** An action of a connection that the API made. */
+export interface StepDefinition<Run> {
+  readonly connection: string
+  readonly action: string
+  /** Default `{}`. A function makes it of the run; null from it means that there is nothing to do this time. */
+  readonly input?: ((run: Run) => unknown) | FunctionReference | object
+}
+
+/** What runs do beside the rows. */
+export interface StepOptions {
+  /** Done before anything is read or written; when it fails, the run fails. */
+  readonly onBefore?: StepDefinition<StartingRun>
+  /** Done when the run has succeeded, at least once; when it fails, the run is a failed one, and what it wrote stays. */
+  readonly onAfter?: StepDefinition<FinishedRun>
+}
+
+export interface SyncOptions extends StepOptions {
   /** How to read the source. `auto` (default): past the last checkpoint where the source can, else compare in full. */
   readonly mode?: Mode
   /** A source field that grows with every change, as your explicit choice. */
@@ -95,11 +112,14 @@ export interface SyncOptions {
 }
 
 /** A sync of two collections that people edit on both sides. */
-export interface TwoWayDefinition<C extends string = string> {
+export interface TwoWayDefinition<C extends string = string> extends StepOptions {
   /** Left and right: connection and collection each. */
   readonly between: readonly [`${C}.${string}`, `${C}.${string}`]
   /** Fields that pair rows met for the first time, on every run; `by` makes values that mean the same equal. */
-  readonly match?: readonly (string | { readonly field: string; readonly by: (value: Value) => unknown })[]
+  readonly match?: readonly (
+    | string
+    | { readonly field: string; readonly by: ((value: Value) => unknown) | FunctionReference }
+  )[]
   /** What belongs together. Omitted: every field that both sides have under one name. */
   readonly fields?: Readonly<Record<string, PairFieldDefinition>>
   /** One way into a table that others write to, too: `left-to-right`. Default `both`. */
@@ -142,8 +162,8 @@ export type PairFieldDefinition =
       /** The type values pass through, without loss or not at all, where the sides' types differ. */
       readonly type?: Type
       /** From one side's value to the other's; pure. */
-      readonly toRight?: (value: Value) => unknown
-      readonly toLeft?: (value: Value) => unknown
+      readonly toRight?: ((value: Value) => unknown) | FunctionReference
+      readonly toLeft?: ((value: Value) => unknown) | FunctionReference
       readonly direction?: Direction
       /** An edit on the side that a one-way field only flows to: `ignore` (default) until the other side changes it, or `revert`. */
       readonly edits?: 'revert' | 'ignore'
@@ -159,6 +179,10 @@ export type ConflictRule =
   | 'manual_review'
   | 'last-write-wins'
   | RuleFunction
+  | FunctionReference
+
+/** Stands for a function where no code can be written: a function that the config file exports by that name, or a JSONata expression. */
+export type FunctionReference = { readonly export: string } | { readonly jsonata: string }
 
 /** A source row by field name. */
 export type SourceRow = Readonly<Record<string, Value>>
@@ -169,7 +193,7 @@ export type FieldDefinition =
   | { readonly from: string; readonly type?: Type; readonly compute?: undefined }
   | {
       /** Pure: the same row gives the same value. */
-      readonly compute: (row: SourceRow) => unknown
+      readonly compute: ((row: SourceRow) => unknown) | FunctionReference
       /** Default `text`. */
       readonly type?: Type
       /** Raise it when the function's meaning changes: the next run then compares in full. */

@@ -40,10 +40,15 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const path = findConfig(options)
   const folder = dirname(path)
   readDotEnv(folder, options.environment)
-  const raw = extname(path) === '.json' ? readJson(path) : await importConfig(path, options.again === true)
+  const module =
+    extname(path) === '.json' ? { default: readJson(path) } : await importConfig(path, options.again === true)
+  const { default: raw, ...named } = module
   const names = secretNames(raw)
   const secrets = names.length === 0 ? undefined : await options.secrets?.(folder, names)
-  const surroundings = { file: basename(path), folder, environment: options.environment, secrets: secrets ?? new Map() }
+  const surroundings: Surroundings = {
+    ...{ file: basename(path), folder, environment: options.environment, secrets: secrets ?? new Map() },
+    exports: new Map(Object.entries(named)),
+  }
   const config = parseConfig(raw, surroundings)
   const made = (await options.made?.(folder)) ?? {}
   return { ...withMade(raw, config, made, surroundings), path, folder }
@@ -114,14 +119,15 @@ function withoutExcerpt(error: unknown): Error {
   return new SyntaxError(message.replace(/, (\.\.\.)?".*" is not valid JSON$/s, ''))
 }
 
-async function importConfig(path: string, again: boolean): Promise<unknown> {
+/** All that it exports. */
+async function importConfig(path: string, again: boolean): Promise<Readonly<Record<string, unknown>>> {
   const { href } = pathToFileURL(path)
   const url = again ? `${href}?${performance.now()}` : href
   using _ = takeAsModule(url)
   const module: Record<string, unknown> = await import(url).catch((error: unknown) => {
     throw unreadable(path, error)
   })
-  if (module.default !== undefined) return module.default
+  if (module.default !== undefined) return module
   throw new SyncError('CONFIG_INVALID', `${basename(path)} has no default export`, {
     hint: 'Write `export default defineConfig({ … })`.',
   })

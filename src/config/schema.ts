@@ -9,8 +9,10 @@ import type { Permit } from '../engine/permit.ts'
 import { builtIn, connectors } from './connectors.ts'
 import { type Environment, missingValue, resolveEnv } from './env.ts'
 import { resolveFiles } from './files.ts'
+import { type Exports, resolveFunctions } from './functions.ts'
 import { type IntegrationSetup, parseIntegrations, parts } from './integration-schema.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
+import { stepMistakes } from './step-schema.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
 import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
 
@@ -73,6 +75,8 @@ export interface Surroundings {
   readonly environment: Environment
   /** The secrets that the config names, as far as the vault has them. */
   readonly secrets?: ReadonlyMap<string, string>
+  /** What the config file exports by name, for syncs that are written in JSON; absent: nothing. */
+  readonly exports?: Exports
 }
 
 /** Validates what a config file exports. Throws CONFIG_INVALID, or ENV_MISSING when nothing else is wrong. */
@@ -236,8 +240,9 @@ function parseSync(
   if (/[\s/*]/.test(name)) mistakes.push({ path, message: 'a name without slashes, stars and white space is needed' })
   const resolved = resolveEnv(definition, path, surroundings, isPlainInSync)
   for (const value of resolved.missing) mistakes.push(missingValue(value))
-  if (isTwoWay(resolved.value)) return parseTwoWay(name, resolved.value, path, connections, mistakes, before)
-  const parsed = syncSchema.safeParse(resolved.value)
+  const written = resolveFunctions(resolved.value, path, surroundings.exports ?? new Map(), mistakes)
+  if (isTwoWay(written)) return parseTwoWay(name, written, path, connections, mistakes, before)
+  const parsed = syncSchema.safeParse(written)
   if (!parsed.success) {
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(syncSchema.shape)))
     return null
@@ -254,6 +259,7 @@ function parseSync(
     const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
     mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
   }
+  mistakes.push(...stepMistakes(parsed.data, path, connections))
   for (const mistake of shapeMistakes(parsed.data, places))
     mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   if (mistakes.length > before) return null
@@ -287,6 +293,7 @@ function parseTwoWay(
     } else if (place.collection === null)
       mistakes.push({ path: [...path, 'between', at], message: `name a collection ("${place.connection}.…")` })
   }
+  mistakes.push(...stepMistakes(parsed.data, path, connections))
   const options = twoWayOptions(parsed.data)
   for (const mistake of twoWayMistakes(options)) mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   return mistakes.length > before ? null : { kind: 'two-way', name, left, right, patterns: null, options }

@@ -6,6 +6,7 @@ import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, type FieldRule, type Guard, type Sync } from '../core/sync.ts'
 import { types } from '../core/value.ts'
 import type { SourceRow } from './define-config.ts'
+import { steps, stepsOf } from './step-schema.ts'
 
 export const text = z.string().min(1)
 export const type = z.enum(types)
@@ -129,6 +130,7 @@ export const syncSchema = z.strictObject({
   every: every.optional(),
   schedule: schedule.optional(),
   timeout: timeout.optional(),
+  ...steps,
 })
 
 /** A validated sync's options, with the defaults filled in. */
@@ -145,6 +147,7 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     adopt: sync.adopt,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
     ...(sync.timeout === undefined ? {} : { timeoutMs: sync.timeout }),
+    ...stepsOf(sync),
   }
 }
 

@@ -4,6 +4,7 @@ import { defaults } from '../core/sync.ts'
 import { type PairField, type Rule, type RuleFunction, type TwoWaySync, twoWayDefaults } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
 import type { Mistake } from './mistakes.ts'
+import { steps, stepsOf } from './step-schema.ts'
 import { batch, every, guard, guardOf, schedule, text, timeout, type } from './sync-schema.ts'
 
 const valueFunction = z.custom<(value: Value) => unknown>(
@@ -76,6 +77,7 @@ export const twoWaySchema = z.strictObject({
   every: every.optional(),
   schedule: schedule.optional(),
   timeout: timeout.optional(),
+  ...steps,
 })
 
 export type TwoWayOptions = Omit<TwoWaySync, 'id' | 'left' | 'right' | 'cycle'>
@@ -115,6 +117,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
     journalDays: sync.journal?.keepDays ?? twoWayDefaults.journalDays,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
     ...(sync.timeout === undefined ? {} : { timeoutMs: sync.timeout }),
+    ...stepsOf(sync),
   }
 }
 

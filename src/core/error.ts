@@ -28,6 +28,7 @@ export const errorCodes = {
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },
+  EXPRESSION_STOPPED: { retry: 'never', status: 422 },
   PARENT_MISSING: { retry: 'retry', status: 409 },
   ROW_REFERENCED: { retry: 'retry', status: 409 },
   CONNECTION_REFUSED: { retry: 'retry', status: 502 },
@@ -38,6 +39,8 @@ export const errorCodes = {
   ACTION_UNKNOWN: { retry: 'never', status: 404 },
   INTEGRATION_UNKNOWN: { retry: 'never', status: 404 },
   CONNECTION_UNKNOWN: { retry: 'never', status: 404 },
+  BEFORE_FAILED: { retry: 'never', status: 502 },
+  AFTER_FAILED: { retry: 'never', status: 502 },
   TIMED_OUT: { retry: 'retry', status: 504 },
   UNAUTHENTICATED: { retry: 'never', status: 401 },
   KEY_UNKNOWN: { retry: 'never', status: 404 },
@@ -89,6 +92,11 @@ export function isErrorCode(code: string): code is ErrorCode {
 /** Whether trying again later may help. */
 export function retriable(error: unknown): boolean {
   return error instanceof SyncError && errorCodes[error.code].retry === 'retry'
+}
+
+/** Whether it says more than that one value can't be had: the next row would fare the same, and cost as much. */
+export function endsRun(error: unknown): boolean {
+  return error instanceof SyncError && error.code === 'EXPRESSION_STOPPED'
 }
 
 /** Any thrown thing as a SyncError; one that is none of ours becomes INTERNAL. */

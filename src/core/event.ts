@@ -4,7 +4,15 @@ import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 import type { SideName } from './two-way.ts'
 
-export type EngineEvent = RunEvent | StepEvent | RunEndEvent | JobEvent | ConflictEvent | HealthEvent | ActionEvent
+export type EngineEvent =
+  | RunEvent
+  | StepEvent
+  | RunEndEvent
+  | JobEvent
+  | ConflictEvent
+  | HealthEvent
+  | ActionEvent
+  | ConfigEvent
 
 export type JobEvent =
   | {
@@ -103,6 +111,19 @@ export const frequentEvents: ReadonlySet<EngineEvent['event']> = new Set([
   'batch.applied',
   'row.rejected',
 ])
+
+/** What is set was changed, by a call of the API to this process or in its config file. Not what it is now. */
+export interface ConfigEvent {
+  readonly event: 'config.changed'
+  readonly what: 'sync' | 'schedule' | 'connection' | 'key' | 'webhook' | 'file'
+  /** Of the sync or the connection; the id of the key or the webhook; the file's name. */
+  readonly name: string
+  readonly change: 'made' | 'changed' | 'removed' | 'paused' | 'resumed'
+  /** Whose it is; null: nobody's in particular. */
+  readonly project: string | null
+  /** Who asked for it by the API. */
+  readonly key: { readonly id: string; readonly name: string } | null
+}
 
 export type HealthEvent =
   | {

@@ -1,6 +1,6 @@
 /** The mapping of a sync, bound to its source: which fields to read, and how a source row becomes a target row. */
 import { convert, fromFunction } from './convert.ts'
-import { SyncError } from './error.ts'
+import { endsRun, SyncError } from './error.ts'
 import type { Where } from './filter.ts'
 import { nearestNames } from './name.ts'
 import type { Field, Schema } from './schema.ts'
@@ -184,6 +184,7 @@ function mapRow(cells: readonly Cell[], row: Row, keyOfRow: (row: Row) => Key, r
   try {
     return [cells.map((cell) => cell(row))]
   } catch (error) {
+    if (endsRun(error)) throw error
     const message =
       error instanceof SyncError
         ? error.message

@@ -1,6 +1,6 @@
 /** The fields of a two-way sync, bound to both sides' schemas: what to read, and how a value crosses over. */
 import { convert, fromFunction } from './convert.ts'
-import { asSyncError, SyncError } from './error.ts'
+import { asSyncError, endsRun, SyncError } from './error.ts'
 import { keyText } from './key-text.ts'
 import { keyOf } from './mapping.ts'
 import { nearestNames } from './name.ts'
@@ -102,7 +102,8 @@ function meets(field: BoundField, from: SideName, value: Value, other: Value): b
   const to = from === 'left' ? field.right : field.left
   try {
     return equal(to.type, field.cross(from, value), other)
-  } catch {
+  } catch (error) {
+    if (endsRun(error)) throw error
     return false
   }
 }
@@ -110,7 +111,8 @@ function meets(field: BoundField, from: SideName, value: Value, other: Value): b
 function crossOrNull(field: BoundField, from: SideName, value: Value): Value {
   try {
     return field.cross(from, value)
-  } catch {
+  } catch (error) {
+    if (endsRun(error)) throw error
     return null
   }
 }
@@ -168,6 +170,7 @@ function bindField(sync: TwoWaySync, field: PairField, leftSchema: Schema, right
         if (custom !== null) return fromFunction(target.type, custom(value))
         return through(value, source.type, target.type)
       } catch (error) {
+        if (endsRun(error)) throw error
         if (error instanceof SyncError)
           throw new SyncError(error.code, `field ${field.name}: ${error.message}`, { cause: error })
         throw new SyncError(

@@ -3,7 +3,7 @@
  * last agreed, so a side has changed where it differs from its own base, and an echo of our own write has not.
  */
 import { fromFunction } from './convert.ts'
-import { asSyncError, type SyncError } from './error.ts'
+import { asSyncError, endsRun, type SyncError } from './error.ts'
 import { type BoundField, type Pairing, same } from './pairing.ts'
 import { ask, type Direction, otherSide, type Rule, ruleName, type SideName } from './two-way.ts'
 import { compareText, equal, type Row, type Value } from './value.ts'
@@ -111,6 +111,7 @@ export function reconcile(item: Item, pairing: Pairing): Decision {
     const row = (left ?? right) as Row
     return item.base === null ? created(item, there, row, pairing) : deleted(item, item.base, there, row, pairing)
   } catch (error) {
+    if (endsRun(error)) throw error
     return { ...nothing, refused: asSyncError(error) }
   }
 }

@@ -1,6 +1,7 @@
 /** The definition of a sync, as the engine gets it: complete, validated, one collection on each side. */
 import type { Where } from './filter.ts'
 import type { Schedule } from './schedule.ts'
+import type { Steps } from './step.ts'
 import type { Row, Type, Value } from './value.ts'
 
 /** A sync's name: `paid_orders`, or `everything/orders` for one that a pattern expanded to. */
@@ -64,6 +65,8 @@ export interface Sync {
   readonly schedule: Schedule
   /** How long a run of the service may take. Absent: as long as it takes. */
   readonly timeoutMs?: number
+  /** Absent: none. */
+  readonly steps?: Steps
 }
 
 export const defaults = {

@@ -1,5 +1,6 @@
 /** The definition of a two-way sync, as the engine gets it: complete and validated. */
 import type { Schedule } from './schedule.ts'
+import type { Steps } from './step.ts'
 import type { Address, BatchLimits, Guard, Sync, SyncId } from './sync.ts'
 import type { Type, Value } from './value.ts'
 
@@ -75,6 +76,8 @@ export interface TwoWaySync {
   readonly schedule: Schedule
   /** How long a run of the service may take. Absent: as long as it takes. */
   readonly timeoutMs?: number
+  /** Absent: none. */
+  readonly steps?: Steps
   /** Syncs whose references lead back to this one: their rows are inserted without the reference, and patched later. */
   readonly cycle: readonly SyncId[]
 }

@@ -6,7 +6,7 @@ import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import type { Sides } from './sides.ts'
-import { type RefusedRow, refusedRow } from './steps.ts'
+import { type RefusedRow, refusedRow } from './step-events.ts'
 import type { Tally } from './tally.ts'
 
 export class Batch implements AsyncDisposable {

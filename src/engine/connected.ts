@@ -219,15 +219,17 @@ export class Connected {
 
   /**
    * CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown, and FORBIDDEN when somebody vetoes it; an action that fails is told in the result.
-   * `key`: who asks for it by the API.
+   * `key`: who asks for it by the API. `signal`: ends it, beside what ends all of them.
    */
   async execute(
     id: string,
     actionName: string,
     params: unknown,
     key: { readonly id: string; readonly name: string } | null = null,
+    signal: AbortSignal | null = null,
   ): Promise<ActionResult> {
-    const { context, limiter } = this.#options
+    const { limiter } = this.#options
+    const context = within(this.#options.context, signal)
     const found = await this.#find(id)
     const { connector, integration, handle } = found
     const names = integration.actions ?? [...connector.actions.keys()]
@@ -331,4 +333,8 @@ export class Connected {
     for (const secret of secretsIn(parts.handle.config)) this.#secrets.add(secret)
     return { connection, ...parts }
   }
+}
+
+function within(context: Context, signal: AbortSignal | null): Context {
+  return signal === null ? context : { ...context, signal: AbortSignal.any([context.signal, signal]) }
 }

@@ -27,6 +27,7 @@ function levelOf(event: EngineEvent): LogLevel {
       return event.inserted + event.updated + event.deleted > 0 ? 'info' : 'debug'
     case 'schema.changed':
       return event.applied ? 'info' : 'warn'
+    case 'config.changed':
     case 'conflict.opened':
     case 'conflict.resolved':
     case 'connection.healthy':
@@ -61,6 +62,8 @@ function messageOf(event: EngineEvent): string {
       return `connection ${event.connection} does not answer`
     case 'connection.healthy':
       return `connection ${event.connection} answers again`
+    case 'config.changed':
+      return `${event.what} ${event.name} ${event.change}`
     case 'action.starting':
     case 'action.vetoed':
       return `action ${event.action} of ${event.connection}: ${event.event}`

@@ -3,6 +3,7 @@ import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Store } from '../store/store.ts'
+import type { Catalogue } from './catalogue.ts'
 import type { Connected } from './connected.ts'
 import type { Events } from './events.ts'
 import type { Integrations } from './integrations.ts'
@@ -13,6 +14,8 @@ import type { Webhooks } from './webhooks.ts'
 export interface Operations {
   /** Connectors, and which of them are set up. */
   readonly integrations: Integrations
+  /** Services and scopes that another program knows of; null: none is asked. */
+  readonly catalogue: Catalogue | null
   /** Connections of integrations: made, asked to act, read. */
   readonly connected: Connected
   /** Sees what other processes have made. */
@@ -64,6 +67,7 @@ export interface KnownConnection {
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */
 export function projectOf(event: EngineEvent, operations: Pick<Operations, 'sync' | 'connections'>): string | null {
+  if (event.event === 'config.changed') return event.project
   if ('sync' in event) return operations.sync(event.sync)?.project ?? null
   // Of several projects, or none: who is bound to one does not hear of it.
   const projects = operations.connections().find(({ name }) => name === event.connection)?.projects ?? []

@@ -3,6 +3,7 @@ import type { Connection, Context } from '../connectors/connector.ts'
 import type { StepEvent } from '../core/event.ts'
 import type { RunEvent } from '../core/run.ts'
 import type { Store } from '../store/store.ts'
+import type { ActionResult } from './actions.ts'
 
 export interface Project {
   readonly id: string
@@ -17,4 +18,9 @@ export interface Project {
   readonly emit: (event: RunEvent) => void
   /** Absent: nobody asks for the steps of runs. */
   readonly emitStep?: (event: StepEvent) => void
+  /** Does what steps of syncs ask for. Absent: nothing here can. */
+  readonly act?: Act
 }
+
+/** Executes an action of a connection, until the signal; throws where it can't begin, and tells a failure in the result. */
+export type Act = (connection: string, action: string, input: unknown, signal: AbortSignal) => Promise<ActionResult>

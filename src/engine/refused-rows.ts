@@ -1,14 +1,14 @@
 /** Which rows of a two-way sync are refused now and were not before: those are told of, once they are on record. */
 import type { PairMemory } from '../store/pairs.ts'
 import { aloneId } from './references.ts'
-import type { RefusedRow, Steps } from './steps.ts'
+import type { RefusedRow, StepEvents } from './step-events.ts'
 
 export class RefusedRows {
-  readonly #steps: Steps
+  readonly #steps: StepEvents
   readonly #known = new Set<string>()
   #news: RefusedRow[] = []
 
-  constructor(steps: Steps) {
+  constructor(steps: StepEvents) {
     this.#steps = steps
   }
 

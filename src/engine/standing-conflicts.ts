@@ -4,7 +4,7 @@ import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus } fr
 import { Changes } from './changes.ts'
 import type { Ambiguity } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
-import type { Steps } from './steps.ts'
+import type { StepEvents } from './step-events.ts'
 
 const standing: readonly ConflictStatus[] = ['open', 'decided']
 const leftTheMapping = 'the field has left the mapping; both sides keep what they hold'
@@ -12,11 +12,11 @@ const leftTheMapping = 'the field has left the mapping; both sides keep what the
 export class StandingConflicts {
   readonly #sides: PairSides
   readonly #run: string
-  readonly #steps: Steps
+  readonly #steps: StepEvents
   /** Match values that this run found not to be unique. */
   readonly #matches = new Set<string>()
 
-  constructor(sides: PairSides, run: string, steps: Steps) {
+  constructor(sides: PairSides, run: string, steps: StepEvents) {
     this.#sides = sides
     this.#run = run
     this.#steps = steps

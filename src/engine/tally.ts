@@ -2,7 +2,7 @@
 import type { Context } from '../connectors/connector.ts'
 import type { SyncError } from '../core/error.ts'
 import { type Counts, type Phase, zeroCounts } from '../core/run.ts'
-import { type Steps, silentSteps } from './steps.ts'
+import { noStepEvents, type StepEvents } from './step-events.ts'
 
 const PROGRESS_EVERY_MS = 200
 
@@ -12,7 +12,7 @@ export class Tally {
   #phase: Phase = 'follow'
   #total: number | null = null
   #toldAt = 0
-  readonly steps: Steps
+  readonly steps: StepEvents
   #ended: SyncError | null = null
   readonly #context: Context
   readonly #tell: (phase: Phase, total: number | null, counts: Counts) => void
@@ -20,7 +20,7 @@ export class Tally {
   constructor(
     context: Context,
     tell: (phase: Phase, total: number | null, counts: Counts) => void,
-    steps: Steps = silentSteps,
+    steps: StepEvents = noStepEvents,
   ) {
     this.#context = context
     this.#tell = tell

@@ -7,7 +7,8 @@ import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { redactError } from './redact.ts'
 import type { Settlement } from './settle.ts'
-import { Steps, silentSteps } from './steps.ts'
+import { runStep } from './step.ts'
+import { noStepEvents, StepEvents } from './step-events.ts'
 import { Tally } from './tally.ts'
 import type { TimeLimit } from './time-limit.ts'
 import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
@@ -36,9 +37,10 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
   const tally = new Tally(
     context,
     (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
-    project.emitStep === undefined ? silentSteps : new Steps(sync.id, id, project.emitStep),
+    project.emitStep === undefined ? noStepEvents : new StepEvents(sync.id, id, project.emitStep),
   )
-  const outcome = await withinLimit(attemptAll(sync, kept(project, options), id, tally, options), tally, options)
+  const attempts = withSteps(sync, kept(project, options), { id, startedAt }, tally, options)
+  const outcome = await withinLimit(attempts, tally, options)
   const record: RunRecord = {
     id,
     sync: sync.id,
@@ -109,6 +111,30 @@ export async function resetSync(
 }
 
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
+
+/** What the sync's steps ask for comes under its lease, too: before the first attempt, and after the one that succeeded. */
+async function withSteps(
+  sync: AnySync,
+  project: Project,
+  { id, startedAt }: Pick<RunRecord, 'id' | 'startedAt'>,
+  tally: Tally,
+  options: RunOptions,
+): Promise<Outcome> {
+  const { before = null, after = null } = sync.steps ?? {}
+  const begun = { sync: sync.id, run: id, startedAt: new Date(startedAt).toISOString() }
+  try {
+    if (before !== null) await runStep('onBefore', before, begun, project)
+    const outcome = await attemptAll(sync, project, id, tally, options)
+    if (outcome.status !== 'succeeded' || after === null) return outcome
+    // Whoever took the sync over meanwhile does it.
+    if (options.lease !== undefined) await renew(options.lease, HELD_LEASE_MS, sync, project)
+    const durationMs = project.context.clock.now() - startedAt
+    await runStep('onAfter', after, { ...begun, ...tally.counts, durationMs }, project)
+    return outcome
+  } catch (error) {
+    return failed(asSyncError(error))
+  }
+}
 
 /** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
 async function attemptAll(

@@ -27,8 +27,11 @@ export class Served implements AsyncDisposable {
   url = ''
   key = ''
 
-  constructor(over: { readonly syncs?: unknown; readonly config?: unknown } = {}) {
-    this.project = new ServiceProject(over.config ?? { connections, syncs, projects, ...over })
+  constructor(
+    over: { readonly syncs?: unknown; readonly config?: unknown } = {},
+    environment: Readonly<Record<string, string>> = {},
+  ) {
+    this.project = new ServiceProject(over.config ?? { connections, syncs, projects, ...over }, environment)
     this.project.change(
       'shop.db',
       `create table orders (id integer primary key, total text); insert into orders values (1, 'a'), (2, 'b');

@@ -4,6 +4,7 @@ import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
+import { announce } from '../announce.ts'
 import { projectFor, visibleConnection, visibleConnections } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 
@@ -69,6 +70,7 @@ export const connectionRoutes: readonly Route[] = [
         ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
         ...(project === null ? {} : { project }),
       })
+      announce(operations, key, { what: 'connection', name, change: 'made', project })
       return { status: 201, body: connectionObject(operations, visibleConnection(operations, key, name)) }
     },
   }),
@@ -106,6 +108,7 @@ export const connectionRoutes: readonly Route[] = [
         ...(changed.activeSyncs == null ? {} : { activeSyncs: changed.activeSyncs }),
         ...(changed.minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs: changed.minutesBetweenSyncs }),
       })
+      announce(operations, key, { what: 'connection', name, change: 'changed', project: before.project ?? null })
       return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
     },
   }),
@@ -118,7 +121,9 @@ export const connectionRoutes: readonly Route[] = [
     params: named,
     handle: async ({ operations, params: { name }, key }) => {
       await changeable(operations, key, name)
+      const [project = null] = visibleConnection(operations, key, name).projects
       await operations.connected.remove(name)
+      announce(operations, key, { what: 'connection', name, change: 'removed', project })
       return { status: 204 }
     },
   }),

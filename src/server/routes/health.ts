@@ -5,10 +5,14 @@ export const healthRoutes: readonly Route[] = [
   route({
     method: 'GET',
     url: '/api/health',
-    summary: 'Whether the process lives',
+    summary: 'Whether the process lives, and whether the catalogue answers, if one is asked',
     tag: 'health',
     scope: null,
-    handle: async () => ({ body: { status: 'ok' } }),
+    handle: async ({ operations: { catalogue } }) => {
+      // Without it all works, and nobody waits for it.
+      catalogue?.refresh()
+      return { body: { status: 'ok', ...(catalogue === null ? {} : { details: { catalogue: catalogue.status } }) } }
+    },
   }),
   route({
     method: 'GET',

@@ -1,6 +1,7 @@
 /** Connectors and integrations: what there is to connect to, with the syncs and actions of each. */
 import { z } from 'zod'
 import type { AnyConnector } from '../../connectors/kit.ts'
+import type { CatalogueService } from '../../engine/catalogue.ts'
 import type { Integration } from '../../engine/connections.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing } from '../lookup.ts'
@@ -22,9 +23,7 @@ export const integrationRoutes: readonly Route[] = [
     summary: 'What there is to connect to: syncs, actions, and how accounts are connected',
     tag: 'integrations',
     scope: 'read',
-    handle: async ({ operations }) => ({
-      body: { items: operations.integrations.all.map((one) => integrationObject(operations, one)) },
-    }),
+    handle: async ({ operations }) => ({ body: { items: await integrationObjects(operations) } }),
   }),
   route({
     method: 'GET',
@@ -34,14 +33,14 @@ export const integrationRoutes: readonly Route[] = [
     scope: 'read',
     params: z.object({ integration: z.string().min(1).max(300) }),
     handle: async ({ operations, params }) => {
-      const { all } = operations.integrations
-      const found = all.find(({ id }) => id === params.integration)
-      if (found !== undefined) return { body: integrationObject(operations, found) }
+      const all = await integrationObjects(operations)
+      const found = all.find(({ name }) => name === params.integration)
+      if (found !== undefined) return { body: found }
       throw nothing(
         'INTEGRATION_UNKNOWN',
         'integration',
         params.integration,
-        all.map(({ id }) => id),
+        all.map(({ name }) => name),
       )
     },
   }),
@@ -58,18 +57,51 @@ function connectorObject(connector: AnyConnector): Record<string, unknown> {
   }
 }
 
+interface IntegrationObject extends Readonly<Record<string, unknown>> {
+  readonly name: string
+}
+
+/** Those of the config, with what the catalogue says of them, and services of the catalogue that the config sets up nothing for. */
+async function integrationObjects(operations: Operations): Promise<readonly IntegrationObject[]> {
+  const { integrations, catalogue } = operations
+  const services = (await catalogue?.services()) ?? []
+  const reaches = ({ id, connectorId }: Integration, service: CatalogueService) =>
+    [id, connectorId].some((known) => known.toLowerCase() === service.integration.toLowerCase())
+  const others = services.filter((service) => !integrations.all.some((one) => reaches(one, service)))
+  return [
+    ...integrations.all.map((one) =>
+      integrationObject(
+        operations,
+        one,
+        services.filter((service) => reaches(one, service)),
+      ),
+    ),
+    ...others.map(serviceObject),
+  ]
+}
+
+/** Nothing connects to it until the config has an integration for it. */
+function serviceObject({ name, title, description, scopes }: CatalogueService): IntegrationObject {
+  const none = { connector: null, auth: null, flow: null, syncs: [], actions: [] }
+  return { name, title, description, origin: 'catalogue', scopes, services: [name], ...none }
+}
+
 /** Without its config, which may hold secrets. */
 function integrationObject(
   { integrations }: Operations,
   { id, name, connectorId, config, syncs, actions }: Integration,
-): Record<string, unknown> {
+  services: readonly CatalogueService[],
+): IntegrationObject {
   const connector = integrations.connector(connectorId)
   const on = actions ?? [...connector.actions.keys()]
   return {
     name: id,
-    title: name ?? null,
+    title: name ?? services[0]?.title ?? null,
+    description: services[0]?.description ?? null,
+    origin: 'config',
     connector: connectorId,
-    ...connectBy(connector, config ?? {}),
+    ...connectBy(connector, config ?? {}, services),
+    services: services.map((service) => service.name),
     syncs: syncObjects(connector, syncs ?? [...connector.syncs.keys()]),
     actions: [...connector.actions].flatMap(([action, definition]) =>
       on.includes(action) ? [actionObject(action, definition)] : [],
@@ -77,10 +109,14 @@ function integrationObject(
   }
 }
 
-function connectBy({ auth, flow }: AnyConnector, config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function connectBy(
+  { auth, flow }: AnyConnector,
+  config: Readonly<Record<string, unknown>>,
+  services: readonly CatalogueService[],
+): Record<string, unknown> {
   return {
     auth: auth === null ? 'config' : 'oauth2',
-    scopes: auth?.(config).scopes ?? [],
+    scopes: [...new Set([...(auth?.(config).scopes ?? []), ...services.flatMap(({ scopes }) => scopes)])],
     flow: flow?.steps.map(({ kind, name }) => ({ kind, name })) ?? null,
   }
 }

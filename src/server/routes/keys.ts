@@ -4,6 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import { systemClock } from '../../engine/clock.ts'
 import { type ApiKey, createKey, deleteKey, listKeys, scopes } from '../../engine/keys.ts'
 import { iso } from '../../protocol/objects.ts'
+import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { nothing } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
@@ -37,6 +38,7 @@ export const keyRoutes: readonly Route[] = [
     handle: async ({ operations, body, key }) => {
       if (!maySee(key, body.project)) throw new SyncError('FORBIDDEN', 'this key makes keys of its own project only')
       const { key: made, text } = await createKey(operations.store.records, body, systemClock.now())
+      announce(operations, key, { what: 'key', name: made.id, change: 'made', project: made.project })
       return { status: 201, body: { ...keyObject(made), key: text } }
     },
   }),
@@ -49,7 +51,8 @@ export const keyRoutes: readonly Route[] = [
     params: z.object({ id: z.string().min(1).max(100) }),
     handle: async ({ operations, params, key }) => {
       const visible = (await listKeys(operations.store.records)).filter((one) => maySee(key, one.project))
-      if (!visible.some(({ id }) => id === params.id))
+      const found = visible.find(({ id }) => id === params.id)
+      if (found === undefined)
         throw nothing(
           'KEY_UNKNOWN',
           'key',
@@ -57,6 +60,7 @@ export const keyRoutes: readonly Route[] = [
           visible.map(({ id }) => id),
         )
       await deleteKey(operations.store.records, params.id)
+      announce(operations, key, { what: 'key', name: found.id, change: 'removed', project: found.project })
       return { status: 204 }
     },
   }),

@@ -7,9 +7,11 @@ import { firstInstant, parseSchedule } from '../../core/schedule.ts'
 import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
 import { systemClock } from '../../engine/clock.ts'
 import { gatheredBy } from '../../engine/handler-syncs.ts'
+import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { jobEnd } from '../../engine/results.ts'
 import { iso } from '../../protocol/objects.ts'
+import { announce } from '../announce.ts'
 import { visibleSyncs } from '../lookup.ts'
 import { type Answer, type Route, route } from '../route.ts'
 
@@ -18,7 +20,9 @@ const name = z.string().min(1).max(300)
 const request = z.strictObject({
   project_id: z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -'),
   sync_type: z.enum(['pull', 'push', 'bidirectional']),
-  source_platform: name.describe('a connection, by its name, its connector’s or its integration’s'),
+  source_platform: name.describe(
+    'a connection, by its name, its connector’s or its integration’s, or a service of the catalogue',
+  ),
   target_entity: name.describe('a sync, or the collection that it writes'),
   schedule: z
     .string()
@@ -43,24 +47,36 @@ export const startRoutes: readonly Route[] = [
       const visible = visibleSyncs(operations, key).filter(
         ({ project }) => project === null || project === body.project_id,
       )
-      const known = choose(visible, operations, body)
+      const known = choose(visible, operations, body, await platformsOf(operations, body.source_platform))
       const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
         ? await runNow(sync, body, operations, signal)
-        : await register(known, body.schedule, body, operations)
+        : await register(known, body.schedule, body, operations, key)
     },
   }),
 ]
 
 type Request = z.output<typeof request>
 
+/** What the catalogue's words for a platform mean here, beside the word itself. */
+async function platformsOf({ catalogue }: Operations, platform: string): Promise<readonly string[]> {
+  const services = (await catalogue?.services()) ?? []
+  const meant = services.filter(({ name, title }) => same(name, platform) || same(title ?? undefined, platform))
+  return [platform, ...meant.map(({ integration }) => integration)]
+}
+
 /** SYNC_UNKNOWN and SYNC_AMBIGUOUS name the candidates. */
-function choose(syncs: readonly KnownSync[], operations: Operations, body: Request): KnownSync {
+function choose(
+  syncs: readonly KnownSync[],
+  operations: Operations,
+  body: Request,
+  platforms: readonly string[],
+): KnownSync {
   const connections = new Map(operations.connections().map((connection) => [connection.name, connection]))
   const isPlatform = (name: string) => {
     const { connector, integration } = connections.get(name) ?? {}
-    return [name, connector, integration ?? undefined].some((known) => same(known, body.source_platform))
+    return [name, connector, integration ?? undefined].some((known) => platforms.some((asked) => same(known, asked)))
   }
   const fits = syncs.filter(({ sync }) => {
     const [left, right] = placesOf(sync)
@@ -160,10 +176,11 @@ function statusOf(status: string, error: RunRecord['error']): number {
 }
 
 async function register(
-  { sync, origin }: KnownSync,
+  { sync, origin, project }: KnownSync,
   written: string,
   body: Request,
   operations: Operations,
+  key: ApiKey | null,
 ): Promise<Answer> {
   // What its connection says is said again at every start.
   if (origin === 'connection')
@@ -175,6 +192,7 @@ async function register(
   const firstMs = firstInstant(schedule, systemClock.now())
   await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
   operations.service.wake()
+  announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
   return {
     status: 202,
     body: {

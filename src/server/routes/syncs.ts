@@ -15,6 +15,7 @@ import { verifyTwoWay } from '../../engine/two-way-verify.ts'
 import { verifySync } from '../../engine/verify.ts'
 import { resetSync } from '../../engine/worker.ts'
 import { iso, jobObject, runObject } from '../../protocol/objects.ts'
+import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
@@ -64,7 +65,10 @@ export const syncRoutes: readonly Route[] = [
       }
       // Whoever changes it, it stays whose it was.
       const owner = operations.madeSync(params.name)
-      const made = await operations.putSync(params.name, body, owner === null ? (key?.project ?? null) : owner.project)
+      const project = owner === null ? (key?.project ?? null) : owner.project
+      const made = await operations.putSync(params.name, body, project)
+      const change = owner === null ? 'made' : 'changed'
+      announce(operations, key, { what: 'sync', name: params.name, change, project })
       return {
         status: known === undefined ? 201 : 200,
         body: { items: await Promise.all(made.map((one) => describe(operations, one))) },
@@ -88,6 +92,7 @@ export const syncRoutes: readonly Route[] = [
         })
       }
       await operations.removeSync(params.name)
+      announce(operations, key, { what: 'sync', name: params.name, change: 'removed', project: made.project })
       return { status: 204 }
     },
   }),
@@ -116,6 +121,8 @@ export const syncRoutes: readonly Route[] = [
         const known = visibleSync(operations, key, params.name)
         await setPaused(operations.store, systemClock, known.sync.id, action === 'pause')
         operations.service.wake()
+        const change = action === 'pause' ? 'paused' : 'resumed'
+        announce(operations, key, { what: 'schedule', name: known.sync.id, change, project: known.project })
         return { body: await describe(operations, known) }
       },
     }),

@@ -4,6 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { iso } from '../../protocol/objects.ts'
+import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { nothing } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
@@ -32,6 +33,7 @@ export const webhookRoutes: readonly Route[] = [
     }),
     handle: async ({ operations, body, key }) => {
       const { webhook, secret } = await operations.webhooks.create({ ...body, project: key?.project ?? null })
+      announce(operations, key, { what: 'webhook', name: webhook.id, change: 'made', project: webhook.project })
       return { status: 201, body: { ...webhook, secret } }
     },
   }),
@@ -43,8 +45,9 @@ export const webhookRoutes: readonly Route[] = [
     scope: 'admin',
     params: one,
     handle: async ({ operations, params, key }) => {
-      await find(operations, key, params.id)
+      const { project } = await find(operations, key, params.id)
       await operations.webhooks.delete(params.id)
+      announce(operations, key, { what: 'webhook', name: params.id, change: 'removed', project })
       return { status: 204 }
     },
   }),

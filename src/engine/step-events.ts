@@ -18,7 +18,7 @@ export interface RefusedRow {
   readonly code: string
 }
 
-export class Steps {
+export class StepEvents {
   readonly #about: { readonly sync: SyncId; readonly run: string }
   readonly #tell: (event: StepEvent) => void
   #batch = 0
@@ -78,7 +78,7 @@ export class Steps {
   }
 }
 
-export const silentSteps = new Steps('', '', () => {})
+export const noStepEvents = new StepEvents('', '', () => {})
 
 export function refusedRow({ key, code }: { readonly key: Key; readonly code: string }): RefusedRow {
   return { side: null, key: keyText(key), code }

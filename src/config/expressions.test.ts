@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { SyncError } from '../core/error.ts'
+import { ask } from '../core/two-way.ts'
+import { compileExpression, type ExpressionFunction } from './expressions.ts'
+
+describe('JSONata expressions', () => {
+  test('give values of a row; what is missing gives null', () => {
+    assert.equal(good('first & " " & $uppercase(last)')({ first: 'Ada', last: 'Lovelace' }), 'Ada LOVELACE')
+    assert.equal(good('$number(price) * 2')({ price: '1.5' }), 3)
+    assert.equal(good('missing')({}), null)
+    assert.equal(good('$uppercase($)')('x'), 'X')
+  })
+
+  test('see digits of big integers and bytes as texts, which compute takes back', () => {
+    assert.equal(good('id')({ id: 9007199254740993n }), '9007199254740993')
+    assert.equal(good('raw')({ raw: new Uint8Array([1, 255]) }), '\\x01ff')
+  })
+
+  test('$json reads JSON, and $ask leaves a conflict to a person', () => {
+    assert.equal(good('$json(tags)[1]')({ tags: '["a","b"]' }), 'b')
+    assert.equal(good('left = right ? left : $ask')({ base: null, left: 1, right: 2 }), ask)
+  })
+
+  test('mistakes are told with their place', () => {
+    assert.match(bad('$uppercase('), /at character 11/)
+    assert.match(bad('a +'), /at character 3/)
+    assert.match(bad('{}}'), /at character 3/)
+    assert.match(bad('('.repeat(15_000)), /is no JSONata expression/)
+    assert.match(bad('a'.repeat(30_000)), /longer than/)
+  })
+
+  test('what is not pure, or code made of rows, is refused', () => {
+    assert.match(bad('$now()'), /\$now is not there \(at character 4\)/)
+    assert.match(bad('[1, $random()]'), /\$random/)
+    assert.match(bad('$eval(code)'), /\$json/)
+    assert.match(bad('($f := $millis; $f())'), /\$millis/)
+  })
+
+  test('an endless one is stopped, however it goes on', () => {
+    for (const text of [
+      '($f := function(){ $f() }; $f())',
+      '($f := function($n){ 1 + $f($n) }; $f(1))',
+      '[1..1000000].([1..1000000].($ * $))',
+      '$reduce([1..40], function($text, $n) { $text & $text }, "x")',
+      '$match(text, /^(a+)+$/)',
+    ])
+      assert.throws(() => good(text)({ text: `${'a'.repeat(60)}b` }), stopped, text)
+  })
+
+  test('the bound can not be taken away by an expression', () => {
+    assert.match(bad('($__evaluate_entry := 1; $__evaluate_entry)'), /not for expressions/)
+    assert.match(bad('function($__evaluate_exit){ 1 }(2)'), /not for expressions/)
+  })
+
+  test('a function is no value, and what makes functions of text is out of reach', () => {
+    for (const text of ['$uppercase', '{ "f": [function($x){ $x }] }', '$uppercase.**', '$spread($uppercase)'])
+      assert.throws(() => good(text)({ a: 1 }), /gives a function/, text)
+    for (const text of ['$uppercase.implementation.constructor', 'a.constructor', '$lookup($, "__proto__")'])
+      assert.equal(good(text)({ a: 'x' }), null, text)
+  })
+
+  test('one that was stopped works for the next value', () => {
+    const f = good('($f := function($n){ $n > 0 ? $f($n) : "end" }; $f(n))')
+    assert.throws(() => f({ n: 1 }), stopped)
+    assert.equal(f({ n: 0 }), 'end')
+  })
+
+  test('a failure tells its place and no value of the row', () => {
+    assert.throws(
+      () => good('$number(secret)')({ secret: 'hunter2' }),
+      (error) => error instanceof SyncError && error.code === 'VALUE_REFUSED' && !/hunter2/.test(error.message),
+    )
+    assert.throws(() => good('1 + text')({ text: 'hunter2' }), /failed at character 3 near "\+" \(JSONata T2002\)/)
+  })
+})
+
+function good(text: string): ExpressionFunction {
+  const compiled = compileExpression(text)
+  if (typeof compiled === 'function') return compiled
+  throw new Error(compiled.message)
+}
+
+function bad(text: string): string {
+  const compiled = compileExpression(text)
+  return typeof compiled === 'function' ? 'no mistake' : compiled.message
+}
+
+function stopped(error: unknown): boolean {
+  return error instanceof SyncError && error.code === 'EXPRESSION_STOPPED'
+}
