@@ -21,6 +21,8 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     })
+    // A connection that the server ends tells so twice; `on` hears the first, and an error that nobody hears ends the process.
+    client.on('error', () => {})
     try {
       const notifications = on(client, 'notification', { signal, close: ['end'] })
       await client.connect()
@@ -30,7 +32,6 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
     } catch {
       // Aborted, or lost: then it is tried again.
     } finally {
-      client.on('error', () => {})
       // A server that is gone without a word does not say goodbye either.
       await Promise.race([client.end().catch(() => {}), sleep(RECONNECT_MS, undefined, { ref: false })])
     }
