@@ -130,7 +130,7 @@ function csvCell(text: string): string {
 }
 
 function unknown(name: string): SyncError {
-  return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name.replace('__', '/')} yet`, {
+  return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name} yet`, {
     hint: 'Run the sync first.',
   })
 }
