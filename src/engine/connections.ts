@@ -50,8 +50,18 @@ export interface ConnectionStore {
   readAll(): Promise<EngineConnection[]>
   /** All, without their config. Absent: it is as cheap to read them whole. */
   outlines?(): Promise<ConnectionOutline[]>
+  /** One, without its config. Absent: it is as cheap to read it whole. */
+  outline?(connectionId: string): Promise<ConnectionOutline | undefined>
   update(connection: EngineConnection): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
+}
+
+export async function outlinesOf(connections: ConnectionStore): Promise<readonly ConnectionOutline[]> {
+  return await (connections.outlines?.() ?? connections.readAll())
+}
+
+export async function outlineOf(connections: ConnectionStore, id: string): Promise<ConnectionOutline | undefined> {
+  return await (connections.outline?.(id) ?? connections.read(id))
 }
 
 /** Connections in this process, gone with it: for tests, and for embedders who keep them themselves. */
@@ -139,6 +149,12 @@ export class StoredConnections implements ConnectionStore {
     return all
   }
 
+  /** CONFIG_INVALID: it is there and can't be read. */
+  async outline(connectionId: string): Promise<ConnectionOutline | undefined> {
+    const record = await this.#records.get(KIND, connectionId)
+    return record === null ? undefined : parseOutline(record)
+  }
+
   async update(connection: EngineConnection): Promise<EngineConnection> {
     for (;;) {
       const record = await this.#records.get(KIND, connection.id)
@@ -167,17 +183,16 @@ export class StoredConnections implements ConnectionStore {
   }
 
   async #open(record: StoredRecord): Promise<EngineConnection> {
-    const connection = stored.safeParse(jsonOf(record.body))
-    if (!connection.success) throw unreadable(record.id)
+    const outline = parseOutline(record)
     const secret = await this.#vault.get(secretOf(record))
     if (secret !== null) {
       const secrets = config.safeParse(jsonOf(secret))
       if (!secrets.success) throw unreadable(record.id)
-      return { ...connection.data, config: secrets.data }
+      return { ...outline, config: secrets.data }
     }
     // Whoever changed it meanwhile took the secret away that this record names.
     const now = await this.#records.get(KIND, record.id)
-    return now === null || now.version === record.version ? { ...connection.data, config: {} } : await this.#open(now)
+    return now === null || now.version === record.version ? { ...outline, config: {} } : await this.#open(now)
   }
 
   #skip(error: unknown): undefined {
@@ -187,6 +202,12 @@ export class StoredConnections implements ConnectionStore {
 }
 
 const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'VAULT_UNUSABLE'])
+
+function parseOutline({ id, body }: StoredRecord): ConnectionOutline {
+  const outline = stored.safeParse(jsonOf(body))
+  if (!outline.success) throw unreadable(id)
+  return outline.data
+}
 
 /** Before they had names of their own, secrets were under the connection's. */
 function secretOf({ id, body }: StoredRecord): string {
