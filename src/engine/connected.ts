@@ -13,6 +13,7 @@ import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows 
 import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
 import {
+  type ConnectionChange,
   type ConnectionStore,
   type EngineConnection,
   type Integration,
@@ -115,10 +116,14 @@ export class Connected {
     return created
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
+  /** Keeps what `change` makes of a connection, as it is then. CONNECTION_UNKNOWN, CONFIG_INVALID. */
+  async update(id: string, change: ConnectionChange): Promise<EngineConnection> {
     const { connections } = this.#options
-    this.#check(connection)
-    const updated = await connections.update(connection)
+    const updated = await connections.update(id, (before) => {
+      const after = change(before)
+      this.#check(after)
+      return after
+    })
     await this.#schedules.renew(updated.id)
     return updated
   }

@@ -43,6 +43,9 @@ export interface EngineConnection {
 /** A connection without what may hold secrets. */
 export type ConnectionOutline = Omit<EngineConnection, 'config'>
 
+/** What becomes of a connection; what it throws keeps the connection as it is. */
+export type ConnectionChange = (before: EngineConnection) => EngineConnection
+
 /** Where connections are kept. */
 export interface ConnectionStore {
   create(connection: EngineConnection): Promise<EngineConnection>
@@ -52,7 +55,8 @@ export interface ConnectionStore {
   outlines?(): Promise<ConnectionOutline[]>
   /** One, without its config. Absent: it is as cheap to read it whole. */
   outline?(connectionId: string): Promise<ConnectionOutline | undefined>
-  update(connection: EngineConnection): Promise<EngineConnection>
+  /** Keeps what `change` makes of it, which is called again when somebody else changed it meanwhile. CONNECTION_UNKNOWN. */
+  update(connectionId: string, change: ConnectionChange): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
 }
 
@@ -82,10 +86,12 @@ export class InMemoryConnectionStore implements ConnectionStore {
     return [...this.#connections.values()]
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
-    if (!this.#connections.has(connection.id)) throw unknownConnection(connection.id)
-    this.#connections.set(connection.id, connection)
-    return connection
+  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
+    const before = this.#connections.get(connectionId)
+    if (before === undefined) throw unknownConnection(connectionId)
+    const after = change(before)
+    this.#connections.set(connectionId, after)
+    return after
   }
 
   async delete(connectionId: string): Promise<void> {
@@ -155,13 +161,16 @@ export class StoredConnections implements ConnectionStore {
     return record === null ? undefined : parseOutline(record)
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
+  /** CONFIG_INVALID, VAULT_UNUSABLE: it is there and can't be read. */
+  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
     for (;;) {
-      const record = await this.#records.get(KIND, connection.id)
-      if (record === null) throw unknownConnection(connection.id)
-      if (!(await this.#put(connection, record.version))) continue
+      const record = await this.#records.get(KIND, connectionId)
+      if (record === null) throw unknownConnection(connectionId)
+      // Also where it reads a newer one: then that of this version is not replaced.
+      const after = change(await this.#open(record))
+      if (!(await this.#put(after, record.version))) continue
       await this.#vault.delete(secretOf(record))
-      return connection
+      return after
     }
   }
 
@@ -226,7 +235,7 @@ function jsonOf(text: string): unknown {
 
 function unreadable(id: string): SyncError {
   return new SyncError('CONFIG_INVALID', `what is stored of connection "${id}" can't be read`, {
-    hint: 'Update it, or remove it and add it anew.',
+    hint: 'Remove it and add it anew.',
   })
 }
 
