@@ -24,6 +24,7 @@ export { ask, type Direction, type RuleFunction, type SideName } from './core/tw
 export type { Row, Type, Value } from './core/value.ts'
 export type { ActionResult } from './engine/actions.ts'
 export {
+  type ConnectionChange,
   type ConnectionStore,
   type EngineConnection,
   InMemoryConnectionStore,

@@ -152,17 +152,22 @@ export class RunningProject {
 
   /** Takes up what the config file and the store say now. */
   async reload(): Promise<number> {
-    const next = this.#reloading.catch(() => {}).then(() => this.#readAgain())
+    return await this.#afterOthers(() => this.#readAgain('all'))
+  }
+
+  async #afterOthers(read: () => Promise<number>): Promise<number> {
+    const next = this.#reloading.catch(() => {}).then(read)
     this.#reloading = next
     return await next
   }
 
-  async #readAgain(): Promise<number> {
+  /** `syncs`: nothing is done about integrations and their connections. */
+  async #readAgain(what: 'all' | 'syncs'): Promise<number> {
     // Before the config: what changes meanwhile is seen as another change.
     const made = await madeSyncs(this.#options.opened.project.store.records)
     this.#config = await readConfig(this.#options.shell, true)
     this.#made = made
-    await this.#takeUpIntegrations()
+    if (what === 'all') await this.#takeUpIntegrations()
     await this.service.renew()
     return await this.#take(await this.#definitions.replace(this.#config))
   }
@@ -212,7 +217,7 @@ export class RunningProject {
   /** A config file with a mistake in it keeps nothing from running: it is told once, and tried again. */
   async #reloadMade(): Promise<void> {
     try {
-      await this.reload()
+      await this.#afterOthers(() => this.#readAgain('syncs'))
       this.#toldOfReload = ''
     } catch (error) {
       const { message } = asSyncError(error)

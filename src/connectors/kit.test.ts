@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { z } from 'zod'
 import type { Row } from '../core/value.ts'
 import { testContext } from '../testing/connector-harness.ts'
-import type { Connection } from './connector.ts'
+import type { Connection, Limits } from './connector.ts'
 import { defineConnector, type HandlerRow } from './kit.ts'
 import { postgres } from './postgres/index.ts'
 import { sqlite } from './sqlite/index.ts'
@@ -56,6 +56,14 @@ async function read(
 }
 
 describe('the connector kit', () => {
+  test('limits that are no whole numbers of at least 1 are refused, with the connector’s name', () => {
+    const define = (limits: Limits) => defineConnector({ name: 'slow', config: z.object({}), limits })
+    for (const kind of ['perSecond', 'perMinute', 'concurrent'])
+      for (const value of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31])
+        assert.throws(() => define({ [kind]: value }), { code: 'CONFIG_INVALID', message: /^connector slow: / })
+    assert.deepEqual(define({ perSecond: 1, concurrent: 2 }).limits, { perSecond: 1, concurrent: 2 })
+  })
+
   test('a connector is called with options, as in a config, and postgres and sqlite are connectors of the kit', () => {
     const definition = crm({ token: 't', rows: [] })
     assert.equal(definition.connector.name, 'crm')

@@ -3,6 +3,7 @@
  * gives `open`; an API gives `syncs`, functions that list rows, and `actions`, functions that do something there.
  */
 import type { ZodType, z } from 'zod'
+import { SyncError } from '../core/error.ts'
 import type { Type } from '../core/value.ts'
 import type { Calls, Connection, ConnectionDefinition, Connector, Context, Limits } from './connector.ts'
 
@@ -124,6 +125,7 @@ export interface ConnectorDefinition<Config, Options> {
   readonly syncs?: Readonly<Record<string, SyncRun<Config> | SyncDefinition<Config>>>
   /** `action` types each one from `config` and its own schemas: `(action) => ({ rename: action({ input, output, run }) })`. */
   readonly actions?: (action: DefineAction<Config>) => Readonly<Record<string, ActionDefinition<Config>>>
+  /** Whole numbers of at least 1. */
   readonly limits?: Limits
   /** Where its tokens come from, given what the integration says. The context's `fetch` sends and refreshes them. */
   readonly auth?: (app: Readonly<Record<string, unknown>>) => OAuth
@@ -165,11 +167,12 @@ export interface AnyConnector {
   readonly webhook: ConnectorDefinition<never, never>['webhook'] | null
 }
 
-/** Describes a kind of system. Handlers are typed from `config`, actions from their `input` and `output`. */
+/** Describes a kind of system. Handlers are typed from `config`, actions from their `input` and `output`. CONFIG_INVALID: its limits are none. */
 export function defineConnector<Config, Options>(
   definition: ConnectorDefinition<Config, Options>,
 ): KitConnector<Config, Options> {
   const { name, config, limits = {} } = definition
+  checkLimits(name, limits)
   const use = (options: Options): ConnectionDefinition => ({
     connector: connector as unknown as Connector<never>,
     config: options,
@@ -197,6 +200,18 @@ export function defineConnector<Config, Options>(
   // A function has a name already.
   const connector = Object.defineProperty(properties as KitConnector<Config, Options>, 'name', { value: name })
   return connector
+}
+
+const MOST_CALLS = 2 ** 31 - 1
+
+function checkLimits(connector: string, limits: Limits): void {
+  for (const kind of ['perSecond', 'perMinute', 'concurrent'] as const) {
+    const value = limits[kind]
+    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= MOST_CALLS)) continue
+    throw new SyncError('CONFIG_INVALID', `connector ${connector}: limits.${kind} is ${value}`, {
+      hint: 'Give a whole number of at least 1; fewer than one call a second are said by perMinute.',
+    })
+  }
 }
 
 function syncOf<Config>(written: SyncRun<Config> | SyncDefinition<Config>): SyncDefinition<Config> {

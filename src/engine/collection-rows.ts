@@ -130,7 +130,7 @@ function csvCell(text: string): string {
 }
 
 function unknown(name: string): SyncError {
-  return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name.replace('__', '/')} yet`, {
+  return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name} yet`, {
     hint: 'Run the sync first. Rows are in the folder of the process that ran it: where several share a store, they share that folder.',
   })
 }

@@ -5,31 +5,32 @@ import type { Connection, Context } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
-import { firstInstant } from '../core/schedule.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
 import { type ActionResult, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
+import { ConnectionSchedules } from './connection-schedules.ts'
 import {
+  type ConnectionChange,
   type ConnectionStore,
   type EngineConnection,
   type Integration,
+  outlineOf,
+  outlinesOf,
   takenId,
   unknownConnection,
 } from './connections.ts'
 import type { Events } from './events.ts'
 import { Flows } from './flows.ts'
-import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
 import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import { redact, secretsIn } from './redact.ts'
 import type { Vault } from './vault.ts'
 
-/** Connections whose syncs do not run by themselves. */
-const UNSCHEDULED = 'unscheduled'
 /** Ids of connections that are no more, and whose they were. */
 const FORMER = 'former-connection'
 const former = z.object({ project: z.string().nullable() })
@@ -55,6 +56,7 @@ export interface ConnectedOptions {
 export class Connected {
   readonly #options: ConnectedOptions
   readonly #tokens: TokenStore
+  readonly #schedules: ConnectionSchedules
   /** Of connections that were used: what handlers know, and may put into their errors. */
   readonly #secrets = new Set<string>()
   readonly flows: Flows
@@ -62,6 +64,7 @@ export class Connected {
   constructor(options: ConnectedOptions) {
     const { store, vault, context, integrations, connections } = options
     this.#options = options
+    this.#schedules = new ConnectionSchedules(options)
     this.#tokens = new TokenStore(vault, store.leases, context.clock)
     this.flows = new Flows({
       ...{ records: store.records, vault, clock: context.clock, signal: context.signal },
@@ -79,15 +82,20 @@ export class Connected {
   async putIntegration(integration: Integration): Promise<void> {
     const { integrations, connections } = this.#options
     integrations.put(integration)
-    for (const connection of await connections.readAll())
-      if (connection.integrationId === integration.id) await this.#reschedule(connection.id)
+    const all = await outlinesOf(connections)
+    await this.#schedules.takeUp(
+      all.filter(({ integrationId }) => integrationId === integration.id),
+      (error) => {
+        throw error
+      },
+    )
   }
 
   /** The connections of it stay, and don't run any more. */
   async removeIntegration(id: string): Promise<void> {
     const { integrations, connections } = this.#options
-    for (const connection of await connections.readAll())
-      if (connection.integrationId === id) await this.#dropSchedules(connection.id)
+    for (const connection of await outlinesOf(connections))
+      if (connection.integrationId === id) await this.#schedules.drop(connection.id)
     integrations.remove(id)
   }
 
@@ -95,10 +103,8 @@ export class Connected {
   async replace(connectors: readonly AnyConnector[], all: readonly Integration[]): Promise<void> {
     const { integrations, connections, context } = this.#options
     integrations.replace(connectors, all)
-    for (const { id, integrationId } of await (connections.outlines?.() ?? connections.readAll())) {
-      const work = all.some((known) => known.id === integrationId) ? this.#reschedule(id) : this.#dropSchedules(id)
-      await work.catch((error: unknown) => context.log(asSyncError(error).message, 'warn'))
-    }
+    const outlines = await outlinesOf(connections)
+    await this.#schedules.takeUp(outlines, (error) => context.log(asSyncError(error).message, 'warn'))
   }
 
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
@@ -111,19 +117,22 @@ export class Connected {
     return created
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
+  /** Keeps what `change` makes of a connection, as it is then. CONNECTION_UNKNOWN, CONFIG_INVALID. */
+  async update(id: string, change: ConnectionChange): Promise<EngineConnection> {
     const { connections } = this.#options
-    this.#check(connection)
-    const updated = await connections.update(connection)
-    await this.#reschedule(updated.id)
+    const updated = await connections.update(id, (before) => {
+      const after = change(before)
+      this.#check(after)
+      return after
+    })
+    await this.#schedules.renew(updated.id)
     return updated
   }
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async remove(id: string): Promise<void> {
     const { connections, store } = this.#options
-    await this.#dropSchedules(id)
-    await store.records.delete(UNSCHEDULED, id)
+    await this.#schedules.forget(id)
     const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
     await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
     await connections.delete(id)
@@ -133,24 +142,12 @@ export class Connected {
 
   /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
   async schedule(id: string): Promise<void> {
-    const { store, context, minutesBetweenSyncs, changed } = this.#options
-    const { connection, integration, connector } = await this.#find(id)
-    await store.records.delete(UNSCHEDULED, id)
-    const names = activeSyncs(connection, integration, connector)
-    for (const name of names) {
-      const schedule = scheduleOf(name, connection, integration, connector, minutesBetweenSyncs)
-      const firstMs = firstInstant(schedule, context.clock.now())
-      await store.schedules.put({ sync: syncIdOf(id, name), schedule, origin: 'api' }, firstMs)
-    }
-    for (const { sync } of await this.#schedulesOf(id))
-      if (!names.includes(partsOf(sync)?.syncName ?? '')) await store.schedules.remove(sync)
-    await changed()
+    await this.#schedules.put(id)
   }
 
   /** Until `schedule` they run only when asked to, also after a restart. */
   async unschedule(id: string): Promise<void> {
-    await this.#options.store.records.put({ kind: UNSCHEDULED, id, body: '', expiresAt: null })
-    await this.#dropSchedules(id)
+    await this.#schedules.suspend(id)
   }
 
   /** The sync of that id, as it is now. CONNECTION_UNKNOWN, SYNC_UNKNOWN, INTEGRATION_UNKNOWN. */
@@ -197,7 +194,7 @@ export class Connected {
   /** Whether this is a sync of a connection that there is. */
   async knows(sync: SyncId): Promise<boolean> {
     const parts = partsOf(sync)
-    return parts !== null && (await this.#options.connections.read(parts.connectionId)) !== undefined
+    return parts !== null && (await outlineOf(this.#options.connections, parts.connectionId)) !== undefined
   }
 
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
@@ -309,20 +306,6 @@ export class Connected {
         return token
       },
     }
-  }
-
-  /** Takes up how a connection and its integration are now, unless its syncs are not to run by themselves. */
-  async #reschedule(id: string): Promise<void> {
-    if ((await this.#options.store.records.get(UNSCHEDULED, id)) === null) await this.schedule(id)
-  }
-
-  async #dropSchedules(id: string): Promise<void> {
-    for (const { sync } of await this.#schedulesOf(id)) await this.#options.store.schedules.remove(sync)
-  }
-
-  async #schedulesOf(id: string) {
-    const all = await this.#options.store.schedules.list({ origin: 'api' })
-    return all.filter(({ sync }) => partsOf(sync)?.connectionId === id)
   }
 
   async #find(id: string): Promise<ConnectionParts & { readonly connection: EngineConnection }> {

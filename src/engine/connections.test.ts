@@ -30,7 +30,7 @@ describe('stored connections', () => {
     const { vault, connections } = world()
     await connections.create(connection('x', 'first'))
     const tokens = ['a', 'b', 'c', 'd', 'e']
-    const changing = Promise.all(tokens.map((token) => connections.update(connection('x', token))))
+    const changing = Promise.all(tokens.map((token) => connections.update('x', () => connection('x', token))))
     const seen = await Promise.all(tokens.map(() => connections.read('x')))
     await changing
     for (const one of [...seen, await connections.read('x'), ...(await connections.readAll())])
@@ -38,8 +38,22 @@ describe('stored connections', () => {
     assert.equal((await vault.list()).length, 1)
     await connections.delete('x')
     assert.deepEqual(await vault.list(), [])
-    await assert.rejects(connections.update(connection('x', 'late')), { code: 'CONNECTION_UNKNOWN' })
+    await assert.rejects(
+      connections.update('x', () => connection('x', 'late')),
+      { code: 'CONNECTION_UNKNOWN' },
+    )
     assert.deepEqual(await vault.list(), [])
+  })
+
+  test('a change that is refused leaves it as it was', async () => {
+    const { vault, connections } = world()
+    await connections.create(connection('x', 'first'))
+    const refuse = () => {
+      throw new Error('refused')
+    }
+    await assert.rejects(connections.update('x', refuse), /refused/)
+    assert.deepEqual(await connections.read('x'), connection('x', 'first'))
+    assert.equal((await vault.list()).length, 1)
   })
 
   test('one whose secret is where it was before is read, changed and removed', async () => {
@@ -48,7 +62,7 @@ describe('stored connections', () => {
     await store.records.put({ kind: 'connection', id: 'old', body, expiresAt: null })
     await vault.set('connection/old', '{"token":"t"}')
     assert.deepEqual((await connections.read('old'))?.config, { token: 't' })
-    await connections.update(connection('old', 'u'))
+    await connections.update('old', () => connection('old', 'u'))
     assert.deepEqual((await connections.read('old'))?.config, { token: 'u' })
     assert.equal((await vault.list()).length, 1)
     await connections.delete('old')

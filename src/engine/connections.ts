@@ -45,6 +45,9 @@ export interface EngineConnection {
 /** A connection without what may hold secrets. */
 export type ConnectionOutline = Omit<EngineConnection, 'config'>
 
+/** What becomes of a connection; what it throws keeps the connection as it is. */
+export type ConnectionChange = (before: EngineConnection) => EngineConnection
+
 /** Where connections are kept. */
 export interface ConnectionStore {
   create(connection: EngineConnection): Promise<EngineConnection>
@@ -52,8 +55,19 @@ export interface ConnectionStore {
   readAll(): Promise<EngineConnection[]>
   /** All, without their config. Absent: it is as cheap to read them whole. */
   outlines?(): Promise<ConnectionOutline[]>
-  update(connection: EngineConnection): Promise<EngineConnection>
+  /** One, without its config. Absent: it is as cheap to read it whole. */
+  outline?(connectionId: string): Promise<ConnectionOutline | undefined>
+  /** Keeps what `change` makes of it, which is called again when somebody else changed it meanwhile. CONNECTION_UNKNOWN. */
+  update(connectionId: string, change: ConnectionChange): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
+}
+
+export async function outlinesOf(connections: ConnectionStore): Promise<readonly ConnectionOutline[]> {
+  return await (connections.outlines?.() ?? connections.readAll())
+}
+
+export async function outlineOf(connections: ConnectionStore, id: string): Promise<ConnectionOutline | undefined> {
+  return await (connections.outline?.(id) ?? connections.read(id))
 }
 
 /** Connections in this process, gone with it: for tests, and for embedders who keep them themselves. */
@@ -74,10 +88,12 @@ export class InMemoryConnectionStore implements ConnectionStore {
     return [...this.#connections.values()]
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
-    if (!this.#connections.has(connection.id)) throw unknownConnection(connection.id)
-    this.#connections.set(connection.id, connection)
-    return connection
+  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
+    const before = this.#connections.get(connectionId)
+    if (before === undefined) throw unknownConnection(connectionId)
+    const after = change(before)
+    this.#connections.set(connectionId, after)
+    return after
   }
 
   async delete(connectionId: string): Promise<void> {
@@ -141,13 +157,22 @@ export class StoredConnections implements ConnectionStore {
     return all
   }
 
-  async update(connection: EngineConnection): Promise<EngineConnection> {
+  /** CONFIG_INVALID: it is there and can't be read. */
+  async outline(connectionId: string): Promise<ConnectionOutline | undefined> {
+    const record = await this.#records.get(KIND, connectionId)
+    return record === null ? undefined : parseOutline(record)
+  }
+
+  /** CONFIG_INVALID, VAULT_UNUSABLE: it is there and can't be read. */
+  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
     for (;;) {
-      const record = await this.#records.get(KIND, connection.id)
-      if (record === null) throw unknownConnection(connection.id)
-      if (!(await this.#put(connection, record.version))) continue
+      const record = await this.#records.get(KIND, connectionId)
+      if (record === null) throw unknownConnection(connectionId)
+      // Also where it reads a newer one: then that of this version is not replaced.
+      const after = change(await this.#open(record))
+      if (!(await this.#put(after, record.version))) continue
       await this.#vault.delete(secretOf(record))
-      return connection
+      return after
     }
   }
 
@@ -169,17 +194,16 @@ export class StoredConnections implements ConnectionStore {
   }
 
   async #open(record: StoredRecord): Promise<EngineConnection> {
-    const connection = stored.safeParse(jsonOf(record.body))
-    if (!connection.success) throw unreadable(record.id)
+    const outline = parseOutline(record)
     const secret = await this.#vault.get(secretOf(record))
     if (secret !== null) {
       const secrets = config.safeParse(jsonOf(secret))
       if (!secrets.success) throw unreadable(record.id)
-      return { ...connection.data, config: secrets.data }
+      return { ...outline, config: secrets.data }
     }
     // Whoever changed it meanwhile took the secret away that this record names.
     const now = await this.#records.get(KIND, record.id)
-    return now === null || now.version === record.version ? { ...connection.data, config: {} } : await this.#open(now)
+    return now === null || now.version === record.version ? { ...outline, config: {} } : await this.#open(now)
   }
 
   #skip(error: unknown): undefined {
@@ -189,6 +213,12 @@ export class StoredConnections implements ConnectionStore {
 }
 
 const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'VAULT_UNUSABLE'])
+
+function parseOutline({ id, body }: StoredRecord): ConnectionOutline {
+  const outline = stored.safeParse(jsonOf(body))
+  if (!outline.success) throw unreadable(id)
+  return outline.data
+}
 
 /** Before they had names of their own, secrets were under the connection's. */
 function secretOf({ id, body }: StoredRecord): string {
@@ -207,7 +237,7 @@ function jsonOf(text: string): unknown {
 
 function unreadable(id: string): SyncError {
   return new SyncError('CONFIG_INVALID', `what is stored of connection "${id}" can't be read`, {
-    hint: 'Update it, or remove it and add it anew.',
+    hint: 'Remove it and add it anew.',
   })
 }
 

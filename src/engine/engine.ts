@@ -122,7 +122,7 @@ export class Engine {
   }
 
   async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
-    return await (await this.#opened).connected.update(connection)
+    return await (await this.#opened).connected.update(connection.id, () => connection)
   }
 
   async getConnections(): Promise<EngineConnection[]> {

@@ -24,9 +24,9 @@ export function partsOf(id: SyncId): { readonly connectionId: string; readonly s
   return connectionId === undefined || rest.length === 0 ? null : { connectionId, syncName: rest.join('/') }
 }
 
-/** Where its rows are. */
+/** Where its rows are: under the sync's id, as no connection's id holds the slash. */
 export function collectionOf(connectionId: string, syncName: string): string {
-  return `${connectionId}__${syncName}`
+  return syncIdOf(connectionId, syncName)
 }
 
 /** The syncs that a connection runs. */

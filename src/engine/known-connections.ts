@@ -1,7 +1,7 @@
 /** The connections of integrations as they were seen last, with the syncs they run: what lists and visibility are answered from. */
 import { asSyncError } from '../core/error.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
-import type { ConnectionOutline, ConnectionStore } from './connections.ts'
+import { type ConnectionOutline, type ConnectionStore, outlinesOf } from './connections.ts'
 import { activeSyncs, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
 import type { Integrations } from './integrations.ts'
 
@@ -29,8 +29,7 @@ export class KnownConnections {
 
   /** Looks again. */
   async look(): Promise<void> {
-    const { connections } = this.#options
-    const found = await (connections.outlines?.() ?? connections.readAll())
+    const found = await outlinesOf(this.#options.connections)
     this.#all = new Map(found.map((outline) => [outline.id, outline]))
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
+import type { LimitStore } from '../store/limits.ts'
 import { testContext } from '../testing/connector-harness.ts'
 import { ManualClock, settle } from '../testing/manual-clock.ts'
 import { handlerContext, retryAfterMs } from './calls.ts'
@@ -77,6 +78,91 @@ describe('limits', () => {
       limiter.states().map(({ waiting, active }) => [waiting, active]),
       [[0, 0]],
     )
+  })
+
+  test('limits that have changed hold from the next call on; those who wait go on under them', async () => {
+    const clock = new ManualClock(START)
+    const limiter = new Limiter(clock, () => 0, windows(clock))
+    const first = await limiter.turn('a', { concurrent: 1 }, never)
+    const waiting = limiter.turn('a', { concurrent: 1 }, never)
+    const third = await limiter.turn('a', { concurrent: 3 }, never)
+    const second = await waiting
+    const counts = () => limiter.states().map(({ waiting: asking, active }) => [asking, active])
+    assert.deepEqual(counts(), [[0, 3]])
+    const fourth = limiter.turn('a', { concurrent: 1 }, never)
+    first[Symbol.dispose]()
+    second[Symbol.dispose]()
+    await settle()
+    assert.deepEqual(counts(), [[1, 1]])
+    third[Symbol.dispose]()
+    ;(await fourth)[Symbol.dispose]()
+    ;(await limiter.turn('a', { perSecond: 1 }, never))[Symbol.dispose]()
+    const late = limiter.turn('a', { perSecond: 1 }, never)
+    await settle()
+    assert.deepEqual(counts(), [[1, 1]])
+    await clock.advance(1000)
+    ;(await late)[Symbol.dispose]()
+  })
+
+  test('a connection that nobody has used for a while has no line, one that is waited for or left alone has', async () => {
+    const clock = new ManualClock(START)
+    const limiter = new Limiter(clock, () => 0, windows(clock))
+    const use = async (connection: string) => (await limiter.turn(connection, {}, never))[Symbol.dispose]()
+    const names = () => limiter.states().map(({ connection }) => connection)
+    const held = await limiter.turn('held', { concurrent: 1 }, never)
+    for (let at = 0; at < 100; at++) await use(`c${at}`)
+    await use('paused')
+    await limiter.pause('paused', 7_200_000)
+    await clock.advance(3_600_000)
+    await use('now')
+    assert.deepEqual(names(), ['held', 'paused', 'now'])
+    held[Symbol.dispose]()
+    await clock.advance(7_200_000)
+    await use('later')
+    assert.deepEqual(names(), ['later'])
+  })
+
+  test('who shares a store asks it one at a time for each connection, in the order of coming; who gives up is not waited for', async () => {
+    const clock = new ManualClock(START)
+    let [asking, most, asks, left] = [0, 0, 0, 3]
+    const store: LimitStore = {
+      take: async () => {
+        asks++
+        most = Math.max(most, ++asking)
+        await settle()
+        asking--
+        if (left === 0) return { kind: 'wait', ms: 1000, paused: false }
+        left--
+        return { kind: 'taken' }
+      },
+      free: async () => {},
+      pause: async () => {},
+    }
+    const limiter = new Limiter(
+      clock,
+      () => 0,
+      windows(clock),
+      async () => store,
+    )
+    const waits: number[] = []
+    limiter.onWait((_connection, ms) => waits.push(ms))
+    const order: number[] = []
+    const stop = new AbortController()
+    const calls = Array.from({ length: 1000 }, async (_, at) => {
+      const signal = at === 3 || at === 5 ? stop.signal : never
+      const turn = await limiter.turn('a', { perSecond: 3 }, signal).catch(() => null)
+      if (turn !== null) order.push(at)
+      turn?.[Symbol.dispose]()
+    })
+    while (asks < 4) await settle()
+    await settle()
+    assert.deepEqual([order, most, asks, waits], [[0, 1, 2], 1, 4, []])
+    stop.abort()
+    left = 997
+    await clock.advance(1000)
+    await Promise.all(calls)
+    assert.deepEqual(order.slice(3), [4, ...Array.from({ length: 994 }, (_, at) => at + 6)])
+    assert.deepEqual([most, waits.length], [1, 995])
   })
 
   test('the counting of the library holds on a real clock: no window of a second gets more than its points', async () => {

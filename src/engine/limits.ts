@@ -3,9 +3,11 @@
  * count for them. What exceeds it waits. A system that says "too many" is left alone by everybody until the time it named (hazard 19).
  */
 import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../connectors/connector.ts'
 import type { Limits } from '../connectors/kit.ts'
 import type { LimitStore } from '../store/limits.ts'
+import { Gate } from './gate.ts'
 
 /** How a connection's bucket stands. */
 export interface LimiterState {
@@ -30,23 +32,25 @@ export interface Bucket {
 }
 
 interface Line {
-  readonly limits: Limits
-  readonly buckets: readonly Bucket[]
-  readonly concurrent: number
-  active: number
+  limits: Limits
+  buckets: readonly Bucket[]
+  readonly hands: Gate
+  /** One asks for all who wait: thousands who each ask again and again would leave the store no time for anything else. */
+  readonly asker: Gate
   pausedUntil: number
-  readonly waiting: (() => void)[]
   asking: number
+  /** How often an asker was told to wait: for somebody else's calls, or for the system. */
+  refusals: number
+  usedAt: number
 }
 
-interface Paced {
-  /** Whether somebody else's calls, or the system, were waited for. */
-  readonly waited: boolean
-  readonly give: () => void
-}
+/** Gives a turn back to the store. */
+type Give = () => Promise<void>
 
 /** After this long the rhythm of those who wait together differs. */
 const JITTER_MS = 50
+/** A connection that is not used for so long has no line. */
+const IDLE_MS = 600_000
 
 export class Limiter {
   readonly #clock: Clock
@@ -56,6 +60,7 @@ export class Limiter {
   readonly #buckets = new Map<string, Bucket>()
   readonly #listeners = new Set<WaitListener>()
   readonly #shared: () => Promise<LimitStore | null>
+  #sweptAt = Number.NEGATIVE_INFINITY
 
   /** `shared`: what counts for all processes; null, this one is alone. */
   constructor(
@@ -74,34 +79,32 @@ export class Limiter {
   async turn(connection: string, limits: Limits, signal: AbortSignal): Promise<Disposable> {
     const line = this.#lineOf(connection, limits)
     const askedAt = this.#clock.now()
-    let give = () => {}
-    let waited = line.active >= line.concurrent
+    const refusals = line.refusals
+    let give: Give | null = null
+    let waited = line.hands.full
     line.asking++
     try {
-      await this.#hand(line, signal)
+      await line.hands.enter(signal)
       try {
-        const store = await this.#shared()
-        const paced =
-          store === null
-            ? await this.#pace(line, connection, signal)
-            : await this.#share(store, line, connection, signal)
-        give = paced.give
-        waited ||= paced.waited
+        give = await this.#ask(line, connection, signal)
       } catch (error) {
-        leave(line)
+        line.hands.leave()
         throw error
       }
     } finally {
       line.asking--
     }
+    waited ||= line.refusals > refusals
     if (waited) for (const listener of this.#listeners) listener(connection, this.#clock.now() - askedAt)
     let ended = false
     return {
       [Symbol.dispose]: () => {
         if (ended) return
         ended = true
-        leave(line)
-        give()
+        line.usedAt = this.#clock.now()
+        // Who comes next would be told that it is still busy.
+        if (give !== null) void give().finally(() => line.hands.leave())
+        else line.hands.leave()
       },
     }
   }
@@ -121,33 +124,50 @@ export class Limiter {
 
   states(): readonly LimiterState[] {
     const now = this.#clock.now()
-    return [...this.#lines].map(([connection, { asking, active, pausedUntil }]) => ({
+    return [...this.#lines].map(([connection, { asking, hands, pausedUntil }]) => ({
       connection,
       waiting: asking,
-      active,
+      active: hands.inside,
       pausedUntil: pausedUntil > now ? pausedUntil : null,
     }))
   }
 
   #lineOf(connection: string, limits: Limits): Line {
-    const { perSecond, perMinute, concurrent } = limits
+    const usedAt = this.#clock.now()
+    this.#sweep(usedAt)
     const known = this.#lines.get(connection)
-    if (known !== undefined) return known
-    const buckets = [
+    if (known !== undefined) {
+      known.usedAt = usedAt
+      if (!isDeepStrictEqual(known.limits, limits)) this.#renew(known, limits)
+      return known
+    }
+    const hands = new Gate(limits.concurrent ?? Number.POSITIVE_INFINITY)
+    const fresh = { hands, asker: new Gate(1), pausedUntil: 0, asking: 0, refusals: 0, usedAt }
+    const line: Line = { ...fresh, limits, buckets: this.#bucketsOf(limits) }
+    this.#lines.set(connection, line)
+    return line
+  }
+
+  /** The limits have changed: also for those who wait. */
+  #renew(line: Line, limits: Limits): void {
+    line.limits = limits
+    line.buckets = this.#bucketsOf(limits)
+    line.hands.allow(limits.concurrent ?? Number.POSITIVE_INFINITY)
+  }
+
+  #sweep(now: number): void {
+    if (now < this.#sweptAt + IDLE_MS) return
+    this.#sweptAt = now
+    for (const [connection, { hands, asking, usedAt, pausedUntil }] of this.#lines)
+      if (hands.inside === 0 && asking === 0 && Math.max(usedAt + IDLE_MS, pausedUntil) <= now)
+        this.#lines.delete(connection)
+  }
+
+  #bucketsOf({ perSecond, perMinute }: Limits): readonly Bucket[] {
+    return [
       ...(perSecond === undefined ? [] : [this.#bucket(perSecond, 1)]),
       ...(perMinute === undefined ? [] : [this.#bucket(perMinute, 60)]),
     ]
-    const line = {
-      limits,
-      buckets,
-      concurrent: concurrent ?? Number.POSITIVE_INFINITY,
-      active: 0,
-      pausedUntil: 0,
-      waiting: [],
-      asking: 0,
-    }
-    this.#lines.set(connection, line)
-    return line
   }
 
   #bucket(points: number, seconds: number): Bucket {
@@ -157,55 +177,46 @@ export class Limiter {
     return bucket
   }
 
-  /** Waits for one of the hands that may be busy at the same time, in the order of asking. */
-  async #hand(line: Line, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    if (line.active < line.concurrent) {
-      line.active++
-      return
+  async #ask(line: Line, connection: string, signal: AbortSignal): Promise<Give | null> {
+    const store = await this.#shared()
+    await line.asker.enter(signal)
+    try {
+      if (store !== null) return await this.#share(store, line, connection, signal)
+      await this.#pace(line, connection, signal)
+      return null
+    } finally {
+      line.asker.leave()
     }
-    await new Promise<void>((resolve, reject) => {
-      const next = () => {
-        signal.removeEventListener('abort', give)
-        resolve()
-      }
-      const give = () => {
-        const at = line.waiting.indexOf(next)
-        if (at >= 0) line.waiting.splice(at, 1)
-        reject(signal.reason)
-      }
-      line.waiting.push(next)
-      signal.addEventListener('abort', give, { once: true })
-    })
   }
 
-  async #pace(line: Line, connection: string, signal: AbortSignal): Promise<Paced> {
-    for (let waited = false; ; waited = true) {
+  async #pace(line: Line, connection: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
       const pauseMs = line.pausedUntil - this.#clock.now()
-      if (pauseMs > 0) {
-        await this.#clock.sleep(pauseMs + this.#random() * JITTER_MS, signal)
-        continue
-      }
-      const waitMs = await this.#take(line, connection)
-      if (waitMs === 0) return { waited, give: () => {} }
-      await this.#clock.sleep(waitMs + this.#random() * JITTER_MS, signal)
+      const waitMs = pauseMs > 0 ? pauseMs : await this.#take(line, connection)
+      if (waitMs === 0) return
+      await this.#wait(line, waitMs, signal)
     }
   }
 
   /** Asks the store for a turn until there is one. A turn that can't be given back is free when its lease is over. */
-  async #share(store: LimitStore, line: Line, connection: string, signal: AbortSignal): Promise<Paced> {
+  async #share(store: LimitStore, line: Line, connection: string, signal: AbortSignal): Promise<Give> {
     const turn = randomUUID()
-    for (let waited = false; ; waited = true) {
+    for (;;) {
       const answer = await store.take(connection, turn, line.limits)
       if (answer.kind === 'taken') {
-        const give = () => void store.free(turn).catch(() => {})
-        if (!signal.aborted) return { waited, give }
-        give()
+        const give = () => store.free(turn).catch(() => {})
+        if (!signal.aborted) return give
+        void give()
         throw signal.reason
       }
       if (answer.paused) line.pausedUntil = Math.max(line.pausedUntil, this.#clock.now() + answer.ms)
-      await this.#clock.sleep(answer.ms + this.#random() * JITTER_MS, signal)
+      await this.#wait(line, answer.ms, signal)
     }
+  }
+
+  async #wait(line: Line, ms: number, signal: AbortSignal): Promise<void> {
+    line.refusals++
+    await this.#clock.sleep(ms + this.#random() * JITTER_MS, signal)
   }
 
   async #take({ buckets }: Line, connection: string): Promise<number> {
@@ -215,13 +226,6 @@ export class Limiter {
     }
     return 0
   }
-}
-
-/** The next who waits takes over the hand, or it is free. */
-function leave(line: Line): void {
-  const next = line.waiting.shift()
-  if (next === undefined) line.active--
-  else next()
 }
 
 /** The library is loaded when a limit is first asked for: every config file imports what imports this. */

@@ -94,6 +94,8 @@ export function collectMetrics(events: Events, store: Store, limiter: Limiter): 
       const scheduled = new Set((await store.schedules.list({})).map(({ sync }) => sync))
       for (const { sync, startedAt } of await store.runs.list({ status: 'succeeded', latest: true, limit: MOST_SYNCS }))
         if (scheduled.has(sync)) lag.set({ sync }, Math.max(0, systemClock.now() - startedAt) / 1000)
+      // Nor has a connection a line that is used no more.
+      waiting.reset()
       for (const { connection, waiting: calls } of limiter.states()) waiting.set({ connection }, calls)
       return { type: registry.contentType, text: await registry.metrics() }
     },

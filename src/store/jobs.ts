@@ -129,4 +129,6 @@ export interface ScheduleFilter {
   /** Those that run after this sync. */
   readonly after?: SyncId
   readonly origin?: ScheduleOrigin
+  /** Those of this connection's syncs: their names begin with its id and a slash. */
+  readonly connection?: string
 }

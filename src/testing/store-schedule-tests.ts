@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Schedule } from '../core/schedule.ts'
-import type { ScheduleRecord } from '../store/jobs.ts'
+import type { ScheduleFilter, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { request } from './store-job-tests.ts'
 import type { WithState } from './store-tests.ts'
@@ -39,6 +39,20 @@ export function scheduleTests(withState: WithState): void {
         (await store.schedules.list({ after: 'sync0' })).map(({ sync }) => sync),
         ['sync3'],
       )
+    }),
+  )
+
+  test(
+    'the schedules of one connection are listed without those of others whose names begin alike',
+    withState(async (state) => {
+      await using store = await state.open()
+      const names = ['acme', 'acme-2/a', 'acme/a', 'acme/b', 'acme/b/c', 'acme0', 'acme0/a', 'acme_/a', 'bcme/a']
+      for (const sync of names) await put(store, sync, every, 1000)
+      await store.schedules.put({ sync: 'acme/d', schedule: every, origin: 'api' }, 1000)
+      const namesOf = async (filter: ScheduleFilter) => (await store.schedules.list(filter)).map(({ sync }) => sync)
+      assert.deepEqual(await namesOf({ connection: 'acme' }), ['acme/a', 'acme/b', 'acme/b/c', 'acme/d'])
+      assert.deepEqual(await namesOf({ connection: 'acme', origin: 'api' }), ['acme/d'])
+      assert.deepEqual(await namesOf({ connection: 'acm' }), [])
     }),
   )
 

@@ -306,6 +306,26 @@ describe('projects', () => {
     assert.equal((await blue.get('/api/connections/given')).status, 200)
   })
 
+  test('rows are read by the names of a connection’s own syncs: no text for one reaches into what another gathered', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const admin = await it.ready()
+    const keyOf = async (project: string) =>
+      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    assert.equal((await blue.post('/api/connections', { ...made, name: 'acme__eu' })).status, 201)
+    assert.equal((await red.post('/api/connections', { ...made, name: 'acme' })).status, 201)
+    await gathered(blue, 'acme__eu')
+    await gathered(red, 'acme')
+    for (const sync of ['eu__contacts', '..%2Facme__eu%2Fcontacts', 'toString'])
+      for (const end of ['', '/export']) {
+        const { status, body, text } = await red.get(`/api/collections/acme/${sync}${end}`)
+        assert.deepEqual([status, body.code, text.includes('Ada')], [404, 'COLLECTION_UNKNOWN', false], text)
+      }
+    assert.equal((await red.call('PUT', '/api/connections/acme', { activeSyncs: [] })).status, 200)
+    assert.equal((await red.get('/api/collections/acme/contacts')).body.items?.length, 3)
+  })
+
   test('the name of a connection that is no more is not another project’s: its rows and history are still there', async () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })

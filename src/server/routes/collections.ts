@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
-import { visibleConnection, visibleSyncs } from '../lookup.ts'
+import { nothing, visibleConnection, visibleSyncs } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 
 const part = z.string().min(1).max(300)
@@ -38,7 +38,7 @@ export const collectionRoutes: readonly Route[] = [
       limit: z.coerce.number().int().min(1).max(1000).default(100),
     }),
     handle: async ({ operations, params: { connection, sync }, query: { after, limit }, key }) => {
-      refuseOthers(operations, key, connection)
+      refuseOthers(operations, key, connection, sync)
       const page = { limit, ...(after === undefined ? {} : { after }) }
       const { rows, next } = await operations.connected.readRows(connection, sync, page)
       return { body: { items: rows, next } }
@@ -53,16 +53,18 @@ export const collectionRoutes: readonly Route[] = [
     params: one,
     query: z.object({ format: z.enum(['jsonl', 'csv']).default('jsonl') }),
     handle: async ({ operations, params: { connection, sync }, query: { format }, key }) => {
-      refuseOthers(operations, key, connection)
+      refuseOthers(operations, key, connection, sync)
       const body = await streamOf(operations.connected.exportRows(connection, sync, format))
       return { body, headers: { 'content-type': types[format] } }
     },
   }),
 ]
 
-/** What a connection of the config has, its target has. */
-function refuseOthers(operations: Operations, key: ApiKey | null, connection: string): void {
-  visibleConnection(operations, key, connection)
+/** COLLECTION_UNKNOWN: no sync of the connection's connector. Those it does not run now may have gathered rows before. */
+function refuseOthers(operations: Operations, key: ApiKey | null, connection: string, sync: string): void {
+  const { connector } = visibleConnection(operations, key, connection)
+  const names = [...(operations.integrations.connectors.find(({ name }) => name === connector)?.syncs.keys() ?? [])]
+  if (!names.includes(sync)) throw nothing('COLLECTION_UNKNOWN', 'collection', sync, names)
 }
 
 /** Its first piece is read now, so that what is wrong is an answer and not a broken stream. */

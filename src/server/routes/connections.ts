@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
+import type { EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
 import { announce } from '../announce.ts'
@@ -95,20 +96,8 @@ export const connectionRoutes: readonly Route[] = [
     body: update,
     handle: async ({ operations, params: { name }, body, key }) => {
       await changeable(operations, key, name)
-      const before = await operations.connected.read(name)
-      if (before === undefined) throw new SyncError('CONNECTION_UNKNOWN', `there is no connection "${name}"`)
-      const { config, activeSyncs, minutesBetweenSyncs, ...rest } = before
-      const changed = {
-        activeSyncs: body.activeSyncs === undefined ? activeSyncs : body.activeSyncs,
-        minutesBetweenSyncs: body.minutesBetweenSyncs === undefined ? minutesBetweenSyncs : body.minutesBetweenSyncs,
-      }
-      await operations.connected.update({
-        ...rest,
-        config: body.config ?? config,
-        ...(changed.activeSyncs == null ? {} : { activeSyncs: changed.activeSyncs }),
-        ...(changed.minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs: changed.minutesBetweenSyncs }),
-      })
-      announce(operations, key, { what: 'connection', name, change: 'changed', project: before.project ?? null })
+      const changed = await operations.connected.update(name, (before) => changedBy(before, body))
+      announce(operations, key, { what: 'connection', name, change: 'changed', project: changed.project ?? null })
       return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
     },
   }),
@@ -149,6 +138,21 @@ export const connectionRoutes: readonly Route[] = [
     },
   }),
 ]
+
+/** What is left out stays; null takes away. */
+function changedBy(before: EngineConnection, body: z.output<typeof update>): EngineConnection {
+  const { config, activeSyncs, minutesBetweenSyncs, ...rest } = before
+  const changed = {
+    activeSyncs: body.activeSyncs === undefined ? activeSyncs : body.activeSyncs,
+    minutesBetweenSyncs: body.minutesBetweenSyncs === undefined ? minutesBetweenSyncs : body.minutesBetweenSyncs,
+  }
+  return {
+    ...rest,
+    config: body.config ?? config,
+    ...(changed.activeSyncs == null ? {} : { activeSyncs: changed.activeSyncs }),
+    ...(changed.minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs: changed.minutesBetweenSyncs }),
+  }
+}
 
 async function checkAccount({ connected }: Operations, name: string): Promise<Record<string, unknown>> {
   const { success, code = 'INTERNAL', error = '' } = await connected.check(name)

@@ -79,8 +79,14 @@ describe('limits that processes share', () => {
     const [told, other] = [limiterOf(first), limiterOf(second)]
     await told.pause('crm', 60_000)
     const stop = new AbortController()
-    const waiting = other.turn('crm', {}, stop.signal).catch(() => 'given up')
-    while (other.states().every(({ pausedUntil }) => pausedUntil === null)) await sleep(5)
+    let made = false
+    const call = async () => {
+      using _turn = await other.turn('crm', {}, stop.signal)
+      made = true
+    }
+    const waiting = call().catch(() => 'given up')
+    while (!made && other.states().every(({ pausedUntil }) => pausedUntil === null)) await sleep(5)
+    assert.equal(made, false)
     assert.deepEqual(
       other.states().map(({ connection, waiting: calls }) => [connection, calls]),
       [['crm', 1]],
@@ -123,9 +129,10 @@ describe('limits that processes share', () => {
     const ours = () => limits.take('crm', 'ours', { concurrent: 1 })
     // Longer than its lease lasts: it lives, and says so.
     await sleep(1500)
-    assert.equal((await ours()).kind, 'wait')
+    const { kind } = await ours()
     holder.kill('SIGKILL')
     await once(holder, 'exit')
+    assert.equal(kind, 'wait')
     while ((await ours()).kind !== 'taken') await sleep(20)
     await limits.free('ours')
   })

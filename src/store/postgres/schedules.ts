@@ -29,8 +29,13 @@ export class PostgresScheduleStore implements ScheduleStore {
     return row === undefined ? null : scheduleOf(row)
   }
 
-  async list({ after, origin }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
-    return (await this.#queries.query(statements.list, [after ?? null, origin ?? null])).map(scheduleOf)
+  async list({ connection, ...filter }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
+    const { after = null, origin = null } = filter
+    const rows =
+      connection === undefined
+        ? await this.#queries.query(statements.list, [after, origin])
+        : await this.#queries.query(statements.listOf, [after, origin, connection])
+    return rows.map(scheduleOf)
   }
 
   async pause(sync: string, paused: boolean, nextMs: number | null): Promise<boolean> {
@@ -56,6 +61,8 @@ export class PostgresScheduleStore implements ScheduleStore {
   }
 }
 
+const chosen = `($1::text is null or after_sync = $1) and ($2::text is null or origin = $2)`
+
 const statements = {
   put: `
     insert into schedule (sync, schedule, origin, after_sync, next_at) values ($1, $2, $3, $4, $5)
@@ -70,8 +77,9 @@ const statements = {
     returning ${notify}`,
   remove: `delete from schedule where sync = $1`,
   get: `select * from schedule where sync = $1`,
-  list: `
-    select * from schedule where ($1::text is null or after_sync = $1) and ($2::text is null or origin = $2) order by sync`,
+  list: `select * from schedule where ${chosen} order by sync`,
+  // 0 comes next after the slash: a range of the index.
+  listOf: `select * from schedule where sync > $3::text || '/' and sync < $3 || '0' and ${chosen} order by sync`,
   pause: `update schedule set paused = $2, next_at = $3 where sync = $1 returning ${notify}`,
   due: `select * from schedule where next_at <= $1 order by next_at limit $2`,
   nextDue: `select min(next_at) as at from schedule where next_at is not null`,

@@ -36,10 +36,13 @@ export class SqliteScheduleStore implements ScheduleStore {
     return row === undefined ? null : scheduleOf(row)
   }
 
-  async list({ after, origin }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
-    return prepared(this.#database, statements.list)
-      .all({ after: after ?? null, origin: origin ?? null })
-      .map(scheduleOf)
+  async list({ connection, ...filter }: ScheduleFilter): Promise<readonly ScheduleRecord[]> {
+    const { after = null, origin = null } = filter
+    const rows =
+      connection === undefined
+        ? prepared(this.#database, statements.list).all({ after, origin })
+        : prepared(this.#database, statements.listOf).all({ after, origin, connection })
+    return rows.map(scheduleOf)
   }
 
   async pause(sync: string, paused: boolean, nextMs: number | null): Promise<boolean> {
@@ -70,6 +73,8 @@ export class SqliteScheduleStore implements ScheduleStore {
   }
 }
 
+const chosen = `(:after is null or after_sync = :after) and (:origin is null or origin = :origin)`
+
 const statements = {
   put: `
     insert into schedule (sync, schedule, origin, after_sync, next_at) values (:sync, :schedule, :origin, :after, :first)
@@ -80,9 +85,10 @@ const statements = {
       schedule = excluded.schedule`,
   remove: `delete from schedule where sync = :sync`,
   get: `select * from schedule where sync = :sync`,
-  list: `
-    select * from schedule where (:after is null or after_sync = :after) and (:origin is null or origin = :origin)
-    order by sync`,
+  list: `select * from schedule where ${chosen} order by sync`,
+  // 0 comes next after the slash: a range of the index.
+  listOf: `
+    select * from schedule where sync > :connection || '/' and sync < :connection || '0' and ${chosen} order by sync`,
   pause: `update schedule set paused = :paused, next_at = :next where sync = :sync`,
   due: `select * from schedule where next_at <= :now order by next_at limit :limit`,
   nextDue: `select min(next_at) as at from schedule where next_at is not null`,
