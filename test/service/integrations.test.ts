@@ -257,14 +257,19 @@ test('the command line lists connections without their secrets, prints what was 
   assert.equal((await it.project.run('trigger', 'acme/contact')).code, 2)
 })
 
+/** Of the projects red and blue. */
+async function projectKeys(it: Served, admin: Api): Promise<readonly [Api, Api]> {
+  const keyOf = async (project: string) =>
+    new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+  return [await keyOf('red'), await keyOf('blue')]
+}
+
 describe('projects', () => {
   test('a key of one project sees and changes nothing of another’s connections, sessions, rows and actions', async () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })
     const admin = await it.ready()
-    const keyOf = async (project: string) =>
-      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
-    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const [red, blue] = await projectKeys(it, admin)
     const mine = await red.post('/api/connections', { ...made, name: 'red_acme' })
     assert.deepEqual([mine.status, mine.body.project], [201, 'red'])
     const session = String((await red.post('/api/flows', { integration: 'ours' })).body.sessionId)
@@ -310,9 +315,7 @@ describe('projects', () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })
     const admin = await it.ready()
-    const keyOf = async (project: string) =>
-      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
-    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const [red, blue] = await projectKeys(it, admin)
     assert.equal((await blue.post('/api/connections', { ...made, name: 'acme__eu' })).status, 201)
     assert.equal((await red.post('/api/connections', { ...made, name: 'acme' })).status, 201)
     await gathered(blue, 'acme__eu')
@@ -330,9 +333,7 @@ describe('projects', () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })
     const admin = await it.ready()
-    const keyOf = async (project: string) =>
-      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
-    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const [red, blue] = await projectKeys(it, admin)
     assert.equal((await red.post('/api/connections', made)).status, 201)
     await gathered(red, 'acme')
     assert.equal((await red.call('DELETE', '/api/connections/acme')).status, 204)
