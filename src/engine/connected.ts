@@ -103,7 +103,7 @@ export class Connected {
     integrations.remove(id)
   }
 
-  /** From now on these connectors and integrations, and no others. What does not fit them any more is told to `log`, and does not run. */
+  /** From now on these connectors and integrations, and no others. What has no schedule by them is told to `log`; a config that does not fit them fails its runs. */
   async replace(connectors: readonly AnyConnector[], all: readonly Integration[]): Promise<void> {
     const { integrations, connections, context } = this.#options
     integrations.replace(connectors, all)
