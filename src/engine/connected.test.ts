@@ -19,14 +19,20 @@ const crm = defineConnector({
 })
 const integration = { id: 'ours', connectorId: 'crm' }
 
-/** Its calls are counted by what they are called. */
-function counted<Target extends object>(target: Target, name: string, counts: Map<string, number>): Target {
+/** Its calls are counted by what they are called; the process dies at those that are named with their first argument. */
+function counted<Target extends object>(
+  target: Target,
+  name: string,
+  counts: Map<string, number>,
+  dying: ReadonlySet<string> = new Set(),
+): Target {
   return new Proxy(target, {
     get: (of, property) => {
       const value: unknown = Reflect.get(of, property, of)
       if (typeof value !== 'function') return value
       return (...given: readonly unknown[]): unknown => {
         const call = `${name}.${String(property)}`
+        if (dying.has(`${call} ${String(given[0])}`)) throw new Error('died')
         counts.set(call, (counts.get(call) ?? 0) + 1)
         return Reflect.apply(value, of, given)
       }
@@ -37,11 +43,12 @@ function counted<Target extends object>(target: Target, name: string, counts: Ma
 function world() {
   const own = openMemoryStore()
   const counts = new Map<string, number>()
+  const dying = new Set<string>()
   const store = {
     ...{ projectId: () => own.projectId(), lock: () => own.lock(), holder: own.holder },
     ...{ runs: own.runs, leases: own.leases, pairs: own.pairs, jobs: own.jobs },
     schedules: counted(own.schedules, 'schedules', counts),
-    records: counted(own.records, 'records', counts),
+    records: counted(own.records, 'records', counts, dying),
     [Symbol.asyncDispose]: () => own[Symbol.asyncDispose](),
   }
   const context = testContext()
@@ -68,7 +75,7 @@ function world() {
     await work()
     return Object.fromEntries([...counts].toSorted())
   }
-  return { connected, vault, calls, schedules: own.schedules }
+  return { connected, vault, calls, dying, schedules: own.schedules }
 }
 
 async function add(connected: Connected, count: number): Promise<void> {
@@ -76,6 +83,15 @@ async function add(connected: Connected, count: number): Promise<void> {
     if ((await connected.read(`c${at}`)) === undefined)
       await connected.add({ id: `c${at}`, integrationId: 'ours', config: { token: 'secret-token' } })
 }
+
+test('a process that dies while it forgets a connection leaves no tokens for the next of that name', async () => {
+  const { connected, vault, dying } = world()
+  await add(connected, 1)
+  await vault.set('tokens/c0', '{}')
+  dying.add('records.delete connection')
+  await assert.rejects(connected.remove('c0'), /died/)
+  assert.equal(await vault.get('tokens/c0'), null)
+})
 
 describe('connections whose integrations are taken up', () => {
   test('are looked at all together where nothing is new, however many there are', async () => {

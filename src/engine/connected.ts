@@ -26,6 +26,7 @@ import type { Events } from './events.ts'
 import { Flows } from './flows.ts'
 import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
+import { KnownSecrets } from './known-secrets.ts'
 import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import { redact, secretsIn } from './redact.ts'
@@ -57,8 +58,7 @@ export class Connected {
   readonly #options: ConnectedOptions
   readonly #tokens: TokenStore
   readonly #schedules: ConnectionSchedules
-  /** Of connections that were used: what handlers know, and may put into their errors. */
-  readonly #secrets = new Set<string>()
+  readonly #secrets = new KnownSecrets()
   readonly flows: Flows
 
   constructor(options: ConnectedOptions) {
@@ -73,7 +73,12 @@ export class Connected {
       connect: async ({ project, ...rest }, given) => {
         const connection = project === null ? rest : { ...rest, project }
         if (given !== null) await this.#tokens.put(connection.id, given)
-        if ((await connections.read(connection.id)) === undefined) await this.add(connection)
+        if ((await connections.read(connection.id)) !== undefined) return
+        await this.add(connection).catch(async (error: unknown) => {
+          // What is refused is tried again with the session's own, or expires with it.
+          if ((await outlineOf(connections, connection.id)) === undefined) await this.#tokens.delete(connection.id)
+          throw error
+        })
       },
     })
   }
@@ -99,7 +104,7 @@ export class Connected {
     integrations.remove(id)
   }
 
-  /** From now on these connectors and integrations, and no others. What does not fit them any more is told to `log`, and does not run. */
+  /** From now on these connectors and integrations, and no others. What has no schedule by them is told to `log`; a config that does not fit them fails its runs. */
   async replace(connectors: readonly AnyConnector[], all: readonly Integration[]): Promise<void> {
     const { integrations, connections, context } = this.#options
     integrations.replace(connectors, all)
@@ -135,8 +140,9 @@ export class Connected {
     await this.#schedules.forget(id)
     const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
     await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
-    await connections.delete(id)
+    // A connection without tokens can be forgotten again; tokens without one would be the next one's of that name.
     await this.#tokens.delete(id)
+    await connections.delete(id)
     await this.#options.changed()
   }
 
@@ -302,7 +308,7 @@ export class Connected {
     return {
       get: async (refused, signal) => {
         const token = await source.get(refused, signal)
-        if (token !== null) this.#secrets.add(token)
+        if (token !== null) this.#secrets.keepToken(id, token)
         return token
       },
     }
@@ -313,7 +319,7 @@ export class Connected {
     const connection = await connections.read(id)
     if (connection === undefined) throw unknownConnection(id)
     const parts = integrations.partsOf(connection)
-    for (const secret of secretsIn(parts.handle.config)) this.#secrets.add(secret)
+    this.#secrets.keepConfig(id, secretsIn(parts.handle.config))
     return { connection, ...parts }
   }
 }

@@ -115,7 +115,7 @@ async function bodyOf(request: IncomingMessage): Promise<URLSearchParams> {
 const app = z.object({ url: z.string(), clientId: z.string(), clientSecret: z.string() })
 const crm = defineConnector({
   name: 'crm',
-  config: z.object({ url: z.string(), account: z.string(), region: z.string() }),
+  config: z.object({ url: z.string().regex(/[^/]$/), account: z.string(), region: z.string() }),
   auth: (given) => {
     const { url, clientId, clientSecret } = app.parse(given)
     return {
@@ -233,6 +233,32 @@ describe('connecting an account', () => {
       assert.equal((await engine.getConnections()).length, 1)
       const result = await engine.executeSync(done.connectionId ?? '', 'contacts')
       assert.equal(result.success, true, result.error)
+    } finally {
+      await engine.destroy()
+    }
+  })
+
+  test('a connection that is refused leaves no tokens; once it is taken, the same session has them', async () => {
+    await using provider = await new Provider().start()
+    await using kept = openMemoryStore()
+    const vault = new StoreVault(kept.records, () => readKeys('', { SYNCLINE_VAULT_KEY: 'a'.repeat(64) }))
+    const engine = new Engine({ connectors: [crm], store: newFolder(), minutesBetweenSyncs: 60, log: () => {}, vault })
+    try {
+      const integration = integrationOf(provider)
+      await engine.addIntegration(integration)
+      const login = await toLogin(engine)
+      await engine.executeFlowStep(login.sessionId, { callbackUrl: provider.agree(login.step?.url ?? '') })
+      await engine.updateIntegration({ ...integration, config: { ...integration.config, url: `${provider.url}/` } })
+      const refused = await engine.executeFlowStep(login.sessionId, { confirmed: true })
+      assert.deepEqual([refused.status, refused.errors?.length], ['waiting', 1])
+      assert.deepEqual(
+        (await vault.list()).filter((name) => name.startsWith('tokens/')),
+        [],
+      )
+      await engine.updateIntegration(integration)
+      const done = await engine.executeFlowStep(login.sessionId)
+      assert.equal(done.status, 'completed', JSON.stringify(done))
+      assert.equal((await engine.executeSync(done.connectionId ?? '', 'contacts')).success, true)
     } finally {
       await engine.destroy()
     }

@@ -324,6 +324,8 @@ describe('projects', () => {
       for (const end of ['', '/export']) {
         const { status, body, text } = await red.get(`/api/collections/acme/${sync}${end}`)
         assert.deepEqual([status, body.code, text.includes('Ada')], [404, 'COLLECTION_UNKNOWN', false], text)
+        // Refused before any file is looked for.
+        assert.match(text, /there is no collection/)
       }
     assert.equal((await red.call('PUT', '/api/connections/acme', { activeSyncs: [] })).status, 200)
     assert.equal((await red.get('/api/collections/acme/contacts')).body.items?.length, 3)
