@@ -49,6 +49,7 @@ export class ConnectionSchedules {
   /** The same for many. What there is is read once for all of them; those that differ are looked at again, one by one. */
   async takeUp(outlines: readonly ConnectionOutline[], failed: (error: unknown) => void): Promise<void> {
     const { connections, store, changed } = this.#options
+    if (outlines.length === 0) return await changed()
     const all = await store.schedules.list({ origin: 'api' })
     const known = Map.groupBy(all, ({ sync }) => partsOf(sync)?.connectionId)
     const unscheduled = new Set<string>()

@@ -78,9 +78,7 @@ export class Service {
    */
   async schedule(syncs: readonly AnySync[], unread: readonly string[] = []): Promise<void> {
     const { store, clock } = this.#options
-    // What a call of the API said of a sync counts until another call takes it back.
-    const called = new Set((await store.schedules.list({ origin: 'api' })).map(({ sync }) => sync))
-    for (const { id, schedule } of syncs.filter(({ id }) => !called.has(id)))
+    for (const { id, schedule } of syncs)
       await store.schedules.put({ sync: id, schedule, origin: 'config' }, firstInstant(schedule, clock.now()))
     const names = new Set(syncs.map(({ id }) => id))
     for (const { sync } of await store.schedules.list({ origin: 'config' }))

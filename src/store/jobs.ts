@@ -101,7 +101,10 @@ export interface ScheduleRecord {
 }
 
 export interface ScheduleStore {
-  /** Sets a sync's schedule. One that says the same as before stays in step; a new one is due at `firstMs`. */
+  /**
+   * Sets a sync's schedule. One that says the same as before stays in step; a new one is due at `firstMs`. What a call of the API said
+   * counts until another call takes it back: one of the config does not take its place.
+   */
   put(schedule: Pick<ScheduleRecord, 'sync' | 'schedule' | 'origin'>, firstMs: number | null): Promise<void>
   remove(sync: SyncId): Promise<boolean>
   get(sync: SyncId): Promise<ScheduleRecord | null>

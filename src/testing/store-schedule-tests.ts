@@ -110,6 +110,21 @@ export function scheduleTests(withState: WithState): void {
   )
 
   test(
+    'what a call of the API said is not taken back by the config, and what the config said is by a call',
+    withState(async (state) => {
+      await using store = await state.open()
+      await put(store, 'orders', every, 1000)
+      await store.schedules.put({ sync: 'orders', schedule: { kind: 'manual' }, origin: 'api' }, null)
+      await put(store, 'orders', every, 1000)
+      const called = await store.schedules.get('orders')
+      assert.deepEqual([called?.origin, called?.schedule, called?.nextAt], ['api', { kind: 'manual' }, null])
+      await store.schedules.remove('orders')
+      await put(store, 'orders', every, 1000)
+      assert.equal((await store.schedules.get('orders'))?.origin, 'config')
+    }),
+  )
+
+  test(
     'a sync that fails is held back, and a removed one is gone',
     withState(async (state) => {
       await using store = await state.open()

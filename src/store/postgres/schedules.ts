@@ -74,6 +74,7 @@ const statements = {
       last_at = case when schedule.schedule = excluded.schedule then schedule.last_at end,
       schedule = excluded.schedule
       where (schedule.schedule, schedule.origin) is distinct from (excluded.schedule, excluded.origin)
+        and not (schedule.origin = 'api' and excluded.origin = 'config')
     returning ${notify}`,
   remove: `delete from schedule where sync = $1`,
   get: `select * from schedule where sync = $1`,

@@ -82,7 +82,8 @@ const statements = {
       origin = excluded.origin, after_sync = excluded.after_sync,
       next_at = case when schedule = excluded.schedule then next_at when paused = 1 then null else excluded.next_at end,
       last_at = case when schedule = excluded.schedule then last_at end,
-      schedule = excluded.schedule`,
+      schedule = excluded.schedule
+      where not (origin = 'api' and excluded.origin = 'config')`,
   remove: `delete from schedule where sync = :sync`,
   get: `select * from schedule where sync = :sync`,
   list: `select * from schedule where ${chosen} order by sync`,
