@@ -50,6 +50,18 @@ describe('the cells of a base', () => {
       assert.equal(base.unchanged('left', types.indexOf('json'), '{"a":null, "b":1}'), true)
     })
 
+  test('the hash of a text is that of its spelling, whatever has to be escaped in it', () => {
+    const units = fc.constantFrom('"', '\\', 'a', '\n', '\u0001', 'é', '😀', '\ud800', '{', ' ')
+    fc.assert(
+      fc.property(
+        fc.array(units).map((parts) => parts.join('')),
+        (text) => {
+          assert.equal(cellOf('hash', 'text', text), hashCell(cellOf('values', 'text', text)))
+        },
+      ),
+    )
+  })
+
   test('NULL, an empty text and the text "null" are three values', () => {
     for (const mode of modes)
       assert.equal(new Set([null, '', 'null', '!', '?'].map((value) => cellOf(mode, 'text', value))).size, 5)

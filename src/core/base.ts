@@ -26,7 +26,7 @@ export function cellsOf(mode: BaseMode, types: readonly Type[], row: Row, width:
 export function cellOf(mode: BaseMode, type: Type, value: Value): string {
   const one = type === 'float' ? value : canonical(type, value)
   if (mode === 'values') return partSpelling(one)
-  // The hash of a text's spelling, without spelling it: quotes around it, where nothing in it has to be escaped.
+  // The hash of a text's spelling, without spelling it.
   return (typeof one === 'string' ? hashQuoted(one) : null) ?? hash(partSpelling(one))
 }
 
@@ -97,13 +97,17 @@ function hash(text: string): string {
 const QUOTE = 34
 const BACKSLASH = 92
 
-/** `hash(JSON.stringify(text))`; null where JSON escapes something. */
+/** `hash(JSON.stringify(text))`; null where JSON escapes more than quotes and backslashes, of which JSON texts are full. */
 function hashQuoted(text: string): string | null {
   let a = Math.imul(SEED_A ^ QUOTE, PRIME_A)
   let b = Math.imul(SEED_B ^ QUOTE, PRIME_B)
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at)
-    if (unit < 32 || unit === QUOTE || unit === BACKSLASH || (unit & 0xf800) === 0xd800) return null
+    if (unit < 32 || (unit & 0xf800) === 0xd800) return null
+    if (unit === QUOTE || unit === BACKSLASH) {
+      a = Math.imul(a ^ BACKSLASH, PRIME_A)
+      b = Math.imul(b ^ BACKSLASH, PRIME_B)
+    }
     a = Math.imul(a ^ unit, PRIME_A)
     b = Math.imul(b ^ unit, PRIME_B)
   }
