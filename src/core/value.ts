@@ -2,6 +2,7 @@
  * Values and their types: what a field may hold, when two values are equal, and the one order of keys.
  * Every connector speaks these spellings; docs/guide/values.md lists them for people.
  */
+import { compactJson } from './compact-json.ts'
 
 /** One field's content. Only primitives; `null` is SQL NULL. */
 export type Value = null | boolean | number | bigint | string | Uint8Array
@@ -166,7 +167,7 @@ function isCanonicalUuid(text: string): boolean {
 /** JSON text with sorted object keys, no white space, and numbers in canonical decimal form (no precision is lost). */
 export function canonicalJson(text: string): string {
   try {
-    return writeCanonical(parseExact(text))
+    return compactJson(text) ?? writeCanonical(parseExact(text))
   } catch {
     return text
   }
