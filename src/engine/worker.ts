@@ -39,7 +39,7 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
     (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
     project.emitStep === undefined ? noStepEvents : new StepEvents(sync.id, id, project.emitStep),
   )
-  const attempts = withSteps(sync, kept(project, options), { id, startedAt }, tally, options)
+  const attempts = underLease(sync, kept(project, options), { id, startedAt }, tally, options)
   const outcome = await withinLimit(attempts, tally, options)
   const record: RunRecord = {
     id,
@@ -112,8 +112,15 @@ export async function resetSync(
 
 type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
+/** A lease of the run's sync, and for how long it is prolonged. */
+interface Held {
+  readonly lease: number
+  readonly leaseMs: number
+}
+
 /** What the sync's steps ask for comes under its lease, too: before the first attempt, and after the one that succeeded. */
 async function withSteps(
+  held: Held,
   sync: AnySync,
   project: Project,
   { id, startedAt }: Pick<RunRecord, 'id' | 'startedAt'>,
@@ -124,40 +131,35 @@ async function withSteps(
   const begun = { sync: sync.id, run: id, startedAt: new Date(startedAt).toISOString() }
   try {
     if (before !== null) await runStep('onBefore', before, begun, project)
-    const outcome = await attemptAll(sync, project, id, tally, options)
+    const outcome = await attemptUnder(held, sync, project, id, tally, options)
+    noteReach(outcome, sync, project)
     if (outcome.status !== 'succeeded' || after === null) return outcome
     // Whoever took the sync over meanwhile does it.
-    if (options.lease !== undefined) await renew(options.lease, HELD_LEASE_MS, sync, project)
+    await renew(held.lease, held.leaseMs, sync, project)
     const durationMs = project.context.clock.now() - startedAt
     await runStep('onAfter', after, { ...begun, ...tally.counts, durationMs }, project)
     return outcome
   } catch (error) {
-    return failed(asSyncError(error))
+    return failed(redactError(error, project.context.redact))
   }
 }
 
 /** Takes the lease for the whole run: whoever takes it over meanwhile ends a run that would try again. */
-async function attemptAll(
+async function underLease(
   sync: AnySync,
   project: Project,
-  id: string,
+  run: Pick<RunRecord, 'id' | 'startedAt'>,
   tally: Tally,
   options: RunOptions,
 ): Promise<Outcome> {
   const { leases, holder } = project.store
-  if (options.lease !== undefined) {
-    const held = { lease: options.lease, leaseMs: HELD_LEASE_MS }
-    const outcome = await attemptUnder(held, sync, project, id, tally, options)
-    noteReach(outcome, sync, project)
-    return outcome
-  }
+  if (options.lease !== undefined)
+    return await withSteps({ lease: options.lease, leaseMs: HELD_LEASE_MS }, sync, project, run, tally, options)
   const now = project.context.clock.now()
   const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    const outcome = await attemptUnder({ lease, leaseMs: LEASE_MS }, sync, project, id, tally, options)
-    noteReach(outcome, sync, project)
-    return outcome
+    return await withSteps({ lease, leaseMs: LEASE_MS }, sync, project, run, tally, options)
   } finally {
     await leases.free(sync.id, lease)
   }
@@ -171,7 +173,7 @@ function twoWayEngine(): Promise<typeof import('./run.ts')> {
 }
 
 async function attemptUnder(
-  { lease, leaseMs }: { readonly lease: number; readonly leaseMs: number },
+  { lease, leaseMs }: Held,
   sync: AnySync,
   project: Project,
   id: string,
