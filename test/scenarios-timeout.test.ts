@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { MemoryOperation } from '../src/connectors/memory.ts'
+import { asSyncError, SyncError } from '../src/core/error.ts'
 import { TimeLimit } from '../src/engine/time-limit.ts'
 import { runSync } from '../src/engine/worker.ts'
 import { ManualClock, settle } from '../src/testing/manual-clock.ts'
@@ -31,6 +32,30 @@ async function givenUp(world: World, operation: MemoryOperation) {
   }
   return { run, go }
 }
+
+test(
+  'what a run does before and after the rows is done under its lease, also where it takes one for itself',
+  inWorld(async (world) => {
+    const { store, context } = world.project
+    const taken: unknown[] = []
+    world.put(...someOrders(3))
+    const step = (action: string) => ({ connection: 'hook', action, input: null })
+    world.sync = { ...world.sync, steps: { before: step('before'), after: step('after') } }
+    world.project = {
+      ...world.project,
+      act: async (_connection, action) => {
+        const other = await store.leases.take('orders', 'somebody else', context.clock.now(), 1000).catch(asSyncError)
+        taken.push([action, other instanceof SyncError ? other.code : other])
+        return { success: true, executionTime: 0 }
+      },
+    }
+    assertRun(await world.run(), { inserted: 3 })
+    assert.deepEqual(taken, [
+      ['before', 'LEASE_LOST'],
+      ['after', 'LEASE_LOST'],
+    ])
+  }),
+)
 
 describe('a run that is given up while the target does not answer', () => {
   test(
