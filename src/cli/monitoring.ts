@@ -1,5 +1,4 @@
 /** What the service tells a collector, if MONITORING_URL names one. */
-
 import { hostname } from 'node:os'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'

@@ -1,5 +1,4 @@
 /** A project that a command works with: its config, its store, and connections that open on first use. */
-
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Expansion, expandSyncs } from '../config/expand.ts'

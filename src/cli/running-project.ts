@@ -1,5 +1,4 @@
 /** A project that runs by itself: what its config says, what calls of the API made, and one service that runs all of it. */
-
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { ConfigDefinitions } from '../config/definitions.ts'

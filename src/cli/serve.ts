@@ -1,5 +1,4 @@
 /** Puts the server beside a running service, and ends it with it. */
-
 import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'

@@ -1,5 +1,4 @@
 /** The log of the service where a program reads it: JSON lines on stderr, by pino, which is loaded only then. */
-
 import { InvalidArgumentError } from 'commander'
 import { SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'

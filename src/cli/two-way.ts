@@ -1,5 +1,4 @@
 /** How two-way plans, conflicts and writes look to people and in JSON. */
-
 import { parseKeyText } from '../core/key-text.ts'
 import { otherSide, sideNames } from '../core/two-way.ts'
 import { type KeyNames, keysOf } from '../engine/conflict-object.ts'

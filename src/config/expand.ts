@@ -1,5 +1,4 @@
 /** From the syncs of a config file to the syncs that run: patterns expanded, targets named, every target written once. */
-
 import { asSyncError, SyncError } from '../core/error.ts'
 import { didYouMean, reserved, selectNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'

@@ -2,7 +2,6 @@
  * The contract of a connector: what the engine asks of every kind of system. An absent method is an absent capability.
  * src/testing/connector-tests.ts states the contract as tests; src/connectors/memory.ts is the reference.
  */
-
 import type { ZodType } from 'zod'
 import type { Where } from '../core/filter.ts'
 import type { Log } from '../core/log.ts'

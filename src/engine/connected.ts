@@ -24,7 +24,7 @@ import {
 } from './connections.ts'
 import type { Events } from './events.ts'
 import { Flows } from './flows.ts'
-import { activeSyncs, collectionOf, gatheredBy, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
+import { collectionOf, gatheredBy, namesOf, partsOf, syncOf } from './handler-syncs.ts'
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
 import { KnownSecrets } from './known-secrets.ts'
 import type { Limiter } from './limits.ts'
@@ -161,15 +161,11 @@ export class Connected {
     const parts = partsOf(id)
     if (parts === null) throw nothingNamed('sync', id, [])
     const { connectionId, syncName } = parts
-    const { connection, integration, connector } = await this.#find(connectionId)
-    const names = activeSyncs(connection, integration, connector)
+    const { connection } = await this.#find(connectionId)
+    const { integrations, minutesBetweenSyncs } = this.#options
+    const names = namesOf(connection, integrations)
     if (!names.includes(syncName)) throw nothingNamed('sync', syncName, names)
-    return handlerSync(
-      connectionId,
-      syncName,
-      scheduleOf(syncName, connection, integration, connector, this.#options.minutesBetweenSyncs),
-      connector.syncs.get(syncName)?.timeoutMs,
-    )
+    return syncOf(connection, syncName, integrations, minutesBetweenSyncs)
   }
 
   /** Undefined: there is none of that id. */

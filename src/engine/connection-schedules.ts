@@ -7,7 +7,7 @@ import { allRecords } from '../store/all-records.ts'
 import type { ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { type ConnectionOutline, type ConnectionStore, outlineOf, unknownConnection } from './connections.ts'
-import { activeSyncs, partsOf, scheduleOf, syncIdOf } from './handler-syncs.ts'
+import { namesOf, partsOf, syncOf } from './handler-syncs.ts'
 import type { Integrations } from './integrations.ts'
 
 /** Connections whose syncs do not run by themselves. */
@@ -91,15 +91,8 @@ export class ConnectionSchedules {
   /** INTEGRATION_UNKNOWN, CONFIG_INVALID. */
   #schedulesFor(outline: ConnectionOutline): ReadonlyMap<SyncId, Schedule> {
     const { integrations, minutesBetweenSyncs } = this.#options
-    const integration = integrations.find(outline.integrationId)
-    const connector = integrations.connector(integration.connectorId)
-    const names = activeSyncs(outline, integration, connector)
-    return new Map(
-      names.map((name) => [
-        syncIdOf(outline.id, name),
-        scheduleOf(name, outline, integration, connector, minutesBetweenSyncs),
-      ]),
-    )
+    const syncs = namesOf(outline, integrations).map((name) => syncOf(outline, name, integrations, minutesBetweenSyncs))
+    return new Map(syncs.map(({ id, schedule }) => [id, schedule]))
   }
 
   /** From now on these, and no others. */

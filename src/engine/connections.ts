@@ -1,5 +1,4 @@
 /** Integrations and connections as embedders give them, and where connections are kept. */
-
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { type ErrorCode, SyncError } from '../core/error.ts'

@@ -1,5 +1,4 @@
 /** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
-
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
 /** Listeners of events: each gets every event, in order; one that throws does not disturb the others. */
-
 import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 

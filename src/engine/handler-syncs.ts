@@ -1,10 +1,10 @@
 /** The syncs of connections: each lists rows of a system into a collection of the engine's own, as a one-way sync like any other. */
-
 import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import { parseSchedule, type Schedule } from '../core/schedule.ts'
 import { defaults, HANDLER_TIMEOUT_MS, type Sync, type SyncId } from '../core/sync.ts'
 import type { ConnectionOutline, Integration } from './connections.ts'
+import type { Integrations } from './integrations.ts'
 
 /** Before the names of the connections to the engine's own collections: one per sync, so that one that is slow keeps no other waiting. */
 const COLLECTIONS = '_collections/'
@@ -25,22 +25,25 @@ export function partsOf(id: SyncId): { readonly connectionId: string; readonly s
 }
 
 /** Where its rows are: under the sync's id, as no connection's id holds the slash. */
-export function collectionOf(connectionId: string, syncName: string): string {
-  return syncIdOf(connectionId, syncName)
-}
+export const collectionOf = syncIdOf
 
-/** The syncs that a connection runs. */
-export function activeSyncs(
-  connection: ConnectionOutline,
-  integration: Integration,
-  connector: AnyConnector,
-): readonly string[] {
-  const on = integration.syncs ?? [...connector.syncs.keys()]
+/** The names of the syncs that a connection runs. INTEGRATION_UNKNOWN, CONFIG_INVALID. */
+export function namesOf(connection: ConnectionOutline, integrations: Integrations): readonly string[] {
+  const integration = integrations.find(connection.integrationId)
+  const on = integration.syncs ?? [...integrations.connector(integration.connectorId).syncs.keys()]
   return connection.activeSyncs === undefined ? on : on.filter((name) => connection.activeSyncs?.includes(name))
 }
 
+/** One of them, as its integration and connector are now; `minutes` between its runs, where none of them says anything. */
+export function syncOf(connection: ConnectionOutline, name: string, integrations: Integrations, minutes: number): Sync {
+  const integration = integrations.find(connection.integrationId)
+  const connector = integrations.connector(integration.connectorId)
+  const schedule = scheduleOf(name, connection, integration, connector, minutes)
+  return handlerSync(connection.id, name, schedule, connector.syncs.get(name)?.timeoutMs)
+}
+
 /** What the connection says goes before its integration, and that before its connector; `minutes` where none says anything. */
-export function scheduleOf(
+function scheduleOf(
   syncName: string,
   connection: ConnectionOutline,
   integration: Integration,
@@ -61,12 +64,7 @@ function everyMinutes(minutes: number): Schedule {
   return { kind: 'interval', everyMs: Math.max(1, Math.round(minutes * 60_000)) }
 }
 
-export function handlerSync(
-  connectionId: string,
-  syncName: string,
-  schedule: Schedule,
-  timeoutMs = HANDLER_TIMEOUT_MS,
-): Sync {
+export function handlerSync(connectionId: string, syncName: string, schedule: Schedule, timeoutMs = HANDLER_TIMEOUT_MS): Sync {
   return {
     id: syncIdOf(connectionId, syncName),
     from: { connection: connectionId, collection: syncName },

@@ -2,7 +2,7 @@
 import { asSyncError } from '../core/error.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { type ConnectionOutline, type ConnectionStore, outlinesOf } from './connections.ts'
-import { activeSyncs, handlerSync, partsOf, scheduleOf } from './handler-syncs.ts'
+import { namesOf, partsOf, syncOf } from './handler-syncs.ts'
 import type { Integrations } from './integrations.ts'
 
 export interface KnownConnectionsOptions {
@@ -49,14 +49,8 @@ export class KnownConnections {
     const connection = this.find(id)
     if (connection === null) return []
     try {
-      const integration = integrations.find(connection.integrationId)
-      const connector = integrations.connector(integration.connectorId)
-      return activeSyncs(connection, integration, connector).map((name) => ({
-        sync: handlerSync(
-          connection.id,
-          name,
-          scheduleOf(name, connection, integration, connector, minutesBetweenSyncs),
-        ),
+      return namesOf(connection, integrations).map((name) => ({
+        sync: syncOf(connection, name, integrations, minutesBetweenSyncs),
         project: connection.project ?? null,
       }))
     } catch (error) {

@@ -1,5 +1,4 @@
 /** Both sides of a two-way sync, opened: collections, what is remembered of their pairs, and the fields between them. */
-
 import type { Collection, Writer } from '../connectors/connector.ts'
 import { cellsOf, decodeCells, encodeCells, hashCell, hashedCell, neverCell, unknownCell } from '../core/base.ts'
 import { SyncError } from '../core/error.ts'

@@ -1,5 +1,4 @@
 /** Takes secrets out of text that is on its way to a log: what is known to be one, and what looks like one. */
-
 import { asSyncError, SyncError } from '../core/error.ts'
 
 const STARS = '[secret]'
@@ -35,7 +34,7 @@ export function secretsIn(config: unknown): readonly string[] {
 }
 
 /** All texts of a value. */
-export function textsIn(value: unknown): readonly string[] {
+function textsIn(value: unknown): readonly string[] {
   if (typeof value === 'string') return [value]
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : []
 }

@@ -1,5 +1,4 @@
 /** How runs and schedules look to embedders. */
-
 import { SyncError } from '../core/error.ts'
 import type { Job } from '../core/job.ts'
 import type { RunRecord } from '../core/run.ts'

@@ -1,5 +1,4 @@
 /** Puts syncs into the queue when their schedules are due. Any number of processes may do so on one store: each due instant is fired once. */
-
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'

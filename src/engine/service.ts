@@ -1,5 +1,4 @@
 /** The engine that runs by itself: schedules put jobs into the queue, workers take them, and what happens is told to listeners. */
-
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import type { Job, JobReason, Priority } from '../core/job.ts'

@@ -1,5 +1,4 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
-
 import { SyncError } from '../core/error.ts'
 import { keyText } from '../core/key-text.ts'
 import type { PrintedKey } from '../core/run.ts'

@@ -2,7 +2,6 @@
  * Outgoing webhooks: events as signed requests (Standard Webhooks), tried again until they are taken. A delivery is a record from
  * the moment its event is told until it is over, so that a restart goes on with it.
  */
-
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'

@@ -1,5 +1,4 @@
 /** Takes jobs from the queue and executes them, several at a time, each under a lease that a heartbeat keeps alive. */
-
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, retriable, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'

@@ -1,5 +1,4 @@
 /** The HTTP server: routes, their description, who may call them, and how it ends. */
-
 import { randomUUID } from 'node:crypto'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'

@@ -1,5 +1,4 @@
 /** Errors as answers: Problem Details (RFC 9457) with our code and hint. */
-
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asSyncError, errorCodes, SyncError } from '../core/error.ts'

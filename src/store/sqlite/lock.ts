@@ -2,7 +2,6 @@
  * The project lock: an open write transaction on `.syncline/lock.db`. The operating system frees it when the process
  * dies, however it dies. A committed row tells who holds it: in rollback-journal mode others can read beside the lock.
  */
-
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SyncError } from '../../core/error.ts'
