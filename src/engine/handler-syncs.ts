@@ -64,7 +64,12 @@ function everyMinutes(minutes: number): Schedule {
   return { kind: 'interval', everyMs: Math.max(1, Math.round(minutes * 60_000)) }
 }
 
-export function handlerSync(connectionId: string, syncName: string, schedule: Schedule, timeoutMs = HANDLER_TIMEOUT_MS): Sync {
+export function handlerSync(
+  connectionId: string,
+  syncName: string,
+  schedule: Schedule,
+  timeoutMs = HANDLER_TIMEOUT_MS,
+): Sync {
   return {
     id: syncIdOf(connectionId, syncName),
     from: { connection: connectionId, collection: syncName },
