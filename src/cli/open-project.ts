@@ -50,7 +50,8 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     redact: (text) => redact(text, secretsOf(shell)),
   }
   const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
-  const pool = new ConnectionPool(config.connections, context, limiter)
+  const { act, openers } = acting(config, store, context, shell.environment)
+  const pool = new ConnectionPool(openers, context, limiter)
   const project: Project = {
     id: await store.projectId(),
     store,
@@ -59,7 +60,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     reconnect: (name) => pool.close(name),
     unreachable: new Set(),
     emit: options.emit ?? (() => {}),
-    act: acting(config, store, context, shell.environment),
+    act,
   }
   return {
     config,
@@ -101,6 +102,7 @@ export async function readConfig(
     environment,
     secrets,
     made: async (home) => made ?? (await readMade(home, environment)),
+    kept: async (home, config, names) => (await import('./kept.ts')).readKept(home, environment, config, names),
     again,
   })
 }

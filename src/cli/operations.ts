@@ -2,7 +2,9 @@
 import { z } from 'zod'
 import type { ConfigDefinitions } from '../config/definitions.ts'
 import type { LoadedConfig } from '../config/load.ts'
+import { connectionsNamed } from '../config/schema.ts'
 import { SyncError } from '../core/error.ts'
+import { didYouMean } from '../core/name.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Catalogue } from '../engine/catalogue.ts'
 import type { Connected } from '../engine/connected.ts'
@@ -86,6 +88,7 @@ export function openOperations(options: OperationsOptions): Operations {
       refuseReferences(name, definition)
       if (known.find(name) !== null)
         throw new SyncError('CONFIG_INVALID', `there is a connection "${name}"`, { hint: 'Choose another name.' })
+      refuseUnknown(name, definition, project, config(), known)
       // Tried before it is kept: one mistake must not take the others away.
       const all = [...made().filter((one) => one.name !== name), { name, definition, project }]
       const tried = await tryMade(Object.fromEntries(all.map((one) => [one.name, one.definition])))
@@ -95,6 +98,8 @@ export function openOperations(options: OperationsOptions): Operations {
       await reload()
       return syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name)
     },
+    usersOf: (connection) =>
+      made().flatMap(({ name, definition }) => (connectionsNamed(definition).includes(connection) ? [name] : [])),
     madeSync: (name) => made().find((one) => one.name === name) ?? null,
     removeSync: async (name) => {
       const dropped = await dropSync(store.records, name)
@@ -111,11 +116,33 @@ function projectsOf(connection: string, { projects }: LoadedConfig): readonly st
   return [...projects].filter(([, connections]) => connections.includes(connection)).map(([name]) => name)
 }
 
+/** Of other projects' connections a key of a project hears nothing, also not that there are any. */
+function refuseUnknown(
+  sync: string,
+  definition: unknown,
+  project: string | null,
+  { connections }: LoadedConfig,
+  known: KnownConnections,
+): void {
+  const kept = known.all.filter((one) => project === null || one.project === project).map(({ id }) => id)
+  for (const name of connectionsNamed(definition)) {
+    if (connections.has(name) || kept.includes(name)) continue
+    const own = project === null ? [...connections.keys()] : []
+    throw new SyncError(
+      'CONFIG_INVALID',
+      `sync "${sync}": no connection "${name}"${didYouMean(name, [...own, ...kept])}`,
+      {
+        hint: 'GET /api/connections tells which there are.',
+      },
+    )
+  }
+}
+
 /** A sync of a project uses its connections only: through another's it would read what is not its own. */
 function refuseForeign(sync: AnySync, project: string | null, config: LoadedConfig, known: KnownConnections): void {
   if (project === null) return
   for (const { connection } of placesOf(sync)) {
-    if (projectsOf(connection, config).includes(project)) continue
+    if (projectsOf(connection, config).includes(project) || known.find(connection)?.project === project) continue
     throw new SyncError('FORBIDDEN', `project "${project}" may not use the connection "${connection}"`, {
       hint: 'The config file says which connections a project may use: projects: { name: [connections] }.',
     })

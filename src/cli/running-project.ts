@@ -26,6 +26,7 @@ import type { OwnedProject } from '../engine/slots.ts'
 import type { Definitions } from '../engine/task.ts'
 import { Webhooks } from '../engine/webhooks.ts'
 import { storeUrl } from '../store/open.ts'
+import { locatedIn } from './kept.ts'
 import { type OpenProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
 import { openOperations } from './operations.ts'
@@ -53,7 +54,7 @@ export class RunningProject {
   readonly #shared: boolean
   readonly #context: Context
   readonly #definitions: ConfigDefinitions
-  readonly #integrations = new Integrations([])
+  readonly #integrations: Integrations
   readonly #connected: Connected
   readonly #known: KnownConnections
   readonly #catalogue: Catalogue | null
@@ -72,6 +73,7 @@ export class RunningProject {
     const { store, context } = opened.project
     this.#options = options
     this.#config = opened.config
+    this.#integrations = new Integrations([], locatedIn(opened.config.folder))
     this.#shared = storeUrl(shell.environment) !== null
     const redact = (text: string) => this.#connected.redact(context.redact?.(text) ?? text)
     // Handlers may log what they know.
@@ -91,6 +93,8 @@ export class RunningProject {
       changed: async () => {
         this.service.wake()
         await this.#known.look()
+        // What could not be used may be usable now. Not waited for: this may be part of a reload, which others wait for.
+        if (this.#unmet() || this.#unusable.length > 0) void this.#reloadMade()
       },
     })
     this.#definitions = new ConfigDefinitions(opened.config, (name) => this.#discover(name))
@@ -144,8 +148,8 @@ export class RunningProject {
 
   /** Looks again what patterns match, and what other processes have made. */
   async look(): Promise<number> {
-    await this.#takeUpMade()
     await this.#known.look()
+    await this.#takeUpMade()
     return await this.#take(await this.#definitions.refresh())
   }
 
@@ -202,7 +206,17 @@ export class RunningProject {
   async #takeUpMade(): Promise<void> {
     if (!this.#shared) return
     const now = await madeSyncs(this.#options.opened.project.store.records)
-    if (JSON.stringify(now) !== JSON.stringify(this.#made)) await this.#reloadMade()
+    if (JSON.stringify(now) !== JSON.stringify(this.#made) || this.#unmet()) await this.#reloadMade()
+  }
+
+  /** Whether a connection that syncs made by the API use has come or gone since they were taken up. */
+  #unmet(): boolean {
+    const gone = (kept: unknown) => kept instanceof SyncError && kept.code === 'CONNECTION_UNKNOWN'
+    return [...this.#config.kept].some(([name, kept]) => gone(kept) === (this.#known.find(name) !== null))
+  }
+
+  get #unusable(): readonly SyncError[] {
+    return [...this.#config.kept.values()].filter((kept) => kept instanceof SyncError)
   }
 
   /** What another process made or changed is run as it is now. */

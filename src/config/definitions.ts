@@ -5,7 +5,7 @@ import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Definitions } from '../engine/task.ts'
 import { builtIn } from './connectors.ts'
 import { type Discover, type Expansion, expandSyncs, unknownSync } from './expand.ts'
-import type { ProjectConfig } from './schema.ts'
+import { type ProjectConfig, traitsOf } from './schema.ts'
 
 export class ConfigDefinitions implements Definitions {
   #config: ProjectConfig
@@ -56,7 +56,7 @@ export class ConfigDefinitions implements Definitions {
   }
 
   exclusive(sync: AnySync): readonly string[] {
-    const setups = placesOf(sync).flatMap(({ connection }) => this.#config.connections.get(connection) ?? [])
+    const setups = placesOf(sync).flatMap(({ connection }) => traitsOf(this.#config, connection) ?? [])
     const exclusive = setups.filter(({ system }) => builtIn(system).exclusive)
     return [...new Set(exclusive.map(({ identity }) => identity))]
   }

@@ -5,7 +5,14 @@ import type { Schema } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
 import { fullName, sameName, shortName, targetName } from './names.ts'
-import type { OneWaySetup, Place, ProjectConfig, SyncSetup, TwoWaySetup } from './schema.ts'
+import {
+  type OneWaySetup,
+  type Place,
+  type ProjectConfig,
+  type SyncSetup,
+  type TwoWaySetup,
+  traitsOf,
+} from './schema.ts'
 
 /** Lists the collections of a connection. */
 export type Discover = (connection: string) => Promise<readonly Schema[]>
@@ -13,7 +20,7 @@ export type Discover = (connection: string) => Promise<readonly Schema[]>
 export interface Expansion {
   /** In the order of the file, expanded ones in the order their connector lists them, and referenced ones before those that reference them. */
   readonly syncs: readonly AnySync[]
-  /** Definitions that could not be expanded, because their source could not be read. */
+  /** Definitions that could not be expanded, because their source could not be read or a connection of theirs is gone. */
   readonly failures: readonly ExpansionFailure[]
 }
 export interface ExpansionFailure {
@@ -38,7 +45,9 @@ export async function expandSyncs(
   const all: Member[] = []
   const schemas = new Map<string, Promise<readonly Schema[]>>()
   for (const setup of config.syncs) {
-    if (setup.kind === 'two-way') all.push({ setup, sync: twoWaySync(setup, config) })
+    const unusable = unusableOf(setup, config)
+    if (unusable !== null) failures.push({ name: setup.name, error: unusable })
+    else if (setup.kind === 'two-way') all.push({ setup, sync: twoWaySync(setup, config) })
     else if (setup.patterns === null) all.push({ setup, sync: singleSync(setup, config) })
     else if (wanted(setup)) {
       const { connection } = setup.from
@@ -57,6 +66,16 @@ export async function expandSyncs(
   const selected = (member: Member) =>
     chosen.length === 0 || chosen.includes(member.setup.name) || chosen.includes(member.sync.id)
   return { syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)), failures }
+}
+
+/** What keeps a connection of the sync from being used; null: nothing is known to. */
+function unusableOf(setup: SyncSetup, { connections, kept }: ProjectConfig): SyncError | null {
+  const places = setup.kind === 'two-way' ? [setup.left, setup.right] : [setup.from, setup.to]
+  for (const { connection } of places) {
+    const known = connections.has(connection) ? undefined : kept.get(connection)
+    if (known instanceof SyncError) return known
+  }
+  return null
 }
 
 interface Member {
@@ -195,17 +214,17 @@ function shared(other: Member, member: Member, place: Sync['to']): SyncError {
 }
 
 function placeId({ connection, collection }: Sync['to'], config: ProjectConfig): string {
-  const setup = config.connections.get(connection)
+  const setup = traitsOf(config, connection)
   return `${setup?.identity}\0${sameName(collection, setup?.system ?? '')}`
 }
 
 function timeoutOf(config: ProjectConfig, connection: string, collection: string): Pick<Sync, 'timeoutMs'> {
-  const timeoutMs = config.connections.get(connection)?.timeoutOf(collection) ?? null
+  const timeoutMs = traitsOf(config, connection)?.timeoutOf(collection) ?? null
   return timeoutMs === null ? {} : { timeoutMs }
 }
 
 function systemOf(config: ProjectConfig, connection: string): string {
-  return config.connections.get(connection)?.system ?? ''
+  return traitsOf(config, connection)?.system ?? ''
 }
 
 /** Refuses names that no definition could have, before anything is read. */

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { asSyncError, SyncError } from '../core/error.ts'
 import { secretNames } from './env.ts'
-import { type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
+import { connectionsNamed, type Kept, type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
 
 /** The names looked for, in this order. */
 export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const
@@ -22,6 +22,8 @@ export interface LoadOptions {
   readonly secrets?: (folder: string, names: readonly string[]) => Promise<ReadonlyMap<string, string>>
   /** Syncs beside those of the file, as it would write them in JSON. They may name no variables and no secrets. */
   readonly made?: (folder: string) => Promise<Readonly<Record<string, unknown>>>
+  /** What is known of connections of integrations, for syncs made elsewhere; absent: there are none. */
+  readonly kept?: (folder: string, config: ProjectConfig, names: readonly string[]) => Promise<Kept>
   /** Reads the file anew, although this process read it before. */
   readonly again?: boolean
 }
@@ -51,7 +53,12 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   }
   const config = parseConfig(raw, surroundings)
   const made = (await options.made?.(folder)) ?? {}
-  return { ...withMade(raw, config, made, surroundings), path, folder }
+  const others = [...new Set(Object.values(made).flatMap(connectionsNamed))].filter(
+    (name) => !config.connections.has(name),
+  )
+  const kept = others.length === 0 ? undefined : await options.kept?.(folder, config, others)
+  const all = kept === undefined ? surroundings : { ...surroundings, kept }
+  return { ...withMade(raw, config, made, all), path, folder }
 }
 
 /** The config with more syncs; those of the file come first, and a mistake in the others takes only them away. */

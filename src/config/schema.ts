@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Connection, Connector, Context } from '../connectors/connector.ts'
 import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import { SyncError } from '../core/error.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
 import { HANDLER_TIMEOUT_MS, type Sync } from '../core/sync.ts'
 import type { Permit } from '../engine/permit.ts'
@@ -19,6 +20,8 @@ import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from 
 /** A validated config. */
 export interface ProjectConfig extends IntegrationSetup {
   readonly connections: ReadonlyMap<string, ConnectionSetup>
+  /** Connections of integrations that syncs made by the API use; an error: that one can't be used now. */
+  readonly kept: Kept
   /** Which connections keys of a project may use. */
   readonly projects: ReadonlyMap<string, readonly string[]>
   /** In the order of the file. */
@@ -27,15 +30,21 @@ export interface ProjectConfig extends IntegrationSetup {
   readonly permit: Permit | null
 }
 
-/** A connection that can be opened. */
-export interface ConnectionSetup {
+/** What syncs have to know of a connection. */
+export interface ConnectionTraits {
   /** The connector's name. */
   readonly system: string
   /** Equal for two connections to the same place with the same options; holds no secret. */
   readonly identity: string
-  open(context: Context): Promise<Connection>
   /** How long a run may take that reads this collection; null: as long as it takes. */
   timeoutOf(collection: string): number | null
+}
+
+export type Kept = ReadonlyMap<string, ConnectionTraits | SyncError>
+
+/** A connection that can be opened. */
+export interface ConnectionSetup extends ConnectionTraits {
+  open(context: Context): Promise<Connection>
   /** Null: its system sends no webhooks. */
   readonly webhook: ((request: WebhookRequest) => Promise<WebhookVerdict | null>) | null
 }
@@ -77,6 +86,14 @@ export interface Surroundings {
   readonly secrets?: ReadonlyMap<string, string>
   /** What the config file exports by name, for syncs that are written in JSON; absent: nothing. */
   readonly exports?: Exports
+  /** Connections of integrations that the syncs name; absent: none. */
+  readonly kept?: Kept
+}
+
+/** The connection's traits, wherever it is from; undefined: it can't be used. */
+export function traitsOf({ connections, kept }: ProjectConfig, name: string): ConnectionTraits | undefined {
+  const known = connections.get(name) ?? kept.get(name)
+  return known instanceof SyncError ? undefined : known
 }
 
 /** Validates what a config file exports. Throws CONFIG_INVALID, or ENV_MISSING when nothing else is wrong. */
@@ -90,8 +107,10 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
     if (setup !== null) connections.set(name, setup)
   }
   const names = written.connections.map(([name]) => name)
+  const kept = surroundings.kept ?? new Map()
+  const known = { own: names, all: [...new Set([...names, ...kept.keys()])] }
   const syncs = written.syncs.flatMap(
-    ([name, definition]) => parseSync(name, definition, names, surroundings, mistakes) ?? [],
+    ([name, definition]) => parseSync(name, definition, known, surroundings, mistakes) ?? [],
   )
   mistakes.push(...referenceMistakes(syncs), ...scheduleMistakes(syncs, written.syncs))
   const setup = parseIntegrations(raw, surroundings, mistakes)
@@ -101,8 +120,23 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
       if (!names.includes(name))
         mistakes.push({ path: ['projects', project, at], message: `no connection "${name}"${didYouMean(name, names)}` })
   if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
-  return { connections, syncs, projects, ...setup, permit: whole.data?.permit ?? null }
+  return { connections, kept, syncs, projects, ...setup, permit: whole.data?.permit ?? null }
 }
+
+/** Names of connections: those of the config file, and all that there are. */
+interface Names {
+  readonly own: readonly string[]
+  readonly all: readonly string[]
+}
+
+/** The connections that a sync of this definition would be between, as far as it names any. */
+export function connectionsNamed(definition: unknown): readonly string[] {
+  const { from, to, between = [] } = naming.safeParse(definition).data ?? {}
+  return [from, to, ...between].flatMap((place) => (place === undefined ? [] : [parsePlace(place).connection]))
+}
+
+const spelled = z.string().optional().catch(undefined)
+const naming = z.looseObject({ from: spelled, to: spelled, between: z.array(spelled).optional().catch(undefined) })
 
 const named = z.record(z.string().min(1), z.unknown())
 const wholeSchema = z.strictObject(
@@ -144,16 +178,27 @@ function parseConnection(
     return null
   }
   return {
-    system: connector.name,
-    identity: identify(name, connector, parsed.data),
+    ...describeConnection(name, connector, parsed.data),
     open: (context) => connector.open(parsed.data, context),
-    timeoutOf: (collection) => timeoutOf(connector, collection),
     webhook: webhookOf(connector, parsed.data),
   }
 }
 
+/** `options`: validated by the connector. */
+export function describeConnection(
+  name: string,
+  connector: Pick<Connector<never>, 'name'>,
+  options: unknown,
+): ConnectionTraits {
+  return {
+    system: connector.name,
+    identity: identify(name, connector, options),
+    timeoutOf: (collection) => timeoutOf(connector, collection),
+  }
+}
+
 /** Functions that list rows may wait for something that never comes; a database says so itself. */
-function timeoutOf(connector: Connector<never>, collection: string): number | null {
+function timeoutOf(connector: object, collection: string): number | null {
   if (!('syncs' in connector) || !(connector.syncs instanceof Map)) return null
   const listed = z.looseObject({ timeoutMs: z.number().optional() }).safeParse(connector.syncs.get(collection))
   return listed.success ? (listed.data.timeoutMs ?? HANDLER_TIMEOUT_MS) : null
@@ -168,7 +213,7 @@ function webhookOf(connector: Connector<never>, options: never): ConnectionSetup
 const verdict = z.object({ id: z.string().min(1), atMs: z.number() }).nullable()
 
 /** A digest, because the options hold passwords. A connector that is not built in may have options that are no JSON. */
-function identify(name: string, connector: Connector<never>, options: unknown): string {
+function identify(name: string, connector: { readonly name: string }, options: unknown): string {
   if (!connectors.some((known) => known.connector === connector)) return name
   return createHash('sha256')
     .update(JSON.stringify([connector.name, options]))
@@ -231,7 +276,7 @@ function optionNames(connector: Connector<never>): string[] {
 function parseSync(
   name: string,
   definition: unknown,
-  connections: readonly string[],
+  { own, all: connections }: Names,
   surroundings: Surroundings,
   mistakes: Mistake[],
 ): SyncSetup | null {
@@ -241,7 +286,7 @@ function parseSync(
   const resolved = resolveEnv(definition, path, surroundings, isPlainInSync)
   for (const value of resolved.missing) mistakes.push(missingValue(value))
   const written = resolveFunctions(resolved.value, path, surroundings.exports ?? new Map(), mistakes)
-  if (isTwoWay(written)) return parseTwoWay(name, written, path, connections, mistakes, before)
+  if (isTwoWay(written)) return parseTwoWay(name, written, path, { own, all: connections }, mistakes, before)
   const parsed = syncSchema.safeParse(written)
   if (!parsed.success) {
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(syncSchema.shape)))
@@ -259,7 +304,7 @@ function parseSync(
     const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
     mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
   }
-  mistakes.push(...stepMistakes(parsed.data, path, connections))
+  mistakes.push(...stepMistakes(parsed.data, path, own))
   for (const mistake of shapeMistakes(parsed.data, places))
     mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   if (mistakes.length > before) return null
@@ -274,7 +319,7 @@ function parseTwoWay(
   name: string,
   definition: unknown,
   path: readonly PropertyKey[],
-  connections: readonly string[],
+  { own, all: connections }: Names,
   mistakes: Mistake[],
   before: number,
 ): SyncSetup | null {
@@ -293,7 +338,7 @@ function parseTwoWay(
     } else if (place.collection === null)
       mistakes.push({ path: [...path, 'between', at], message: `name a collection ("${place.connection}.…")` })
   }
-  mistakes.push(...stepMistakes(parsed.data, path, connections))
+  mistakes.push(...stepMistakes(parsed.data, path, own))
   const options = twoWayOptions(parsed.data)
   for (const mistake of twoWayMistakes(options)) mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   return mistakes.length > before ? null : { kind: 'two-way', name, left, right, patterns: null, options }

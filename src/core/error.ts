@@ -39,6 +39,7 @@ export const errorCodes = {
   ACTION_UNKNOWN: { retry: 'never', status: 404 },
   INTEGRATION_UNKNOWN: { retry: 'never', status: 404 },
   CONNECTION_UNKNOWN: { retry: 'never', status: 404 },
+  CONNECTION_USED: { retry: 'never', status: 409 },
   BEFORE_FAILED: { retry: 'never', status: 502 },
   AFTER_FAILED: { retry: 'never', status: 502 },
   TIMED_OUT: { retry: 'retry', status: 504 },

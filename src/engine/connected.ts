@@ -1,7 +1,7 @@
 /** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
 import { mkdir } from 'node:fs/promises'
 import { z } from 'zod'
-import type { Connection, Context } from '../connectors/connector.ts'
+import type { Connection, Context, Limits } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
@@ -211,7 +211,7 @@ export class Connected {
     return redact(text, this.#secrets)
   }
 
-  /** Opens a connection, or the collection that a sync of one gathers into. */
+  /** Opens a connection, with its own collections or those that its syncs list; or the collection that a sync of one gathers into. */
   opener(name: string): Opener {
     return { open: (context) => this.#open(name, context) }
   }
@@ -293,9 +293,11 @@ export class Connected {
     }
     const found = await this.#find(name)
     const { connector, handle } = found
-    const { openSyncs } = await import('../connectors/staged.ts')
     const tokens = this.#tokensOf(name, found)
-    return openSyncs(connector.syncs, handle, handlerContext(context, name, connector.limits, limiter, tokens))
+    const calls = (limits: Limits) => handlerContext(context, name, limits, limiter, tokens)
+    if (connector.syncs.size === 0) return await connector.open(handle.config, { ...context, calls })
+    const { openSyncs } = await import('../connectors/staged.ts')
+    return openSyncs(connector.syncs, handle, calls(connector.limits))
   }
 
   #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {

@@ -12,11 +12,16 @@ export interface ConnectionParts {
   readonly handle: Handle<never>
 }
 
+/** A connection's options as its connector gets them: relative paths are made absolute. */
+export type Locate = (connector: string, options: Readonly<Record<string, unknown>>) => unknown
+
 export class Integrations {
   #connectors: ReadonlyMap<string, AnyConnector> = new Map()
   #integrations = new Map<string, Integration>()
+  readonly #locate: Locate
 
-  constructor(connectors: readonly AnyConnector[]) {
+  constructor(connectors: readonly AnyConnector[], locate: Locate = (_connector, options) => options) {
+    this.#locate = locate
     this.replace(connectors, [])
   }
 
@@ -74,7 +79,9 @@ export class Integrations {
     checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
     const integration = this.find(connection.integrationId)
     const connector = this.connector(integration.connectorId)
-    const config = connector.config.safeParse({ ...integration.config, ...connection.config })
+    const config = connector.config.safeParse(
+      this.#locate(connector.name, { ...integration.config, ...connection.config }),
+    )
     if (config.success) return { integration, connector, handle: { id: connection.id, config: config.data as never } }
     const reasons = config.error.issues.map(({ path, message }) => `${path.join('.') || '(all of it)'}: ${message}`)
     throw new SyncError('CONFIG_INVALID', `connection "${connection.id}": ${reasons.join('; ')}`)

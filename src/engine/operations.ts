@@ -39,6 +39,8 @@ export interface Operations {
   use<Result>(work: (project: Project) => Promise<Result>, signal: AbortSignal): Promise<Result>
   /** Adds or replaces a sync, written as in a config file. CONFIG_INVALID tells every mistake. */
   putSync(name: string, definition: unknown, project: string | null): Promise<readonly KnownSync[]>
+  /** Syncs made by calls of the API that use this connection. */
+  usersOf(connection: string): readonly string[]
   /** A sync that a call of the API made, also while it is set aside; null: there is none of that name. */
   madeSync(name: string): { readonly name: string; readonly project: string | null } | null
   /** False: no call of the API made it. */

@@ -6,6 +6,7 @@ import type { EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
 import { announce } from '../announce.ts'
+import { maySee } from '../auth.ts'
 import { projectFor, visibleConnection, visibleConnections } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 
@@ -111,6 +112,7 @@ export const connectionRoutes: readonly Route[] = [
     handle: async ({ operations, params: { name }, key }) => {
       await changeable(operations, key, name)
       const [project = null] = visibleConnection(operations, key, name).projects
+      refuseUsed(operations, key, name)
       await operations.connected.remove(name)
       announce(operations, key, { what: 'connection', name, change: 'removed', project })
       return { status: 204 }
@@ -175,4 +177,15 @@ function connectionObject(
     ...{ name, connector, integration, origin: 'api', project: projects[0] ?? null },
     ...{ syncs, activeSyncs, minutesBetweenSyncs },
   }
+}
+
+/** A sync whose connection is gone could only fail. */
+function refuseUsed(operations: Operations, key: ApiKey | null, name: string): void {
+  const users = operations.usersOf(name)
+  if (users.length === 0) return
+  const named = users.filter((user) => maySee(key, operations.madeSync(user)?.project ?? null))
+  const what = named.length === 0 ? 'a sync' : `sync ${named.join(', ')}`
+  throw new SyncError('CONNECTION_USED', `connection "${name}" is used by ${what}`, {
+    hint: 'Take that away first: DELETE /api/syncs/<name>.',
+  })
 }
