@@ -106,6 +106,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
             }
           }),
     direction: sync.direction,
+    local: sync.local,
     onConflict: ruleOf(sync.onConflict),
     onDeleteConflict: sync.onDeleteConflict === 'manual_review' ? 'ask' : sync.onDeleteConflict,
     deletes: sync.deletes,

@@ -60,6 +60,8 @@ export interface TwoWaySync {
   /** Null: every field that both sides have under one name. */
   readonly fields: readonly PairField[] | null
   readonly direction: Direction
+  /** Which side callers mean by local, the other being remote. Absent: left. */
+  readonly local?: 'left' | 'right'
   readonly onConflict: Rule
   readonly onDeleteConflict: 'keep' | 'delete' | 'ask'
   readonly deletes: 'propagate' | 'keep'

@@ -78,6 +78,22 @@ describe('the server', () => {
     assert.equal(other.status, 422)
   })
 
+  test('POST /sync/start means by local the side that the sync says is local', async () => {
+    const contacts = { match: ['email'], fields: { email: 'email', name: 'name' }, schedule: 'manual' }
+    const sides = { between: ['crm.contacts', 'shop.contacts'], local: 'right', onConflict: 'prefer_local' }
+    await using it = new Served({ syncs: { contacts: { ...contacts, ...sides } } })
+    const api = await it.ready()
+    const request = {
+      project_id: 'pf-456',
+      sync_type: 'bidirectional',
+      source_platform: 'crm',
+      target_entity: 'contacts',
+    }
+    const local = await api.post('/sync/start', { ...request, strategy: 'prefer_local' })
+    assert.deepEqual([local.status, local.body.conflict_resolution], [200, 'auto_override_from_local'], local.text)
+    assert.equal((await api.post('/sync/start', { ...request, strategy: 'prefer_remote' })).status, 422)
+  })
+
   test('hazard 26: without a key only health and ready answer; a key does what its scope says', async () => {
     await using it = new Served()
     const admin = await it.ready()

@@ -127,12 +127,9 @@ function resolutionOf(sync: AnySync, type: Request['sync_type']): string {
   if (!isTwoWay(sync)) return type === 'push' ? 'auto_override_from_local' : 'auto_override_from_remote'
   const rule = sync.onConflict
   if (typeof rule === 'function') return 'custom_rule'
-  return {
-    left: 'auto_override_from_local',
-    right: 'auto_override_from_remote',
-    newest: 'last_write_wins',
-    ask: 'manual_review',
-  }[rule]
+  if (rule === 'newest') return 'last_write_wins'
+  if (rule === 'ask') return 'manual_review'
+  return rule === (sync.local ?? 'left') ? 'auto_override_from_local' : 'auto_override_from_remote'
 }
 
 const asked: Readonly<Record<(typeof strategies)[number], string>> = {
