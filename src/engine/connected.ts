@@ -14,11 +14,14 @@ import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
 import {
   type ConnectionChange,
+  type ConnectionRemains,
   type ConnectionStore,
   type EngineConnection,
   type Integration,
+  isUnreadable,
   outlineOf,
   outlinesOf,
+  REPLACE_IT,
   takenId,
   unknownConnection,
 } from './connections.ts'
@@ -35,6 +38,9 @@ import type { Vault } from './vault.ts'
 /** Ids of connections that are no more, and whose they were. */
 const FORMER = 'former-connection'
 const former = z.object({ project: z.string().nullable() })
+
+/** A whole connection in the place of one that can't be read, of which something may be left. `error`: why it can't. */
+export type ConnectionRenewal = (left: ConnectionRemains, error: SyncError) => EngineConnection
 
 export interface ConnectedOptions {
   readonly store: Store
@@ -122,14 +128,33 @@ export class Connected {
     return created
   }
 
-  /** Keeps what `change` makes of a connection, as it is then. CONNECTION_UNKNOWN, CONFIG_INVALID. */
-  async update(id: string, change: ConnectionChange): Promise<EngineConnection> {
+  /**
+   * Keeps what `change` makes of a connection, as it is then; of one that can't be read, what `anew` makes of what is left of it.
+   * CONNECTION_UNKNOWN, CONFIG_INVALID, INTEGRATION_UNKNOWN.
+   */
+  async update(id: string, change: ConnectionChange, anew: ConnectionRenewal): Promise<EngineConnection> {
     const { connections } = this.#options
-    const updated = await connections.update(id, (before) => {
-      const after = change(before)
-      this.#check(after)
-      return after
-    })
+    let readable = false
+    let moved = false
+    const updated = await connections
+      .update(id, (before) => {
+        readable = true
+        const after = change(before)
+        this.#checkChange(before, after)
+        moved = before.integrationId !== after.integrationId
+        return after
+      })
+      .catch(async (error: unknown) => {
+        if (readable || !isUnreadable(error) || connections.replace === undefined) throw error
+        return await connections.replace(id, (left) => {
+          const after = anew(left, error)
+          this.#check(after)
+          moved = left.integrationId !== after.integrationId
+          return after
+        })
+      })
+    // They are of an account of another system.
+    if (moved) await this.#tokens.delete(id)
     await this.#schedules.renew(updated.id)
     return updated
   }
@@ -166,6 +191,12 @@ export class Connected {
     const names = namesOf(connection, integrations)
     if (!names.includes(syncName)) throw nothingNamed('sync', syncName, names)
     return syncOf(connection, syncName, integrations, minutesBetweenSyncs)
+  }
+
+  /** Why a connection that is there is in no list; null: it is in them, or there is none of that id. */
+  async unlisted(id: string): Promise<SyncError | null> {
+    const outline = await outlineOf(this.#options.connections, id).catch(asSyncError)
+    return outline instanceof SyncError && isUnreadable(outline) ? outline : null
   }
 
   /** Undefined: there is none of that id. */
@@ -257,6 +288,17 @@ export class Connected {
   exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     const collection = collectionOf(id, syncName)
     return exportRows(collectionFile(this.#options.folder, collection), collection, format)
+  }
+
+  /** Where it is the connection as it was that fits its connector no more, that is what is to be changed. */
+  #checkChange(before: EngineConnection, after: EngineConnection): void {
+    try {
+      this.#check(after)
+    } catch (error) {
+      const { code, message, hint } = asSyncError(error)
+      if (after.config !== before.config || hint !== null || code === 'SYNC_UNKNOWN') throw error
+      throw new SyncError(code, message, { hint: REPLACE_IT })
+    }
   }
 
   #check(connection: EngineConnection): void {

@@ -86,6 +86,57 @@ describe('integrations over the API', () => {
     assert.equal((await api.call('DELETE', '/api/connections/shop')).status, 403)
   })
 
+  test('a connection that can’t be read, or whose integration is gone, is replaced by its whole config, and keeps its rows and its project', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const red = new Api(
+      it.url,
+      String((await api.post('/api/keys', { name: 'r', scope: 'admin', project: 'red' })).body.key),
+    )
+    assert.equal((await api.post('/api/connections', { ...made, project: 'red' })).status, 201)
+    await gathered(api, 'acme')
+    const put = (body: object, by = api) => by.call('PUT', '/api/connections/acme', body)
+    const spoil = (body: string) =>
+      it.project.change(
+        '.syncline/state.db',
+        `update record set body = '${body}', version = version + 1 where kind = 'connection' and id = 'acme'`,
+      )
+
+    // What is left of it says nothing of its integration.
+    spoil('{"id":"acme","integrationId":7,"project":"red"}')
+    assert.equal((await api.post('/api/connections', { ...made, name: 'other' })).status, 201)
+    assert.deepEqual(names(await api.get('/api/connections?integration=ours')), ['other'])
+    for (const told of [await api.get('/api/connections/acme'), await put({ minutesBetweenSyncs: 5 })])
+      assert.match(told.text, /CONFIG_INVALID.*can't be read.*whole `config`.*anew/)
+    assert.deepEqual([(await put({ config: { token: CANARY } })).status, (await put({}, red)).status], [422, 404])
+    assert.match((await put({ integration: 'ours', config: {} })).text, /CONFIG_INVALID.*token/)
+    const anew = await put({ integration: 'ours', config: { token: CANARY } })
+    assert.deepEqual([anew.status, anew.body.project, anew.body.syncs], [200, 'red', ['acme/contacts']], anew.text)
+    assert.equal((await red.get('/api/collections/acme/contacts')).body.items?.length, 3)
+    assert.equal((await api.post('/api/connections/acme/check')).body.healthy, true)
+    assert.ok((await api.get('/api/syncs/acme%2Fcontacts')).body.nextAt !== null)
+
+    // Its integration is gone.
+    spoil('{"id":"acme","integrationId":"theirs","project":"red"}')
+    assert.equal((await api.call('PUT', '/api/connections/other', { minutesBetweenSyncs: 5 })).status, 200)
+    assert.match((await put({ minutesBetweenSyncs: 5 }, red)).text, /INTEGRATION_UNKNOWN.*whole `config`/)
+    assert.match((await put({ integration: 'ours' }, red)).text, /CONFIG_INVALID.*whole `config`/)
+    const moved = await put({ integration: 'ours', config: { token: CANARY }, minutesBetweenSyncs: 5 }, red)
+    assert.deepEqual(
+      [moved.status, moved.body.integration, moved.body.minutesBetweenSyncs],
+      [200, 'ours', 5],
+      moved.text,
+    )
+    assert.equal((await put({ integration: 'pushed', config: { token: CANARY } })).status, 422)
+
+    // One that nothing is left of can be forgotten, too.
+    spoil('{')
+    assert.equal((await api.call('DELETE', '/api/connections/other')).status, 204)
+    assert.equal((await api.call('DELETE', '/api/connections/acme')).status, 204)
+    assert.equal((await api.get('/api/connections/acme')).status, 404)
+  })
+
   test('mistakes are told; input that does not fit begins nothing; the same Idempotency-Key acts once', async () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })

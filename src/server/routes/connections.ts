@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
-import type { EngineConnection } from '../../engine/connections.ts'
+import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
 import { announce } from '../announce.ts'
@@ -29,7 +29,16 @@ const creation = z.strictObject({
   minutesBetweenSyncs: settings.minutesBetweenSyncs.optional(),
   project: identifier.optional(),
 })
-const update = z.strictObject(settings).partial()
+const update = z
+  .strictObject({
+    ...settings,
+    integration: z
+      .string()
+      .min(1)
+      .max(300)
+      .describe('another one only with the whole config, and where it has none any more, or can’t be read'),
+  })
+  .partial()
 
 export const connectionRoutes: readonly Route[] = [
   route({
@@ -82,21 +91,28 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'read',
     params: named,
-    handle: async ({ operations, params: { name }, key }) => ({
-      body: connectionObject(operations, visibleConnection(operations, key, name)),
-    }),
+    handle: async ({ operations, params: { name }, key }) => {
+      const unlisted = await unlistedConnection(operations, key, name)
+      if (unlisted !== null) throw unlisted
+      return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
+    },
   }),
   route({
     method: 'PUT',
     url: '/api/connections/:name',
-    summary: 'Changes a connection: what is left out stays as it is',
+    summary:
+      'Changes a connection: what is left out stays as it is. One that can’t be read is replaced by its whole config',
     tag: 'connections',
     scope: 'admin',
     params: named,
     body: update,
     handle: async ({ operations, params: { name }, body, key }) => {
       await changeable(operations, key, name)
-      const changed = await operations.connected.update(name, (before) => changedBy(before, body))
+      const changed = await operations.connected.update(
+        name,
+        (before) => changedBy(before, body, operations),
+        (left, error) => madeAnew(name, left, body, error),
+      )
       announce(operations, key, { what: 'connection', name, change: 'changed', project: changed.project ?? null })
       return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
     },
@@ -109,8 +125,7 @@ export const connectionRoutes: readonly Route[] = [
     scope: 'admin',
     params: named,
     handle: async ({ operations, params: { name }, key }) => {
-      await changeable(operations, key, name)
-      const [project = null] = visibleConnection(operations, key, name).projects
+      const [project = null] = (await changeable(operations, key, name))?.projects ?? []
       await operations.connected.remove(name)
       announce(operations, key, { what: 'connection', name, change: 'removed', project })
       return { status: 204 }
@@ -140,17 +155,50 @@ export const connectionRoutes: readonly Route[] = [
 ]
 
 /** What is left out stays; null takes away. */
-function changedBy(before: EngineConnection, body: z.output<typeof update>): EngineConnection {
-  const { config, activeSyncs, minutesBetweenSyncs, ...rest } = before
-  const changed = {
-    activeSyncs: body.activeSyncs === undefined ? activeSyncs : body.activeSyncs,
-    minutesBetweenSyncs: body.minutesBetweenSyncs === undefined ? minutesBetweenSyncs : body.minutesBetweenSyncs,
-  }
+function changedBy(
+  before: EngineConnection,
+  { integration, config, ...body }: z.output<typeof update>,
+  { integrations }: Operations,
+): EngineConnection {
+  const { activeSyncs: _syncs, minutesBetweenSyncs: _minutes, ...rest } = before
+  const other = integration !== undefined && integration !== before.integrationId
+  if (other && (config === undefined || integrations.all.some(({ id }) => id === before.integrationId)))
+    throw new SyncError('CONFIG_INVALID', `connection "${before.id}" is of integration "${before.integrationId}"`, {
+      hint: 'It is moved to another with its whole `config`, and only when there is no such integration any more.',
+    })
   return {
     ...rest,
-    config: body.config ?? config,
-    ...(changed.activeSyncs == null ? {} : { activeSyncs: changed.activeSyncs }),
-    ...(changed.minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs: changed.minutesBetweenSyncs }),
+    ...settingsOf(before, body),
+    integrationId: integration ?? before.integrationId,
+    config: config ?? before.config,
+  }
+}
+
+/** CONFIG_INVALID: the body does not say all that there is to be known. */
+function madeAnew(
+  id: string,
+  left: ConnectionRemains,
+  { config, ...body }: z.output<typeof update>,
+  error: SyncError,
+): EngineConnection {
+  const { integration = left.integrationId } = body
+  if (config === undefined || integration === undefined)
+    throw new SyncError('CONFIG_INVALID', `connection "${id}" can't be changed in part: ${error.message}`, {
+      hint: `Give its whole \`config\`${left.integrationId === undefined ? ' and its `integration`' : ''}, or remove it and make it anew.`,
+      cause: error,
+    })
+  const { project } = left
+  const owned = project === undefined ? {} : { project }
+  return { id, integrationId: integration, config, ...settingsOf(left, body), ...owned }
+}
+
+function settingsOf(before: ConnectionRemains, body: z.output<typeof update>): ConnectionRemains {
+  const activeSyncs = body.activeSyncs === undefined ? before.activeSyncs : body.activeSyncs
+  const minutesBetweenSyncs =
+    body.minutesBetweenSyncs === undefined ? before.minutesBetweenSyncs : body.minutesBetweenSyncs
+  return {
+    ...(activeSyncs == null ? {} : { activeSyncs }),
+    ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
   }
 }
 
@@ -159,10 +207,18 @@ async function checkAccount({ connected }: Operations, name: string): Promise<Re
   return success ? { healthy: true } : { healthy: false, error: { code, message: error, hint: null } }
 }
 
-/** FORBIDDEN: the config file says it. */
-async function changeable(operations: Operations, key: ApiKey | null, name: string): Promise<void> {
-  if (visibleConnection(operations, key, name).integration !== null) return
+/** Null: it can't be read, and is in no list. FORBIDDEN: the config file says it. */
+async function changeable(operations: Operations, key: ApiKey | null, name: string): Promise<KnownConnection | null> {
+  if ((await unlistedConnection(operations, key, name)) !== null) return null
+  const known = visibleConnection(operations, key, name)
+  if (known.integration !== null) return known
   throw new SyncError('FORBIDDEN', `connection "${name}" is in the config file`, { hint: 'Change it there.' })
+}
+
+/** Why it is in no list, though it is there; null: it is in one, or the key may not know, because nobody knows whose it is. */
+async function unlistedConnection(operations: Operations, key: ApiKey | null, name: string): Promise<SyncError | null> {
+  if (key?.project != null || operations.connections().some((known) => known.name === name)) return null
+  return await operations.connected.unlisted(name)
 }
 
 function connectionObject(
