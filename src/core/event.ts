@@ -1,5 +1,5 @@
 /** Everything the service tells, to listeners in the process and over the API. Holds no row values and no secrets. */
-import type { Job } from './job.ts'
+import type { Job, KeyName } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 import type { SideName } from './two-way.ts'
@@ -100,7 +100,7 @@ export type ActionEvent =
       readonly action: string
       readonly project: string | null
       /** Who asked for it by the API. */
-      readonly key: { readonly id: string; readonly name: string } | null
+      readonly key: KeyName | null
     }
   | { readonly event: 'action.vetoed'; readonly connection: string; readonly action: string; readonly reason: string }
 
@@ -122,7 +122,7 @@ export interface ConfigEvent {
   /** Whose it is; null: nobody's in particular. */
   readonly project: string | null
   /** Who asked for it by the API. */
-  readonly key: { readonly id: string; readonly name: string } | null
+  readonly key: KeyName | null
 }
 
 export type HealthEvent =

@@ -401,7 +401,7 @@ describe('permit', () => {
     const permit = `permit: ({ kind, name, connection, project, key }) => {
       if (name === 'greet') return [kind, connection, project, key?.name].join(' ') + ' may not'
       if (name === 'break') return undefined
-      return name === 'acme/contacts' ? kind + ' of ' + connection + ' not today' : true
+      return name === 'acme/contacts' ? kind + ' of ' + connection + ' not today for ' + key?.name : true
     },`
     await using it = new Served({ config: crm.config(permit) })
     const api = await it.ready()
@@ -414,7 +414,7 @@ describe('permit', () => {
     const run = await api.post('/api/syncs/acme%2Fcontacts/run')
     const job = async () => (await api.get(`/api/jobs/${run.body.id}`)).body
     await eventually(async () => (await job()).status === 'cancelled', 'the veto')
-    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today/)
+    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today for first/)
     assert.equal((await api.get('/api/collections/acme/contacts')).status, 404)
     const orders = await api.post('/api/syncs/orders/run')
     await eventually(async () => (await api.get(`/api/jobs/${orders.body.id}`)).body.status === 'succeeded', 'orders')

@@ -61,6 +61,38 @@ test('syncs and schedules that one server sets are run by workers as they are no
   for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
 })
 
+test('`permit` hears who asked for a run by the API, also where another process runs it, and of nobody for a command', async () => {
+  await using state = await createDatabase()
+  await using crm = await new Crm().start()
+  const permit = `permit: ({ kind, name, key }) => kind + ' ' + name + ' by ' + (key === null ? 'nobody' : key.name + ' ' + key.id),`
+  using it = new ServiceProject(crm.config(permit), { SYNCLINE_STORE: state.url })
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const server = it.start('server', '--port', '0')
+  const worker = it.start('worker')
+  for (const running of [server, worker]) await running.event('ready')
+  const url = String(server.lines.find(({ event }) => event === 'ready')?.url)
+  const admin = new Api(url, String(created.lines[0]?.key))
+  const { body: key } = await admin.post('/api/keys', { name: 'robot', scope: 'operate' })
+  const robot = new Api(url, String(key.key))
+  const run = await robot.post('/api/syncs/orders/run')
+  assert.deepEqual(run.body.key, { id: key.id, name: 'robot' })
+  const reason = async () => String(JSON.stringify((await admin.get(`/api/jobs/${run.body.id}`)).body.error))
+  await eventually(async () => /FORBIDDEN/.test(await reason()), 'the veto')
+  assert.match(await reason(), new RegExp(`run orders by robot ${key.id}`))
+  const start = { project_id: 'p', sync_type: 'pull', source_platform: 'shop', target_entity: 'orders' }
+  assert.match((await robot.post('/sync/start', start)).text, new RegExp(`run orders by robot ${key.id}`))
+  const { lines } = await it.run('trigger', 'orders')
+  const vetoed = ({ job }: Readonly<Record<string, unknown>>) => job === lines[0]?.id
+  await worker.event('sync.vetoed', vetoed)
+  assert.equal(
+    worker.lines.find((line) => line.event === 'sync.vetoed' && vetoed(line))?.reason,
+    'run orders by nobody',
+  )
+  for (const running of [server, worker]) running.kill('SIGTERM')
+  for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
+})
+
 test('a change is taken up once by each process: the one that makes it looks at connections, too, and the others at syncs', async () => {
   await using state = await createDatabase()
   await using crm = await new Crm().start()

@@ -51,7 +51,7 @@ export const startRoutes: readonly Route[] = [
       const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
-        ? await runNow(sync, body, operations, signal)
+        ? await runNow(sync, body, operations, key, signal)
         : await register(known, body.schedule, body, operations, key)
     },
   }),
@@ -153,9 +153,15 @@ function refuseOtherStrategy(sync: AnySync, strategy: Request['strategy']): void
   )
 }
 
-async function runNow(sync: AnySync, body: Request, operations: Operations, signal: AbortSignal): Promise<Answer> {
+async function runNow(
+  sync: AnySync,
+  body: Request,
+  operations: Operations,
+  key: ApiKey | null,
+  signal: AbortSignal,
+): Promise<Answer> {
   const { store, service, events } = operations
-  const job = await service.trigger(sync.id, body.priority)
+  const job = await service.trigger(sync.id, body.priority, { key })
   const ended = await jobEnd(job, store, events, signal)
   if (ended === null) throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
   const run = ended.run === null ? null : await store.runs.get(ended.run)
