@@ -65,14 +65,21 @@ export function openOperations(options: OperationsOptions): Operations {
     syncsOf: (connection) => known.syncsOf(connection).map((one) => ({ ...one, origin: 'connection' })),
     connections: () => [
       ...[...config().connections].map(([name, { system }]): KnownConnection => {
-        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null }
+        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null, schedules: null }
         return { name, connector: system, projects: projectsOf(name, config()), ...rest }
       }),
       ...known.all.map(
-        ({ id, integrationId, project, activeSyncs = null, minutesBetweenSyncs = null }): KnownConnection => {
+        ({
+          id,
+          integrationId,
+          project,
+          activeSyncs = null,
+          minutesBetweenSyncs = null,
+          schedules = null,
+        }): KnownConnection => {
           const integration = integrations.all.find((one) => one.id === integrationId)
           const projects = project === undefined ? [] : [project]
-          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs }
+          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs, schedules }
           return { name: id, connector: integration?.connectorId ?? '', projects, ...rest }
         },
       ),

@@ -5,6 +5,7 @@ import type { Connection, Context } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { Schedule } from '../core/schedule.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
 import { type ActionResult, executeAction } from './actions.ts'
@@ -12,16 +13,15 @@ import { handlerContext, type TokenSource } from './calls.ts'
 import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
+import { type ConnectionRenewal, checkConnection, updateConnection } from './connection-update.ts'
 import {
   type ConnectionChange,
-  type ConnectionRemains,
   type ConnectionStore,
   type EngineConnection,
   type Integration,
   isUnreadable,
   outlineOf,
   outlinesOf,
-  REPLACE_IT,
   takenId,
   unknownConnection,
 } from './connections.ts'
@@ -38,9 +38,6 @@ import type { Vault } from './vault.ts'
 /** Ids of connections that are no more, and whose they were. */
 const FORMER = 'former-connection'
 const former = z.object({ project: z.string().nullable() })
-
-/** A whole connection in the place of one that can't be read, of which something may be left. `error`: why it can't. */
-export type ConnectionRenewal = (left: ConnectionRemains, error: SyncError) => EngineConnection
 
 export interface ConnectedOptions {
   readonly store: Store
@@ -121,7 +118,7 @@ export class Connected {
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async add(connection: EngineConnection): Promise<EngineConnection> {
     const { connections, taken } = this.#options
-    this.#check(connection)
+    checkConnection(connection, this.#options.integrations)
     if (taken?.(connection.id) === true || (await this.#formerly(connection))) throw takenId(connection.id)
     const created = await connections.create(connection)
     await this.schedule(created.id)
@@ -133,30 +130,25 @@ export class Connected {
    * CONNECTION_UNKNOWN, CONFIG_INVALID, INTEGRATION_UNKNOWN.
    */
   async update(id: string, change: ConnectionChange, anew: ConnectionRenewal): Promise<EngineConnection> {
-    const { connections } = this.#options
-    let readable = false
-    let moved = false
-    const updated = await connections
-      .update(id, (before) => {
-        readable = true
-        const after = change(before)
-        this.#checkChange(before, after)
-        moved = before.integrationId !== after.integrationId
-        return after
-      })
-      .catch(async (error: unknown) => {
-        if (readable || !isUnreadable(error) || connections.replace === undefined) throw error
-        return await connections.replace(id, (left) => {
-          const after = anew(left, error)
-          this.#check(after)
-          moved = left.integrationId !== after.integrationId
-          return after
-        })
-      })
+    const { connections, integrations } = this.#options
+    const { updated, moved } = await updateConnection(id, change, anew, connections, integrations)
     // They are of an account of another system.
     if (moved) await this.#tokens.delete(id)
-    await this.#schedules.renew(updated.id)
+    await this.#schedules.renew(id)
     return updated
+  }
+
+  /** Keeps with its connection when a sync runs, whatever else is said. CONNECTION_UNKNOWN, SYNC_UNKNOWN, CONFIG_INVALID. */
+  async setSchedule(sync: SyncId, schedule: Schedule): Promise<void> {
+    const parts = partsOf(sync)
+    if (parts === null) throw nothingNamed('sync', sync, [])
+    await this.update(
+      parts.connectionId,
+      (before) => ({ ...before, schedules: { ...before.schedules, [parts.syncName]: schedule } }),
+      (_left, error) => {
+        throw error
+      },
+    )
   }
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
@@ -288,23 +280,6 @@ export class Connected {
   exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     const collection = collectionOf(id, syncName)
     return exportRows(collectionFile(this.#options.folder, collection), collection, format)
-  }
-
-  /** Where it is the connection as it was that fits its connector no more, that is what is to be changed. */
-  #checkChange(before: EngineConnection, after: EngineConnection): void {
-    try {
-      this.#check(after)
-    } catch (error) {
-      const { code, message, hint } = asSyncError(error)
-      if (after.config !== before.config || hint !== null || code === 'SYNC_UNKNOWN') throw error
-      throw new SyncError(code, message, { hint: REPLACE_IT })
-    }
-  }
-
-  #check(connection: EngineConnection): void {
-    const { connector } = this.#options.integrations.partsOf(connection)
-    for (const name of connection.activeSyncs ?? [])
-      if (!connector.syncs.has(name)) throw nothingNamed('sync', name, [...connector.syncs.keys()])
   }
 
   /** Whether another project had a connection of that id: what it gathered and its history are still there. */

@@ -6,6 +6,7 @@ import type { Log } from '../core/log.ts'
 import type { Schedule } from '../core/schedule.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
+import { scheduleSchema } from '../store/rows.ts'
 import type { Vault } from './vault.ts'
 
 /** A connector set up for use. */
@@ -37,6 +38,8 @@ export interface EngineConnection {
   readonly activeSyncs?: readonly string[]
   /** How often they run, in minutes: above 0, up to a year. Default: the engine's. */
   readonly minutesBetweenSyncs?: number
+  /** When syncs of it run, by their names, whatever else is said. Default: as often as all of its. */
+  readonly schedules?: Readonly<Record<string, Schedule>>
   /** Who it belongs to, where several share the engine. */
   readonly project?: string
 }
@@ -114,6 +117,7 @@ const stored = z.object({
   integrationId: z.string(),
   activeSyncs: z.array(z.string()).exactOptional(),
   minutesBetweenSyncs: z.number().positive().exactOptional(),
+  schedules: z.record(z.string(), scheduleSchema).exactOptional(),
   project: z.string().exactOptional(),
 })
 /** The name of its secret: a new one with every change, so that of two who change it neither writes into the other's. */

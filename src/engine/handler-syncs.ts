@@ -42,7 +42,7 @@ export function syncOf(connection: ConnectionOutline, name: string, integrations
   return handlerSync(connection.id, name, schedule, connector.syncs.get(name)?.timeoutMs)
 }
 
-/** What the connection says goes before its integration, and that before its connector; `minutes` where none says anything. */
+/** What the connection says of the sync goes before what it says of all, then come its integration and its connector; `minutes` where none says anything. */
 function scheduleOf(
   syncName: string,
   connection: ConnectionOutline,
@@ -50,6 +50,8 @@ function scheduleOf(
   connector: AnyConnector,
   minutes: number,
 ): Schedule {
+  const own = connection.schedules?.[syncName]
+  if (own !== undefined) return own
   if (connection.minutesBetweenSyncs !== undefined) return everyMinutes(connection.minutesBetweenSyncs)
   const chosen = integration.schedules?.[syncName]
   if (chosen !== undefined) return chosen

@@ -66,7 +66,7 @@ export function askedByOf(key: KeyName | null | undefined): string | null {
 
 export function scheduleOf(stored: StoredRow): ScheduleRecord {
   const { next_at, last_at, ...rest } = scheduleRow.parse(stored)
-  return { ...rest, schedule: schedule.parse(JSON.parse(rest.schedule)), nextAt: next_at, lastAt: last_at }
+  return { ...rest, schedule: scheduleSchema.parse(JSON.parse(rest.schedule)), nextAt: next_at, lastAt: last_at }
 }
 
 export function recordOf(stored: StoredRow): StoredRecord {
@@ -149,7 +149,8 @@ const jobRow = z.object({
 const keyName: z.ZodType<KeyName> = z.object({ id: text, name: text })
 
 const every = { everyMs: z.number() }
-const schedule: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
+/** A schedule as it is stored, JSON once it is parsed. */
+export const scheduleSchema: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('interval'), ...every }),
   z.object({ kind: z.literal('continuous'), ...every }),
   z.object({ kind: z.literal('cron'), cron: text, zone: text }),

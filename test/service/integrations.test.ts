@@ -217,11 +217,35 @@ describe('integrations over the API', () => {
       const { status, body, text } = await api.post('/sync/start', { ...request, source_platform })
       assert.deepEqual([status, body.status], [200, 'success'], text)
     }
-    const scheduled = await api.post('/sync/start', { ...request, source_platform: 'ours', schedule: '1h' })
-    assert.deepEqual([scheduled.status, scheduled.body.code], [422, 'CONFIG_INVALID'])
     assert.equal((await api.call('PUT', '/api/connections/acme', { minutesBetweenSyncs: 60.5 })).status, 200)
-    assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).body.schedule, 'every 3630s')
+    const schedule = async () => (await api.get('/api/syncs/acme%2Fcontacts')).body.schedule
+    assert.equal(await schedule(), 'every 3630s')
     assert.equal((await api.post('/api/syncs/acme%2Fcontacts/reset')).status, 204)
+  })
+
+  test('POST /sync/start gives a connection’s sync a schedule that lasts, until the connection says otherwise', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', made)).status, 201)
+    const request = { project_id: 'p', sync_type: 'pull', source_platform: 'acme', target_entity: 'contacts' }
+    const scheduled = await api.post('/sync/start', { ...request, schedule: 'every_2_hours' })
+    assert.deepEqual([scheduled.status, scheduled.body.status], [202, 'scheduled'], scheduled.text)
+    const schedule = async () => (await api.get('/api/syncs/acme%2Fcontacts')).body.schedule
+    assert.equal(await schedule(), 'every 2h')
+    assert.equal((await api.post('/sync/start', { ...request, schedule: 'sometimes' })).status, 422)
+    const put = (body: object) => api.call('PUT', '/api/connections/acme', body)
+    const more = await put({ minutesBetweenSyncs: 5 })
+    assert.deepEqual([more.body.schedules, await schedule()], [{ contacts: 'every 2h' }, 'every 2h'])
+    it.project.configure(crm.config('// saved'))
+    await it.service.event('config.changed', ({ what }) => what === 'file')
+    assert.equal(await schedule(), 'every 2h')
+    assert.equal((await put({ schedules: { contacts: 'now and then' } })).status, 422)
+    assert.equal((await put({ schedules: { contacs: '1h' } })).body.code, 'SYNC_UNKNOWN')
+    assert.equal((await put({ schedules: { contacts: '0 6 * * *' } })).status, 200)
+    assert.equal(await schedule(), '0 6 * * * (UTC)')
+    assert.equal((await put({ schedules: null })).body.schedules, null)
+    assert.equal(await schedule(), 'every 5m')
   })
 })
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
+import { formatSchedule, parseSchedule, type Schedule } from '../../core/schedule.ts'
 import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
@@ -20,6 +21,10 @@ const settings = {
     .max(366 * 24 * 60)
     .nullable()
     .describe('null: as the integration says'),
+  schedules: z
+    .record(z.string().max(300), z.string().max(200))
+    .nullable()
+    .describe('by the names of syncs: every_15_minutes, 1h, a cron expression …; these go before minutesBetweenSyncs'),
 }
 const creation = z.strictObject({
   name: identifier.optional().describe('default: a random one'),
@@ -27,8 +32,10 @@ const creation = z.strictObject({
   config: settings.config.default({}),
   activeSyncs: settings.activeSyncs.optional(),
   minutesBetweenSyncs: settings.minutesBetweenSyncs.optional(),
+  schedules: settings.schedules.optional(),
   project: identifier.optional(),
 })
+type Settings = Partial<Pick<z.output<typeof creation>, 'activeSyncs' | 'minutesBetweenSyncs' | 'schedules'>>
 const update = z
   .strictObject({
     ...settings,
@@ -72,12 +79,10 @@ export const connectionRoutes: readonly Route[] = [
     scope: 'admin',
     body: creation,
     handle: async ({ operations, body, key }) => {
-      const { name = crypto.randomUUID(), integration, config, activeSyncs, minutesBetweenSyncs } = body
+      const { name = crypto.randomUUID(), integration, config } = body
       const project = projectFor(key, body.project)
       await operations.connected.add({
-        ...{ id: name, integrationId: integration, config },
-        ...(activeSyncs == null ? {} : { activeSyncs }),
-        ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
+        ...{ id: name, integrationId: integration, config, ...settingsOf({}, body) },
         ...(project === null ? {} : { project }),
       })
       announce(operations, key, { what: 'connection', name, change: 'made', project })
@@ -160,7 +165,7 @@ function changedBy(
   { integration, config, ...body }: z.output<typeof update>,
   { integrations }: Operations,
 ): EngineConnection {
-  const { activeSyncs: _syncs, minutesBetweenSyncs: _minutes, ...rest } = before
+  const { activeSyncs: _syncs, minutesBetweenSyncs: _minutes, schedules: _schedules, ...rest } = before
   const other = integration !== undefined && integration !== before.integrationId
   if (other && (config === undefined || integrations.all.some(({ id }) => id === before.integrationId)))
     throw new SyncError('CONFIG_INVALID', `connection "${before.id}" is of integration "${before.integrationId}"`, {
@@ -192,14 +197,27 @@ function madeAnew(
   return { id, integrationId: integration, config, ...settingsOf(left, body), ...owned }
 }
 
-function settingsOf(before: ConnectionRemains, body: z.output<typeof update>): ConnectionRemains {
+/** CONFIG_INVALID: a schedule that can't be read. */
+function settingsOf(before: ConnectionRemains, body: Settings): ConnectionRemains {
   const activeSyncs = body.activeSyncs === undefined ? before.activeSyncs : body.activeSyncs
   const minutesBetweenSyncs =
     body.minutesBetweenSyncs === undefined ? before.minutesBetweenSyncs : body.minutesBetweenSyncs
+  const schedules = body.schedules == null ? body.schedules : schedulesOf(body.schedules)
+  const chosen = schedules === undefined ? before.schedules : schedules
   return {
     ...(activeSyncs == null ? {} : { activeSyncs }),
     ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
+    ...(chosen == null ? {} : { schedules: chosen }),
   }
+}
+
+function schedulesOf(written: Readonly<Record<string, string>>): Readonly<Record<string, Schedule>> {
+  const parsed = Object.entries(written).map(([name, text]) => {
+    const schedule = parseSchedule(text)
+    if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', `schedules.${name}: ${schedule}`)
+    return [name, schedule] as const
+  })
+  return Object.fromEntries(parsed)
 }
 
 async function checkAccount({ connected }: Operations, name: string): Promise<Record<string, unknown>> {
@@ -223,12 +241,13 @@ async function unlistedConnection(operations: Operations, key: ApiKey | null, na
 
 function connectionObject(
   operations: Operations,
-  { name, connector, integration, projects, activeSyncs, minutesBetweenSyncs }: KnownConnection,
+  { name, connector, integration, projects, activeSyncs, minutesBetweenSyncs, schedules }: KnownConnection,
 ): Record<string, unknown> {
   if (integration === null) return { name, connector, integration, origin: 'config' }
   const syncs = operations.syncsOf(name).map(({ sync }) => sync.id)
+  const written = Object.entries(schedules ?? {}).map(([sync, schedule]) => [sync, formatSchedule(schedule)])
   return {
     ...{ name, connector, integration, origin: 'api', project: projects[0] ?? null },
-    ...{ syncs, activeSyncs, minutesBetweenSyncs },
+    ...{ syncs, activeSyncs, minutesBetweenSyncs, schedules: schedules === null ? null : Object.fromEntries(written) },
   }
 }

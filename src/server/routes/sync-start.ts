@@ -188,15 +188,12 @@ async function register(
   operations: Operations,
   key: ApiKey | null,
 ): Promise<Answer> {
-  // What its connection says is said again at every start.
-  if (origin === 'connection')
-    throw new SyncError('CONFIG_INVALID', `when sync ${sync.id} runs, its connection says`, {
-      hint: 'PUT /api/connections/<name> with minutesBetweenSyncs, or write `schedules` of its integration in the config.',
-    })
   const schedule = parseSchedule(written)
   if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
   const firstMs = firstInstant(schedule, systemClock.now())
-  await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
+  // What its connection says is taken up again at every start.
+  if (origin === 'connection') await operations.connected.setSchedule(sync.id, schedule)
+  else await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
   operations.service.wake()
   announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
   return {
