@@ -29,10 +29,9 @@ import { storeUrl } from '../store/open.ts'
 import { type OpenProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
 import { openOperations } from './operations.ts'
+import { MINUTES_BETWEEN_SYNCS } from './reach.ts'
 import type { Shell } from './shell.ts'
 
-/** For syncs of connections that say nothing else. */
-const MINUTES_BETWEEN_SYNCS = 15
 /** What other processes changed is seen this late in lists. */
 const STALE_MS = 1000
 

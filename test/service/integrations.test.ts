@@ -249,6 +249,58 @@ describe('integrations over the API', () => {
   })
 })
 
+test('commands take the syncs of connections by name: they plan, run, verify and reset them, and tell how they stand', async () => {
+  await using crm = await new Crm().start()
+  const permit = `permit: ({ name, project }) => name !== 'acme/contacts' || project === 'red' || 'it is of ' + project,`
+  using it = new ServiceProject(crm.config(permit))
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const service = it.start('start', '--port', '0')
+  await service.event('ready')
+  const api = new Api(String(service.lines.find(({ event }) => event === 'ready')?.url), String(created.lines[0]?.key))
+  for (const [name, token] of Object.entries({ acme: CANARY, wrong: 'canary-of-another' }))
+    assert.equal(
+      (await api.post('/api/connections', { name, integration: 'pushed', config: { token }, project: 'red' })).status,
+      201,
+    )
+  const busy = await it.run('run', 'acme')
+  assert.match(JSON.stringify(busy.lines), /PROJECT_LOCKED.*trigger/)
+  service.kill('SIGINT')
+  assert.equal((await service.end()).code, 0)
+  assert.equal((await it.run('trigger', 'acme/contacts')).lines[0]?.sync, 'acme/contacts')
+
+  const statuses = async () =>
+    (await it.run('status')).lines.map(({ sync, status, inserted }) => [sync, status, inserted])
+  assert.deepEqual(await statuses(), [
+    ['orders', 'never', undefined],
+    ['acme/contacts', 'never', undefined],
+    ['wrong/contacts', 'never', undefined],
+  ])
+  assert.deepEqual((await it.run('history', 'acme/contacts')).code, 0)
+  assert.equal((await it.run('plan', 'acme/contacts')).lines[0]?.inserts, 3)
+  assert.equal((await it.run('run', 'acme')).code, 0)
+  assert.equal((await it.run('verify', 'acme/contacts', 'orders')).lines[0]?.sync, 'orders')
+  assert.equal((await it.run('verify', 'acme/contacts')).lines[0]?.right, 3)
+  assert.equal((await it.run('reset', 'acme/contacts')).code, 0)
+  assert.deepEqual((await it.run('dead-letters', 'acme/contacts')).lines, [])
+  assert.equal((await it.run('history', 'acme/contacts')).lines[0]?.inserted, 3)
+  assert.deepEqual((await statuses()).slice(1), [
+    ['acme/contacts', 'succeeded', 3],
+    ['wrong/contacts', 'never', undefined],
+  ])
+  const failed = await it.run('run', 'wrong/contacts')
+  assert.match(JSON.stringify(failed.lines), /the CRM answered 401/)
+  for (const [text, hint] of [
+    ['acme/contact', /SYNC_UNKNOWN.*did you mean .*acme\/contacts/],
+    ['acne/contacts', /SYNC_UNKNOWN/],
+  ] as const)
+    assert.match(JSON.stringify((await it.run('run', text)).lines), hint)
+  const watched = await it.run('watch', 'acme/contacts')
+  assert.match(JSON.stringify(watched.lines), /USAGE_INVALID.*syncline start/)
+  const all = [busy, failed, watched].map(({ lines, stderr }) => JSON.stringify(lines) + stderr).join('')
+  assert.doesNotMatch(all, /canary/)
+})
+
 test('hazards 26 and 27: connections are there again after kill -9, and no credential is in any answer, line or file', async () => {
   await using crm = await new Crm().start()
   using it = new ServiceProject(crm.config())
