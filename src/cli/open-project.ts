@@ -54,8 +54,8 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     log: (message, severity) => log(withoutSecrets(message), severity),
     redact: withoutSecrets,
   }
-  const reach = new Reach(config, store, context, shell.environment)
   const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
+  const reach = new Reach(config, store, context, limiter, shell.environment)
   const { connections } = config
   const openers = { get: (name: string) => connections.get(name) ?? reach.opener(name), keys: () => connections.keys() }
   const pool = new ConnectionPool(openers, context, limiter)

@@ -8,6 +8,7 @@ import type { Connected } from '../engine/connected.ts'
 import type { Opener } from '../engine/connection-pool.ts'
 import type { ConnectionStore } from '../engine/connections.ts'
 import type { Integrations } from '../engine/integrations.ts'
+import type { Limiter } from '../engine/limits.ts'
 import type { Act } from '../engine/project.ts'
 import type { Store } from '../store/store.ts'
 import type { Environment } from './open-vault.ts'
@@ -30,9 +31,9 @@ export class Reach {
   /** The connections of what was found, with their projects. */
   readonly #found = new Map<string, string | null>()
 
-  constructor(config: LoadedConfig, store: Store, context: Context, environment: Environment) {
+  constructor(config: LoadedConfig, store: Store, context: Context, limiter: Limiter, environment: Environment) {
     this.#config = config
-    this.#open = () => open(config, store, context, environment)
+    this.#open = () => open(config, store, context, limiter, environment)
   }
 
   readonly act: Act = async (connection, action, input, signal) =>
@@ -91,23 +92,29 @@ function loaded() {
   ])
 }
 
-async function open(config: LoadedConfig, store: Store, context: Context, environment: Environment): Promise<Reached> {
+async function open(
+  config: LoadedConfig,
+  store: Store,
+  context: Context,
+  limiter: Limiter,
+  environment: Environment,
+): Promise<Reached> {
   const [
     { Connected },
     { StoredConnections },
     { Events },
     { Integrations },
-    { Limiter },
     { permitting },
     { openVault },
+    { actingIn },
   ] = await Promise.all([
     import('../engine/connected.ts'),
     import('../engine/connections.ts'),
     import('../engine/events.ts'),
     import('../engine/integrations.ts'),
-    import('../engine/limits.ts'),
     import('../engine/permit.ts'),
     import('./open-vault.ts'),
+    import('./operations.ts'),
   ])
   const vault = openVault(store, config.folder, environment)
   const events = new Events(context.log)
@@ -122,7 +129,8 @@ async function open(config: LoadedConfig, store: Store, context: Context, enviro
   const connections = new StoredConnections(store.records, vault, context.log)
   const connected = new Connected({
     ...{ store, vault, context, integrations, events, connections },
-    limiter: new Limiter(context.clock, context.random, undefined, async () => store.limits ?? null),
+    limiter,
+    acting: (id) => actingIn(config, id),
     folder: join(config.folder, '.syncline', 'collections'),
     minutesBetweenSyncs: MINUTES_BETWEEN_SYNCS,
     changed: async () => {},

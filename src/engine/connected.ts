@@ -5,10 +5,11 @@ import type { Connection, Context } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { KeyName } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
-import { type ActionResult, executeAction } from './actions.ts'
+import { type ActingConnection, type ActionResult, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
@@ -53,6 +54,8 @@ export interface ConnectedOptions {
   readonly events: Events
   /** Names that something else has: no new connection gets one. Default: none. */
   readonly taken?: (id: string) => boolean
+  /** Connections of the config that can act; no other has the name of one. Default: none. */
+  readonly acting?: (id: string) => ActingConnection | null
   /** After connections or their schedules have changed. */
   readonly changed: () => Promise<void>
 }
@@ -247,18 +250,15 @@ export class Connected {
     id: string,
     actionName: string,
     params: unknown,
-    key: { readonly id: string; readonly name: string } | null = null,
+    key: KeyName | null = null,
     signal: AbortSignal | null = null,
   ): Promise<ActionResult> {
     const { limiter } = this.#options
     const context = within(this.#options.context, signal)
-    const found = await this.#find(id)
-    const { connector, integration, handle } = found
-    const names = integration.actions ?? [...connector.actions.keys()]
+    const { connector, handle, project, names, tokens } = await this.#acting(id)
     const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
     if (action === undefined) throw nothingNamed('action', actionName, names)
-    await this.#askForAction(found.connection, actionName, key)
-    const tokens = this.#tokensOf(id, found)
+    await this.#askForAction(id, project, actionName, key)
     return await executeAction(
       { name: actionName, action, handle, params, limits: connector.limits, tokens },
       context,
@@ -288,13 +288,22 @@ export class Connected {
     return record !== null && (former.parse(JSON.parse(record.body)).project ?? '') !== project
   }
 
-  async #askForAction(
-    { id: connection, project }: EngineConnection,
-    action: string,
-    key: { readonly id: string; readonly name: string } | null,
-  ): Promise<void> {
+  /** What a connection acts by, and the names of what it can do. */
+  async #acting(id: string) {
+    const own = this.#options.acting?.(id) ?? null
+    if (own === null) {
+      const found = await this.#find(id)
+      const { connector, integration, handle, connection } = found
+      const names = integration.actions ?? [...connector.actions.keys()]
+      return { connector, handle, names, project: connection.project ?? null, tokens: this.#tokensOf(id, found) }
+    }
+    this.#secrets.keepConfig(id, secretsIn(own.handle.config))
+    return { ...own, names: [...own.connector.actions.keys()], tokens: null }
+  }
+
+  async #askForAction(connection: string, project: string | null, action: string, key: KeyName | null): Promise<void> {
     const { events } = this.#options
-    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project: project ?? null, key })
+    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project, key })
     if (reason === null) return
     events.emit({ event: 'action.vetoed', connection, action, reason })
     throw new SyncError('FORBIDDEN', `action ${action} of ${connection} may not run: ${reason}`)

@@ -1,5 +1,5 @@
 /** What a person can do with a running project: what the server offers, whoever implements it. */
-import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import type { ActionDefinition, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { AnySync } from '../core/two-way.ts'
@@ -31,6 +31,8 @@ export interface Operations {
   /** Those of a connection of an integration. */
   syncsOf(connection: string): readonly KnownSync[]
   connections(): readonly KnownConnection[]
+  /** What a connection can do, by name. */
+  actionsOf(connection: KnownConnection): ReadonlyMap<string, ActionDefinition<never>>
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
   verifyWebhook(connection: string, request: WebhookRequest): Promise<WebhookVerdict | null>
