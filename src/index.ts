@@ -25,6 +25,7 @@ export type { Row, Type, Value } from './core/value.ts'
 export type { ActionResult } from './engine/actions.ts'
 export {
   type ConnectionChange,
+  type ConnectionRemains,
   type ConnectionStore,
   type EngineConnection,
   InMemoryConnectionStore,

@@ -89,4 +89,38 @@ describe('a run that is given up while the target does not answer', () => {
       assertRun(await world.run(), { deleted: 1 })
     }),
   )
+
+  test(
+    'tells nothing afterwards of what it changed in the target’s schema',
+    inWorld(async (world) => {
+      world.put(...someOrders(3))
+      const { run, go } = await givenUp(world, 'claim')
+      assertRun(run, { status: 'failed', code: 'TIMED_OUT' })
+      const told = [[...world.events], [...world.steps]]
+      await go()
+      assert.deepEqual([world.events, world.steps], told)
+    }),
+  )
+
+  test(
+    'opens nothing afterwards',
+    inWorld(async (world) => {
+      const opened: string[] = []
+      const gate = Promise.withResolvers<void>()
+      const { connection } = world.project
+      world.project = {
+        ...world.project,
+        connection: async (name) => {
+          opened.push(name)
+          await gate.promise
+          return await connection(name)
+        },
+      }
+      const { run } = await givenUp(world, 'claim')
+      assertRun(run, { status: 'failed', code: 'TIMED_OUT' })
+      gate.resolve()
+      for (let turn = 0; turn < 50; turn++) await settle()
+      assert.deepEqual(opened, ['left'])
+    }),
+  )
 })

@@ -27,7 +27,8 @@ export function addHistory(program: Command, execute: Execute): void {
 async function history(shell: Shell, sync: string | undefined, limit: number): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const runs = await opened.project.store.runs.list({ ...(sync === undefined ? {} : { sync }), limit })
-  if (sync !== undefined && runs.length === 0) checkChosen(opened.config, [sync])
+  if (sync !== undefined && runs.length === 0 && (await opened.reach.find(sync)) === null)
+    checkChosen(opened.config, [sync])
   for (const run of runs) show(shell, { event: 'history', ...runObject(run) }, () => {})
   if (shell.json) return exitCodes.fine
   if (runs.length === 0) shell.terminal.out(sync === undefined ? 'no runs yet' : `no runs of ${sync} yet`)

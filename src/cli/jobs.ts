@@ -3,15 +3,13 @@ import { type Command, Option } from 'commander'
 import { type Job, type Priority, priorities } from '../core/job.ts'
 import { formatSchedule } from '../core/schedule.ts'
 import { systemClock } from '../engine/clock.ts'
-import { partsOf } from '../engine/handler-syncs.ts'
 import { setPaused, trigger } from '../engine/service.ts'
 import { jobObject, scheduleObject } from '../protocol/objects.ts'
 import type { ScheduleRecord } from '../store/jobs.ts'
-import { madeConnections } from './connections.ts'
 import { exitCodes } from './exit-code.ts'
 import { instant, table } from './format.ts'
 import type { Execute } from './main.ts'
-import { type OpenProject, openProject } from './open-project.ts'
+import { openProject } from './open-project.ts'
 import { failureLines } from './run-reporter.ts'
 import { type Shell, show } from './shell.ts'
 
@@ -92,26 +90,13 @@ async function jobs(shell: Shell, sync: string | undefined): Promise<number> {
 
 async function triggerAll(shell: Shell, syncs: readonly string[], priority: Priority): Promise<number> {
   await using opened = await openProject(shell, { readOnly: false })
-  const gathering = await syncsOfConnections(shell, opened, syncs)
-  const others = syncs.filter((name) => !gathering.includes(name))
-  const { syncs: chosen, failures } = others.length === 0 ? { syncs: [], failures: [] } : await opened.expand(others)
+  const { syncs: chosen, failures } = await opened.expand(syncs)
   for (const { error } of failures) throw error
-  for (const id of [...chosen.map((sync) => sync.id), ...gathering]) {
+  for (const { id } of chosen) {
     const job = await trigger(opened.project.store, systemClock, id, priority)
     show(shell, { event: 'job', ...jobObject(job) }, () => shell.terminal.out(`${id} is queued as job ${job.id}`))
   }
   return exitCodes.fine
-}
-
-/** Those that are scheduled for a connection that the API made. */
-async function syncsOfConnections(
-  shell: Shell,
-  { project: { store }, config }: OpenProject,
-  names: readonly string[],
-): Promise<readonly string[]> {
-  const made = await madeConnections(shell, store, config.folder)
-  const scheduled = (await store.schedules.list({ origin: 'api' })).map(({ sync }) => sync)
-  return names.filter((name) => scheduled.includes(name) && made.some(({ id }) => id === partsOf(name)?.connectionId))
 }
 
 async function cancel(shell: Shell, id: string): Promise<number> {

@@ -14,9 +14,9 @@ import { madeSyncs } from '../engine/made-syncs.ts'
 import type { Project } from '../engine/project.ts'
 import { redact } from '../engine/redact.ts'
 import { openStore, storeUrl } from '../store/open.ts'
-import { acting } from './acting.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
+import { Reach } from './reach.ts'
 import { secretsOf } from './service-log.ts'
 import type { Shell } from './shell.ts'
 
@@ -24,7 +24,9 @@ export interface OpenProject extends AsyncDisposable {
   readonly config: LoadedConfig
   readonly project: Project
   readonly limiter: Limiter
-  /** The syncs of these names, expanded; no names: all. */
+  /** Connections of integrations, and what they run. */
+  readonly reach: Reach
+  /** The syncs of these names, expanded: those of the config, and those that connections run; no names: all of the config. */
   expand(names: readonly string[]): Promise<Expansion>
 }
 
@@ -42,15 +44,23 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
   boundYoungGeneration()
   const config = await readConfig(shell)
   const store = await openStore(config.folder, shell.environment, { readOnly: options.readOnly })
+  const log: Log = options.log ?? ((message) => shell.terminal.err(`${message}\n`))
+  const withoutSecrets = (text: string) => reach.redact(redact(text, secretsOf(shell)))
   const context: Context = {
     signal: options.signal ?? new AbortController().signal,
     clock: systemClock,
     random: Math.random,
-    log: options.log ?? ((message) => shell.terminal.err(`${message}\n`)),
-    redact: (text) => redact(text, secretsOf(shell)),
+    // Handlers may log what they know.
+    log: (message, severity) => log(withoutSecrets(message), severity),
+    redact: withoutSecrets,
   }
   const limiter = new Limiter(systemClock, Math.random, undefined, async () => store.limits ?? null)
-  const { act, openers } = acting(config, store, context, shell.environment)
+  const reach = new Reach(config, store, context, limiter, shell.environment)
+  const { connections, kept } = config
+  const openers = {
+    get: (name: string) => connections.get(name) ?? reach.opener(name),
+    keys: () => [...connections.keys(), ...kept.keys()],
+  }
   const pool = new ConnectionPool(openers, context, limiter)
   const project: Project = {
     id: await store.projectId(),
@@ -60,13 +70,21 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     reconnect: (name) => pool.close(name),
     unreachable: new Set(),
     emit: options.emit ?? (() => {}),
-    act,
+    act: reach.act,
   }
   return {
     config,
     project,
     limiter,
-    expand: (names) => expandSyncs(config, names, async (name) => (await pool.get(name)).discover()),
+    reach,
+    expand: async (names) => {
+      const found = await Promise.all(names.map((name) => reach.find(name)))
+      const own = names.filter((_name, at) => found[at] === null)
+      const gathering = new Map(found.flatMap((syncs) => syncs ?? []).map((sync) => [sync.id, sync]))
+      if (names.length > 0 && own.length === 0) return { syncs: [...gathering.values()], failures: [] }
+      const expansion = await expandSyncs(config, own, async (name) => (await pool.get(name)).discover())
+      return { ...expansion, syncs: [...expansion.syncs, ...gathering.values()] }
+    },
     [Symbol.asyncDispose]: async () => {
       await pool[Symbol.asyncDispose]()
       await store[Symbol.asyncDispose]()

@@ -6,6 +6,7 @@ import { connectionsNamed } from '../config/schema.ts'
 import { SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
+import type { ActingConnection } from '../engine/actions.ts'
 import type { Catalogue } from '../engine/catalogue.ts'
 import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
@@ -67,18 +68,32 @@ export function openOperations(options: OperationsOptions): Operations {
     syncsOf: (connection) => known.syncsOf(connection).map((one) => ({ ...one, origin: 'connection' })),
     connections: () => [
       ...[...config().connections].map(([name, { system }]): KnownConnection => {
-        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null }
+        const rest = { integration: null, activeSyncs: null, minutesBetweenSyncs: null, schedules: null }
         return { name, connector: system, projects: projectsOf(name, config()), ...rest }
       }),
       ...known.all.map(
-        ({ id, integrationId, project, activeSyncs = null, minutesBetweenSyncs = null }): KnownConnection => {
+        ({
+          id,
+          integrationId,
+          project,
+          activeSyncs = null,
+          minutesBetweenSyncs = null,
+          schedules = null,
+        }): KnownConnection => {
           const integration = integrations.all.find((one) => one.id === integrationId)
           const projects = project === undefined ? [] : [project]
-          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs }
+          const rest = { integration: integrationId, activeSyncs, minutesBetweenSyncs, schedules }
           return { name: id, connector: integration?.connectorId ?? '', projects, ...rest }
         },
       ),
     ],
+    actionsOf: ({ name, integration }) => {
+      if (integration === null) return config().connections.get(name)?.acting?.connector.actions ?? new Map()
+      const found = integrations.all.find(({ id }) => id === integration)
+      if (found === undefined) return new Map()
+      const { actions } = integrations.connector(found.connectorId)
+      return new Map([...actions].filter(([action]) => found.actions?.includes(action) ?? true))
+    },
     use: async (work, signal) => {
       await using project = makeProject(signal)
       return await work(project)
@@ -109,6 +124,13 @@ export function openOperations(options: OperationsOptions): Operations {
       return dropped
     },
   }
+}
+
+/** A connection of the config that can act. It is of a project if it is of no other. */
+export function actingIn(config: LoadedConfig, connection: string): ActingConnection | null {
+  const acting = config.connections.get(connection)?.acting ?? null
+  const [project = null, ...others] = projectsOf(connection, config)
+  return acting === null ? null : { ...acting, project: others.length === 0 ? project : null }
 }
 
 /** The projects whose keys may use a connection. */
@@ -149,8 +171,9 @@ function refuseForeign(sync: AnySync, project: string | null, config: LoadedConf
   }
   for (const step of [sync.steps?.before ?? null, sync.steps?.after ?? null]) {
     if (step === null || known.find(step.connection)?.project === project) continue
+    if (projectsOf(step.connection, config).includes(project)) continue
     throw new SyncError('FORBIDDEN', `project "${project}" has no connection "${step.connection}" to act through`, {
-      hint: 'Steps of a project’s syncs are actions of connections that its keys have made.',
+      hint: 'Steps of a project’s syncs are actions of connections that its keys have made, or that the config lets it use.',
     })
   }
 }

@@ -5,14 +5,13 @@ import type { Expansion, ExpansionFailure } from '../config/expand.ts'
 import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
 import { failureOf, type RunRecord, zeroCounts } from '../core/run.ts'
-import { type AnySync, isTwoWay } from '../core/two-way.ts'
+import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { runAlone } from '../engine/alone.ts'
 import { madeOf, madeSyncs } from '../engine/made-syncs.ts'
 import { askForRun } from '../engine/permit.ts'
 import type { Project } from '../engine/project.ts'
 import { waitsForOthers } from '../engine/references.ts'
 import type { RunOptions } from '../engine/worker.ts'
-import type { Store } from '../store/store.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -24,14 +23,14 @@ export function addRun(program: Command, execute: Execute): void {
   program
     .command('run')
     .description('bring the targets up to date, once')
-    .argument('[sync...]', 'their names (default: all); a pattern’s name means all it expands to')
+    .argument('[sync...]', 'their names (default: all of the config); a pattern’s name means all it expands to')
     .addHelpText(
       'after',
       `
 Syncs run one after the other, in the order of the config, those that others reference first; one that fails doesn't
 stop the others. What foreign keys of the database stand in the way of (a parent to be deleted before its children are)
 is tried again at the end, in reverse order: such a sync has two runs. Ctrl-C finishes the current batch and exits 130;
-the next run goes on from there.
+the next run goes on from there. A sync of a connection that the API made is run by its name (acme/contacts; acme: all of its).
 With --json, run.started, run.progress and at last run.finished for each run: status, counts, durationMs, error.`,
     )
     .action((syncs: string[]) => execute((shell) => run(shell, syncs)))
@@ -85,22 +84,20 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 }
 
 /** Runs a sync; whatever goes wrong is in the record, so that the others go on. */
-export async function runOne(
-  sync: AnySync,
-  { project, config }: OpenProject,
-  options?: RunOptions,
-): Promise<RunRecord> {
+export async function runOne(sync: AnySync, opened: OpenProject, options?: RunOptions): Promise<RunRecord> {
+  const { project, config } = opened
   try {
-    if (config.permit !== null) await askForRun(config.permit, { sync, project: await ownerOf(sync, project.store) })
+    if (config.permit !== null) await askForRun(config.permit, { sync, project: await ownerOf(sync, opened) })
     return await runAlone(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)
   }
 }
 
-/** Whose a sync is that the API made. */
-async function ownerOf({ id }: AnySync, { records }: Store): Promise<string | null> {
-  return madeOf(await madeSyncs(records), id)?.project ?? null
+/** Whose a sync is that the API or a connection made. */
+async function ownerOf(sync: AnySync, { project, reach }: OpenProject): Promise<string | null> {
+  const reached = reach.projectOf(placesOf(sync)[0].connection)
+  return reached === undefined ? (madeOf(await madeSyncs(project.store.records), sync.id)?.project ?? null) : reached
 }
 
 /** Keeps and tells a failure that came before a run could begin, as a run. */

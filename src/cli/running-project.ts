@@ -29,11 +29,10 @@ import { storeUrl } from '../store/open.ts'
 import { locatedIn } from './kept.ts'
 import { type OpenProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
-import { openOperations } from './operations.ts'
+import { actingIn, openOperations } from './operations.ts'
+import { MINUTES_BETWEEN_SYNCS } from './reach.ts'
 import type { Shell } from './shell.ts'
 
-/** For syncs of connections that say nothing else. */
-const MINUTES_BETWEEN_SYNCS = 15
 /** What other processes changed is seen this late in lists. */
 const STALE_MS = 1000
 
@@ -89,6 +88,7 @@ export class RunningProject {
       ...{ ...parts, store, vault, events, context: { ...this.#context, signal: options.signal } },
       limiter: opened.limiter,
       folder: join(opened.config.folder, '.syncline', 'collections'),
+      acting: (id) => actingIn(this.#config, id),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
       changed: async () => {
         this.service.wake()

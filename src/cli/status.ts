@@ -5,13 +5,14 @@ import { keyText, parseKeyText } from '../core/key-text.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { Key } from '../core/value.ts'
 import { systemClock } from '../engine/clock.ts'
+import { partsOf } from '../engine/handler-syncs.ts'
 import { runObject } from '../protocol/objects.ts'
 import type { PairStore } from '../store/pairs.ts'
 import type { RunStore } from '../store/store.ts'
 import { exitCodes } from './exit-code.ts'
 import { count, counted, duration, instant, table } from './format.ts'
 import type { Execute } from './main.ts'
-import { openProject } from './open-project.ts'
+import { type OpenProject, openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 
 export function addStatus(program: Command, execute: Execute): void {
@@ -32,7 +33,10 @@ decidedConflicts and waiting (rows that are tried again on every run, and why).`
 async function status(shell: Shell): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const { runs } = opened.project.store
-  const syncs = await standing(opened.config, runs, systemClock.now())
+  const syncs = [
+    ...(await standing(opened.config, runs, systemClock.now())),
+    ...(await standingOfConnections(shell, opened, systemClock.now())),
+  ]
   const pairs = new Map<string, PairStanding>()
   for (const { kind, name } of opened.config.syncs)
     if (kind === 'two-way') pairs.set(name, await pairStanding(name, opened.project.store.pairs))
@@ -109,29 +113,61 @@ interface Standing {
 }
 
 /** From the history alone, so that no system need be reachable. */
-async function standing(config: ProjectConfig, runs: RunStore, nowMs: number): Promise<Standing[]> {
-  const limit = 100_000
-  const last = await runs.list({ latest: true, limit })
-  const succeeded = new Map(
-    (await runs.list({ latest: true, status: 'succeeded', limit })).map((run) => [run.sync, run]),
-  )
-  const syncs: Standing[] = []
-  for (const { name, patterns } of config.syncs) {
+async function standing({ syncs }: ProjectConfig, runs: RunStore, nowMs: number): Promise<Standing[]> {
+  const { last, standingOf } = await historyOf(runs, nowMs)
+  const standings: Standing[] = []
+  for (const { name, patterns } of syncs) {
     const members = last.filter((run) => (patterns === null ? run.sync === name : run.sync.startsWith(`${name}/`)))
     // A pattern whose source could not be read failed under its own name; that is over once its members ran again.
     const failed = last.filter(
       (run) => run.sync === name && members.every((member) => member.startedAt < run.startedAt),
     )
     const found = patterns === null ? members : [...failed, ...members.toSorted((a, b) => (a.sync < b.sync ? -1 : 1))]
-    if (found.length === 0) syncs.push({ name, last: null, lagMs: null, released: null, todo: null })
-    for (const run of found) {
-      const success = succeeded.get(run.sync)
-      const released = await runs.released(run.sync)
-      const lagMs = success === undefined ? null : Math.max(0, nowMs - success.startedAt)
-      syncs.push({ name: run.sync, last: run, lagMs, released, todo: todoOf(run, released) })
-    }
+    if (found.length === 0) standings.push(nothingYet(name))
+    for (const run of found) standings.push(await standingOf(run))
   }
-  return syncs
+  return standings
+}
+
+/** What connections run by themselves or ran. */
+async function standingOfConnections(
+  shell: Shell,
+  { config, project }: OpenProject,
+  nowMs: number,
+): Promise<Standing[]> {
+  const { last, standingOf } = await historyOf(project.store.runs, nowMs)
+  const scheduled = (await project.store.schedules.list({ origin: 'api' })).map(({ sync }) => sync)
+  const names = new Set([...scheduled, ...last.map(({ sync }) => sync)].filter((sync) => partsOf(sync) !== null))
+  if (names.size === 0) return []
+  const { madeConnections } = await import('./connections.ts')
+  const connections = new Set((await madeConnections(shell, project.store, config.folder)).map(({ id }) => id))
+  const standings: Standing[] = []
+  for (const name of [...names].toSorted()) {
+    if (!connections.has(partsOf(name)?.connectionId ?? '')) continue
+    const run = last.find(({ sync }) => sync === name)
+    standings.push(run === undefined ? nothingYet(name) : await standingOf(run))
+  }
+  return standings
+}
+
+function nothingYet(name: string): Standing {
+  return { name, last: null, lagMs: null, released: null, todo: null }
+}
+
+/** The last run of each sync, and how that leaves it. */
+async function historyOf(runs: RunStore, nowMs: number) {
+  const limit = 100_000
+  const last = await runs.list({ latest: true, limit })
+  const succeeded = new Map(
+    (await runs.list({ latest: true, status: 'succeeded', limit })).map((run) => [run.sync, run]),
+  )
+  const standingOf = async (run: RunRecord): Promise<Standing> => {
+    const success = succeeded.get(run.sync)
+    const released = await runs.released(run.sync)
+    const lagMs = success === undefined ? null : Math.max(0, nowMs - success.startedAt)
+    return { name: run.sync, last: run, lagMs, released, todo: todoOf(run, released) }
+  }
+  return { last, standingOf }
 }
 
 function todoOf(run: RunRecord, released: number | null): string | null {

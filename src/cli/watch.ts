@@ -1,7 +1,9 @@
 /** `syncline watch [sync…]`: keeps targets up to date until Ctrl-C. */
 import type { Command } from 'commander'
 import type { Expansion } from '../config/expand.ts'
-import { asSyncError } from '../core/error.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
+import { type AnySync, placesOf } from '../core/two-way.ts'
+import { gatheredBy } from '../engine/handler-syncs.ts'
 import { exitCodes } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import type { Execute } from './main.ts'
@@ -36,6 +38,7 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
   const failed = new Map<string, string>()
   const expand = async (): Promise<Expansion> => {
     const expansion = await opened.expand(names)
+    for (const sync of expansion.syncs) refuseGathering(sync)
     const { failures } = expansion
     for (const failure of failures) {
       if (failed.get(failure.name) !== failure.error.message) await recordFailure(failure, project)
@@ -56,4 +59,12 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
     if (!signal.aborted) throw asSyncError(error)
   }
   return exitCodes.fine
+}
+
+/** What its connection says may have changed by the next run: the service looks each time. */
+function refuseGathering(sync: AnySync): void {
+  if (gatheredBy(placesOf(sync)[1].connection) === null) return
+  throw new SyncError('USAGE_INVALID', `sync ${sync.id} is of a connection: it is not watched`, {
+    hint: `\`syncline start\` runs it by its schedule; \`syncline run ${sync.id}\` runs it now.`,
+  })
 }

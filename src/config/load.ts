@@ -5,8 +5,9 @@ import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { Kept } from './connection-schema.ts'
 import { secretNames } from './env.ts'
-import { connectionsNamed, type Kept, type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
+import { connectionsNamed, type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
 
 /** The names looked for, in this order. */
 export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const

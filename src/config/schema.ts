@@ -1,15 +1,17 @@
 /** What a config file may hold: validates all of it and reports every mistake. */
-import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { Connection, Connector, Context } from '../connectors/connector.ts'
-import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
-import { HANDLER_TIMEOUT_MS, type Sync } from '../core/sync.ts'
+import type { Sync } from '../core/sync.ts'
 import type { Permit } from '../engine/permit.ts'
-import { builtIn, connectors } from './connectors.ts'
+import {
+  type ConnectionSetup,
+  type ConnectionTraits,
+  type Kept,
+  type KnownSetups,
+  parseConnection,
+} from './connection-schema.ts'
 import { type Environment, missingValue, resolveEnv } from './env.ts'
-import { resolveFiles } from './files.ts'
 import { type Exports, resolveFunctions } from './functions.ts'
 import { type IntegrationSetup, parseIntegrations, parts } from './integration-schema.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
@@ -20,7 +22,7 @@ import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from 
 /** A validated config. */
 export interface ProjectConfig extends IntegrationSetup {
   readonly connections: ReadonlyMap<string, ConnectionSetup>
-  /** Connections of integrations that syncs made by the API use; an error: that one can't be used now. */
+  /** Those of integrations that syncs made by the API use. */
   readonly kept: Kept
   /** Which connections keys of a project may use. */
   readonly projects: ReadonlyMap<string, readonly string[]>
@@ -28,25 +30,6 @@ export interface ProjectConfig extends IntegrationSetup {
   readonly syncs: readonly SyncSetup[]
   /** Asked before every run and every action of the service; null: nobody is. */
   readonly permit: Permit | null
-}
-
-/** What syncs have to know of a connection. */
-export interface ConnectionTraits {
-  /** The connector's name. */
-  readonly system: string
-  /** Equal for two connections to the same place with the same options; holds no secret. */
-  readonly identity: string
-  /** How long a run may take that reads this collection; null: as long as it takes. */
-  timeoutOf(collection: string): number | null
-}
-
-export type Kept = ReadonlyMap<string, ConnectionTraits | SyncError>
-
-/** A connection that can be opened. */
-export interface ConnectionSetup extends ConnectionTraits {
-  open(context: Context): Promise<Connection>
-  /** Null: its system sends no webhooks. */
-  readonly webhook: ((request: WebhookRequest) => Promise<WebhookVerdict | null>) | null
 }
 
 /** A sync as written; patterns are not expanded yet. */
@@ -107,8 +90,8 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
     if (setup !== null) connections.set(name, setup)
   }
   const names = written.connections.map(([name]) => name)
-  const kept = surroundings.kept ?? new Map()
-  const known = { own: names, all: [...new Set([...names, ...kept.keys()])] }
+  const kept: Kept = surroundings.kept ?? new Map()
+  const known: KnownSetups = new Map([...kept.keys(), ...names].map((name) => [name, connections.get(name) ?? null]))
   const syncs = written.syncs.flatMap(
     ([name, definition]) => parseSync(name, definition, known, surroundings, mistakes) ?? [],
   )
@@ -123,21 +106,6 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
   return { connections, kept, syncs, projects, ...setup, permit: whole.data?.permit ?? null }
 }
 
-/** Names of connections: those of the config file, and all that there are. */
-interface Names {
-  readonly own: readonly string[]
-  readonly all: readonly string[]
-}
-
-/** The connections that a sync of this definition would be between, as far as it names any. */
-export function connectionsNamed(definition: unknown): readonly string[] {
-  const { from, to, between = [] } = naming.safeParse(definition).data ?? {}
-  return [from, to, ...between].flatMap((place) => (place === undefined ? [] : [parsePlace(place).connection]))
-}
-
-const spelled = z.string().optional().catch(undefined)
-const naming = z.looseObject({ from: spelled, to: spelled, between: z.array(spelled).optional().catch(undefined) })
-
 const named = z.record(z.string().min(1), z.unknown())
 const wholeSchema = z.strictObject(
   {
@@ -150,133 +118,24 @@ const wholeSchema = z.strictObject(
   { error: (issue) => (issue.code === 'invalid_type' ? 'export an object with `connections` and `syncs`' : undefined) },
 )
 
+/** The connections that a sync of this definition would be between, as far as it names any. */
+export function connectionsNamed(definition: unknown): readonly string[] {
+  const { from, to, between = [] } = naming.safeParse(definition).data ?? {}
+  return [from, to, ...between].flatMap((place) => (place === undefined ? [] : [parsePlace(place).connection]))
+}
+
+const spelled = z.string().optional().catch(undefined)
+const naming = z.looseObject({ from: spelled, to: spelled, between: z.array(spelled).optional().catch(undefined) })
+
 function entriesOf(raw: unknown, part: 'connections' | 'syncs'): [string, unknown][] {
   const parsed = z.looseObject({ [part]: named }).safeParse(raw)
   return parsed.success ? Object.entries(parsed.data[part] ?? {}) : []
 }
 
-function parseConnection(
-  name: string,
-  definition: unknown,
-  surroundings: Surroundings,
-  mistakes: Mistake[],
-): ConnectionSetup | null {
-  const path = ['connections', name]
-  const found = findConnector(definition, path, mistakes)
-  if (found === null) return null
-  const { connector, options } = found
-  // All options of a connection are no reference, also where there is only one, and it is called `env` or `secret`.
-  const resolved = resolveEnv(options, path, surroundings, (at) => at.length === path.length)
-  for (const value of resolved.missing) mistakes.push(missingValue(value))
-  const parsed = connector.config.safeParse(
-    resolveFiles(resolved.value, builtIn(connector.name).files, surroundings.folder),
-  )
-  if (!parsed.success) {
-    const unset = new Set(resolved.missing.map((missing) => missing.path.join('\0')))
-    const found = zodMistakes(parsed.error.issues, path, optionNames(connector))
-    mistakes.push(...found.filter((mistake) => !unset.has(mistake.path.join('\0'))))
-    return null
-  }
-  return {
-    ...describeConnection(name, connector, parsed.data),
-    open: (context) => connector.open(parsed.data, context),
-    webhook: webhookOf(connector, parsed.data),
-  }
-}
-
-/** `options`: validated by the connector. */
-export function describeConnection(
-  name: string,
-  connector: Pick<Connector<never>, 'name'>,
-  options: unknown,
-): ConnectionTraits {
-  return {
-    system: connector.name,
-    identity: identify(name, connector, options),
-    timeoutOf: (collection) => timeoutOf(connector, collection),
-  }
-}
-
-/** Functions that list rows may wait for something that never comes; a database says so itself. */
-function timeoutOf(connector: object, collection: string): number | null {
-  if (!('syncs' in connector) || !(connector.syncs instanceof Map)) return null
-  const listed = z.looseObject({ timeoutMs: z.number().optional() }).safeParse(connector.syncs.get(collection))
-  return listed.success ? (listed.data.timeoutMs ?? HANDLER_TIMEOUT_MS) : null
-}
-
-function webhookOf(connector: Connector<never>, options: never): ConnectionSetup['webhook'] {
-  if (!('webhook' in connector) || typeof connector.webhook !== 'function') return null
-  const verify: (config: never, request: WebhookRequest) => unknown = connector.webhook as never
-  return async (request) => verdict.parse(await verify(options, request))
-}
-
-const verdict = z.object({ id: z.string().min(1), atMs: z.number() }).nullable()
-
-/** A digest, because the options hold passwords. A connector that is not built in may have options that are no JSON. */
-function identify(name: string, connector: { readonly name: string }, options: unknown): string {
-  if (!connectors.some((known) => known.connector === connector)) return name
-  return createHash('sha256')
-    .update(JSON.stringify([connector.name, options]))
-    .digest('hex')
-}
-
-/** A connector of the kit is a function with these properties; any object that has them will do. */
-const fromCode = z.object({ connector: z.custom<object>(isConnector), config: z.unknown() })
-const connectorParts = z.object({
-  name: z.string(),
-  config: z.custom<object>(isSchema),
-  open: z.custom<object>((value) => typeof value === 'function'),
-})
-const fromJson = z.looseObject({ connector: z.string() })
-
-function findConnector(
-  definition: unknown,
-  path: readonly PropertyKey[],
-  mistakes: Mistake[],
-): { connector: Connector<never>; options: unknown } | null {
-  if (isConnectionDefinition(definition)) return { connector: definition.connector, options: definition.config }
-  const json = fromJson.safeParse(definition)
-  const names = connectors.map(({ connector }) => connector.name)
-  if (!json.success) {
-    mistakes.push({
-      path,
-      message: `write postgres({ … }) or sqlite({ … }), or in JSON { "connector": "${names.join('" or "')}", … }`,
-    })
-    return null
-  }
-  const { connector: name, ...options } = json.data
-  const found = connectors.find(({ connector }) => connector.name === name)
-  if (found !== undefined) return { connector: found.connector, options }
-  mistakes.push({ path: [...path, 'connector'], message: `no connector "${name}"; there are ${names.join(', ')}` })
-  return null
-}
-
-function isConnectionDefinition(value: unknown): value is { connector: Connector<never>; config: unknown } {
-  return fromCode.safeParse(value).success
-}
-
-function isConnector(value: unknown): boolean {
-  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return false
-  const parts = {
-    name: Reflect.get(value, 'name'),
-    config: Reflect.get(value, 'config'),
-    open: Reflect.get(value, 'open'),
-  }
-  return connectorParts.safeParse(parts).success
-}
-
-function isSchema(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'safeParse' in value
-}
-
-function optionNames(connector: Connector<never>): string[] {
-  return connector.config instanceof z.ZodObject ? Object.keys(connector.config.shape) : []
-}
-
 function parseSync(
   name: string,
   definition: unknown,
-  { own, all: connections }: Names,
+  known: KnownSetups,
   surroundings: Surroundings,
   mistakes: Mistake[],
 ): SyncSetup | null {
@@ -286,7 +145,8 @@ function parseSync(
   const resolved = resolveEnv(definition, path, surroundings, isPlainInSync)
   for (const value of resolved.missing) mistakes.push(missingValue(value))
   const written = resolveFunctions(resolved.value, path, surroundings.exports ?? new Map(), mistakes)
-  if (isTwoWay(written)) return parseTwoWay(name, written, path, { own, all: connections }, mistakes, before)
+  if (isTwoWay(written)) return parseTwoWay(name, written, path, known, mistakes, before)
+  const connections = [...known.keys()]
   const parsed = syncSchema.safeParse(written)
   if (!parsed.success) {
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(syncSchema.shape)))
@@ -304,7 +164,7 @@ function parseSync(
     const known = didYouMean(place.connection, connections) || `; there are ${connections.join(', ') || 'none'}`
     mistakes.push({ path: [...path, side], message: `no connection "${place.connection}"${known}` })
   }
-  mistakes.push(...stepMistakes(parsed.data, path, own))
+  mistakes.push(...stepMistakes(parsed.data, path, known))
   for (const mistake of shapeMistakes(parsed.data, places))
     mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   if (mistakes.length > before) return null
@@ -319,10 +179,11 @@ function parseTwoWay(
   name: string,
   definition: unknown,
   path: readonly PropertyKey[],
-  { own, all: connections }: Names,
+  known: KnownSetups,
   mistakes: Mistake[],
   before: number,
 ): SyncSetup | null {
+  const connections = [...known.keys()]
   const parsed = twoWaySchema.safeParse(definition)
   if (!parsed.success) {
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(twoWaySchema.shape)))
@@ -338,7 +199,7 @@ function parseTwoWay(
     } else if (place.collection === null)
       mistakes.push({ path: [...path, 'between', at], message: `name a collection ("${place.connection}.…")` })
   }
-  mistakes.push(...stepMistakes(parsed.data, path, own))
+  mistakes.push(...stepMistakes(parsed.data, path, known))
   const options = twoWayOptions(parsed.data)
   for (const mistake of twoWayMistakes(options)) mistakes.push({ ...mistake, path: [...path, ...mistake.path] })
   return mistakes.length > before ? null : { kind: 'two-way', name, left, right, patterns: null, options }

@@ -1,6 +1,8 @@
 /** What a sync may say about its steps. */
 import { z } from 'zod'
+import { didYouMean } from '../core/name.ts'
 import type { FinishedRun, StartingRun, Step, StepInput, Steps } from '../core/step.ts'
+import type { KnownSetups } from './connection-schema.ts'
 import type { Mistake } from './mistakes.ts'
 
 const named = z.string().min(1)
@@ -32,16 +34,19 @@ function stepOf<Run extends StartingRun>(written: Written<Run> | undefined): Ste
   return written === undefined ? null : { ...written, input: written.input ?? {} }
 }
 
-/** Connections of the config have no actions; those that the API makes come and go. */
-export function stepMistakes(
-  sync: WrittenSteps,
-  path: readonly PropertyKey[],
-  connections: readonly string[],
-): Mistake[] {
+/** Of connections of the config it is known what they can do; those that the API makes come and go. */
+export function stepMistakes(sync: WrittenSteps, path: readonly PropertyKey[], connections: KnownSetups): Mistake[] {
   return (['onBefore', 'onAfter'] as const).flatMap((when): Mistake[] => {
-    const name = sync[when]?.connection
-    if (name === undefined || !connections.includes(name)) return []
-    const message = `connection "${name}" is of no integration: it has no actions`
-    return [{ path: [...path, when, 'connection'], message }]
+    const { connection = '', action = '' } = sync[when] ?? {}
+    const setup = connections.get(connection) ?? null
+    if (setup === null) return []
+    const names = [...(setup.acting?.connector.actions.keys() ?? [])]
+    if (names.length === 0)
+      return [{ path: [...path, when, 'connection'], message: `connection "${connection}" has no actions` }]
+    if (names.includes(action)) return []
+    const others = didYouMean(action, names) || `; there are ${names.join(', ')}`
+    return [
+      { path: [...path, when, 'action'], message: `connection "${connection}" has no action "${action}"${others}` },
+    ]
   })
 }

@@ -1,5 +1,5 @@
 /** Everything the service tells, to listeners in the process and over the API. Holds no row values and no secrets. */
-import type { Job } from './job.ts'
+import type { Job, KeyName } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
 import type { SyncId } from './sync.ts'
 import type { SideName } from './two-way.ts'
@@ -100,9 +100,39 @@ export type ActionEvent =
       readonly action: string
       readonly project: string | null
       /** Who asked for it by the API. */
-      readonly key: { readonly id: string; readonly name: string } | null
+      readonly key: KeyName | null
     }
   | { readonly event: 'action.vetoed'; readonly connection: string; readonly action: string; readonly reason: string }
+
+/** By a type that knows them all, so that none is left out. */
+const names: Readonly<Record<EngineEvent['event'], true>> = {
+  'run.started': true,
+  'run.progress': true,
+  'run.schema': true,
+  'run.retrying': true,
+  'run.finished': true,
+  'run.failed': true,
+  'run.held': true,
+  'job.ended': true,
+  'sync.starting': true,
+  'sync.started': true,
+  'sync.vetoed': true,
+  'sync.failing': true,
+  'sync.recovered': true,
+  'batch.applying': true,
+  'batch.applied': true,
+  'row.rejected': true,
+  'conflict.opened': true,
+  'conflict.resolved': true,
+  'schema.changed': true,
+  'action.starting': true,
+  'action.vetoed': true,
+  'config.changed': true,
+  'connection.unhealthy': true,
+  'connection.healthy': true,
+}
+/** The names of all events. */
+export const eventNames: readonly string[] = Object.keys(names)
 
 /** Events that come by the batch or by the row: too many for who did not ask for them by name. */
 export const frequentEvents: ReadonlySet<EngineEvent['event']> = new Set([
@@ -122,7 +152,7 @@ export interface ConfigEvent {
   /** Whose it is; null: nobody's in particular. */
   readonly project: string | null
   /** Who asked for it by the API. */
-  readonly key: { readonly id: string; readonly name: string } | null
+  readonly key: KeyName | null
 }
 
 export type HealthEvent =

@@ -11,12 +11,20 @@ export const patienceMs: Readonly<Record<Priority, number>> = { high: 0, default
 /** What put a job into the queue. */
 export type JobReason = 'schedule' | 'command' | 'webhook' | 'after' | 'change' | 'retry'
 
+/** A key of the API, as it is told of. */
+export interface KeyName {
+  readonly id: string
+  readonly name: string
+}
+
 /** One place in the queue. There is at most one queued job, and at most one running one, per sync. */
 export interface Job {
   readonly id: string
   readonly sync: SyncId
   readonly priority: Priority
   readonly reason: JobReason
+  /** Who asked for it by the API; null: nobody there. Of several who asked, the first, unless one of them was nobody there. */
+  readonly key: KeyName | null
   /** Milliseconds since 1970, as all instants here. */
   readonly queuedAt: number
   /** Not run before then. */

@@ -2,7 +2,7 @@
 import { setTimeout as timer } from 'node:timers/promises'
 import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
-import type { ActionDefinition, Handle, Limits } from '../connectors/kit.ts'
+import type { ActionDefinition, AnyConnector, Handle, Limits } from '../connectors/kit.ts'
 import { type ErrorCode, retriable, SyncError } from '../core/error.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
@@ -22,6 +22,14 @@ export interface ActionResult {
   readonly code?: ErrorCode
   /** Milliseconds. */
   readonly executionTime: number
+}
+
+/** A connection that can act, and is kept in no store: the config says it. */
+export interface ActingConnection {
+  readonly connector: AnyConnector
+  readonly handle: Handle<never>
+  /** Whose it is; null: nobody's in particular. */
+  readonly project: string | null
 }
 
 export interface ActionCall {

@@ -93,6 +93,21 @@ test('a process that dies while it forgets a connection leaves no tokens for the
   assert.equal(await vault.get('tokens/c0'), null)
 })
 
+test('tokens stay with a connection that is changed, and go when it is moved to another integration', async () => {
+  const { connected, vault } = world()
+  await add(connected, 1)
+  await vault.set('tokens/c0', '{}')
+  const update = (integrationId: string) => {
+    const whole = () => ({ id: 'c0', integrationId, config: { token: 'new' } })
+    return connected.update('c0', whole, whole)
+  }
+  await update('ours')
+  assert.equal(await vault.get('tokens/c0'), '{}')
+  await connected.putIntegration({ id: 'theirs', connectorId: 'crm' })
+  await update('theirs')
+  assert.equal(await vault.get('tokens/c0'), null)
+})
+
 describe('connections whose integrations are taken up', () => {
   test('are looked at all together where nothing is new, however many there are', async () => {
     const { connected, calls } = world()

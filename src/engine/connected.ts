@@ -5,18 +5,22 @@ import type { Connection, Context, Limits } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
+import type { KeyName } from '../core/job.ts'
+import type { Schedule } from '../core/schedule.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
-import { type ActionResult, executeAction } from './actions.ts'
+import { type ActingConnection, type ActionResult, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
+import { type ConnectionRenewal, checkConnection, updateConnection } from './connection-update.ts'
 import {
   type ConnectionChange,
   type ConnectionStore,
   type EngineConnection,
   type Integration,
+  isUnreadable,
   outlineOf,
   outlinesOf,
   takenId,
@@ -50,6 +54,8 @@ export interface ConnectedOptions {
   readonly events: Events
   /** Names that something else has: no new connection gets one. Default: none. */
   readonly taken?: (id: string) => boolean
+  /** Connections of the config that can act; no other has the name of one. Default: none. */
+  readonly acting?: (id: string) => ActingConnection | null
   /** After connections or their schedules have changed. */
   readonly changed: () => Promise<void>
 }
@@ -115,23 +121,37 @@ export class Connected {
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async add(connection: EngineConnection): Promise<EngineConnection> {
     const { connections, taken } = this.#options
-    this.#check(connection)
+    checkConnection(connection, this.#options.integrations)
     if (taken?.(connection.id) === true || (await this.#formerly(connection))) throw takenId(connection.id)
     const created = await connections.create(connection)
     await this.schedule(created.id)
     return created
   }
 
-  /** Keeps what `change` makes of a connection, as it is then. CONNECTION_UNKNOWN, CONFIG_INVALID. */
-  async update(id: string, change: ConnectionChange): Promise<EngineConnection> {
-    const { connections } = this.#options
-    const updated = await connections.update(id, (before) => {
-      const after = change(before)
-      this.#check(after)
-      return after
-    })
-    await this.#schedules.renew(updated.id)
+  /**
+   * Keeps what `change` makes of a connection, as it is then; of one that can't be read, what `anew` makes of what is left of it.
+   * CONNECTION_UNKNOWN, CONFIG_INVALID, INTEGRATION_UNKNOWN.
+   */
+  async update(id: string, change: ConnectionChange, anew: ConnectionRenewal): Promise<EngineConnection> {
+    const { connections, integrations } = this.#options
+    const { updated, moved } = await updateConnection(id, change, anew, connections, integrations)
+    // They are of an account of another system.
+    if (moved) await this.#tokens.delete(id)
+    await this.#schedules.renew(id)
     return updated
+  }
+
+  /** Keeps with its connection when a sync runs, whatever else is said. CONNECTION_UNKNOWN, SYNC_UNKNOWN, CONFIG_INVALID. */
+  async setSchedule(sync: SyncId, schedule: Schedule): Promise<void> {
+    const parts = partsOf(sync)
+    if (parts === null) throw nothingNamed('sync', sync, [])
+    await this.update(
+      parts.connectionId,
+      (before) => ({ ...before, schedules: { ...before.schedules, [parts.syncName]: schedule } }),
+      (_left, error) => {
+        throw error
+      },
+    )
   }
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
@@ -166,6 +186,12 @@ export class Connected {
     const names = namesOf(connection, integrations)
     if (!names.includes(syncName)) throw nothingNamed('sync', syncName, names)
     return syncOf(connection, syncName, integrations, minutesBetweenSyncs)
+  }
+
+  /** Why a connection that is there is in no list; null: it is in them, or there is none of that id. */
+  async unlisted(id: string): Promise<SyncError | null> {
+    const outline = await outlineOf(this.#options.connections, id).catch(asSyncError)
+    return outline instanceof SyncError && isUnreadable(outline) ? outline : null
   }
 
   /** Undefined: there is none of that id. */
@@ -224,18 +250,15 @@ export class Connected {
     id: string,
     actionName: string,
     params: unknown,
-    key: { readonly id: string; readonly name: string } | null = null,
+    key: KeyName | null = null,
     signal: AbortSignal | null = null,
   ): Promise<ActionResult> {
     const { limiter } = this.#options
     const context = within(this.#options.context, signal)
-    const found = await this.#find(id)
-    const { connector, integration, handle } = found
-    const names = integration.actions ?? [...connector.actions.keys()]
+    const { connector, handle, project, names, tokens } = await this.#acting(id)
     const action = names.includes(actionName) ? connector.actions.get(actionName) : undefined
     if (action === undefined) throw nothingNamed('action', actionName, names)
-    await this.#askForAction(found.connection, actionName, key)
-    const tokens = this.#tokensOf(id, found)
+    await this.#askForAction(id, project, actionName, key)
     return await executeAction(
       { name: actionName, action, handle, params, limits: connector.limits, tokens },
       context,
@@ -259,25 +282,28 @@ export class Connected {
     return exportRows(collectionFile(this.#options.folder, collection), collection, format)
   }
 
-  #check(connection: EngineConnection): void {
-    const { connector } = this.#options.integrations.partsOf(connection)
-    for (const name of connection.activeSyncs ?? [])
-      if (!connector.syncs.has(name)) throw nothingNamed('sync', name, [...connector.syncs.keys()])
-  }
-
   /** Whether another project had a connection of that id: what it gathered and its history are still there. */
   async #formerly({ id, project = '' }: EngineConnection): Promise<boolean> {
     const record = await this.#options.store.records.get(FORMER, id)
     return record !== null && (former.parse(JSON.parse(record.body)).project ?? '') !== project
   }
 
-  async #askForAction(
-    { id: connection, project }: EngineConnection,
-    action: string,
-    key: { readonly id: string; readonly name: string } | null,
-  ): Promise<void> {
+  /** What a connection acts by, and the names of what it can do. */
+  async #acting(id: string) {
+    const own = this.#options.acting?.(id) ?? null
+    if (own === null) {
+      const found = await this.#find(id)
+      const { connector, integration, handle, connection } = found
+      const names = integration.actions ?? [...connector.actions.keys()]
+      return { connector, handle, names, project: connection.project ?? null, tokens: this.#tokensOf(id, found) }
+    }
+    this.#secrets.keepConfig(id, secretsIn(own.handle.config))
+    return { ...own, names: [...own.connector.actions.keys()], tokens: null }
+  }
+
+  async #askForAction(connection: string, project: string | null, action: string, key: KeyName | null): Promise<void> {
     const { events } = this.#options
-    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project: project ?? null, key })
+    const reason = await events.vetoOf({ event: 'action.starting', connection, action, project, key })
     if (reason === null) return
     events.emit({ event: 'action.vetoed', connection, action, reason })
     throw new SyncError('FORBIDDEN', `action ${action} of ${connection} may not run: ${reason}`)

@@ -88,4 +88,36 @@ describe('stored connections', () => {
     assert.equal(logged.length, 3)
     assert.equal((await vault.list()).length, 2)
   })
+
+  test('one that can’t be read is replaced by a whole one, made of what is left of it', async () => {
+    const { store, vault, connections } = world()
+    await connections.create(connection('sealed', 'red'))
+    const [sealed = ''] = await vault.list()
+    await store.records.put({ kind: 'secret', id: sealed, body: 'v1.another.x.y', expiresAt: null })
+    const torn = '{"id":"torn","integrationId":7,"activeSyncs":["a"],"minutesBetweenSyncs":null,"project":"red"}'
+    for (const [id, body] of Object.entries({ cut: '{', torn }))
+      await store.records.put({ kind: 'connection', id, body, expiresAt: null })
+    const left = new Map<string, unknown>()
+    for (const id of ['cut', 'torn', 'sealed']) {
+      await assert.rejects(
+        connections.update(id, (before) => before),
+        /can't be read|not there/,
+      )
+      await connections.replace(id, (remains) => {
+        left.set(id, remains)
+        return connection(id, 'new')
+      })
+      assert.deepEqual(await connections.read(id), connection(id, 'new'))
+    }
+    assert.deepEqual(Object.fromEntries(left), {
+      cut: {},
+      torn: { activeSyncs: ['a'], project: 'red' },
+      sealed: { integrationId: 'crm', project: 'red' },
+    })
+    assert.equal((await vault.list()).length, 3)
+    await assert.rejects(
+      connections.replace('none', () => connection('none', 'x')),
+      { code: 'CONNECTION_UNKNOWN' },
+    )
+  })
 })

@@ -6,6 +6,7 @@ import type { Log } from '../core/log.ts'
 import type { Schedule } from '../core/schedule.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
+import { scheduleSchema } from '../store/rows.ts'
 import type { Vault } from './vault.ts'
 
 /** A connector set up for use. */
@@ -37,6 +38,8 @@ export interface EngineConnection {
   readonly activeSyncs?: readonly string[]
   /** How often they run, in minutes: above 0, up to a year. Default: the engine's. */
   readonly minutesBetweenSyncs?: number
+  /** When syncs of it run, by their names, whatever else is said. Default: as often as all of its. */
+  readonly schedules?: Readonly<Record<string, Schedule>>
   /** Who it belongs to, where several share the engine. */
   readonly project?: string
 }
@@ -46,6 +49,9 @@ export type ConnectionOutline = Omit<EngineConnection, 'config'>
 
 /** What becomes of a connection; what it throws keeps the connection as it is. */
 export type ConnectionChange = (before: EngineConnection) => EngineConnection
+
+/** What is left of a connection that can't be read. */
+export type ConnectionRemains = Partial<Omit<ConnectionOutline, 'id'>>
 
 /** Where connections are kept. */
 export interface ConnectionStore {
@@ -58,6 +64,11 @@ export interface ConnectionStore {
   outline?(connectionId: string): Promise<ConnectionOutline | undefined>
   /** Keeps what `change` makes of it, which is called again when somebody else changed it meanwhile. CONNECTION_UNKNOWN. */
   update(connectionId: string, change: ConnectionChange): Promise<EngineConnection>
+  /**
+   * Keeps what `make` gives in the place of a connection that is there and can't be read; called again as `update` calls its change.
+   * Absent: there are none such.
+   */
+  replace?(connectionId: string, make: (left: ConnectionRemains) => EngineConnection): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
 }
 
@@ -106,6 +117,7 @@ const stored = z.object({
   integrationId: z.string(),
   activeSyncs: z.array(z.string()).exactOptional(),
   minutesBetweenSyncs: z.number().positive().exactOptional(),
+  schedules: z.record(z.string(), scheduleSchema).exactOptional(),
   project: z.string().exactOptional(),
 })
 /** The name of its secret: a new one with every change, so that of two who change it neither writes into the other's. */
@@ -164,15 +176,12 @@ export class StoredConnections implements ConnectionStore {
 
   /** CONFIG_INVALID, VAULT_UNUSABLE: it is there and can't be read. */
   async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
-    for (;;) {
-      const record = await this.#records.get(KIND, connectionId)
-      if (record === null) throw unknownConnection(connectionId)
-      // Also where it reads a newer one: then that of this version is not replaced.
-      const after = change(await this.#open(record))
-      if (!(await this.#put(after, record.version))) continue
-      await this.#vault.delete(secretOf(record))
-      return after
-    }
+    // Also where it opens a newer one: then that of this version is not replaced.
+    return await this.#change(connectionId, async (record) => change(await this.#open(record)))
+  }
+
+  async replace(connectionId: string, make: (left: ConnectionRemains) => EngineConnection): Promise<EngineConnection> {
+    return await this.#change(connectionId, async (record) => make(remainsOf(record)))
   }
 
   async delete(connectionId: string): Promise<void> {
@@ -180,6 +189,20 @@ export class StoredConnections implements ConnectionStore {
     if (record === null) return
     await this.#records.delete(KIND, connectionId)
     await this.#vault.delete(secretOf(record))
+  }
+
+  async #change(
+    connectionId: string,
+    changeOf: (record: StoredRecord) => Promise<EngineConnection>,
+  ): Promise<EngineConnection> {
+    for (;;) {
+      const record = await this.#records.get(KIND, connectionId)
+      if (record === null) throw unknownConnection(connectionId)
+      const after = await changeOf(record)
+      if (!(await this.#put(after, record.version))) continue
+      await this.#vault.delete(secretOf(record))
+      return after
+    }
   }
 
   /** The secrets first: a connection that is there can be used. False: somebody else changed it, and nothing is left of this. */
@@ -206,12 +229,28 @@ export class StoredConnections implements ConnectionStore {
   }
 
   #skip(error: unknown): undefined {
-    if (!(error instanceof SyncError) || !UNREADABLE.has(error.code)) throw error
+    if (!isUnreadable(error)) throw error
     this.#log(error.message, 'warn')
   }
 }
 
 const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'VAULT_UNUSABLE'])
+
+/** Whether a connection is there and can't be read, and not that there is none, or that its store does not answer. */
+export function isUnreadable(error: unknown): error is SyncError {
+  return error instanceof SyncError && UNREADABLE.has(error.code)
+}
+
+/** Of what is no connection, what is as it should be. */
+function remainsOf({ body }: StoredRecord): ConnectionRemains {
+  const written = z.record(z.string(), z.unknown()).safeParse(jsonOf(body)).data ?? {}
+  const fields = Object.entries(stored.shape).filter(([name]) => name !== 'id')
+  const left = fields.flatMap(([name, field]) => {
+    const { data } = field.safeParse(written[name])
+    return data === undefined ? [] : [[name, data] as const]
+  })
+  return Object.fromEntries(left)
+}
 
 function parseOutline({ id, body }: StoredRecord): ConnectionOutline {
   const outline = stored.safeParse(jsonOf(body))
@@ -234,9 +273,11 @@ function jsonOf(text: string): unknown {
   }
 }
 
+export const REPLACE_IT = 'Update it with its integration and its whole `config`, or remove it and add it anew.'
+
 function unreadable(id: string): SyncError {
   return new SyncError('CONFIG_INVALID', `what is stored of connection "${id}" can't be read`, {
-    hint: 'Remove it and add it anew.',
+    hint: REPLACE_IT,
   })
 }
 

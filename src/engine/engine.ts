@@ -120,8 +120,10 @@ export class Engine {
     return await (await this.#opened).connected.add(connection)
   }
 
+  /** Also one that can't be read any more. CONNECTION_UNKNOWN; CONFIG_INVALID: its config does not fit its connector. */
   async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
-    return await (await this.#opened).connected.update(connection.id, () => connection)
+    const whole = () => connection
+    return await (await this.#opened).connected.update(connection.id, whole, whole)
   }
 
   async getConnections(): Promise<EngineConnection[]> {

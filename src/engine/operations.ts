@@ -1,6 +1,7 @@
 /** What a person can do with a running project: what the server offers, whoever implements it. */
-import type { WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import type { ActionDefinition, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { EngineEvent } from '../core/event.ts'
+import type { Schedule } from '../core/schedule.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Store } from '../store/store.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -30,6 +31,8 @@ export interface Operations {
   /** Those of a connection of an integration. */
   syncsOf(connection: string): readonly KnownSync[]
   connections(): readonly KnownConnection[]
+  /** What a connection can do, by name. */
+  actionsOf(connection: KnownConnection): ReadonlyMap<string, ActionDefinition<never>>
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
   verifyWebhook(connection: string, request: WebhookRequest): Promise<WebhookVerdict | null>
@@ -65,6 +68,8 @@ export interface KnownConnection {
   /** Of a connection of an integration: the syncs that it runs, null for all; and how often, null where it says nothing. */
   readonly activeSyncs: readonly string[] | null
   readonly minutesBetweenSyncs: number | null
+  /** When some of them run, whatever else is said; null where it says nothing. */
+  readonly schedules: Readonly<Record<string, Schedule>> | null
 }
 
 /** The project that what an event is about belongs to; null: nobody's in particular. */

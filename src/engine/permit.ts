@@ -1,5 +1,6 @@
 /** The project's say in what may begin: asked before every run and every action. */
 import { SyncError } from '../core/error.ts'
+import type { KeyName } from '../core/job.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Guardian, Starting } from './events.ts'
 
@@ -12,8 +13,8 @@ export interface PermitRequest {
   readonly connection: string
   /** Null: nobody's in particular. */
   readonly project: string | null
-  /** Who asked for it by the API; null: nobody there, or not known, as with runs, which the queue begins. */
-  readonly key: { readonly id: string; readonly name: string } | null
+  /** Who asked for it by the API; null: a schedule, a webhook, a command or a step of a sync. */
+  readonly key: KeyName | null
 }
 
 /** True lets it begin; a text is the reason why it may not. What throws, or answers anything else, forbids it. */
@@ -32,7 +33,7 @@ export function permitting(permit: () => Permit | null, syncOf: (id: string) => 
 
 /** FORBIDDEN: the run may not begin. */
 export async function askForRun(permit: Permit | null, owned: Owned): Promise<void> {
-  const reason = await refusalOf(permit, runRequest(owned))
+  const reason = await refusalOf(permit, runRequest(owned, null))
   if (reason !== null) throw new SyncError('FORBIDDEN', `sync ${owned.sync.id} may not run: ${reason}`)
 }
 
@@ -54,10 +55,11 @@ function requestOf(event: Starting, syncOf: (id: string) => Owned | null): Permi
     return { kind: 'action', name: action, connection, project, key }
   }
   const owned = syncOf(event.sync)
-  if (owned !== null) return runRequest(owned)
-  return { kind: 'run', name: event.sync, connection: '', project: null, key: null }
+  const { key } = event.job
+  if (owned !== null) return runRequest(owned, key)
+  return { kind: 'run', name: event.sync, connection: '', project: null, key }
 }
 
-function runRequest({ sync, project }: Owned): PermitRequest {
-  return { kind: 'run', name: sync.id, connection: placesOf(sync)[0].connection, project, key: null }
+function runRequest({ sync, project }: Owned, key: KeyName | null): PermitRequest {
+  return { kind: 'run', name: sync.id, connection: placesOf(sync)[0].connection, project, key }
 }

@@ -1,7 +1,7 @@
 /** The engine that runs by itself: schedules put jobs into the queue, workers take them, and what happens is told to listeners. */
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import type { Job, JobReason, Priority } from '../core/job.ts'
+import type { Job, JobReason, KeyName, Priority } from '../core/job.ts'
 import type { Log } from '../core/log.ts'
 import { firstInstant } from '../core/schedule.ts'
 import type { SyncId } from '../core/sync.ts'
@@ -97,10 +97,10 @@ export class Service {
   }
 
   /** Puts a sync into the queue. SYNC_UNKNOWN. */
-  async trigger(sync: SyncId, priority: Priority, reason: JobReason = 'command'): Promise<Job> {
+  async trigger(sync: SyncId, priority: Priority, why: Why = {}): Promise<Job> {
     await this.#options.definitions.find(sync)
     const { store, clock } = this.#options
-    return await trigger(store, clock, sync, priority, { reason, wake: () => this.#workers.wake() })
+    return await trigger(store, clock, sync, priority, { ...why, wake: () => this.#workers.wake() })
   }
 
   /** JOB_UNKNOWN, JOB_ENDED. */
@@ -111,18 +111,25 @@ export class Service {
   }
 }
 
+/** Why a sync goes into the queue. Default: a command, of nobody in particular. */
+export interface Why {
+  readonly reason?: JobReason
+  /** Who asks for it by the API. */
+  readonly key?: KeyName | null
+}
+
 /** Puts a sync into the queue, for whoever works on the store. */
 export async function trigger(
   store: Store,
   clock: Clock,
   sync: SyncId,
   priority: Priority,
-  { reason = 'command', wake = () => {} }: { readonly reason?: JobReason; readonly wake?: () => void } = {},
+  { reason = 'command', key = null, wake = () => {} }: Why & { readonly wake?: () => void } = {},
 ): Promise<Job> {
   const now = clock.now()
   // Systems send a webhook per row: those of a moment make one run.
   const dueMs = reason === 'webhook' ? now + GATHER_MS : now
-  const job = await store.jobs.enqueue({ sync, priority, reason, dueMs, attempt: 1 }, now)
+  const job = await store.jobs.enqueue({ sync, priority, reason, dueMs, attempt: 1, key }, now)
   wake()
   return job
 }

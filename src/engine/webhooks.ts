@@ -6,8 +6,9 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import { type EngineEvent, frequentEvents } from '../core/event.ts'
+import { type EngineEvent, eventNames, frequentEvents } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
+import { didYouMean } from '../core/name.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../store/records.ts'
 import { Bell } from './bell.ts'
@@ -86,11 +87,12 @@ export class Webhooks {
     this.#options = options
   }
 
-  /** Keeps a webhook. The secret is told here and never again. */
+  /** Keeps a webhook. The secret is told here and never again. USAGE_INVALID: no such address, no event of that name. */
   async create(webhook: Omit<Webhook, 'id'>): Promise<{ readonly webhook: Webhook; readonly secret: string }> {
     const { records, vault } = this.#options
     if (!/^https?:\/\//.test(webhook.url) || !URL.canParse(webhook.url))
       throw new SyncError('USAGE_INVALID', 'a webhook’s url begins with https:// or http://')
+    for (const name of webhook.events) if (name !== '*' && !eventNames.includes(name)) throw unknownEvent(name)
     const id = randomBytes(8).toString('hex')
     const secret = `whsec_${randomBytes(32).toString('base64')}`
     await vault.set(secretOf(id), secret)
@@ -273,6 +275,12 @@ export class Webhooks {
 
 function parse({ body }: StoredRecord): StoredDelivery {
   return deliveryBody.parse(JSON.parse(body))
+}
+
+function unknownEvent(name: string): SyncError {
+  return new SyncError('USAGE_INVALID', `there is no event "${name}"${didYouMean(name, eventNames)}`, {
+    hint: `The events are ${eventNames.join(', ')}; * are all but those that come by the batch or the row.`,
+  })
 }
 
 function secretOf(id: string): string {

@@ -34,12 +34,13 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
   const id = newRunId(project)
   await store.runs.start({ id, sync: sync.id, startedAt })
   emit({ event: 'run.started', sync: sync.id, run: id })
+  const inTime = kept(project, options)
   const tally = new Tally(
     context,
-    (phase, total, counts) => emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
-    project.emitStep === undefined ? noStepEvents : new StepEvents(sync.id, id, project.emitStep),
+    (phase, total, counts) => inTime.emit({ event: 'run.progress', sync: sync.id, run: id, phase, total, ...counts }),
+    inTime.emitStep === undefined ? noStepEvents : new StepEvents(sync.id, id, inTime.emitStep),
   )
-  const attempts = underLease(sync, kept(project, options), { id, startedAt }, tally, options)
+  const attempts = underLease(sync, inTime, { id, startedAt }, tally, options)
   const outcome = await withinLimit(attempts, tally, options)
   const record: RunRecord = {
     id,
@@ -81,15 +82,20 @@ async function withinLimit(attempts: Promise<Outcome>, tally: Tally, { limit }: 
 /** The project as attempts get it: what is no longer waited for opens nothing and tells nothing. */
 function kept(project: Project, { limit }: RunOptions): Project {
   if (limit === undefined) return project
+  const { emit, emitStep } = project
+  const unlessAbandoned =
+    <Event>(tell: (event: Event) => void) =>
+    (event: Event) => {
+      if (!limit.abandoned) tell(event)
+    }
   return {
     ...project,
     connection: async (name) => {
       if (limit.abandoned) throw limit.error()
       return await project.connection(name)
     },
-    emit: (event) => {
-      if (!limit.abandoned) project.emit(event)
-    },
+    emit: unlessAbandoned(emit),
+    ...(emitStep === undefined ? {} : { emitStep: unlessAbandoned(emitStep) }),
   }
 }
 

@@ -125,16 +125,22 @@ describe('workers', () => {
     assert.deepEqual(await it.store.jobs.count(), { queued: 1, running: 2 })
   })
 
-  test('a failure that may pass is tried again, later each time, and not for ever', async () => {
+  test('a failure that may pass is tried again for who asked, later each time, and not for ever', async () => {
     await using it = world()
+    const key = { id: 'k', name: 'robot' }
     it.results.set('a', async () => ended('failed', { retry: true }))
     const starts: number[] = []
     it.results.set('a', async () => {
       starts.push(it.clock.now() - START)
       return ended('failed', { retry: true })
     })
-    await it.enqueue('a')
+    await it.enqueue('a', { key })
     await it.clock.advance(3_600_000)
+    const jobs = await it.store.jobs.list({ limit: 10 })
+    assert.deepEqual(
+      jobs.map((job) => job.key),
+      Array(5).fill(key),
+    )
     assert.equal(starts.length, 5)
     const waits = starts.slice(1).map((start, at) => Math.round((start - (starts[at] ?? 0)) / 1000))
     assert.deepEqual(waits, [5, 10, 20, 40])

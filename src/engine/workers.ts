@@ -193,8 +193,8 @@ export class Workers {
     if (result.kind !== 'ended' || !result.retry || job.attempt >= MAX_ATTEMPTS) return null
     const dueMs =
       nowMs + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (job.attempt - 1)) * (0.5 + this.#options.random())
-    const { sync, priority, attempt } = job
-    return { sync, priority, reason: 'retry', dueMs: Math.round(dueMs), attempt: attempt + 1 }
+    const { sync, priority, attempt, key } = job
+    return { sync, priority, reason: 'retry', dueMs: Math.round(dueMs), attempt: attempt + 1, key }
   }
 
   /** Keeps how often in a row the sync failed. One that keeps failing is run less and less often, and somebody is told. */

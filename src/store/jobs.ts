@@ -2,13 +2,16 @@
  * The contract of the queue: jobs, and the schedules that make them. What must be exact is here, in every store: one queued and one
  * running job per sync, leases, fencing, next instants. Instants come in as arguments, in milliseconds since 1970.
  */
-import type { EndStatus, Job, JobEnd, JobReason, JobState, Priority } from '../core/job.ts'
+import type { EndStatus, Job, JobEnd, JobReason, JobState, KeyName, Priority } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { SyncId } from '../core/sync.ts'
 
 /** The queue. */
 export interface JobStore {
-  /** Puts a job into the queue. Where the sync has one already, that one is returned, as urgent and as soon as the more urgent and sooner of both. */
+  /**
+   * Puts a job into the queue. Where the sync has one already, that one is returned, as urgent and as soon as the more urgent and sooner of
+   * both; it counts as asked for by nobody if one of both is: it would run without the other.
+   */
   enqueue(request: JobRequest, nowMs: number): Promise<Job>
   /**
    * Takes up to `limit` jobs that are due, the most urgent first, each with the lease of its sync: none whose sync somebody runs.
@@ -41,6 +44,8 @@ export interface JobRequest {
   readonly dueMs: number
   /** 1 unless it is a further try. */
   readonly attempt: number
+  /** Absent: nobody asked by the API. */
+  readonly key?: KeyName | null
 }
 
 export interface ClaimOptions {

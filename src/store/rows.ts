@@ -1,6 +1,6 @@
 /** Stored rows as what they mean. The columns have the same names in every store; numbers arrive as numbers, JSON as text. */
 import { z } from 'zod'
-import { type Job, type JobState, priorities } from '../core/job.ts'
+import { type Job, type JobState, type KeyName, priorities } from '../core/job.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { ScheduleRecord } from './jobs.ts'
@@ -30,6 +30,7 @@ export function jobOf(stored: StoredRow | undefined): Job {
     sync: job.sync,
     priority: job.priority,
     reason: job.reason,
+    key: job.asked_by === null ? null : keyName.parse(JSON.parse(job.asked_by)),
     queuedAt: job.queued_at,
     dueAt: job.due_at,
     attempt: job.attempt,
@@ -58,9 +59,14 @@ function stateOf(job: z.output<typeof jobRow>): JobState {
   }
 }
 
+/** What `jobOf` reads again. */
+export function askedByOf(key: KeyName | null | undefined): string | null {
+  return key == null ? null : JSON.stringify({ id: key.id, name: key.name })
+}
+
 export function scheduleOf(stored: StoredRow): ScheduleRecord {
   const { next_at, last_at, ...rest } = scheduleRow.parse(stored)
-  return { ...rest, schedule: schedule.parse(JSON.parse(rest.schedule)), nextAt: next_at, lastAt: last_at }
+  return { ...rest, schedule: scheduleSchema.parse(JSON.parse(rest.schedule)), nextAt: next_at, lastAt: last_at }
 }
 
 export function recordOf(stored: StoredRow): StoredRecord {
@@ -138,10 +144,13 @@ const jobRow = z.object({
   error_code: text.nullable(),
   error_message: text.nullable(),
   error_hint: text.nullable(),
+  asked_by: text.nullable(),
 })
+const keyName: z.ZodType<KeyName> = z.object({ id: text, name: text })
 
 const every = { everyMs: z.number() }
-const schedule: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
+/** A schedule as it is stored, JSON once it is parsed. */
+export const scheduleSchema: z.ZodType<Schedule> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('interval'), ...every }),
   z.object({ kind: z.literal('continuous'), ...every }),
   z.object({ kind: z.literal('cron'), cron: text, zone: text }),

@@ -30,6 +30,36 @@ function enqueueTests(withState: WithState): void {
   )
 
   test(
+    'who asked is kept with a job and its next try; where several ask it is the first, and nobody where one of them was nobody',
+    withState(async (state) => {
+      await using store = await state.open()
+      const [ada, bo] = ['ada', 'bo'].map((name) => ({ id: `id-${name}`, name }))
+      const ask = async (sync: string, ...keys: readonly (typeof ada | null)[]) => {
+        const jobs = await Array.fromAsync(keys, (key = null) => store.jobs.enqueue(request(sync, { key }), 1000))
+        return jobs.map(({ key }) => key?.name ?? null)
+      }
+      assert.deepEqual(await ask('one', ada), ['ada'])
+      assert.deepEqual(await ask('two', ada, bo), ['ada', 'ada'])
+      assert.deepEqual(await ask('scheduled', null, ada), [null, null])
+      assert.deepEqual(await ask('overtaken', ada, null, bo), ['ada', null, null])
+      const claims = await take(store.jobs, 1000)
+      const one = claims.find(({ sync }) => sync === 'one') ?? assert.fail()
+      assert.deepEqual(one.job.key, ada)
+      const retry = request('one', { reason: 'retry', key: one.job.key })
+      await store.jobs.finish(one, { ...succeeded, status: 'failed' }, retry, 1100)
+      assert.deepEqual((await take(store.jobs, 1200))[0]?.job.key, ada)
+
+      // Given back, it gives way to who asked meanwhile.
+      await ask('two', bo)
+      await ask('scheduled', bo)
+      for (const claim of claims.filter(({ sync }) => ['two', 'scheduled'].includes(sync)))
+        await store.jobs.postpone(claim, 1300)
+      const again = (await take(store.jobs, 1300)).map(({ sync, job }) => [sync, job.key?.name ?? null])
+      assert.deepEqual(Object.fromEntries(again), { two: 'bo', scheduled: null })
+    }),
+  )
+
+  test(
     'while one runs, the next may be queued, and is not claimed before that one has ended',
     withState(async (state) => {
       await using store = await state.open()

@@ -422,6 +422,10 @@ describe('the engine for embedders', () => {
       ['acme'],
     )
     assert.match(lines.join('\n'), /connection "broken" can't be read/)
+    await assert.rejects(again.updateConnection({ ...connection, id: 'broken', config: {} }), /token/)
+    await again.updateConnection({ ...connection, id: 'broken', activeSyncs: ['contacts'] })
+    assert.deepEqual(await again.getConnection('broken'), { ...connection, id: 'broken', activeSyncs: ['contacts'] })
+    assert.equal((await again.getConnectionJobs('broken')).length, 1)
     await again.removeConnection('broken')
     assert.deepEqual(await again.getConnectionJobs('broken'), [])
     await again.destroy()

@@ -41,7 +41,7 @@ import { sqlite } from 'syncline/sqlite'
 import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
 const call = async ({ config }, path, { fetch }) => {
   const answer = await fetch(config.url + path, { headers: { authorization: 'Bearer ' + config.token } })
-  if (!answer.ok) throw new Error('the CRM answered ' + answer.status)
+  if (!answer.ok) throw new Error('the CRM answered ' + answer.status + ' to ' + config.token)
   return await answer.json()
 }
 const acme = defineConnector({

@@ -86,6 +86,57 @@ describe('integrations over the API', () => {
     assert.equal((await api.call('DELETE', '/api/connections/shop')).status, 403)
   })
 
+  test('a connection that can’t be read, or whose integration is gone, is replaced by its whole config, and keeps its rows and its project', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const red = new Api(
+      it.url,
+      String((await api.post('/api/keys', { name: 'r', scope: 'admin', project: 'red' })).body.key),
+    )
+    assert.equal((await api.post('/api/connections', { ...made, project: 'red' })).status, 201)
+    await gathered(api, 'acme')
+    const put = (body: object, by = api) => by.call('PUT', '/api/connections/acme', body)
+    const spoil = (body: string) =>
+      it.project.change(
+        '.syncline/state.db',
+        `update record set body = '${body}', version = version + 1 where kind = 'connection' and id = 'acme'`,
+      )
+
+    // What is left of it says nothing of its integration.
+    spoil('{"id":"acme","integrationId":7,"project":"red"}')
+    assert.equal((await api.post('/api/connections', { ...made, name: 'other' })).status, 201)
+    assert.deepEqual(names(await api.get('/api/connections?integration=ours')), ['other'])
+    for (const told of [await api.get('/api/connections/acme'), await put({ minutesBetweenSyncs: 5 })])
+      assert.match(told.text, /CONFIG_INVALID.*can't be read.*whole `config`.*anew/)
+    assert.deepEqual([(await put({ config: { token: CANARY } })).status, (await put({}, red)).status], [422, 404])
+    assert.match((await put({ integration: 'ours', config: {} })).text, /CONFIG_INVALID.*token/)
+    const anew = await put({ integration: 'ours', config: { token: CANARY } })
+    assert.deepEqual([anew.status, anew.body.project, anew.body.syncs], [200, 'red', ['acme/contacts']], anew.text)
+    assert.equal((await red.get('/api/collections/acme/contacts')).body.items?.length, 3)
+    assert.equal((await api.post('/api/connections/acme/check')).body.healthy, true)
+    assert.ok((await api.get('/api/syncs/acme%2Fcontacts')).body.nextAt !== null)
+
+    // Its integration is gone.
+    spoil('{"id":"acme","integrationId":"theirs","project":"red"}')
+    assert.equal((await api.call('PUT', '/api/connections/other', { minutesBetweenSyncs: 5 })).status, 200)
+    assert.match((await put({ minutesBetweenSyncs: 5 }, red)).text, /INTEGRATION_UNKNOWN.*whole `config`/)
+    assert.match((await put({ integration: 'ours' }, red)).text, /CONFIG_INVALID.*whole `config`/)
+    const moved = await put({ integration: 'ours', config: { token: CANARY }, minutesBetweenSyncs: 5 }, red)
+    assert.deepEqual(
+      [moved.status, moved.body.integration, moved.body.minutesBetweenSyncs],
+      [200, 'ours', 5],
+      moved.text,
+    )
+    assert.equal((await put({ integration: 'pushed', config: { token: CANARY } })).status, 422)
+
+    // One that nothing is left of can be forgotten, too.
+    spoil('{')
+    assert.equal((await api.call('DELETE', '/api/connections/other')).status, 204)
+    assert.equal((await api.call('DELETE', '/api/connections/acme')).status, 204)
+    assert.equal((await api.get('/api/connections/acme')).status, 404)
+  })
+
   test('mistakes are told; input that does not fit begins nothing; the same Idempotency-Key acts once', async () => {
     await using crm = await new Crm().start()
     await using it = new Served({ config: crm.config() })
@@ -166,12 +217,88 @@ describe('integrations over the API', () => {
       const { status, body, text } = await api.post('/sync/start', { ...request, source_platform })
       assert.deepEqual([status, body.status], [200, 'success'], text)
     }
-    const scheduled = await api.post('/sync/start', { ...request, source_platform: 'ours', schedule: '1h' })
-    assert.deepEqual([scheduled.status, scheduled.body.code], [422, 'CONFIG_INVALID'])
     assert.equal((await api.call('PUT', '/api/connections/acme', { minutesBetweenSyncs: 60.5 })).status, 200)
-    assert.equal((await api.get('/api/syncs/acme%2Fcontacts')).body.schedule, 'every 3630s')
+    const schedule = async () => (await api.get('/api/syncs/acme%2Fcontacts')).body.schedule
+    assert.equal(await schedule(), 'every 3630s')
     assert.equal((await api.post('/api/syncs/acme%2Fcontacts/reset')).status, 204)
   })
+
+  test('POST /sync/start gives a connection’s sync a schedule that lasts, until the connection says otherwise', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    assert.equal((await api.post('/api/connections', made)).status, 201)
+    const request = { project_id: 'p', sync_type: 'pull', source_platform: 'acme', target_entity: 'contacts' }
+    const scheduled = await api.post('/sync/start', { ...request, schedule: 'every_2_hours' })
+    assert.deepEqual([scheduled.status, scheduled.body.status], [202, 'scheduled'], scheduled.text)
+    const schedule = async () => (await api.get('/api/syncs/acme%2Fcontacts')).body.schedule
+    assert.equal(await schedule(), 'every 2h')
+    assert.equal((await api.post('/sync/start', { ...request, schedule: 'sometimes' })).status, 422)
+    const put = (body: object) => api.call('PUT', '/api/connections/acme', body)
+    const more = await put({ minutesBetweenSyncs: 5 })
+    assert.deepEqual([more.body.schedules, await schedule()], [{ contacts: 'every 2h' }, 'every 2h'])
+    it.project.configure(crm.config('// saved'))
+    await it.service.event('config.changed', ({ what }) => what === 'file')
+    assert.equal(await schedule(), 'every 2h')
+    assert.equal((await put({ schedules: { contacts: 'now and then' } })).status, 422)
+    assert.equal((await put({ schedules: { contacs: '1h' } })).body.code, 'SYNC_UNKNOWN')
+    assert.equal((await put({ schedules: { contacts: '0 6 * * *' } })).status, 200)
+    assert.equal(await schedule(), '0 6 * * * (UTC)')
+    assert.equal((await put({ schedules: null })).body.schedules, null)
+    assert.equal(await schedule(), 'every 5m')
+  })
+})
+
+test('commands take the syncs of connections by name: they plan, run, verify and reset them, and tell how they stand', async () => {
+  await using crm = await new Crm().start()
+  const permit = `permit: ({ name, project }) => name !== 'acme/contacts' || project === 'red' || 'it is of ' + project,`
+  using it = new ServiceProject(crm.config(permit))
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const service = it.start('start', '--port', '0')
+  await service.event('ready')
+  const api = new Api(String(service.lines.find(({ event }) => event === 'ready')?.url), String(created.lines[0]?.key))
+  for (const [name, token] of Object.entries({ acme: CANARY, wrong: 'canary-of-another' }))
+    assert.equal(
+      (await api.post('/api/connections', { name, integration: 'pushed', config: { token }, project: 'red' })).status,
+      201,
+    )
+  const busy = await it.run('run', 'acme')
+  assert.match(JSON.stringify(busy.lines), /PROJECT_LOCKED.*trigger/)
+  service.kill('SIGINT')
+  assert.equal((await service.end()).code, 0)
+  assert.equal((await it.run('trigger', 'acme/contacts')).lines[0]?.sync, 'acme/contacts')
+
+  const statuses = async () =>
+    (await it.run('status')).lines.map(({ sync, status, inserted }) => [sync, status, inserted])
+  assert.deepEqual(await statuses(), [
+    ['orders', 'never', undefined],
+    ['acme/contacts', 'never', undefined],
+    ['wrong/contacts', 'never', undefined],
+  ])
+  assert.deepEqual((await it.run('history', 'acme/contacts')).code, 0)
+  assert.equal((await it.run('plan', 'acme/contacts')).lines[0]?.inserts, 3)
+  assert.equal((await it.run('run', 'acme')).code, 0)
+  assert.equal((await it.run('verify', 'acme/contacts', 'orders')).lines[0]?.sync, 'orders')
+  assert.equal((await it.run('verify', 'acme/contacts')).lines[0]?.right, 3)
+  assert.equal((await it.run('reset', 'acme/contacts')).code, 0)
+  assert.deepEqual((await it.run('dead-letters', 'acme/contacts')).lines, [])
+  assert.equal((await it.run('history', 'acme/contacts')).lines[0]?.inserted, 3)
+  assert.deepEqual((await statuses()).slice(1), [
+    ['acme/contacts', 'succeeded', 3],
+    ['wrong/contacts', 'never', undefined],
+  ])
+  const failed = await it.run('run', 'wrong/contacts')
+  assert.match(JSON.stringify(failed.lines), /the CRM answered 401/)
+  for (const [text, hint] of [
+    ['acme/contact', /SYNC_UNKNOWN.*did you mean .*acme\/contacts/],
+    ['acne/contacts', /SYNC_UNKNOWN/],
+  ] as const)
+    assert.match(JSON.stringify((await it.run('run', text)).lines), hint)
+  const watched = await it.run('watch', 'acme/contacts')
+  assert.match(JSON.stringify(watched.lines), /USAGE_INVALID.*syncline start/)
+  const all = [busy, failed, watched].map(({ lines, stderr }) => JSON.stringify(lines) + stderr).join('')
+  assert.doesNotMatch(all, /canary/)
 })
 
 test('hazards 26 and 27: connections are there again after kill -9, and no credential is in any answer, line or file', async () => {
@@ -350,7 +477,7 @@ describe('permit', () => {
     const permit = `permit: ({ kind, name, connection, project, key }) => {
       if (name === 'greet') return [kind, connection, project, key?.name].join(' ') + ' may not'
       if (name === 'break') return undefined
-      return name === 'acme/contacts' ? kind + ' of ' + connection + ' not today' : true
+      return name === 'acme/contacts' ? kind + ' of ' + connection + ' not today for ' + key?.name : true
     },`
     await using it = new Served({ config: crm.config(permit) })
     const api = await it.ready()
@@ -363,7 +490,7 @@ describe('permit', () => {
     const run = await api.post('/api/syncs/acme%2Fcontacts/run')
     const job = async () => (await api.get(`/api/jobs/${run.body.id}`)).body
     await eventually(async () => (await job()).status === 'cancelled', 'the veto')
-    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today/)
+    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today for first/)
     assert.equal((await api.get('/api/collections/acme/contacts')).status, 404)
     const orders = await api.post('/api/syncs/orders/run')
     await eventually(async () => (await api.get(`/api/jobs/${orders.body.id}`)).body.status === 'succeeded', 'orders')

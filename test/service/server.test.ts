@@ -207,6 +207,24 @@ describe('the server', () => {
     assert.equal((await api.get('/api/syncs/made')).status, 404)
   })
 
+  test('what the config file says is changed there: a call is refused, says so, and changes nothing', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    const before = [await api.get('/api/connections'), await api.get('/api/syncs/orders')].map(({ text }) => text)
+    const calls: readonly (readonly [string, string, unknown?])[] = [
+      ['PUT', '/api/connections/shop', { config: { file: './other.db' } }],
+      ['DELETE', '/api/connections/shop'],
+      ['PUT', '/api/syncs/orders', { from: 'shop.orders', to: 'copy.other' }],
+      ['DELETE', '/api/syncs/orders'],
+    ]
+    for (const [method, path, body] of calls) {
+      const { status, body: told, text } = await api.call(method, path, body)
+      assert.deepEqual([status, told.code, /config file/.test(text)], [403, 'FORBIDDEN', true], `${method} ${path}`)
+    }
+    const after = [await api.get('/api/connections'), await api.get('/api/syncs/orders')].map(({ text }) => text)
+    assert.deepEqual(after, before)
+  })
+
   test('the same Idempotency-Key is carried out once and answered twice', async () => {
     await using it = new Served()
     const api = await it.ready()
@@ -239,7 +257,10 @@ describe('the server', () => {
   test('hazard 26: an answer that tells a secret is kept nowhere: sent again, it is refused, and nothing is made twice', async () => {
     await using it = new Served()
     const api = await it.ready()
-    const requests = { keys: { name: 'a', scope: 'read' }, webhooks: { url: 'http://127.0.0.1:1/', events: ['none'] } }
+    const requests = {
+      keys: { name: 'a', scope: 'read' },
+      webhooks: { url: 'http://127.0.0.1:1/', events: ['job.ended'] },
+    }
     for (const [name, body] of Object.entries(requests)) {
       const send = () => api.post(`/api/${name}`, body, { 'idempotency-key': `abc${name}` })
       const before = (await api.get(`/api/${name}`)).body.items?.length ?? 0

@@ -1,9 +1,12 @@
 /** What a server sets is taken up by the other processes on the store. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openPostgresStore } from '../../src/store/postgres/store.ts'
 import { createDatabase } from '../../tools/database.ts'
 import { Api } from './api.ts'
-import { eventually, ServiceProject } from './project.ts'
+import { CANARY, Crm } from './crm.ts'
+import { eventually, type Running, ServiceProject } from './project.ts'
 
 const connections = {
   shop: { connector: 'sqlite', file: './shop.db' },
@@ -54,6 +57,80 @@ test('syncs and schedules that one server sets are run by workers as they are no
 
   assert.equal((await api.call('DELETE', '/api/syncs/made')).status, 204)
   await eventually(async () => (await api.get('/api/syncs/made')).status === 404, 'it to be gone')
+  for (const running of [server, worker]) running.kill('SIGTERM')
+  for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
+})
+
+test('`permit` hears who asked for a run by the API, also where another process runs it, and of nobody for a command', async () => {
+  await using state = await createDatabase()
+  await using crm = await new Crm().start()
+  const permit = `permit: ({ kind, name, key }) => kind + ' ' + name + ' by ' + (key === null ? 'nobody' : key.name + ' ' + key.id),`
+  using it = new ServiceProject(crm.config(permit), { SYNCLINE_STORE: state.url })
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const server = it.start('server', '--port', '0')
+  const worker = it.start('worker')
+  for (const running of [server, worker]) await running.event('ready')
+  const url = String(server.lines.find(({ event }) => event === 'ready')?.url)
+  const admin = new Api(url, String(created.lines[0]?.key))
+  const { body: key } = await admin.post('/api/keys', { name: 'robot', scope: 'operate' })
+  const robot = new Api(url, String(key.key))
+  const run = await robot.post('/api/syncs/orders/run')
+  assert.deepEqual(run.body.key, { id: key.id, name: 'robot' })
+  const reason = async () => String(JSON.stringify((await admin.get(`/api/jobs/${run.body.id}`)).body.error))
+  await eventually(async () => /FORBIDDEN/.test(await reason()), 'the veto')
+  assert.match(await reason(), new RegExp(`run orders by robot ${key.id}`))
+  const start = { project_id: 'p', sync_type: 'pull', source_platform: 'shop', target_entity: 'orders' }
+  assert.match((await robot.post('/sync/start', start)).text, new RegExp(`run orders by robot ${key.id}`))
+  const { lines } = await it.run('trigger', 'orders')
+  const vetoed = ({ job }: Readonly<Record<string, unknown>>) => job === lines[0]?.id
+  await worker.event('sync.vetoed', vetoed)
+  assert.equal(
+    worker.lines.find((line) => line.event === 'sync.vetoed' && vetoed(line))?.reason,
+    'run orders by nobody',
+  )
+  for (const running of [server, worker]) running.kill('SIGTERM')
+  for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
+})
+
+test('a change is taken up once by each process: the one that makes it looks at connections, too, and the others at syncs', async () => {
+  await using state = await createDatabase()
+  await using crm = await new Crm().start()
+  using it = new ServiceProject(`console.error('config read')\n${crm.config()}`, { SYNCLINE_STORE: state.url })
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const server = it.start('server', '--port', '0')
+  const worker = it.start('worker')
+  for (const running of [server, worker]) await running.event('ready')
+  const api = new Api(String(server.lines.find(({ event }) => event === 'ready')?.url), String(created.lines[0]?.key))
+  const reads = ({ stderr }: Running) => stderr.split('config read').length - 1
+  const acme = { name: 'acme', integration: 'ours', config: { token: CANARY } }
+  assert.equal((await api.post('/api/connections', acme)).status, 201)
+  await using store = await openPostgresStore(state.url)
+  const scheduled = async () => (await store.schedules.get('acme/contacts')) !== null
+  const forget = () => store.schedules.remove('acme/contacts')
+
+  await forget()
+  const begun = [reads(server), reads(worker)]
+  const definition = { from: 'shop.orders', to: 'copy.made', schedule: 'manual' }
+  assert.equal((await api.call('PUT', '/api/syncs/made', definition)).status, 201)
+  assert.equal(await scheduled(), true)
+  const run = async () => {
+    const { id } = (await api.post('/api/syncs/made/run')).body
+    await eventually(async () => (await api.get(`/api/jobs/${id}`)).body.status === 'succeeded', 'the run')
+  }
+  await forget()
+  await run()
+  assert.equal(await scheduled(), false)
+  const taken = [reads(server), reads(worker)]
+  assert.ok((taken[0] ?? 0) > (begun[0] ?? 0) && (taken[1] ?? 0) > (begun[1] ?? 0), `${begun} ${taken}`)
+
+  // Lists are a second old at most: each of these calls looks for what others have changed.
+  for (let look = 0; look < 2; look++) {
+    await sleep(1100)
+    await run()
+  }
+  assert.deepEqual([reads(server), reads(worker)], taken)
   for (const running of [server, worker]) running.kill('SIGTERM')
   for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
 })

@@ -1,6 +1,6 @@
 /** Active steps: actions that runs do before and after the rows, against a system that answers, fails, hangs. */
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
 import { Api } from './api.ts'
@@ -132,10 +132,70 @@ describe('active steps', () => {
     const { code, stderr } = await it.project.run('run', 'orders')
     assert.equal(code, 0, stderr)
     assert.equal(hooks.told().at(-1), 'after orders 0')
+    assert.equal((await it.project.run('run', 'alarmed')).code, 0)
+    assert.equal(hooks.told().at(-1), 'alarm alarmed 2')
     const watch = it.project.start('watch', 'contacts')
     await eventually(() => hooks.told().at(-1) === 'after contacts 1', `its onAfter: ${watch.stderr}`)
     watch.kill('SIGINT')
     await watch.end()
+  })
+
+  test('connections of the config act, too: by the API, in steps, under limits and time-outs, and tell no secrets', async () => {
+    await using hooks = await new Hooks().start()
+    await using it = new Served({ config: hooks.config() })
+    const api = await it.ready()
+    const [listed] = (await api.get('/api/connections/alarm/actions')).body.items ?? []
+    assert.deepEqual([listed?.name, listed?.timeoutMs], ['call', 800])
+    assert.deepEqual((await api.get('/api/connections/shop/actions')).body.items, [])
+    const act = (input: unknown, name = 'alarm/actions/call', by = api) =>
+      by.post(`/api/connections/${name}`, { input })
+    assert.equal((await act({ to: 'a' })).body.success, true)
+    assert.deepEqual(
+      [(await act({ to: 5 })).status, (await act({}, 'alarm/actions/cal')).body.code],
+      [400, 'ACTION_UNKNOWN'],
+    )
+    assert.equal((await act({}, 'shop/actions/call')).body.code, 'ACTION_UNKNOWN')
+    // Of two projects it is none's in particular, of one it is that one's.
+    const ours = { red: ['shop', 'copy', 'alarm'] }
+    for (const [projects, said] of [
+      [{ ...ours, blue: ['siren'], green: ['siren'] }, 'siren of null'],
+      [{ ...ours, green: ['siren'] }, 'siren of green'],
+    ] as const) {
+      it.project.configure(hooks.config(projects))
+      await eventually(async () => (await act({}, 'siren/actions/call')).text.includes(said), said)
+    }
+    assert.equal(await runOf(api, 'alarmed'), 'succeeded')
+    assert.deepEqual(hooks.told(), ['a undefined undefined', 'alarm alarmed 2'])
+    hooks.mode = 'fail'
+    assert.match(String((await act({})).body.error), /it answered 500 to \[secret\]/)
+    assert.equal(await runOf(api, 'alarmed'), 'failed')
+    assert.match(JSON.stringify(await lastError(api, 'alarmed')), /AFTER_FAILED.*call of alarm failed.*\[secret\]/)
+    hooks.mode = 'hang'
+    assert.equal((await act({})).body.code, 'TIMED_OUT')
+    hooks.mode = 'late'
+    await Promise.all([1, 2, 3].map(() => act({})))
+    assert.equal(hooks.most, 1)
+    hooks.mode = 'fine'
+    const key = await api.post('/api/keys', { name: 'red', scope: 'admin', project: 'red' })
+    const red = new Api(it.url, String(key.body.key))
+    assert.deepEqual(
+      [(await act({}, 'alarm/actions/call', red)).status, (await act({}, 'siren/actions/call', red)).status],
+      [200, 404],
+    )
+    const sync = (connection: string, action: string) =>
+      red.call('PUT', '/api/syncs/made', {
+        from: 'shop.orders',
+        to: 'copy.made',
+        schedule: 'manual',
+        onAfter: { connection, action, input: { to: 'made' } },
+      })
+    assert.equal((await sync('siren', 'call')).status, 403)
+    const wrong = await sync('alarm', 'cal')
+    assert.match(wrong.text, /CONFIG_INVALID.*syncs\.made\.onAfter\.action: .*did you mean/)
+    assert.equal((await sync('alarm', 'call')).status, 201)
+    assert.equal(await runOf(red, 'made'), 'succeeded')
+    assert.equal(hooks.told().at(-1), 'made undefined undefined')
+    assert.doesNotMatch(it.service.stderr + JSON.stringify(it.service.lines), /canary/)
   })
 
   test('a step through a connection that has no actions, or that is another project’s, is refused', async () => {
@@ -164,7 +224,10 @@ type Call = Readonly<Record<string, unknown>>
 /** A system that keeps what it is told. */
 class Hooks implements AsyncDisposable {
   readonly calls: Call[] = []
-  mode: 'fine' | 'fail' | 'hang' = 'fine'
+  mode: 'fine' | 'fail' | 'hang' | 'late' = 'fine'
+  /** How many calls were open at a time, at most. */
+  most = 0
+  #open = 0
   /** The `to` of calls that fail, or are never answered. */
   failing = ''
   hanging = ''
@@ -177,9 +240,18 @@ class Hooks implements AsyncDisposable {
       const call = JSON.parse(text) as Call
       this.calls.push(call)
       if (this.mode === 'hang' || call.to === this.hanging) return
+      if (this.mode === 'late') return this.#answerLate(response)
       response.writeHead(this.mode === 'fail' || call.to === this.failing ? 500 : 200).end()
     })
   })
+
+  #answerLate(response: ServerResponse): void {
+    this.most = Math.max(this.most, ++this.#open)
+    setTimeout(() => {
+      this.#open--
+      response.writeHead(200).end()
+    }, 50)
+  }
 
   async start(): Promise<this> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
@@ -197,7 +269,7 @@ class Hooks implements AsyncDisposable {
     return api
   }
 
-  config(): string {
+  config(projects: object = { red: ['shop', 'copy'] }): string {
     const url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
     return `
 import { DatabaseSync } from 'node:sqlite'
@@ -207,7 +279,8 @@ import { sqlite } from 'syncline/sqlite'
 import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
 const hooks = defineConnector({
   name: 'hooks',
-  config: z.strictObject({ url: z.string() }),
+  config: z.strictObject({ url: z.string(), token: z.string().default('') }),
+  limits: { concurrent: 1 },
   actions: (action) => ({
     call: action({
       input: z.looseObject({ to: z.string().default('after') }),
@@ -215,7 +288,7 @@ const hooks = defineConnector({
       timeoutMs: ${this.slow ? 600_000 : 800},
       run: async ({ config }, input, { fetch, signal }) => {
         const answer = await fetch(config.url, { method: 'POST', body: JSON.stringify(input), signal })
-        if (!answer.ok) throw new Error('it answered ' + answer.status)
+        if (!answer.ok) throw new Error('it answered ' + answer.status + ' to ' + config.token)
       },
     }),
   }),
@@ -227,7 +300,8 @@ const closed = () => {
   return found !== undefined
 }
 export default defineConfig({
-  connections: { shop: sqlite({ file: './shop.db', track: 'triggers' }), copy: sqlite({ file: './copy.db' }), crm: sqlite({ file: './crm.db' }) },
+  connections: { shop: sqlite({ file: './shop.db', track: 'triggers' }), copy: sqlite({ file: './copy.db' }), crm: sqlite({ file: './crm.db' }),
+    alarm: hooks({ url: ${JSON.stringify(url)}, token: 'canary-alarm' }), siren: hooks({ url: ${JSON.stringify(url)} }) },
   syncs: {
     orders: {
       from: 'shop.orders', to: 'copy', schedule: 'manual',
@@ -238,9 +312,16 @@ export default defineConfig({
       between: ['crm.contacts', 'shop.contacts'], match: ['email'], fields: { email: 'email', name: 'name' }, schedule: 'manual',
       onAfter: { connection: 'hook', action: 'call', input: (run) => run.inserted === 0 ? null : { to: 'after', ...run } },
     },
+    alarmed: {
+      from: 'shop.orders', to: 'copy.alarmed', schedule: 'manual',
+      onAfter: { connection: 'alarm', action: 'call', input: ({ sync, inserted }) => ({ to: 'alarm', sync, inserted }) },
+    },
   },
-  projects: { red: ['shop', 'copy'] },
-  permit: ({ kind }) => kind === 'action' && closed() ? 'not while it is closed' : true,
+  projects: ${JSON.stringify(projects)},
+  permit: ({ kind, connection, project }) => {
+    if (kind === 'action' && connection === 'siren') return 'siren of ' + project
+    return kind === 'action' && closed() ? 'not while it is closed' : true
+  },
   connectors: [hooks],
   integrations: { hooks: { connector: 'hooks', config: { url: ${JSON.stringify(url)} } } },
 })`

@@ -79,6 +79,10 @@ describe('webhooks', () => {
       await using it = new Served()
       const api = await it.ready()
       const url = `http://127.0.0.1:${(target.address() as AddressInfo).port}/`
+      const unknown = await api.post('/api/webhooks', { url, events: ['*', 'run.finnished'] })
+      assert.deepEqual([unknown.status, unknown.body.code], [400, 'USAGE_INVALID'])
+      assert.match(unknown.text, /did you mean \\"run.finished\\"\?.*The events are .*config\.changed/)
+      assert.deepEqual((await api.get('/api/webhooks')).body.items, [])
       const made = await api.post('/api/webhooks', { url, events: ['run.finished'] })
       assert.equal(made.status, 201, made.text)
       assert.ok(!(await api.get('/api/webhooks')).text.includes('whsec_'))

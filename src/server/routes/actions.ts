@@ -1,8 +1,6 @@
 /** Actions: what can be done in the system behind a connection. */
 import { z } from 'zod'
-import type { ActionDefinition } from '../../connectors/kit.ts'
 import { SyncError } from '../../core/error.ts'
-import type { Operations } from '../../engine/operations.ts'
 import { visibleConnection } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
 import { actionObject } from '../schema-object.ts'
@@ -18,8 +16,7 @@ export const actionRoutes: readonly Route[] = [
     scope: 'read',
     params: named,
     handle: async ({ operations, params, key }) => {
-      const { integration } = visibleConnection(operations, key, params.name)
-      const actions = [...actionsOf(operations, integration)]
+      const actions = [...operations.actionsOf(visibleConnection(operations, key, params.name))]
       return { body: { items: actions.map(([name, action]) => actionObject(name, action)) } }
     },
   }),
@@ -32,8 +29,9 @@ export const actionRoutes: readonly Route[] = [
     params: named.extend({ action: z.string().min(1).max(300) }),
     body: z.strictObject({ input: z.unknown() }).partial().nullish(),
     handle: async ({ operations, params: { name, action }, body, key }) => {
-      if (visibleConnection(operations, key, name).integration === null)
-        throw new SyncError('ACTION_UNKNOWN', `connection "${name}" is of no integration: it has no actions`)
+      const known = visibleConnection(operations, key, name)
+      if (known.integration === null && operations.actionsOf(known).size === 0)
+        throw new SyncError('ACTION_UNKNOWN', `connection "${name}" has no actions`)
       const who = key === null ? null : { id: key.id, name: key.name }
       const { code, ...result } = await operations.connected.execute(name, action, body?.input ?? {}, who)
       // Nothing was begun: it is the request that failed, not the action.
@@ -57,14 +55,4 @@ function asJson(result: object): object {
       error: `it was done, but what came of it is no JSON: ${reason}`,
     }
   }
-}
-
-function actionsOf(
-  { integrations }: Operations,
-  integration: string | null,
-): ReadonlyMap<string, ActionDefinition<never>> {
-  const found = integrations.all.find(({ id }) => id === integration)
-  if (found === undefined) return new Map()
-  const { actions } = integrations.connector(found.connectorId)
-  return new Map([...actions].filter(([name]) => found.actions?.includes(name) ?? true))
 }

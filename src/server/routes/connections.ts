@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
-import type { EngineConnection } from '../../engine/connections.ts'
+import { formatSchedule, parseSchedule, type Schedule } from '../../core/schedule.ts'
+import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
 import { announce } from '../announce.ts'
@@ -21,6 +22,10 @@ const settings = {
     .max(366 * 24 * 60)
     .nullable()
     .describe('null: as the integration says'),
+  schedules: z
+    .record(z.string().max(300), z.string().max(200))
+    .nullable()
+    .describe('by the names of syncs: every_15_minutes, 1h, a cron expression …; these go before minutesBetweenSyncs'),
 }
 const creation = z.strictObject({
   name: identifier.optional().describe('default: a random one'),
@@ -28,9 +33,20 @@ const creation = z.strictObject({
   config: settings.config.default({}),
   activeSyncs: settings.activeSyncs.optional(),
   minutesBetweenSyncs: settings.minutesBetweenSyncs.optional(),
+  schedules: settings.schedules.optional(),
   project: identifier.optional(),
 })
-const update = z.strictObject(settings).partial()
+type Settings = Partial<Pick<z.output<typeof creation>, 'activeSyncs' | 'minutesBetweenSyncs' | 'schedules'>>
+const update = z
+  .strictObject({
+    ...settings,
+    integration: z
+      .string()
+      .min(1)
+      .max(300)
+      .describe('another one only with the whole config, and where it has none any more, or can’t be read'),
+  })
+  .partial()
 
 export const connectionRoutes: readonly Route[] = [
   route({
@@ -64,12 +80,10 @@ export const connectionRoutes: readonly Route[] = [
     scope: 'admin',
     body: creation,
     handle: async ({ operations, body, key }) => {
-      const { name = crypto.randomUUID(), integration, config, activeSyncs, minutesBetweenSyncs } = body
+      const { name = crypto.randomUUID(), integration, config } = body
       const project = projectFor(key, body.project)
       await operations.connected.add({
-        ...{ id: name, integrationId: integration, config },
-        ...(activeSyncs == null ? {} : { activeSyncs }),
-        ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
+        ...{ id: name, integrationId: integration, config, ...settingsOf({}, body) },
         ...(project === null ? {} : { project }),
       })
       announce(operations, key, { what: 'connection', name, change: 'made', project })
@@ -83,21 +97,28 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'read',
     params: named,
-    handle: async ({ operations, params: { name }, key }) => ({
-      body: connectionObject(operations, visibleConnection(operations, key, name)),
-    }),
+    handle: async ({ operations, params: { name }, key }) => {
+      const unlisted = await unlistedConnection(operations, key, name)
+      if (unlisted !== null) throw unlisted
+      return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
+    },
   }),
   route({
     method: 'PUT',
     url: '/api/connections/:name',
-    summary: 'Changes a connection: what is left out stays as it is',
+    summary:
+      'Changes a connection: what is left out stays as it is. One that can’t be read is replaced by its whole config',
     tag: 'connections',
     scope: 'admin',
     params: named,
     body: update,
     handle: async ({ operations, params: { name }, body, key }) => {
       await changeable(operations, key, name)
-      const changed = await operations.connected.update(name, (before) => changedBy(before, body))
+      const changed = await operations.connected.update(
+        name,
+        (before) => changedBy(before, body, operations),
+        (left, error) => madeAnew(name, left, body, error),
+      )
       announce(operations, key, { what: 'connection', name, change: 'changed', project: changed.project ?? null })
       return { body: connectionObject(operations, visibleConnection(operations, key, name)) }
     },
@@ -110,8 +131,7 @@ export const connectionRoutes: readonly Route[] = [
     scope: 'admin',
     params: named,
     handle: async ({ operations, params: { name }, key }) => {
-      await changeable(operations, key, name)
-      const [project = null] = visibleConnection(operations, key, name).projects
+      const [project = null] = (await changeable(operations, key, name))?.projects ?? []
       refuseUsed(operations, key, name)
       await operations.connected.remove(name)
       announce(operations, key, { what: 'connection', name, change: 'removed', project })
@@ -142,18 +162,64 @@ export const connectionRoutes: readonly Route[] = [
 ]
 
 /** What is left out stays; null takes away. */
-function changedBy(before: EngineConnection, body: z.output<typeof update>): EngineConnection {
-  const { config, activeSyncs, minutesBetweenSyncs, ...rest } = before
-  const changed = {
-    activeSyncs: body.activeSyncs === undefined ? activeSyncs : body.activeSyncs,
-    minutesBetweenSyncs: body.minutesBetweenSyncs === undefined ? minutesBetweenSyncs : body.minutesBetweenSyncs,
-  }
+function changedBy(
+  before: EngineConnection,
+  { integration, config, ...body }: z.output<typeof update>,
+  { integrations }: Operations,
+): EngineConnection {
+  const { activeSyncs: _syncs, minutesBetweenSyncs: _minutes, schedules: _schedules, ...rest } = before
+  const other = integration !== undefined && integration !== before.integrationId
+  if (other && (config === undefined || integrations.all.some(({ id }) => id === before.integrationId)))
+    throw new SyncError('CONFIG_INVALID', `connection "${before.id}" is of integration "${before.integrationId}"`, {
+      hint: 'It is moved to another with its whole `config`, and only when there is no such integration any more.',
+    })
   return {
     ...rest,
-    config: body.config ?? config,
-    ...(changed.activeSyncs == null ? {} : { activeSyncs: changed.activeSyncs }),
-    ...(changed.minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs: changed.minutesBetweenSyncs }),
+    ...settingsOf(before, body),
+    integrationId: integration ?? before.integrationId,
+    config: config ?? before.config,
   }
+}
+
+/** CONFIG_INVALID: the body does not say all that there is to be known. */
+function madeAnew(
+  id: string,
+  left: ConnectionRemains,
+  { config, ...body }: z.output<typeof update>,
+  error: SyncError,
+): EngineConnection {
+  const { integration = left.integrationId } = body
+  if (config === undefined || integration === undefined)
+    throw new SyncError('CONFIG_INVALID', `connection "${id}" can't be changed in part: ${error.message}`, {
+      hint: `Give its whole \`config\`${left.integrationId === undefined ? ' and its `integration`' : ''}, or remove it and make it anew.`,
+      cause: error,
+    })
+  const { project } = left
+  const owned = project === undefined ? {} : { project }
+  return { id, integrationId: integration, config, ...settingsOf(left, body), ...owned }
+}
+
+/** CONFIG_INVALID: a schedule that can't be read. */
+function settingsOf(before: ConnectionRemains, body: Settings): ConnectionRemains {
+  const activeSyncs = body.activeSyncs === undefined ? before.activeSyncs : body.activeSyncs
+  const minutesBetweenSyncs =
+    body.minutesBetweenSyncs === undefined ? before.minutesBetweenSyncs : body.minutesBetweenSyncs
+  const schedules = body.schedules == null ? body.schedules : schedulesOf(body.schedules)
+  const chosen = schedules === undefined ? before.schedules : schedules
+  return {
+    ...(activeSyncs == null ? {} : { activeSyncs }),
+    ...(minutesBetweenSyncs == null ? {} : { minutesBetweenSyncs }),
+    ...(chosen == null ? {} : { schedules: chosen }),
+  }
+}
+
+function schedulesOf(written: Readonly<Record<string, string>>): Readonly<Record<string, Schedule>> {
+  const parsed = Object.entries(written).map(([name, text]) => {
+    const schedule = parseSchedule(text)
+    if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', `schedules.${name}: ${schedule}`)
+    return [name, schedule] as const
+  })
+  return Object.fromEntries(parsed)
 }
 
 async function checkAccount({ connected }: Operations, name: string): Promise<Record<string, unknown>> {
@@ -161,21 +227,30 @@ async function checkAccount({ connected }: Operations, name: string): Promise<Re
   return success ? { healthy: true } : { healthy: false, error: { code, message: error, hint: null } }
 }
 
-/** FORBIDDEN: the config file says it. */
-async function changeable(operations: Operations, key: ApiKey | null, name: string): Promise<void> {
-  if (visibleConnection(operations, key, name).integration !== null) return
+/** Null: it can't be read, and is in no list. FORBIDDEN: the config file says it. */
+async function changeable(operations: Operations, key: ApiKey | null, name: string): Promise<KnownConnection | null> {
+  if ((await unlistedConnection(operations, key, name)) !== null) return null
+  const known = visibleConnection(operations, key, name)
+  if (known.integration !== null) return known
   throw new SyncError('FORBIDDEN', `connection "${name}" is in the config file`, { hint: 'Change it there.' })
+}
+
+/** Why it is in no list, though it is there; null: it is in one, or the key may not know, because nobody knows whose it is. */
+async function unlistedConnection(operations: Operations, key: ApiKey | null, name: string): Promise<SyncError | null> {
+  if (key?.project != null || operations.connections().some((known) => known.name === name)) return null
+  return await operations.connected.unlisted(name)
 }
 
 function connectionObject(
   operations: Operations,
-  { name, connector, integration, projects, activeSyncs, minutesBetweenSyncs }: KnownConnection,
+  { name, connector, integration, projects, activeSyncs, minutesBetweenSyncs, schedules }: KnownConnection,
 ): Record<string, unknown> {
   if (integration === null) return { name, connector, integration, origin: 'config' }
   const syncs = operations.syncsOf(name).map(({ sync }) => sync.id)
+  const written = Object.entries(schedules ?? {}).map(([sync, schedule]) => [sync, formatSchedule(schedule)])
   return {
     ...{ name, connector, integration, origin: 'api', project: projects[0] ?? null },
-    ...{ syncs, activeSyncs, minutesBetweenSyncs },
+    ...{ syncs, activeSyncs, minutesBetweenSyncs, schedules: schedules === null ? null : Object.fromEntries(written) },
   }
 }
 

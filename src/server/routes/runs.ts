@@ -55,7 +55,7 @@ export const runRoutes: readonly Route[] = [
     handle: async ({ operations, params, key }) => {
       await find(operations, key, params.run)
       const released = await operations.store.runs.release(params.run, systemClock.now())
-      await operations.service.trigger(released.sync, 'high')
+      await operations.service.trigger(released.sync, 'high', { key })
       return { body: runObject(released) }
     },
   }),

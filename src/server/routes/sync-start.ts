@@ -51,7 +51,7 @@ export const startRoutes: readonly Route[] = [
       const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
-        ? await runNow(sync, body, operations, signal)
+        ? await runNow(sync, body, operations, key, signal)
         : await register(known, body.schedule, body, operations, key)
     },
   }),
@@ -150,9 +150,15 @@ function refuseOtherStrategy(sync: AnySync, strategy: Request['strategy']): void
   )
 }
 
-async function runNow(sync: AnySync, body: Request, operations: Operations, signal: AbortSignal): Promise<Answer> {
+async function runNow(
+  sync: AnySync,
+  body: Request,
+  operations: Operations,
+  key: ApiKey | null,
+  signal: AbortSignal,
+): Promise<Answer> {
   const { store, service, events } = operations
-  const job = await service.trigger(sync.id, body.priority)
+  const job = await service.trigger(sync.id, body.priority, { key })
   const ended = await jobEnd(job, store, events, signal)
   if (ended === null) throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
   const run = ended.run === null ? null : await store.runs.get(ended.run)
@@ -179,15 +185,12 @@ async function register(
   operations: Operations,
   key: ApiKey | null,
 ): Promise<Answer> {
-  // What its connection says is said again at every start.
-  if (origin === 'connection')
-    throw new SyncError('CONFIG_INVALID', `when sync ${sync.id} runs, its connection says`, {
-      hint: 'PUT /api/connections/<name> with minutesBetweenSyncs, or write `schedules` of its integration in the config.',
-    })
   const schedule = parseSchedule(written)
   if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
   const firstMs = firstInstant(schedule, systemClock.now())
-  await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
+  // What its connection says is taken up again at every start.
+  if (origin === 'connection') await operations.connected.setSchedule(sync.id, schedule)
+  else await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
   operations.service.wake()
   announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
   return {

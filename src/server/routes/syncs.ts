@@ -106,7 +106,8 @@ export const syncRoutes: readonly Route[] = [
     body: z.object({ priority: z.enum(priorities).default('default') }).nullish(),
     handle: async ({ operations, params, body, key }) => {
       const { sync } = visibleSync(operations, key, params.name)
-      return { status: 202, body: jobObject(await operations.service.trigger(sync.id, body?.priority ?? 'default')) }
+      const job = await operations.service.trigger(sync.id, body?.priority ?? 'default', { key })
+      return { status: 202, body: jobObject(job) }
     },
   }),
   ...(['pause', 'resume'] as const).map((action) =>

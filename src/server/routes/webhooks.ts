@@ -123,7 +123,7 @@ export async function receive(
   try {
     for (const { sync } of syncs) {
       if ((await schedules.get(sync.id))?.paused === true) continue
-      await operations.service.trigger(sync.id, 'default', 'webhook')
+      await operations.service.trigger(sync.id, 'default', { reason: 'webhook' })
       queued.push(sync.id)
     }
   } catch (error) {

@@ -12,7 +12,7 @@ import type {
   JobStore,
 } from '../jobs.ts'
 import { jobEnded, jobUnknown } from '../refusals.ts'
-import { jobOf } from '../rows.ts'
+import { askedByOf, jobOf } from '../rows.ts'
 import type { Database, Queries } from './database.ts'
 import { Gathering } from './gathering.ts'
 import { notify } from './hints.ts'
@@ -135,20 +135,20 @@ function columnsOf(rows: readonly (readonly unknown[])[]): readonly (readonly un
   return (rows[0] ?? []).map((_value, at) => rows.map((row) => row[at]))
 }
 
-const noValues: readonly unknown[] = Array(7).fill(null)
+const noValues: readonly unknown[] = Array(8).fill(null)
 
 /** What `queue` takes. */
 export function queueValues(request: JobRequest, nowMs: number): readonly unknown[] {
   const { sync, priority, reason, attempt } = request
   const due = Math.max(request.dueMs, nowMs)
-  return [sync, priority, reason, attempt, nowMs, due, due + patienceMs[priority]]
+  return [sync, priority, reason, attempt, nowMs, due, due + patienceMs[priority], askedByOf(request.key)]
 }
 
 /** The end of a WITH that puts a job into the queue, once per row of `source`, and gives it a lease to be claimed by. */
 export const queue = (source: string) => `
   asked as (
     select $1::text as sync, $2::text as priority, $3::text as reason, $4::integer as attempt, $5::bigint as queued_at,
-      $6::bigint as due_at, $7::bigint as rank_at ${source}
+      $6::bigint as due_at, $7::bigint as rank_at, $8::text as asked_by ${source}
   ), ${putInto('asked')})
   select * from queued`
 
@@ -157,12 +157,12 @@ function putInto(asked: string): string {
   return `known as (
     insert into lease (sync, generation, expires_at) select sync, 0, 0 from ${asked} on conflict do nothing
   ), queued as (
-    insert into job (sync, priority, reason, attempt, queued_at, due_at, rank_at, status)
-    select sync, priority, reason, attempt, queued_at, due_at, rank_at, 'queued' from ${asked}
+    insert into job (sync, priority, reason, attempt, queued_at, due_at, rank_at, asked_by, status)
+    select sync, priority, reason, attempt, queued_at, due_at, rank_at, asked_by, 'queued' from ${asked}
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
       rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
-      attempt = least(job.attempt, excluded.attempt)
+      attempt = least(job.attempt, excluded.attempt), asked_by = case when excluded.asked_by is not null then job.asked_by end
     returning *, null::bigint as lease_until, ${notify}`
 }
 
@@ -213,9 +213,9 @@ const statements = {
   finish: `
     with ended as (
       select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bigint[]) with ordinality
+        $10::text[], $11::text[], $12::text[], $13::integer[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[]) with ordinality
         as ended (id, sync, generation, at, status, run, error_code, error_message, error_hint,
-          retry, priority, reason, attempt, queued_at, due_at, rank_at, place)
+          retry, priority, reason, attempt, queued_at, due_at, rank_at, asked_by, place)
     ), held as (
       select ended.* from ended join lease on lease.sync = ended.sync and lease.generation = ended.generation
       where holder is not null order by lease.sync for update of lease
@@ -227,17 +227,18 @@ const statements = {
       from held where job.id = held.id
     ), pruned as (
       delete from job using held, lateral (
-        select id from job as old where old.sync = held.sync and ended_at is not null order by id desc limit 1 offset $17) as last
+        select id from job as old where old.sync = held.sync and ended_at is not null order by id desc limit 1 offset $18) as last
       where job.sync = held.sync and job.ended_at is not null and job.id <= last.id
     ), followers as (
-      select retry as sync, priority, reason, attempt, queued_at, due_at, rank_at from held where retry is not null
+      select retry as sync, priority, reason, attempt, queued_at, due_at, rank_at, asked_by from held where retry is not null
       union all
-      select schedule.sync, 'default', 'after', 1, held.at, held.at, held.at + ${patienceMs.default}
+      select schedule.sync, 'default', 'after', 1, held.at, held.at, held.at + ${patienceMs.default}, null
       from held join schedule on after_sync = held.sync where held.status = 'succeeded' and not paused
     ), first as (select distinct on (sync) * from followers order by sync, rank_at), ${putInto('first')})
     select place, failures, (select count(*) from queued) from held left join schedule using (sync)`,
   mergeBack: `
-    update job set due_at = least(due_at, $2), rank_at = least(rank_at, $2 + rank_at - due_at)
+    update job set due_at = least(due_at, $2), rank_at = least(rank_at, $2 + rank_at - due_at),
+      asked_by = case when (select asked_by from job where id = $1) is not null then asked_by end
     where status = 'queued' and sync = (select sync from job where id = $1)`,
   remove: `delete from job where id = $1`,
   giveBack: `

@@ -261,6 +261,10 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       end $$;
     `,
   },
+  {
+    name: 'who asked for a job',
+    sql: 'alter table job add column asked_by text',
+  },
 ]
 
 /** Any number; the same for every process that migrates a store on this server. */

@@ -86,7 +86,7 @@ const statements = {
   nextDue: `select min(next_at) as at from schedule where next_at is not null`,
   fire: `
     with moved as (
-      update schedule set last_at = next_at, next_at = $10 where sync = $8 and next_at = $9 and not paused returning 1
+      update schedule set last_at = next_at, next_at = $11 where sync = $9 and next_at = $10 and not paused returning 1
     ), ${queue('from moved')}`,
   note: `
     update schedule set failures = $2,

@@ -14,7 +14,7 @@ import type {
   JobStore,
 } from '../jobs.ts'
 import { jobEnded, jobUnknown } from '../refusals.ts'
-import { jobOf } from '../rows.ts'
+import { askedByOf, jobOf } from '../rows.ts'
 import { prepared } from './statements.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -151,8 +151,9 @@ export class SqliteJobStore implements JobStore {
 export function enqueue(database: DatabaseSync, request: JobRequest, nowMs: number): Record<string, SQLOutputValue> {
   const { sync, priority, reason, attempt } = request
   const due = Math.max(request.dueMs, nowMs)
-  const rank = due + patienceMs[priority]
-  const row = prepared(database, statements.enqueue).get({ sync, priority, reason, attempt, now: nowMs, due, rank })
+  const times = { now: nowMs, due, rank: due + patienceMs[priority] }
+  const asked_by = askedByOf(request.key)
+  const row = prepared(database, statements.enqueue).get({ sync, priority, reason, attempt, asked_by, ...times })
   if (row === undefined) throw new SyncError('INTERNAL', `a job of "${sync}" could not be queued`)
   return row
 }
@@ -170,11 +171,12 @@ const leaseUntil = `(select expires_at from lease where lease.sync = job.sync) a
 
 const statements = {
   enqueue: `
-    insert into job (sync, priority, reason, queued_at, due_at, rank_at, attempt, status)
-    values (:sync, :priority, :reason, :now, :due, :rank, :attempt, 'queued')
+    insert into job (sync, priority, reason, queued_at, due_at, rank_at, attempt, asked_by, status)
+    values (:sync, :priority, :reason, :now, :due, :rank, :attempt, :asked_by, 'queued')
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < rank_at - due_at then excluded.priority else priority end,
-      rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt)
+      rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt),
+      asked_by = case when excluded.asked_by is not null then asked_by end
     returning *, null as lease_until`,
   // Two statements, each of which walks its index in order and stops: together they would sort everything that waits.
   expired: `
@@ -205,7 +207,8 @@ const statements = {
   after: `select sync from schedule where after_sync = :sync and not paused`,
   failures: `select failures from schedule where sync = :sync`,
   mergeBack: `
-    update job set due_at = min(due_at, :due), rank_at = min(rank_at, :due + rank_at - due_at)
+    update job set due_at = min(due_at, :due), rank_at = min(rank_at, :due + rank_at - due_at),
+      asked_by = case when (select asked_by from job where id = :id) is not null then asked_by end
     where status = 'queued' and sync = (select sync from job where id = :id)`,
   remove: `delete from job where id = :id`,
   giveBack: `

@@ -91,6 +91,6 @@ function lockedError(holder: Holder | null): SyncError {
     hint:
       holder === null
         ? 'Wait until it ends.'
-        : `Wait until it ends, or stop it (kill ${holder.pid}). plan, verify, status, history and release work beside it.`,
+        : `Wait until it ends, or stop it (kill ${holder.pid}). plan, verify, status, history, trigger and release work beside it.`,
   })
 }

@@ -198,6 +198,10 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       create index record_expiry on record (expires_at) where expires_at is not null;
     `,
   },
+  {
+    name: 'who asked for a job',
+    sql: 'alter table job add column asked_by text',
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */
