@@ -29,6 +29,7 @@ async function open(
     { Integrations },
     { Limiter },
     { permitting },
+    { rowsPlace },
     { openVault },
   ] = await Promise.all([
     import('../engine/connected.ts'),
@@ -37,6 +38,7 @@ async function open(
     import('../engine/integrations.ts'),
     import('../engine/limits.ts'),
     import('../engine/permit.ts'),
+    import('../engine/rows-place.ts'),
     import('./open-vault.ts'),
   ])
   const vault = openVault(store, config.folder, environment)
@@ -53,7 +55,7 @@ async function open(
     ...{ store, vault, context, integrations, events },
     connections: new StoredConnections(store.records, vault, context.log),
     limiter: new Limiter(context.clock, context.random, undefined, async () => store.limits ?? null),
-    folder: join(config.folder, '.syncline', 'collections'),
+    rows: rowsPlace(store, join(config.folder, '.syncline', 'collections')),
     minutesBetweenSyncs: 15,
     changed: async () => {},
   })

@@ -21,6 +21,7 @@ import { KnownConnections } from '../engine/known-connections.ts'
 import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { permitting } from '../engine/permit.ts'
+import { rowsPlace } from '../engine/rows-place.ts'
 import { Service } from '../engine/service.ts'
 import type { OwnedProject } from '../engine/slots.ts'
 import type { Definitions } from '../engine/task.ts'
@@ -86,7 +87,7 @@ export class RunningProject {
     this.#connected = new Connected({
       ...{ ...parts, store, vault, events, context: { ...this.#context, signal: options.signal } },
       limiter: opened.limiter,
-      folder: join(opened.config.folder, '.syncline', 'collections'),
+      rows: rowsPlace(store, join(opened.config.folder, '.syncline', 'collections')),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
       changed: async () => {
         this.service.wake()

@@ -24,6 +24,7 @@ import { syncIdOf } from './handler-syncs.ts'
 import { checkMinutes, Integrations } from './integrations.ts'
 import { Limiter, type LimiterState } from './limits.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
+import { rowsPlace } from './rows-place.ts'
 import { Service, setPaused } from './service.ts'
 import type { OwnedProject } from './slots.ts'
 import { StoreVault, type Vault } from './vault.ts'
@@ -38,7 +39,7 @@ export interface EngineOptions {
    * stays open and needs `folder`. Default: the working directory.
    */
   readonly store?: string | Store
-  /** The folder whose `.syncline` holds the vault's key and the rows that syncs gathered. Default: that of the store, else the working directory. */
+  /** The folder whose `.syncline` holds the vault's key, and, unless the store is in Postgres, the rows that syncs gathered. Default: that of the store, else the working directory. */
   readonly folder?: string
   /** For syncs that say nothing else: above 0, up to a year. Default 15. */
   readonly minutesBetweenSyncs?: number
@@ -255,11 +256,10 @@ export class Engine {
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
     const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault, this.#context.log)
-    const collections = join(home, 'collections')
-    await mkdir(collections, { recursive: true })
+    const rows = rowsPlace(store, join(home, 'collections'))
     const projectId = await store.projectId()
     const connected = new Connected({
-      ...{ store, vault, connections, folder: collections, context: this.#context },
+      ...{ store, vault, connections, rows, context: this.#context },
       ...{ integrations: this.#integrations, limiter: this.#limiter },
       minutesBetweenSyncs: this.#options.minutesBetweenSyncs ?? 15,
       events: this.#events,

@@ -27,6 +27,14 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** How often systems are asked by all processes together. Absent: there is one process. */
   readonly limits?: LimitStore
+  /** Where the rows that syncs of connections gather are kept beside this store, for all its processes. Absent: in files of this process. */
+  rowsDatabase?(): RowsDatabase
+}
+
+/** A schema of a Postgres database; it is there. The URL may hold a password: it is told to nobody. */
+export interface RowsDatabase {
+  readonly url: string
+  readonly schema: string
 }
 
 /** The history of runs. */
