@@ -17,6 +17,7 @@ import { PostgresPairStore } from './pairs.ts'
 import { PostgresRecordStore } from './records.ts'
 import { PostgresRunStore } from './runs.ts'
 import { PostgresScheduleStore } from './schedules.ts'
+import { PostgresTopic } from './topic.ts'
 
 export interface OpenOptions {
   /** The schema that holds the store: one per project. Default: what `?schema=` in the URL says, else `syncline`. */
@@ -59,6 +60,7 @@ class PostgresStore implements Store {
   readonly schedules: ScheduleStore
   readonly records: RecordStore
   readonly limits: PostgresLimitStore
+  readonly topic: PostgresTopic
   readonly #database: Database
   readonly #projectId: string
   readonly #place: RowsDatabase
@@ -74,6 +76,7 @@ class PostgresStore implements Store {
     this.schedules = new PostgresScheduleStore(database)
     this.records = new PostgresRecordStore(database)
     this.limits = new PostgresLimitStore(database)
+    this.topic = new PostgresTopic(database, place.url, place.schema)
   }
 
   async projectId(): Promise<string> {
@@ -88,7 +91,7 @@ class PostgresStore implements Store {
     return { [Symbol.asyncDispose]: async () => {} }
   }
 
-  hints(signal: AbortSignal): AsyncIterable<void> {
+  hints(signal: AbortSignal): AsyncIterable<unknown> {
     return listen(this.#place.url, this.#place.schema, signal)
   }
 
