@@ -72,6 +72,7 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   for (const listener of [lines, monitoring]) if (listener !== null) events.subscribe(listener.event)
   events.subscribe((event) => tell(shell, event, reporter))
   const running = new RunningProject({ shell, opened, events, signal, concurrency: options.concurrency, log })
+  await using _told = running.sharedEvents
   const count = await running.begin()
   const { operations } = running
   const where = listening(options, shell.environment)

@@ -26,6 +26,7 @@ import { Limiter, type LimiterState } from './limits.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
 import { rowsPlace } from './rows-place.ts'
 import { Service, setPaused } from './service.ts'
+import { SharedEvents } from './shared-events.ts'
 import type { OwnedProject } from './slots.ts'
 import { StoreVault, type Vault } from './vault.ts'
 import { keyReader } from './vault-keys.ts'
@@ -63,6 +64,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #integrations: Integrations
   readonly #events: Events
+  readonly #sharedEvents: SharedEvents
   readonly #limiter = new Limiter(systemClock, Math.random, undefined, () => this.#sharedLimits())
   readonly #stop = new AbortController()
   readonly #context: Context
@@ -89,6 +91,10 @@ export class Engine {
     this.#events = new Events(log)
     this.#opened = this.#open()
     this.#opened.catch(() => {})
+    this.#sharedEvents = new SharedEvents({
+      ...{ events: this.#events, clock: systemClock, log, catchUp: async () => {} },
+      topic: async () => (await this.#opened).store.topic ?? null,
+    })
   }
 
   getConnectors(): AnyConnector[] {
@@ -227,9 +233,14 @@ export class Engine {
     return this.#limiter.states()
   }
 
-  /** Hears every event until the returned function is called. */
-  subscribe(listener: Listener): () => void {
-    return this.#events.subscribe(listener)
+  /**
+   * Hears every event of this engine until the returned function is called. `everywhere`: also those of all other engines and processes that
+   * share the store; then a listener that acts on them does so in each of them.
+   */
+  subscribe(listener: Listener, { everywhere = false }: { readonly everywhere?: boolean } = {}): () => void {
+    if (!everywhere) return this.#events.subscribe(listener)
+    const subscription = this.#sharedEvents.subscribe(listener)
+    return () => subscription[Symbol.dispose]()
   }
 
   /** Is asked before every run; the text it returns is the reason why it may not begin. */
@@ -242,6 +253,7 @@ export class Engine {
     this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed'))
     const opened = await this.#opened.catch(() => null)
     await opened?.running
+    await this.#sharedEvents[Symbol.asyncDispose]()
     await opened?.close()
   }
 
