@@ -25,8 +25,8 @@ export interface Subscription extends Disposable {
   readonly hearing: Promise<void>
 }
 
-/** What happens within it is told together. */
-const GATHER_MS = 100
+/** What happens within it is told together: while somebody hears, and else, when only that is asked. */
+const GATHER_MS = { heard: 100, unheard: 500 } as const
 /** Of a run to other processes. */
 const PROGRESS_MS = 1000
 const MOST_WAITING = 10_000
@@ -48,6 +48,7 @@ export class SharedEvents implements AsyncDisposable {
   /** Null: there is nobody to tell. */
   #waiting: EngineEvent[] | null = []
   #telling: Promise<void> | null = null
+  #heard = false
   /** Whether the log was told that something goes wrong. */
   #troubled = false
   #hearing: Hearing | null = null
@@ -97,9 +98,7 @@ export class SharedEvents implements AsyncDisposable {
     if (this.#waiting === null || !this.#isDue(event)) return
     if (this.#waiting.length < MOST_WAITING) this.#waiting.push(event)
     else this.#trouble('there are too many')
-    this.#telling ??= this.#tell().finally(() => {
-      this.#telling = null
-    })
+    this.#telling ??= this.#tell()
   }
 
   #isDue(event: EngineEvent): boolean {
@@ -115,15 +114,18 @@ export class SharedEvents implements AsyncDisposable {
     const { clock } = this.#options
     const topic = await this.#topic
     while (topic !== null && this.#waiting !== null && this.#waiting.length > 0) {
-      await clock.sleep(GATHER_MS, this.#stop.signal).catch(() => {})
+      await clock.sleep(GATHER_MS[this.#heard ? 'heard' : 'unheard'], this.#stop.signal).catch(() => {})
       const events = this.#waiting.splice(0)
       try {
-        if (await topic.heard()) await topic.tell(JSON.stringify(events))
+        this.#heard = await topic.heard()
+        if (this.#heard) await topic.tell(JSON.stringify(events))
         this.#troubled = false
       } catch (error) {
         this.#trouble(asSyncError(error).message)
       }
     }
+    // Here, where nothing can come between: what is taken from now on begins anew.
+    this.#telling = null
   }
 
   /** Said once, until it works again. */
@@ -161,6 +163,5 @@ export class SharedEvents implements AsyncDisposable {
 
 /** Another process of this project wrote it, maybe of another version: what it tells is passed on as it is. */
 function parseEvents(text: string): readonly EngineEvent[] {
-  const parsed: unknown = JSON.parse(text)
-  return Array.isArray(parsed) ? (parsed as readonly EngineEvent[]) : []
+  return JSON.parse(text) as readonly EngineEvent[]
 }

@@ -57,8 +57,9 @@ export class PostgresTopic implements Topic {
     let text = ''
     try {
       for await (const payload of listen(this.#url, this.#channel, signal, { name: 'syncline events', begin })) {
-        const [, origin, at, count, piece = ''] = /^(\w+) (\d+)\/(\d+) (.*)$/s.exec(payload ?? '') ?? []
+        const [, origin, at, count, piece = ''] = /^([0-9a-f]{16}) (\d+)\/(\d+) (.*)$/s.exec(payload ?? '') ?? []
         if (payload === null) yield null
+        // Nor is what somebody else sent on the channel one of ours.
         if (origin === undefined || origin === this.#origin) continue
         text = at === '1' ? piece : text + piece
         if (at === count) yield textOf(text)
