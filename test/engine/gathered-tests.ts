@@ -1,6 +1,6 @@
 /** What syncs of connections gather, on whatever store: told as tests, as the store decides where the rows are. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { type ChildProcess, execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -99,45 +99,49 @@ export function gatheredTests(name: string, makeHome: () => Promise<Home>): void
 
     test('hazard 28: after destroy() the process ends by itself; killed with -9 in a sync, the next goes on', async () => {
       await using home = await makeHome()
-      const { folder, store, withinMs } = home
-      const script = join(folder, 'embed.ts')
-      writeFileSync(
-        script,
-        `import { Engine } from 'syncline'
-       import { defineConnector } from 'syncline/connector'
-       import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
-       const list = defineConnector({ name: 'list', config: z.object({}), syncs: {
-         a: { fields: { id: 'integer' }, run: async function* (_c, { clock, signal }) {
-           for (let id = 0; id < 20; id++) { yield [{ id }]; await clock.sleep(Number(process.argv[2]), signal) } } } } })
-       const engine = new Engine({ connectors: [list], store: ${JSON.stringify(store)}, minutesBetweenSyncs: 0.01 })
-       await engine.addIntegration({ id: 'i', connectorId: 'list' })
-       if ((await engine.getConnection('c')) === undefined) await engine.addConnection({ id: 'c', integrationId: 'i', config: {} })
-       const { success } = await engine.executeSync('c', 'a')
-       const { rows } = await engine.getRows('c', 'a')
-       console.log(success, rows.length)
-       await engine.destroy()`,
+      const run = gathering(
+        home,
+        'for (let id = 0; id < 20; id++) { yield [{ id }]; await clock.sleep(pauseMs, signal) }',
       )
-      const run = (pauseMs: number, timeoutMs: number) =>
-        promisify(execFile)(
-          process.execPath,
-          [
-            '--conditions=syncline-source',
-            '--disable-warning=ExperimentalWarning',
-            '--import',
-            registerHere(),
-            script,
-            String(pauseMs),
-          ],
-          {
-            timeout: timeoutMs,
-            killSignal: 'SIGKILL',
-            cwd: join(import.meta.dirname, '..', '..'),
-          },
-        )
-      await assert.rejects(run(200, 2000))
+      await assert.rejects(run(200, 2000).ended)
       await sleep(100)
-      const { stdout } = await run(1, withinMs)
+      const { stdout } = await run(1, home.withinMs).ended
       assert.equal(stdout.trim(), 'true 20')
     })
   })
+}
+
+interface Started {
+  readonly child: ChildProcess
+  /** What it printed: whether its sync succeeded, and how many rows there are on the first page. */
+  readonly ended: Promise<{ readonly stdout: string }>
+}
+
+/** A process that gathers once what `listing` yields, and prints what came of it. It is killed after `withinMs`. */
+export function gathering({ folder, store }: Home, listing: string): (pauseMs: number, withinMs: number) => Started {
+  const script = join(folder, 'embed.ts')
+  const options = JSON.stringify({ store, folder, minutesBetweenSyncs: 0.01 })
+  writeFileSync(
+    script,
+    `import { Engine } from 'syncline'
+     import { defineConnector } from 'syncline/connector'
+     import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+     const pauseMs = Number(process.argv[2])
+     const list = defineConnector({ name: 'list', config: z.object({}), syncs: {
+       a: { fields: { id: 'integer' }, run: async function* (_c, { clock, signal }) { ${listing} } } } })
+     const engine = new Engine({ connectors: [list], ...${options} })
+     await engine.addIntegration({ id: 'i', connectorId: 'list' })
+     if ((await engine.getConnection('c')) === undefined) await engine.addConnection({ id: 'c', integrationId: 'i', config: {} })
+     const { success } = await engine.executeSync('c', 'a')
+     const { rows } = await engine.getRows('c', 'a')
+     console.log(success, rows.length)
+     await engine.destroy()`,
+  )
+  const flags = ['--conditions=syncline-source', '--disable-warning=ExperimentalWarning', '--import', registerHere()]
+  const cwd = join(import.meta.dirname, '..', '..')
+  return (pauseMs, timeout) => {
+    const args = [...flags, script, String(pauseMs)]
+    const ended = promisify(execFile)(process.execPath, args, { timeout, killSignal: 'SIGKILL', cwd })
+    return { child: ended.child, ended }
+  }
 }

@@ -6,10 +6,11 @@ import { rowsPlace } from '../../src/engine/rows-place.ts'
 import { openStoreAt } from '../../src/store/open.ts'
 import { testContext } from '../../src/testing/connector-harness.ts'
 import { createDatabase, type TestDatabase, temporaryFolder } from '../../tools/database.ts'
-import { gatheredTests } from './gathered-tests.ts'
+import { eventually } from '../service/project.ts'
+import { gatheredTests, gathering, type Home } from './gathered-tests.ts'
 import { Api, connection, integration, makeEngine } from './world.ts'
 
-gatheredTests('a Postgres store', async () => {
+async function makeHome(): Promise<Home> {
   const [database, folder] = await Promise.all([createDatabase(), temporaryFolder()])
   return {
     store: database.url,
@@ -21,6 +22,28 @@ gatheredTests('a Postgres store', async () => {
       await folder[Symbol.asyncDispose]()
     },
   }
+}
+
+gatheredTests('a Postgres store', makeHome)
+
+test('killed with -9 while it writes what it gathered, the next leaves every row there once', async () => {
+  await using home = await makeHome()
+  const run = gathering(home, 'yield Array.from({ length: 300_000 }, (_, id) => ({ id }))')
+  const { child, ended } = run(0, home.withinMs)
+  const writing = `select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+    and state = 'active' and query like '%COPY%"rows\\_c\\_a\\_%FROM STDIN%'`
+  await eventually(async () => {
+    if ((await query(home.store, writing)).length === 0) return false
+    child.kill('SIGKILL')
+    return true
+  }, 'it to write')
+  await assert.rejects(ended)
+  const table = `syncline.${(await query(home.store, `select tablename from pg_tables where tablename like 'rows\\_c\\_a\\_%'`))[0]?.tablename}`
+  const count = async () =>
+    (await query(home.store, `select count(*)::int as n, count(distinct id)::int as ids from ${table}`))[0]
+  assert.ok(Number((await count())?.n) < 300_000, 'it was killed before it had written all')
+  assert.equal((await run(0, home.withinMs).ended).stdout.trim(), 'true 100')
+  assert.deepEqual({ ...(await count()) }, { n: 300_000, ids: 300_000 })
 })
 
 async function query(url: string, sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
