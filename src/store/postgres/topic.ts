@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Topic } from '../topic.ts'
 import type { Database } from './database.ts'
-import { listen } from './hints.ts'
+import { type ListenOptions, listen } from './hints.ts'
 
 /** Any number; with a number made of the schema's name it is the lock of those who hear. */
 const LOCK = 795_431_822
@@ -48,7 +48,7 @@ export class PostgresTopic implements Topic {
 
   async *hear(signal: AbortSignal): AsyncGenerator<string | null> {
     let pid: number | null = null
-    const begin = async (query: (sql: string, values: readonly unknown[]) => Promise<readonly unknown[][]>) => {
+    const begin: ListenOptions['begin'] = async (query) => {
       if (pid !== null) this.#own.delete(pid)
       const [row] = await query(statements.begin, [LOCK, this.#lock])
       pid = Number(row?.[0])
