@@ -1,13 +1,17 @@
 /**
  * The queue by itself, on both stores, against pg-boss on the same Postgres and BullMQ on Redis: jobs that do nothing, each put and
- * ended by itself, eight hands. Ours keeps a lease, a fencing token and a history for each; the others what they keep by default.
+ * ended by itself, eight hands. Ours keeps a lease, a fencing token and a history for each, and tells of five events; the others what they
+ * keep by default.
  * Medians of three rounds, in turns. `npm run bench -- queue`; BENCH_JOBS changes the size. Without the npm registry or
  * `redis-server` (Debian: `apt-get install redis-server`) those lines are left out.
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { zeroCounts } from '../src/core/run.ts'
 import { systemClock } from '../src/engine/clock.ts'
+import { Events } from '../src/engine/events.ts'
+import { SharedEvents } from '../src/engine/shared-events.ts'
 import { Workers } from '../src/engine/workers.ts'
 import { openStoreAt } from '../src/store/open.ts'
 import { openSqliteStore } from '../src/store/sqlite/store.ts'
@@ -32,6 +36,10 @@ if (redis === null) console.log('skipped: there is no redis-server')
 const queues: Readonly<Record<string, (round: string) => Promise<Queue>>> = {
   'ours, embedded store': async (round) => ours(await openSqliteStore(join(folder.path, round))),
   'ours, Postgres store': async (round) => ours(await openStoreAt(await database(round))),
+  'ours, its events heard by another': async (round) => {
+    const url = await database(round)
+    return await heard(ours(await openStoreAt(url)), await openStoreAt(url))
+  },
   ...(peers === null
     ? {}
     : {
@@ -138,13 +146,20 @@ function ours(store: Store): Queue {
     work: async (handle) => {
       const stopping = new AbortController()
       const { signal } = stopping
+      const events = new Events(console.error)
+      const told = sharedEvents(events, store)
       const workers = new Workers({
         ...{ store, clock: systemClock, random: Math.random, worker: 'bench', concurrency: HANDS },
-        execute: async ({ sync }) => {
+        execute: async ({ sync, job }) => {
+          const run = `${job.id}-run`
+          events.emit({ event: 'sync.starting', sync, job })
+          events.emit({ event: 'sync.started', sync, job: job.id, run })
+          events.emit({ event: 'run.started', sync, run })
           await handle(sync)
+          events.emit({ event: 'run.finished', sync, run, status: 'succeeded', durationMs: 0, ...zeroCounts })
           return { kind: 'ended', status: 'succeeded', run: null, error: null, retry: false }
         },
-        emit: () => {},
+        emit: (event) => events.emit(event),
         log: console.error,
       })
       wake = () => workers.wake()
@@ -155,10 +170,31 @@ function ours(store: Store): Queue {
       return async () => {
         stopping.abort()
         await Promise.all([working, listening])
+        await told[Symbol.asyncDispose]()
       }
     },
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   }
+}
+
+/** The same queue while another process, or what counts as one, hears all that happens. */
+async function heard(queue: Queue, other: Store): Promise<Queue> {
+  const shared = sharedEvents(new Events(console.error), other)
+  const subscription = shared.subscribe(() => {})
+  await subscription.hearing
+  return {
+    ...queue,
+    [Symbol.asyncDispose]: async () => {
+      await queue[Symbol.asyncDispose]()
+      await shared[Symbol.asyncDispose]()
+      await other[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function sharedEvents(events: Events, store: Store): SharedEvents {
+  const options = { clock: systemClock, log: console.error, catchUp: async () => {} }
+  return new SharedEvents({ events, topic: async () => store.topic ?? null, ...options })
 }
 
 async function database(name: string): Promise<string> {

@@ -10,9 +10,28 @@ export interface ListenOptions {
   readonly trustProxy?: string | number
 }
 
+export interface MetricsOptions extends Pick<ListenOptions, 'host' | 'trustProxy'> {
+  readonly metricsPort?: number
+}
+
 export function addListenOptions(command: Command): Command {
+  return addReachOptions(
+    command.option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port),
+  )
+}
+
+export function addMetricsOptions(command: Command): Command {
+  return addReachOptions(
+    command.option(
+      '--metrics-port <number>',
+      'where GET /metrics and /api/health are answered (default: SYNC_METRICS_PORT, else nowhere)',
+      port,
+    ),
+  )
+}
+
+function addReachOptions(command: Command): Command {
   return command
-    .option('--port <number>', 'where the API listens (default: SYNC_PORT, else 3023)', port)
     .option('--host <address>', 'who can reach it: the loopback address is this machine only', '127.0.0.1')
     .option(
       '--trust-proxy <proxies>',
@@ -23,12 +42,24 @@ export function addListenOptions(command: Command): Command {
 
 /** What the options leave open, the environment says. */
 export function listening({ host, ...options }: ListenOptions, environment: Environment): Required<ListenOptions> {
-  const { SYNC_PORT: writtenPort = '', SYNCLINE_TRUST_PROXY: writtenProxies = '' } = environment
+  const { SYNC_PORT: written = '' } = environment
   return {
     host,
-    port: options.port ?? variable('SYNC_PORT', writtenPort, port) ?? 3023,
-    trustProxy: options.trustProxy ?? variable('SYNCLINE_TRUST_PROXY', writtenProxies, proxies) ?? 0,
+    port: options.port ?? variable('SYNC_PORT', written, port) ?? 3023,
+    trustProxy: trusted(options, environment),
   }
+}
+
+/** Null: nobody asked for metrics. */
+export function metricsListening(options: MetricsOptions, environment: Environment): Required<ListenOptions> | null {
+  const { SYNC_METRICS_PORT: written = '' } = environment
+  const chosen = options.metricsPort ?? variable('SYNC_METRICS_PORT', written, port)
+  return chosen === null ? null : { host: options.host, port: chosen, trustProxy: trusted(options, environment) }
+}
+
+function trusted(options: Pick<ListenOptions, 'trustProxy'>, environment: Environment): string | number {
+  const { SYNCLINE_TRUST_PROXY: written = '' } = environment
+  return options.trustProxy ?? variable('SYNCLINE_TRUST_PROXY', written, proxies) ?? 0
 }
 
 /** Null: it is not set. USAGE_INVALID: it is, and can't be read. */

@@ -15,6 +15,7 @@ import type { KnownConnections } from '../engine/known-connections.ts'
 import { dropSync, keepSync, type MadeSync, madeOf } from '../engine/made-syncs.ts'
 import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
 import type { Service } from '../engine/service.ts'
+import type { SharedEvents } from '../engine/shared-events.ts'
 import type { OwnedProject } from '../engine/slots.ts'
 import type { Webhooks } from '../engine/webhooks.ts'
 import type { Store } from '../store/store.ts'
@@ -23,6 +24,7 @@ export interface OperationsOptions {
   readonly store: Store
   readonly service: Service
   readonly events: Events
+  readonly sharedEvents: SharedEvents
   readonly definitions: ConfigDefinitions
   readonly webhooks: Webhooks
   readonly catalogue: Catalogue | null
@@ -43,7 +45,7 @@ export interface OperationsOptions {
 
 export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
-  const { connected, integrations, known, made, catchUp, catalogue } = options
+  const { connected, integrations, known, made, catchUp, catalogue, sharedEvents } = options
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
     return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
@@ -53,7 +55,7 @@ export function openOperations(options: OperationsOptions): Operations {
     ...known.syncs().map((one): KnownSync => ({ ...one, origin: 'connection' })),
   ]
   return {
-    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp, catalogue },
+    ...{ store, service, events, syncs, webhooks, connected, integrations, catchUp, catalogue, sharedEvents },
     sync: (id) => {
       const own = definitions.known(id)
       if (own !== null) return ownSync(own)

@@ -1,8 +1,10 @@
 /** `syncline rows <connection> <sync>`: what a sync of a connection has gathered. */
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
-import { collectionFile, type ExportFormat, exportRows } from '../engine/collection-rows.ts'
+import { type ExportFormat, exportRows } from '../engine/collection-rows.ts'
 import { collectionOf } from '../engine/handler-syncs.ts'
+import { rowsPlace } from '../engine/rows-place.ts'
+import { openStore } from '../store/open.ts'
 import { exitCodes } from './exit-code.ts'
 import type { Execute } from './main.ts'
 import { projectFolder } from './open-project.ts'
@@ -22,7 +24,7 @@ export function addRows(program: Command, execute: Execute): void {
   syncline rows acme contacts --format csv
 
 One row per line, in the order of their keys: json as what it says, instants and decimals as text, bytes in base64. With
---json it is JSON Lines. Rows are in .syncline/collections of the machine whose process gathered them.`,
+--json it is JSON Lines.`,
     )
     .action((connection: string, sync: string, options: { format: ExportFormat }) =>
       execute((shell) => rows(shell, connection, sync, options.format)),
@@ -30,10 +32,11 @@ One row per line, in the order of their keys: json as what it says, instants and
 }
 
 async function rows(shell: Shell, connection: string, sync: string, format: ExportFormat): Promise<number> {
-  const collection = collectionOf(connection, sync)
-  const file = collectionFile(join(projectFolder(shell), '.syncline', 'collections'), collection)
+  const home = projectFolder(shell)
+  await using store = await openStore(home, shell.environment, { readOnly: true })
+  const place = rowsPlace(store, join(home, '.syncline', 'collections'))
   // `out` ends the line itself.
-  for await (const piece of exportRows(file, collection, shell.json ? 'jsonl' : format))
+  for await (const piece of exportRows(place, collectionOf(connection, sync), shell.json ? 'jsonl' : format))
     shell.terminal.out(piece.slice(0, -1))
   return exitCodes.fine
 }

@@ -21,7 +21,9 @@ import { KnownConnections } from '../engine/known-connections.ts'
 import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { permitting } from '../engine/permit.ts'
+import { rowsPlace } from '../engine/rows-place.ts'
 import { Service } from '../engine/service.ts'
+import { SharedEvents } from '../engine/shared-events.ts'
 import type { OwnedProject } from '../engine/slots.ts'
 import type { Definitions } from '../engine/task.ts'
 import { Webhooks } from '../engine/webhooks.ts'
@@ -49,6 +51,7 @@ export interface RunningOptions {
 export class RunningProject {
   readonly service: Service
   readonly webhooks: Webhooks
+  readonly sharedEvents: SharedEvents
   readonly #options: RunningOptions
   readonly #shared: boolean
   readonly #context: Context
@@ -87,7 +90,7 @@ export class RunningProject {
     this.#connected = new Connected({
       ...{ ...parts, store, vault, events, context: { ...this.#context, signal: options.signal } },
       limiter: opened.limiter,
-      folder: join(opened.config.folder, '.syncline', 'collections'),
+      rows: rowsPlace(store, join(opened.config.folder, '.syncline', 'collections')),
       acting: (id) => actingIn(this.#config, id),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
       changed: async () => {
@@ -105,6 +108,10 @@ export class RunningProject {
       worker: `${hostname()}:${process.pid}`,
     })
     this.#catalogue = openCatalogue(shell.environment, { clock: systemClock, signal: options.signal, log })
+    this.sharedEvents = new SharedEvents({
+      ...{ events, clock: systemClock, log, topic: async () => store.topic ?? null },
+      catchUp: () => this.#catchUp(),
+    })
     this.webhooks = new Webhooks({
       ...{ records: store.records, events, vault, clock: systemClock, random: Math.random, log },
       projectOf: (event) => (this.#operations === null ? null : projectOf(event, this.#operations)),
@@ -123,7 +130,7 @@ export class RunningProject {
     this.#operations = openOperations({
       ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
       ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
-      ...{ known: this.#known, catalogue: this.#catalogue },
+      ...{ known: this.#known, catalogue: this.#catalogue, sharedEvents: this.sharedEvents },
       ...{ config: () => this.#config, made: () => this.#made },
       makeProject: (signal) => this.#makeProject(signal),
       reload: async () => void (await this.reload()),

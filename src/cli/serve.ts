@@ -9,6 +9,8 @@ import { collectMetrics } from '../engine/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
 
 export interface ServeOptions {
+  /** The API, its metrics included, or only what the process tells of itself. */
+  readonly what: 'api' | 'metrics'
   readonly operations: Operations
   readonly limiter: Limiter
   readonly host: string
@@ -25,24 +27,31 @@ export interface Serving extends AsyncDisposable {
   readonly firstKey: string | null
 }
 
+const hints = {
+  api: 'Choose another with --port or SYNC_PORT, or leave the server out with --no-server.',
+  metrics: 'Choose another with --metrics-port or SYNC_METRICS_PORT: each worker on a machine needs its own.',
+} as const
+
 /** How long open requests have to get their answers. */
 const STOP_MS = 5000
 
 /** ADDRESS_IN_USE: somebody listens there already. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { operations, limiter, host, port, version, log, trustProxy } = options
-  const { buildServer } = await import('../server/app.ts')
+  const { what, operations, limiter, host, port, version, log, trustProxy } = options
+  const { buildMetricsServer, buildServer } = await import('../server/app.ts')
   const metrics = collectMetrics(operations.events, operations.store, limiter)
-  const app = await buildServer({ operations, version, metrics: () => metrics.read(), log, trustProxy })
+  const build = what === 'api' ? buildServer : buildMetricsServer
+  const app = await build({ operations, version, metrics: () => metrics.read(), log, trustProxy })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     throw new SyncError('ADDRESS_IN_USE', `port ${port} of ${host} is in use`, {
-      hint: 'Choose another with --port or SYNC_PORT, or leave the server out with --no-server.',
+      hint: hints[what],
     })
   })
   const bound = app.server.address() as AddressInfo
   const { records } = operations.store
-  const firstKey = await createFirstKey(records, systemClock.now())
+  // Where there is no API, nobody needs one yet: the server makes it.
+  const firstKey = what === 'api' ? await createFirstKey(records, systemClock.now()) : null
   return {
     url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
     firstKey,

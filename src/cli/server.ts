@@ -16,7 +16,7 @@ export function addServer(program: Command, execute: Execute): void {
       `
 Any number of servers and workers, on any number of machines, share the project's state in Postgres: SYNCLINE_STORE=postgres://…
 What a server puts into the queue, a \`syncline worker\` runs. Keys, connections and syncs that one server makes, all know
-within a second. The event stream and the metrics of a server are about itself.`,
+within a second. Its event stream tells what happens in all processes; its metrics are about itself.`,
     )
     .action((options: Omit<StartOptions, 'concurrency' | 'server' | 'works'>) =>
       execute(async (shell) => {

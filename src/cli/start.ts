@@ -10,7 +10,7 @@ import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
-import { addListenOptions, type ListenOptions, listening } from './listening.ts'
+import { addListenOptions, type ListenOptions, listening, type MetricsOptions, metricsListening } from './listening.ts'
 import { type Execute, version } from './main.ts'
 import { openMonitoring } from './monitoring.ts'
 import { openProject } from './open-project.ts'
@@ -26,7 +26,8 @@ export const LOG_FORMAT =
 /** Between two looks for new collections that patterns match. */
 const LOOK_MS = 30_000
 
-export interface StartOptions extends ListenOptions {
+/** `metricsPort`: where there is no API, it may be asked for metrics all the same. */
+export interface StartOptions extends ListenOptions, MetricsOptions {
   readonly concurrency: number
   readonly watchConfig: boolean
   readonly server: boolean
@@ -72,13 +73,16 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   for (const listener of [lines, monitoring]) if (listener !== null) events.subscribe(listener.event)
   events.subscribe((event) => tell(shell, event, reporter))
   const running = new RunningProject({ shell, opened, events, signal, concurrency: options.concurrency, log })
+  await using _told = running.sharedEvents
   const count = await running.begin()
   const { operations } = running
-  const where = listening(options, shell.environment)
-  await using serving = options.server
-    ? await serve({ ...where, operations, limiter: opened.limiter, version: version(), log })
-    : null
-  ready(shell, options.works ? count : null, serving)
+  const what = options.server ? 'api' : 'metrics'
+  const where = options.server ? listening(options, shell.environment) : metricsListening(options, shell.environment)
+  await using serving =
+    where === null
+      ? null
+      : await serve({ ...where, what, operations, limiter: opened.limiter, version: version(), log })
+  ready(shell, options.works ? count : null, what, serving)
   const { path } = running.config
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
@@ -98,14 +102,22 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
 }
 
 /** `syncs`: how many this process runs; null: it runs none. */
-function ready({ terminal, json }: Shell, syncs: number | null, serving: Serving | null): void {
-  const { url = null, firstKey = null } = serving ?? {}
-  if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid, url }))
+function ready(
+  { terminal, json }: Shell,
+  syncs: number | null,
+  what: 'api' | 'metrics',
+  serving: Serving | null,
+): void {
+  const { firstKey = null } = serving ?? {}
+  const url = what === 'api' ? (serving?.url ?? null) : null
+  const metrics = what === 'metrics' && serving !== null ? { metrics: `${serving.url}/metrics` } : {}
+  if (json) terminal.out(jsonLine({ event: 'ready', syncs, pid: process.pid, url, ...metrics }))
   else {
     terminal.out(
       syncs === null ? 'Ctrl-C ends it.' : `Running ${counted(syncs, 'sync')} by their schedules. Ctrl-C ends it.`,
     )
     if (url !== null) terminal.out(`The API is at ${url} (${url}/docs describes it).`)
+    if (metrics.metrics !== undefined) terminal.out(`Metrics are at ${metrics.metrics}.`)
   }
   // On stderr, so that it does not end up in the logs of what reads the events.
   if (firstKey !== null)

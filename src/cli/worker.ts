@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { storeUrl } from '../store/open.ts'
+import { addMetricsOptions, type MetricsOptions } from './listening.ts'
 import type { Execute } from './main.ts'
 import { projectFolder } from './open-project.ts'
 import { logFormat } from './service-log.ts'
@@ -9,9 +10,8 @@ import type { Shell } from './shell.ts'
 import { LOG_FORMAT, positive, type StartOptions, work } from './start.ts'
 
 export function addWorker(program: Command, execute: Execute): void {
-  program
-    .command('worker')
-    .description('run the syncs by their schedules, together with other workers')
+  const command = program.command('worker').description('run the syncs by their schedules, together with other workers')
+  addMetricsOptions(command)
     .option('--concurrency <number>', 'how many syncs this process runs at a time', positive, 4)
     .option('--log-format <format>', LOG_FORMAT, logFormat)
     .option('--no-watch-config', 'do not take up changes of the config file')
@@ -20,12 +20,13 @@ export function addWorker(program: Command, execute: Execute): void {
       `
 Any number of workers, on any number of machines, share the project's state in Postgres: SYNCLINE_STORE=postgres://…
 Each sync is run by one of them at a time. When one dies, others take over what it ran within 30 seconds; when one is
-frozen and comes back, what it still wants to write is refused. All of them need the same config.`,
+frozen and comes back, what it still wants to write is refused. All of them need the same config.
+Metrics of what a worker runs are at its --metrics-port, for keys of the API.`,
     )
-    .action((options: Pick<StartOptions, 'concurrency' | 'watchConfig' | 'logFormat'>) =>
+    .action((options: MetricsOptions & Pick<StartOptions, 'concurrency' | 'watchConfig' | 'logFormat'>) =>
       execute(async (shell) => {
         refuseOwnStore(shell, 'workers')
-        return await work(shell, { ...options, works: true, server: false, host: '' })
+        return await work(shell, { ...options, works: true, server: false })
       }),
     )
 }

@@ -1,12 +1,10 @@
 /** The engine's own collections as people read them: page by page, as JSON Lines or CSV. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Collection } from '../connectors/connector.ts'
-import { sqlite } from '../connectors/sqlite/index.ts'
 import { SyncError } from '../core/error.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
 import { compareKeys, type Key, type Row, type Type, type Value } from '../core/value.ts'
 import { systemClock } from './clock.ts'
+import type { RowsPlace } from './rows-place.ts'
 
 export type ExportFormat = 'jsonl' | 'csv'
 
@@ -22,18 +20,13 @@ const MOST = 10_000
 /** Characters that an export hands on at once. */
 const PIECE = 65_536
 
-/** Where the rows of a collection are. */
-export function collectionFile(folder: string, collection: string): string {
-  return join(folder, `${encodeURIComponent(collection)}.db`)
-}
-
 /** In the order of keys. COLLECTION_UNKNOWN: the sync has not run yet. */
 export async function readRows(
-  file: string,
+  place: RowsPlace,
   name: string,
   { limit = PAGE, after }: { readonly limit?: number; readonly after?: string },
 ): Promise<RowsPage> {
-  await using opened = await open(file, name)
+  await using opened = await open(place, name)
   const { collection } = opened
   const { schema } = collection
   const keyAt = schema.key.map((field) => schema.fields.findIndex((known) => known.name === field))
@@ -77,8 +70,8 @@ function objects(collection: Collection, rows: readonly Row[]): readonly Readonl
   return rows.map((row) => toObject(collection, row))
 }
 
-export async function* exportRows(file: string, name: string, format: ExportFormat): AsyncIterable<string> {
-  await using opened = await open(file, name)
+export async function* exportRows(place: RowsPlace, name: string, format: ExportFormat): AsyncIterable<string> {
+  await using opened = await open(place, name)
   const { collection } = opened
   const names = collection.schema.fields.map((field) => field.name)
   let piece = format === 'csv' ? `${names.map(csvCell).join(',')}\r\n` : ''
@@ -92,10 +85,10 @@ export async function* exportRows(file: string, name: string, format: ExportForm
   if (piece !== '') yield piece
 }
 
-async function open(file: string, name: string): Promise<AsyncDisposable & { readonly collection: Collection }> {
-  if (!existsSync(file)) throw unknown(name)
+async function open(place: RowsPlace, name: string): Promise<AsyncDisposable & { readonly collection: Collection }> {
+  if (!place.mayHold(name)) throw unknown(name)
   const context = { signal: new AbortController().signal, clock: systemClock, random: Math.random, log: () => {} }
-  const connection = await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
+  const connection = await place.open(name, context)
   const collection = await connection.collection(name).catch(async (error: unknown) => {
     await connection[Symbol.asyncDispose]()
     throw error instanceof SyncError && error.code === 'COLLECTION_UNKNOWN' ? unknown(name) : error
@@ -131,6 +124,6 @@ function csvCell(text: string): string {
 
 function unknown(name: string): SyncError {
   return new SyncError('COLLECTION_UNKNOWN', `there is nothing of ${name} yet`, {
-    hint: 'Run the sync first. Rows are in the folder of the process that ran it: where several share a store, they share that folder.',
+    hint: 'Run the sync first.',
   })
 }

@@ -9,6 +9,7 @@ import { StoredConnections } from './connections.ts'
 import { Events } from './events.ts'
 import { Integrations } from './integrations.ts'
 import { Limiter } from './limits.ts'
+import { rowsPlace } from './rows-place.ts'
 import { StoreVault } from './vault.ts'
 import { readKeys } from './vault-keys.ts'
 
@@ -62,7 +63,7 @@ function world() {
       vault: opened,
       integrations,
       context,
-      folder: '',
+      rows: rowsPlace(own, ''),
       minutesBetweenSyncs: 15,
       events: new Events(() => {}),
     },

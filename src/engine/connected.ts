@@ -1,9 +1,7 @@
 /** What is reached through integrations: connections, kept in a store; the syncs that gather their rows; actions; flows that make connections. */
-import { mkdir } from 'node:fs/promises'
 import { z } from 'zod'
 import type { Connection, Context, Limits } from '../connectors/connector.ts'
 import type { AnyConnector, HandlerContext, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
-import { sqlite } from '../connectors/sqlite/index.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { KeyName } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
@@ -11,7 +9,7 @@ import type { Sync, SyncId } from '../core/sync.ts'
 import type { Store } from '../store/store.ts'
 import { type ActingConnection, type ActionResult, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
-import { collectionFile, type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
+import { type ExportFormat, exportRows, type RowsPage, readRows } from './collection-rows.ts'
 import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
 import { type ConnectionRenewal, checkConnection, updateConnection } from './connection-update.ts'
@@ -34,6 +32,7 @@ import { KnownSecrets } from './known-secrets.ts'
 import type { Limiter } from './limits.ts'
 import { TokenStore } from './oauth.ts'
 import { redact, secretsIn } from './redact.ts'
+import type { RowsPlace } from './rows-place.ts'
 import type { Vault } from './vault.ts'
 
 /** Ids of connections that are no more, and whose they were. */
@@ -47,8 +46,8 @@ export interface ConnectedOptions {
   readonly integrations: Integrations
   readonly limiter: Limiter
   readonly context: Context
-  /** The folder of the rows that syncs gather. */
-  readonly folder: string
+  /** Of the rows that syncs gather. */
+  readonly rows: RowsPlace
   /** For syncs that say nothing else. */
   readonly minutesBetweenSyncs: number
   readonly events: Events
@@ -272,14 +271,12 @@ export class Connected {
     syncName: string,
     page: { readonly limit?: number; readonly after?: string },
   ): Promise<RowsPage> {
-    const collection = collectionOf(id, syncName)
-    return await readRows(collectionFile(this.#options.folder, collection), collection, page)
+    return await readRows(this.#options.rows, collectionOf(id, syncName), page)
   }
 
   /** All rows that a sync has gathered, as text piece by piece. */
   exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
-    const collection = collectionOf(id, syncName)
-    return exportRows(collectionFile(this.#options.folder, collection), collection, format)
+    return exportRows(this.#options.rows, collectionOf(id, syncName), format)
   }
 
   /** Whether another project had a connection of that id: what it gathered and its history are still there. */
@@ -310,13 +307,9 @@ export class Connected {
   }
 
   async #open(name: string, context: Context): Promise<Connection> {
-    const { folder, limiter } = this.#options
+    const { rows, limiter } = this.#options
     const gathered = gatheredBy(name)
-    if (gathered !== null) {
-      await mkdir(folder, { recursive: true })
-      const file = collectionFile(folder, gathered)
-      return await sqlite.open({ file, track: 'none', busyTimeoutMs: 10_000 }, context)
-    }
+    if (gathered !== null) return await rows.open(gathered, context)
     const found = await this.#find(name)
     const { connector, handle } = found
     const tokens = this.#tokensOf(name, found)

@@ -24,7 +24,9 @@ import { syncIdOf } from './handler-syncs.ts'
 import { checkMinutes, Integrations } from './integrations.ts'
 import { Limiter, type LimiterState } from './limits.ts'
 import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
+import { rowsPlace } from './rows-place.ts'
 import { Service, setPaused } from './service.ts'
+import { SharedEvents } from './shared-events.ts'
 import type { OwnedProject } from './slots.ts'
 import { StoreVault, type Vault } from './vault.ts'
 import { keyReader } from './vault-keys.ts'
@@ -38,7 +40,7 @@ export interface EngineOptions {
    * stays open and needs `folder`. Default: the working directory.
    */
   readonly store?: string | Store
-  /** The folder whose `.syncline` holds the vault's key and the rows that syncs gathered. Default: that of the store, else the working directory. */
+  /** The folder whose `.syncline` holds the vault's key, and, unless the store is in Postgres, the rows that syncs gathered. Default: that of the store, else the working directory. */
   readonly folder?: string
   /** For syncs that say nothing else: above 0, up to a year. Default 15. */
   readonly minutesBetweenSyncs?: number
@@ -62,6 +64,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #integrations: Integrations
   readonly #events: Events
+  readonly #sharedEvents: SharedEvents
   readonly #limiter = new Limiter(systemClock, Math.random, undefined, () => this.#sharedLimits())
   readonly #stop = new AbortController()
   readonly #context: Context
@@ -88,6 +91,10 @@ export class Engine {
     this.#events = new Events(log)
     this.#opened = this.#open()
     this.#opened.catch(() => {})
+    this.#sharedEvents = new SharedEvents({
+      ...{ events: this.#events, clock: systemClock, log, catchUp: async () => {} },
+      topic: async () => (await this.#opened).store.topic ?? null,
+    })
   }
 
   getConnectors(): AnyConnector[] {
@@ -228,9 +235,14 @@ export class Engine {
     return this.#limiter.states()
   }
 
-  /** Hears every event until the returned function is called. */
-  subscribe(listener: Listener): () => void {
-    return this.#events.subscribe(listener)
+  /**
+   * Hears every event of this engine until the returned function is called. `everywhere`: also those of all other engines and processes that
+   * share the store; then a listener that acts on them does so in each of them.
+   */
+  subscribe(listener: Listener, { everywhere = false }: { readonly everywhere?: boolean } = {}): () => void {
+    if (!everywhere) return this.#events.subscribe(listener)
+    const subscription = this.#sharedEvents.subscribe(listener)
+    return () => subscription[Symbol.dispose]()
   }
 
   /** Is asked before every run; the text it returns is the reason why it may not begin. */
@@ -243,6 +255,7 @@ export class Engine {
     this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed'))
     const opened = await this.#opened.catch(() => null)
     await opened?.running
+    await this.#sharedEvents[Symbol.asyncDispose]()
     await opened?.close()
   }
 
@@ -257,11 +270,10 @@ export class Engine {
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))
     const connections = this.#options.connectionStore ?? new StoredConnections(store.records, vault, this.#context.log)
-    const collections = join(home, 'collections')
-    await mkdir(collections, { recursive: true })
+    const rows = rowsPlace(store, join(home, 'collections'))
     const projectId = await store.projectId()
     const connected = new Connected({
-      ...{ store, vault, connections, folder: collections, context: this.#context },
+      ...{ store, vault, connections, rows, context: this.#context },
       ...{ integrations: this.#integrations, limiter: this.#limiter },
       minutesBetweenSyncs: this.#options.minutesBetweenSyncs ?? 15,
       events: this.#events,

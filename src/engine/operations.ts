@@ -10,6 +10,7 @@ import type { Events } from './events.ts'
 import type { Integrations } from './integrations.ts'
 import type { Project } from './project.ts'
 import type { Service } from './service.ts'
+import type { SharedEvents } from './shared-events.ts'
 import type { Webhooks } from './webhooks.ts'
 
 export interface Operations {
@@ -24,6 +25,8 @@ export interface Operations {
   readonly store: Store
   readonly service: Service
   readonly events: Events
+  /** Of all processes that share the store. */
+  readonly sharedEvents: SharedEvents
   /** The syncs there are now. */
   syncs(): readonly KnownSync[]
   /** One of them; null: there is none of that name now. */

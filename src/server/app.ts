@@ -13,6 +13,7 @@ import { rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
 import { problemAnswers } from './problem.ts'
 import type { Answer, Route } from './route.ts'
+import { healthRoutes } from './routes/health.ts'
 import { routes } from './routes/index.ts'
 
 export interface ServerOptions {
@@ -29,7 +30,45 @@ const BODY_BYTES = 1024 * 1024
 /** A request that has not arrived by then is ended. */
 const REQUEST_MS = 30_000
 
+/** The whole API. */
 export async function buildServer(options: ServerOptions): Promise<FastifyInstance> {
+  const { app, allow } = newApp(options)
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Syncline',
+        version: options.version,
+        description: 'Keeps databases in sync, and proves that both sides are equal.',
+      },
+      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', bearerFormat: 'slk_…' } } },
+    },
+    transform: jsonSchemaTransform,
+  })
+  await app.register(async (scope) => {
+    for (const route of routes) addRoute(scope, route, options, allow)
+    eventStream(scope, options.operations)
+    await incomingWebhooks(scope, options.operations)
+  })
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
+  app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
+  )
+  addMetrics(app, options, allow)
+  return app
+}
+
+/** What a process without the API tells of itself: whether it lives and can work, and its metrics. */
+export function buildMetricsServer(options: ServerOptions): FastifyInstance {
+  const { app, allow } = newApp(options)
+  for (const route of healthRoutes) addRoute(app, route, options, allow)
+  addMetrics(app, options, allow)
+  return app
+}
+
+type Allow = ReturnType<typeof authenticate>
+
+function newApp(options: ServerOptions): { readonly app: FastifyInstance; readonly allow: Allow } {
   const proxies = options.trustProxy ?? 0
   const app = Fastify({
     bodyLimit: BODY_BYTES,
@@ -60,42 +99,19 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       done(Object.assign(new Error('the body is no JSON'), { statusCode: 400 }))
     }
   })
-  await app.register(fastifySwagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Syncline',
-        version: options.version,
-        description: 'Keeps databases in sync, and proves that both sides are equal.',
-      },
-      components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', bearerFormat: 'slk_…' } } },
-    },
-    transform: jsonSchemaTransform,
-  })
-  await app.register(async (scope) => {
-    for (const route of routes) addRoute(scope, route, options, allow)
-    eventStream(scope, options.operations)
-    await incomingWebhooks(scope, options.operations)
-  })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
-  app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
-  )
+  return { app, allow }
+}
+
+function addMetrics(app: FastifyInstance, options: ServerOptions, allow: Allow): void {
   app.get('/metrics', { schema: { hide: true }, onRequest: allow('read') }, async (request, reply) => {
     if (request.apiKey?.project != null)
       throw new SyncError('FORBIDDEN', 'metrics are about all projects: a key of one may not read them')
     const { type, text } = await options.metrics()
     return await reply.type(type).send(text)
   })
-  return app
 }
 
-function addRoute(
-  app: FastifyInstance,
-  route: Route,
-  { operations }: ServerOptions,
-  allow: ReturnType<typeof authenticate>,
-): void {
+function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOptions, allow: Allow): void {
   const { method, url, scope, params, query, body } = route
   const starts = method === 'POST' && scope !== null
   app.route({

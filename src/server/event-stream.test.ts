@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import Fastify from 'fastify'
+import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
 import { createKey, deleteKey } from '../engine/keys.ts'
+import { SharedEvents } from '../engine/shared-events.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import { eventStream } from './event-stream.ts'
 
@@ -11,7 +13,10 @@ async function listening() {
   const store = openMemoryStore()
   const app = Fastify({ forceCloseConnections: 'idle' })
   app.decorateRequest('apiKey', null)
-  eventStream(app, { store, events: new Events(() => {}), sync: () => null, connections: () => [] }, 10)
+  const events = new Events(() => {})
+  const alone = { topic: async () => null, clock: systemClock, log: () => {}, catchUp: async () => {} }
+  const sharedEvents = new SharedEvents({ events, ...alone })
+  eventStream(app, { store, sharedEvents, sync: () => null, connections: () => [] }, 10)
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { key, text } = await createKey(store.records, { name: 'a', scope: 'read', project: null }, 0)
   const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/api/events`

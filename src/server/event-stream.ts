@@ -1,15 +1,18 @@
 /** GET /api/events: what happens, as server-sent events. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { type ApiKey, keyStands } from '../engine/keys.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { authenticate, maySee } from './auth.ts'
 
-type EventSource = Pick<Operations, 'store' | 'events' | 'sync' | 'connections'>
+type EventSource = Pick<Operations, 'store' | 'sharedEvents' | 'sync' | 'connections'>
 
 /** Keeps proxies from taking the silence for the end, and is when the key is looked at again. */
 const BEAT_MS = 15_000
 /** A listener that reads slower than things happen is cut off when so much waits for it. */
 const MOST_WAITING_BYTES = 1024 * 1024
+/** The head waits for so long at most until other processes are heard, too. */
+const HEARING_MS = 2000
 
 export function eventStream(app: FastifyInstance, operations: EventSource, beatMs = BEAT_MS): void {
   const ends = new Set<() => void>()
@@ -24,7 +27,7 @@ export function eventStream(app: FastifyInstance, operations: EventSource, beatM
       },
       onRequest: authenticate(operations.store.records)('read'),
     },
-    (request, reply) => {
+    async (request, reply) => {
       const { raw } = reply
       const { apiKey: key } = request
       reply.hijack()
@@ -33,25 +36,26 @@ export function eventStream(app: FastifyInstance, operations: EventSource, beatM
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
       })
-      raw.write(': listening\n\n')
       const beat = setInterval(async () => {
         if (!(await mayListen(operations, key))) end()
         // It may have ended meanwhile.
         else if (!raw.writableEnded) raw.write(': \n\n')
       }, beatMs)
-      const unsubscribe = operations.events.subscribe((event) => {
+      const subscription = operations.sharedEvents.subscribe((event) => {
         if (!maySee(key, projectOf(event, operations))) return
         if (raw.writableLength > MOST_WAITING_BYTES) raw.destroy()
         else raw.write(`event: ${event.event}\ndata: ${JSON.stringify(event)}\n\n`)
       })
       const end = () => {
         clearInterval(beat)
-        unsubscribe()
+        subscription[Symbol.dispose]()
         ends.delete(end)
         raw.end()
       }
       raw.once('close', end)
       ends.add(end)
+      await Promise.race([subscription.hearing, sleep(HEARING_MS, undefined, { ref: false })])
+      if (!raw.writableEnded) raw.write(': listening\n\n')
     },
   )
   // Streams have no end of their own: the server could not close.

@@ -5,6 +5,7 @@ import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { LimitStore } from './limits.ts'
 import type { PairStore } from './pairs.ts'
 import type { RecordStore } from './records.ts'
+import type { Topic } from './topic.ts'
 
 /** A project's memory. Checkpoints are not in it: they stand beside the rows, in the target. */
 export interface Store extends AsyncDisposable {
@@ -18,7 +19,7 @@ export interface Store extends AsyncDisposable {
   /** The name under which this process takes the leases of what it runs without the queue. Where many share the store, each has its own. */
   readonly holder: string
   /** Yields when another process may have put something into the queue or changed a schedule. May be lossy: it only saves waiting. Absent: none. */
-  hints?(signal: AbortSignal): AsyncIterable<void>
+  hints?(signal: AbortSignal): AsyncIterable<unknown>
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
@@ -27,6 +28,16 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** How often systems are asked by all processes together. Absent: there is one process. */
   readonly limits?: LimitStore
+  /** What its processes tell each other. Absent: there is one process. */
+  readonly topic?: Topic
+  /** Where the rows that syncs of connections gather are kept beside this store, for all its processes. Absent: in files of this process. */
+  rowsDatabase?(): RowsDatabase
+}
+
+/** A schema of a Postgres database; it is there. The URL may hold a password: it is told to nobody. */
+export interface RowsDatabase {
+  readonly url: string
+  readonly schema: string
 }
 
 /** The history of runs. */

@@ -114,6 +114,32 @@ function sharedTests(withState: WithState): void {
   )
 
   test(
+    'what one process tells the others hear who do then, in order, whatever it holds; nobody hears himself',
+    withState(async (state) => {
+      await using store = await state.open()
+      await using other = await state.open()
+      assert.ok(store.topic !== undefined && other.topic !== undefined, 'a store that many share has a topic')
+      assert.equal(await store.topic.heard(), false)
+      const stop = new AbortController()
+      const heard = other.topic.hear(stop.signal)[Symbol.asyncIterator]()
+      const own = store.topic.hear(stop.signal)[Symbol.asyncIterator]()
+      // From here on they hear.
+      assert.equal((await own.next()).value, null)
+      assert.deepEqual([await store.topic.heard(), await other.topic.heard()], [false, true])
+      assert.equal((await heard.next()).value, null)
+      const texts = ['a', '', `\0 é 🙂 \ud800 ${'long'.repeat(100_000)} end`, 'same'.repeat(8000), 'z']
+      for (const text of texts) await store.topic.tell(text)
+      await other.topic.tell('answer')
+      for (const text of texts) assert.ok((await heard.next()).value === text, text.slice(0, 20))
+      assert.equal((await own.next()).value, 'answer')
+      assert.deepEqual([await store.topic.heard(), await other.topic.heard()], [true, true])
+      stop.abort()
+      for (const each of [heard, own]) for (let next = await each.next(); next.done !== true; next = await each.next());
+      assert.deepEqual([await store.topic.heard(), await other.topic.heard()], [false, false])
+    }),
+  )
+
+  test(
     'the project lock keeps nobody out, and each process has a name of its own for its leases',
     withState(async (state) => {
       await using first = await state.open()

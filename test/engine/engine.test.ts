@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { z } from 'zod'
 import { defineConnector } from '../../src/connectors/kit.ts'
-import { Engine, type EngineConnection, type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
+import { type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
 import { openMemoryStore, openSqliteStore } from '../../src/store/sqlite/store.ts'
 import { eventually } from '../service/project.ts'
+import { Api, connection, integration, makeEngine, scheduledRunIsOver } from './world.ts'
 
 const folders: string[] = []
 after(() => {
@@ -24,167 +20,7 @@ function newFolder(): string {
   return folder
 }
 
-/** A system with an HTTP API: rows behind a token, and what happens to calls. */
-class Api implements AsyncDisposable {
-  rows: unknown = [
-    { id: 1, name: 'Ada' },
-    { id: 2, name: 'Bo "the" boss' },
-  ]
-  calls = 0
-  refuse = 0
-  /** Answers wait for it. */
-  held: Promise<void> = Promise.resolve()
-  readonly #server = createServer(async (request, response) => {
-    this.calls++
-    await this.held
-    if (this.refuse-- > 0) return response.writeHead(500).end('{}')
-    if (request.headers.authorization !== 'Bearer canary-token') return response.writeHead(401).end('{}')
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.rows))
-  })
-
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    return this
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections()
-    this.#server.close()
-  }
-}
-
-const crm = defineConnector({
-  name: 'crm',
-  config: z.strictObject({ url: z.string(), token: z.string() }),
-  limits: { concurrent: 2 },
-  syncs: {
-    contacts: {
-      fields: { id: 'integer', name: 'text' },
-      run: async ({ config }, { fetch }) => {
-        const answer = await fetch(`${config.url}/contacts`, { headers: { authorization: `Bearer ${config.token}` } })
-        if (!answer.ok) throw new Error(`the CRM answered ${answer.status}`)
-        return z.array(z.record(z.string(), z.unknown())).parse(await answer.json())
-      },
-    },
-    slow: {
-      run: async (_connection, { signal, clock }) => {
-        await clock.sleep(60_000, signal)
-        return []
-      },
-    },
-  },
-  actions: (action) => ({
-    greet: action({
-      input: z.object({ name: z.string() }),
-      output: z.object({ text: z.string() }),
-      run: async (_connection, { name }) => ({ text: name === 'nobody' ? (5 as unknown as string) : `Hello ${name}` }),
-    }),
-    stuck: action({
-      input: z.object({}),
-      output: z.object({}),
-      timeoutMs: 100,
-      run: () => new Promise<never>(() => {}),
-    }),
-    flaky: action({
-      input: z.object({ url: z.string() }),
-      output: z.object({ status: z.number() }),
-      retries: 3,
-      run: async (_connection, { url }, { fetch }) => ({ status: (await fetch(url)).status }),
-    }),
-  }),
-})
-
-const integration = { id: 'our-crm', connectorId: 'crm' }
-function connection(api: Api, over: Partial<EngineConnection> = {}): EngineConnection {
-  return {
-    id: 'acme',
-    integrationId: 'our-crm',
-    config: { url: api.url, token: 'canary-token' },
-    activeSyncs: ['contacts'],
-    ...over,
-  }
-}
-
-function makeEngine(folder: string, over: Partial<ConstructorParameters<typeof Engine>[0]> = {}): Engine {
-  return new Engine({ connectors: [crm], store: folder, minutesBetweenSyncs: 60, log: () => {}, ...over })
-}
-
 describe('the engine for embedders', () => {
-  test('a connection’s sync gathers rows, again what has changed, and tells counts', async () => {
-    await using api = await new Api().start()
-    const engine = makeEngine(newFolder())
-    try {
-      await engine.addIntegration(integration)
-      await engine.addConnection(connection(api))
-      await scheduledRunIsOver(engine)
-      const first = await engine.executeSync('acme', 'contacts')
-      assert.equal(first.success, true, first.error)
-      assert.ok(first.timestamp instanceof Date && first.executionTime >= 0)
-      assert.deepEqual((await engine.getRows('acme', 'contacts')).rows, [
-        { id: 1, name: 'Ada' },
-        { id: 2, name: 'Bo "the" boss' },
-      ])
-      api.rows = [{ id: 2, name: 'Bo' }, { id: 3 }]
-      const second = await engine.executeSync('acme', 'contacts')
-      assert.deepEqual(second.data, { read: 2, inserted: 1, updated: 1, deleted: 1, unchanged: 0, rejected: 0 })
-      const text = async (format: 'csv' | 'jsonl') =>
-        (await Array.fromAsync(engine.exportRows('acme', 'contacts', format))).join('')
-      assert.equal(await text('csv'), 'id,name\r\n2,Bo\r\n3,\r\n')
-      assert.equal(await text('jsonl'), '{"id":2,"name":"Bo"}\n{"id":3,"name":null}\n')
-    } finally {
-      await engine.destroy()
-    }
-  })
-
-  test('hazard 6: an empty answer deletes nothing, and the result says why', async () => {
-    await using api = await new Api().start()
-    const engine = makeEngine(newFolder())
-    try {
-      await engine.addIntegration(integration)
-      await engine.addConnection(connection(api))
-      await scheduledRunIsOver(engine)
-      await engine.executeSync('acme', 'contacts')
-      api.rows = []
-      const result = await engine.executeSync('acme', 'contacts')
-      assert.equal(result.success, false)
-      assert.match(result.error ?? '', /more than its guard allows; nothing was deleted/)
-      assert.equal((await engine.getRows('acme', 'contacts')).rows.length, 2)
-    } finally {
-      await engine.destroy()
-    }
-  })
-
-  test('rows come page by page, by what the last page said', async () => {
-    await using api = await new Api().start()
-    api.rows = Array.from({ length: 25 }, (_, id) => ({ id, name: `n${id}` }))
-    const engine = makeEngine(newFolder())
-    try {
-      await engine.addIntegration(integration)
-      await engine.addConnection(connection(api))
-      await engine.executeSync('acme', 'contacts')
-      const ids: unknown[] = []
-      let after: string | undefined
-      for (let pages = 0; pages < 10; pages++) {
-        const page = await engine.getRows('acme', 'contacts', { limit: 10, ...(after === undefined ? {} : { after }) })
-        ids.push(...page.rows.map(({ id }) => id))
-        if (page.next === null) break
-        after = page.next
-      }
-      assert.deepEqual(
-        ids,
-        Array.from({ length: 25 }, (_, id) => id),
-      )
-      await assert.rejects(engine.getRows('acme', 'contacts', { after: '%%%' }), { code: 'USAGE_INVALID' })
-      await assert.rejects(engine.getRows('acme', 'slow'), { code: 'COLLECTION_UNKNOWN' })
-    } finally {
-      await engine.destroy()
-    }
-  })
-
   test('hazard 26: a secret that a handler puts into its error is taken out of what is kept and told', async () => {
     const leaky = defineConnector({
       name: 'leaky',
@@ -479,68 +315,11 @@ describe('the engine for embedders', () => {
       await engine.destroy()
     }
   })
-
-  test('hazard 28: after destroy() the process ends by itself; killed with -9 in a sync, the next goes on', async () => {
-    const folder = newFolder()
-    const script = join(folder, 'embed.ts')
-    writeFileSync(
-      script,
-      `import { Engine } from 'syncline'
-       import { defineConnector } from 'syncline/connector'
-       import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
-       const list = defineConnector({ name: 'list', config: z.object({}), syncs: {
-         a: { fields: { id: 'integer' }, run: async function* (_c, { clock, signal }) {
-           for (let id = 0; id < 20; id++) { yield [{ id }]; await clock.sleep(Number(process.argv[2]), signal) } } } } })
-       const engine = new Engine({ connectors: [list], store: ${JSON.stringify(folder)}, minutesBetweenSyncs: 0.01 })
-       await engine.addIntegration({ id: 'i', connectorId: 'list' })
-       if ((await engine.getConnection('c')) === undefined) await engine.addConnection({ id: 'c', integrationId: 'i', config: {} })
-       const { success } = await engine.executeSync('c', 'a')
-       const { rows } = await engine.getRows('c', 'a')
-       console.log(success, rows.length)
-       await engine.destroy()`,
-    )
-    const run = (pauseMs: number, timeoutMs: number) =>
-      promisify(execFile)(
-        process.execPath,
-        [
-          '--conditions=syncline-source',
-          '--disable-warning=ExperimentalWarning',
-          '--import',
-          registerHere(),
-          script,
-          String(pauseMs),
-        ],
-        {
-          timeout: timeoutMs,
-          killSignal: 'SIGKILL',
-          cwd: join(import.meta.dirname, '..', '..'),
-        },
-      )
-    await assert.rejects(run(200, 2000))
-    await sleep(100)
-    const { stdout } = await run(1, 20_000)
-    assert.equal(stdout.trim(), 'true 20')
-  })
 })
-
-/** Lets a script anywhere import `syncline` from here. */
-function registerHere(): string {
-  const url = new URL('../../package.json', import.meta.url).href
-  const source = `import { registerHooks } from 'node:module'; registerHooks({ resolve: (name, context, next) => name.startsWith('syncline') ? next(name, { ...context, parentURL: ${JSON.stringify(url)} }) : next(name, context) })`
-  return `data:text/javascript,${encodeURIComponent(source)}`
-}
 
 /** Every file of the engine's state, as text. */
 function stateOf(folder: string): readonly string[] {
   return readdirSync(join(folder, '.syncline'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
-}
-
-/** A new connection's syncs are due at once. */
-async function scheduledRunIsOver(engine: Engine): Promise<void> {
-  await eventually(async () => {
-    const jobs = await engine.getConnectionJobs('acme')
-    return jobs.every(({ lastRun, nextRun }) => lastRun !== undefined && (nextRun?.getTime() ?? 0) > Date.now())
-  }, 'the scheduled run')
 }

@@ -4,7 +4,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import type { EngineEvent } from '../../src/index.ts'
 import { createDatabase, temporaryFolder } from '../../tools/database.ts'
+import { eventually } from '../service/project.ts'
+import { Api, connection, integration, makeEngine } from './world.ts'
 
 const source = join(import.meta.dirname, '..', '..', 'src')
 const program = `
@@ -37,4 +40,40 @@ test('engines on one Postgres store share their connections; the process ends by
   assert.deepEqual(await run(), { known: 1, success: true, read: 2 })
   assert.ok(!existsSync(join(folder.path, '.syncline', 'state.db')), 'the state is not in the folder')
   assert.ok(existsSync(join(folder.path, '.syncline', '.gitignore')))
+})
+
+test('who listens everywhere hears the other engines on the store, each event once; who does not hears its own', async () => {
+  await using database = await createDatabase()
+  await using api = await new Api().start()
+  await using folder = await temporaryFolder()
+  const [one, other] = [1, 2].map(() => makeEngine(database.url, { folder: folder.path }))
+  assert.ok(one !== undefined && other !== undefined)
+  const ended = new Map<string, string[]>([
+    ['own', []],
+    ['everywhere', []],
+  ])
+  const keep = (name: string) => (event: EngineEvent) => {
+    if (event.event === 'run.finished') ended.get(name)?.push(event.run)
+  }
+  try {
+    for (const engine of [one, other]) await engine.addIntegration(integration)
+    for (const engine of [one, other]) engine.subscribe(keep('own'))
+    const end = one.subscribe(keep('everywhere'), { everywhere: true })
+    await one.addConnection(connection(api))
+    let runs = 0
+    await eventually(async () => {
+      const result = await other.executeSync('acme', 'contacts')
+      assert.ok(result.success, result.error)
+      return ++runs >= 3 && (ended.get('everywhere')?.length ?? 0) > 0
+    }, 'events')
+    await eventually(async () => {
+      const told = ended.get('everywhere') ?? []
+      return new Set(told).size === told.length && told.includes(ended.get('own')?.at(-1) ?? '')
+    }, 'the last run')
+    end()
+  } finally {
+    for (const engine of [one, other]) await engine.destroy()
+  }
+  const own = ended.get('own') ?? []
+  assert.equal(new Set(own).size, own.length)
 })

@@ -11,12 +11,26 @@ const RECONNECT_MS = 1000
 /** A connection that is gone without a word is noticed. */
 const KEEP_ALIVE_MS = 10_000
 
-/** Yields at every hint, and once whenever it begins to listen: there may have been some before. Ends when the signal is aborted. */
-export async function* listen(url: string, schema: string, signal: AbortSignal): AsyncGenerator<void> {
+type Query = (sql: string, values: readonly unknown[]) => Promise<readonly unknown[][]>
+
+export interface ListenOptions {
+  /** Of the connection, as the server shows it. */
+  readonly name: string
+  /** Done on the connection once it listens. */
+  readonly begin?: (query: Query) => Promise<void>
+}
+
+/** Yields payloads, and null whenever it begins to listen: there may have been some before. Ends when the signal is aborted. */
+export async function* listen(
+  url: string,
+  channel: string,
+  signal: AbortSignal,
+  { name, begin }: ListenOptions = { name: 'syncline hints' },
+): AsyncGenerator<string | null> {
   while (!signal.aborted) {
     const client = new pg.Client({
       connectionString: url,
-      application_name: 'syncline hints',
+      application_name: name,
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
@@ -26,9 +40,10 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
     try {
       const notifications = on(client, 'notification', { signal, close: ['end'] })
       await client.connect()
-      await client.query(`listen "${schema}"`)
-      yield
-      for await (const _ of notifications) yield
+      await client.query(`listen "${channel}"`)
+      await begin?.(async (text, values) => (await client.query({ text, values: [...values], rowMode: 'array' })).rows)
+      yield null
+      for await (const [notification] of notifications) yield payloadOf(notification)
     } catch {
       // Aborted, or lost: then it is tried again.
     } finally {
@@ -37,4 +52,9 @@ export async function* listen(url: string, schema: string, signal: AbortSignal):
     }
     await sleep(RECONNECT_MS, undefined, { signal }).catch(() => {})
   }
+}
+
+/** The driver's `on` does not say what comes. */
+function payloadOf(notification: unknown): string {
+  return String((notification as pg.Notification).payload ?? '')
 }

@@ -6,7 +6,7 @@ import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
 import type { RecordStore } from '../records.ts'
 import { openMemoryStore } from '../sqlite/store.ts'
-import type { LeaseStore, RunStore, Store } from '../store.ts'
+import type { LeaseStore, RowsDatabase, RunStore, Store } from '../store.ts'
 import { Database } from './database.ts'
 import { listen } from './hints.ts'
 import { PostgresJobStore } from './jobs.ts'
@@ -17,6 +17,7 @@ import { PostgresPairStore } from './pairs.ts'
 import { PostgresRecordStore } from './records.ts'
 import { PostgresRunStore } from './runs.ts'
 import { PostgresScheduleStore } from './schedules.ts'
+import { PostgresTopic } from './topic.ts'
 
 export interface OpenOptions {
   /** The schema that holds the store: one per project. Default: what `?schema=` in the URL says, else `syncline`. */
@@ -35,7 +36,7 @@ export async function openPostgresStore(url: string, options: OpenOptions = {}):
     const version = await schemaVersion(database, schema, database.place)
     if (version === migrations.length) {
       const id = await projectId(database, readOnly)
-      return new PostgresStore(database, id, (signal) => listen(server, schema, signal))
+      return new PostgresStore(database, id, { url: server, schema })
     }
     if (version > 0) {
       throw new SyncError('FILE_UNUSABLE', `the store at ${database.place} was written by an older Syncline`, {
@@ -52,7 +53,6 @@ export async function openPostgresStore(url: string, options: OpenOptions = {}):
 
 class PostgresStore implements Store {
   readonly holder = `${hostname()}:${process.pid}:${randomUUID()}`
-  readonly hints: (signal: AbortSignal) => AsyncIterable<void>
   readonly runs: RunStore
   readonly leases: LeaseStore
   readonly pairs: PairStore
@@ -60,13 +60,15 @@ class PostgresStore implements Store {
   readonly schedules: ScheduleStore
   readonly records: RecordStore
   readonly limits: PostgresLimitStore
+  readonly topic: PostgresTopic
   readonly #database: Database
   readonly #projectId: string
+  readonly #place: RowsDatabase
 
-  constructor(database: Database, id: string, hints: (signal: AbortSignal) => AsyncIterable<void>) {
+  constructor(database: Database, id: string, place: RowsDatabase) {
     this.#database = database
     this.#projectId = id
-    this.hints = hints
+    this.#place = place
     this.runs = new PostgresRunStore(database)
     this.leases = new PostgresLeaseStore(database)
     this.pairs = new PostgresPairStore(database)
@@ -74,6 +76,7 @@ class PostgresStore implements Store {
     this.schedules = new PostgresScheduleStore(database)
     this.records = new PostgresRecordStore(database)
     this.limits = new PostgresLimitStore(database)
+    this.topic = new PostgresTopic(database, place.url, place.schema)
   }
 
   async projectId(): Promise<string> {
@@ -86,6 +89,15 @@ class PostgresStore implements Store {
    */
   async lock(): Promise<AsyncDisposable> {
     return { [Symbol.asyncDispose]: async () => {} }
+  }
+
+  hints(signal: AbortSignal): AsyncIterable<unknown> {
+    return listen(this.#place.url, this.#place.schema, signal)
+  }
+
+  /** In the store's own schema: whoever has the one has the other, and they are kept, restored and dropped together. */
+  rowsDatabase(): RowsDatabase {
+    return this.#place
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,3 @@
+import { gatheredTests } from './gathered-tests.ts'
+
+gatheredTests('the embedded store', async () => ({ environment: {}, [Symbol.asyncDispose]: async () => {} }))
