@@ -1,8 +1,9 @@
 /**
  * One-way syncs against what people use by hand, on one million rows of ten mixed columns. Both sides of each line work on
  * the same data in this one run, alternating; medians of three. `npm run bench -- one-way`; BENCH_ROWS and BENCH_LARGE_ROWS
- * (0 leaves the memory comparison out) change the size.
+ * (0 leaves the memory comparison out) change the size. Without `pgcopydb` its line is left out.
  */
+import { spawnSync } from 'node:child_process'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -45,7 +46,8 @@ export default defineConfig({
 const lines: Line[] = []
 const first = await postgresToSqlite()
 await followingRuns(first)
-await postgresToPostgres()
+const copied = await postgresToPostgres()
+await clone(copied)
 await fromSqlite()
 await memory()
 console.log()
@@ -118,7 +120,7 @@ async function followingRuns(first: Cost): Promise<void> {
   lines.push({ work: 'verify', ours: median(verifies), against: 'first run', theirs: first, atMost: 1 })
 }
 
-async function postgresToPostgres(): Promise<void> {
+async function postgresToPostgres(): Promise<Cost> {
   const ours: Cost[] = []
   const theirs: Cost[] = []
   for (let i = 0; i < REPEATS; i++) {
@@ -135,6 +137,25 @@ async function postgresToPostgres(): Promise<void> {
     theirs: median(theirs),
     atMost: 1.15,
   })
+  return median(ours)
+}
+
+/** The same by a tool made for it: a copy of the table into another database, its index and statistics included. */
+async function clone(ours: Cost): Promise<void> {
+  if (spawnSync('pgcopydb', ['--version']).error !== undefined) {
+    console.log('  pgcopydb is not installed (Debian: apt-get install pgcopydb): its line is left out')
+    return
+  }
+  await writeFile(join(folder.path, 'only.ini'), '[include-only-table]\npublic.items\n')
+  const theirs: Cost[] = []
+  for (let i = 0; i < REPEATS; i++) {
+    await sql(server.url, 'DROP DATABASE IF EXISTS clone; CREATE DATABASE clone')
+    const target = server.url.replace(/\/postgres$/, '/clone')
+    const options = `--source ${url} --target ${target} --filters only.ini --dir ./pgcopydb-${i} --table-jobs 2 --index-jobs 2`
+    theirs.push(await cost(`pgcopydb clone ${options}`, folder.path))
+  }
+  const against = 'pgcopydb clone, into another database'
+  lines.push({ work: 'Postgres → Postgres, first run', ours, against, theirs: median(theirs), atMost: null })
 }
 
 async function fromSqlite(): Promise<void> {
