@@ -29,7 +29,7 @@ export async function readKept(
     const connection = await connections.read(name)
     if (connection === undefined) throw unknownConnection(name)
     const { connector, handle } = integrations.partsOf(connection)
-    return describeConnection(name, connector, handle.config)
+    return { ...describeConnection(name, connector, handle.config), project: connection.project ?? null }
   }
   const kept = new Map<string, Awaited<ReturnType<typeof read>> | SyncError>()
   for (const name of names) kept.set(name, await read(name).catch(asSyncError))

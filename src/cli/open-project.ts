@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Expansion, expandSyncs } from '../config/expand.ts'
 import { configFolder, type LoadedConfig, loadConfig, readDotEnv } from '../config/load.ts'
+import type { Made } from '../config/made.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
@@ -93,20 +94,20 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
 }
 
 /** The syncs that calls of the API made, as they were written. */
-async function readMade(folder: string, environment: Shell['environment']): Promise<Readonly<Record<string, unknown>>> {
-  if (storeUrl(environment) === null && !existsSync(join(folder, '.syncline'))) return {}
+async function readMade(folder: string, environment: Shell['environment']): Promise<ReadonlyMap<string, Made>> {
+  if (storeUrl(environment) === null && !existsSync(join(folder, '.syncline'))) return new Map()
   // A state that can't be read is told when it is opened; one of an older version is brought up to date then.
   const opened = await openStore(folder, environment, { readOnly: true }).catch(asSyncError)
-  if (opened instanceof SyncError) return {}
+  if (opened instanceof SyncError) return new Map()
   await using store = opened
-  return Object.fromEntries((await madeSyncs(store.records)).map(({ name, definition }) => [name, definition]))
+  return new Map((await madeSyncs(store.records)).map((made) => [made.name, made]))
 }
 
 /** The config that the shell names. `again`: as it is now, although this process read it before. `made`: these syncs beside it, instead of those of the store. */
 export async function readConfig(
   shell: Shell,
   again = false,
-  made: Readonly<Record<string, unknown>> | null = null,
+  made: ReadonlyMap<string, Made> | null = null,
 ): Promise<LoadedConfig> {
   const { folder, config: path, environment } = shell
   const secrets = async (home: string, names: readonly string[]) => {

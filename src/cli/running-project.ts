@@ -15,7 +15,7 @@ import { Connected } from '../engine/connected.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
 import { StoredConnections } from '../engine/connections.ts'
 import type { Events } from '../engine/events.ts'
-import { gatheredBy } from '../engine/handler-syncs.ts'
+import { gatheredBy, partsOf } from '../engine/handler-syncs.ts'
 import { Integrations } from '../engine/integrations.ts'
 import { KnownConnections } from '../engine/known-connections.ts'
 import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
@@ -86,7 +86,7 @@ export class RunningProject {
       integrations: this.#integrations,
       minutesBetweenSyncs: MINUTES_BETWEEN_SYNCS,
     }
-    this.#known = new KnownConnections(parts)
+    this.#known = new KnownConnections({ ...parts, hides: (id) => this.#config.connections.has(id) })
     this.#connected = new Connected({
       ...{ ...parts, store, vault, events, context: { ...this.#context, signal: options.signal } },
       limiter: opened.limiter,
@@ -96,8 +96,8 @@ export class RunningProject {
       changed: async () => {
         this.service.wake()
         await this.#known.look()
-        // What could not be used may be usable now. Not waited for: this may be part of a reload, which others wait for.
-        if (this.#unmet() || this.#unusable.length > 0) void this.#reloadMade()
+        // What syncs use may be another place now. Not waited for: this may be part of a reload, which others wait for.
+        if (this.#config.kept.size > 0) void this.#reloadMade()
       },
     })
     this.#definitions = new ConfigDefinitions(opened.config, (name) => this.#discover(name))
@@ -137,8 +137,7 @@ export class RunningProject {
       catchUp: () => this.#catchUp(),
       tryMade: async (made) => {
         const config = await readConfig(this.#options.shell, true, made)
-        if (config.setAside !== null) throw config.setAside
-        return (await expandSyncs(config, [], (name) => this.#discover(name))).syncs
+        return await expandSyncs(config, [], (name) => this.#discover(name))
       },
     })
     const { sync } = this.#operations
@@ -189,16 +188,16 @@ export class RunningProject {
 
   async #take({ syncs, failures }: Expansion): Promise<number> {
     const { log } = this.#options
-    const { setAside } = this.#config
-    if (setAside !== null && this.#told.get('') !== setAside.message)
-      log(`the syncs made by the API are set aside: ${setAside.message}`, 'warn')
-    for (const { name, error } of failures)
-      if (this.#told.get(name) !== error.message) log(`${name}: ${error.message}`, 'warn')
+    const wrong = new Map(failures.map(({ name, error }) => [name, error.message]))
+    for (const id of this.#known.hidden)
+      wrong.set(`connection ${id}`, 'the one made by the API is set aside: the config file has one of that name')
+    for (const [name, message] of wrong) if (this.#told.get(name) !== message) log(`${name}: ${message}`, 'warn')
     this.#told.clear()
-    for (const { name, error } of failures) this.#told.set(name, error.message)
-    if (setAside !== null) this.#told.set('', setAside.message)
-    const aside = setAside === null ? [] : this.#made.map(({ name }) => name)
-    await this.service.schedule(syncs, [...failures.map(({ name }) => name), ...aside])
+    for (const [name, message] of wrong) this.#told.set(name, message)
+    await this.service.schedule(
+      syncs,
+      failures.map(({ name }) => name),
+    )
     return syncs.length + this.#known.syncs().length
   }
 
@@ -218,12 +217,10 @@ export class RunningProject {
 
   /** Whether a connection that syncs made by the API use has come or gone since they were taken up. */
   #unmet(): boolean {
-    const gone = (kept: unknown) => kept instanceof SyncError && kept.code === 'CONNECTION_UNKNOWN'
-    return [...this.#config.kept].some(([name, kept]) => gone(kept) === (this.#known.find(name) !== null))
-  }
-
-  get #unusable(): readonly SyncError[] {
-    return [...this.#config.kept.values()].filter((kept) => kept instanceof SyncError)
+    const unknown = (kept: unknown) => kept instanceof SyncError && kept.code === 'CONNECTION_UNKNOWN'
+    return [...this.#config.kept].some(([name, kept]) =>
+      this.#known.find(name) === null ? !(kept instanceof SyncError) : unknown(kept),
+    )
   }
 
   /** What another process made or changed is run as it is now. */
@@ -254,13 +251,15 @@ export class RunningProject {
       find: async (id) => {
         await this.#takeUpDefinition(id)
         const known = own.known(id)
-        if (known !== null || !(await this.#connected.knows(id))) return known ?? (await own.find(id))
+        const hidden = this.#config.connections.has(partsOf(id)?.connectionId ?? '')
+        if (known !== null || hidden || !(await this.#connected.knows(id))) return known ?? (await own.find(id))
         return await this.#connected.definition(id).catch((error: unknown) => {
           throw withoutIntegration(error, id)
         })
       },
       exclusive: (sync) => (gathers(sync) ? [placesOf(sync)[1].connection] : own.exclusive(sync)),
-      lasting: (sync) => !gathers(sync),
+      // What the API made may be changed there at any time.
+      lasting: (sync) => placesOf(sync).every(({ connection }) => this.#config.connections.has(connection)),
     }
   }
 

@@ -22,8 +22,8 @@ export interface ConnectionTraits {
   timeoutOf(collection: string): number | null
 }
 
-/** Connections of integrations, by name; an error: that one can't be used now. */
-export type Kept = ReadonlyMap<string, ConnectionTraits | SyncError>
+/** Connections of integrations, by name, with whose they are; an error: that one can't be used now. */
+export type Kept = ReadonlyMap<string, (ConnectionTraits & { readonly project: string | null }) | SyncError>
 
 /** A connection that can be opened. */
 export interface ConnectionSetup extends ConnectionTraits {

@@ -51,6 +51,11 @@ export class ConfigDefinitions implements Definitions {
     return this.#known.get(id) ?? null
   }
 
+  /** What keeps the definition of this name, or of this pattern's, from being expanded; null: nothing. */
+  failure(id: SyncId): SyncError | null {
+    return this.#failures.get(id.split('/')[0] ?? id) ?? null
+  }
+
   lasting(): boolean {
     return true
   }

@@ -4,6 +4,7 @@ import { didYouMean, reserved, selectNames } from '../core/name.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
+import { unusableOf } from './made.ts'
 import { fullName, sameName, shortName, targetName } from './names.ts'
 import {
   type OneWaySetup,
@@ -41,41 +42,42 @@ export async function expandSyncs(
   checkChosen(config, chosen)
   const wanted = (setup: SyncSetup) =>
     chosen.length === 0 || chosen.some((name) => name === setup.name || name.startsWith(`${setup.name}/`))
-  const failures: ExpansionFailure[] = []
-  const all: Member[] = []
+  const failures: ExpansionFailure[] = [...config.setAside].map(([name, error]) => ({ name, error }))
+  const found: Member[] = []
   const schemas = new Map<string, Promise<readonly Schema[]>>()
+  const list = (connection: string) => {
+    const listed = schemas.get(connection) ?? discover(connection)
+    schemas.set(connection, listed)
+    return listed
+  }
   for (const setup of config.syncs) {
     const unusable = unusableOf(setup, config)
     if (unusable !== null) failures.push({ name: setup.name, error: unusable })
-    else if (setup.kind === 'two-way') all.push({ setup, sync: twoWaySync(setup, config) })
-    else if (setup.patterns === null) all.push({ setup, sync: singleSync(setup, config) })
-    else if (wanted(setup)) {
-      const { connection } = setup.from
-      const found = schemas.get(connection) ?? discover(connection)
-      schemas.set(connection, found)
+    else if (setup.kind === 'one-way' && setup.patterns !== null && !wanted(setup)) continue
+    else {
       try {
-        all.push(...expandPatterns(setup, setup.patterns, config, await found).map((sync) => ({ setup, sync })))
+        found.push(...(await syncsOf(setup, config, list)).map((sync) => ({ setup, sync })))
       } catch (error) {
+        // A source that can't be read is no mistake of the file; what else is wrong in it is told at once.
+        if (setup.patterns === null && !config.made.has(setup.name)) throw error
         failures.push({ name: setup.name, error: asSyncError(error) })
       }
     }
   }
-  checkTargets(all, config)
+  const all = withOwnTargets(found, config, failures)
   const syncs = all.map(({ sync }) => sync)
   checkExpanded(chosen, config, syncs, failures)
+  const asked = ({ name }: ExpansionFailure) =>
+    chosen.length === 0 || chosen.some((one) => one === name || one.startsWith(`${name}/`))
   const selected = (member: Member) =>
     chosen.length === 0 || chosen.includes(member.setup.name) || chosen.includes(member.sync.id)
-  return { syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)), failures }
+  return { syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)), failures: failures.filter(asked) }
 }
 
-/** What keeps a connection of the sync from being used; null: nothing is known to. */
-function unusableOf(setup: SyncSetup, { connections, kept }: ProjectConfig): SyncError | null {
-  const places = setup.kind === 'two-way' ? [setup.left, setup.right] : [setup.from, setup.to]
-  for (const { connection } of places) {
-    const known = connections.has(connection) ? undefined : kept.get(connection)
-    if (known instanceof SyncError) return known
-  }
-  return null
+async function syncsOf(setup: SyncSetup, config: ProjectConfig, list: Discover): Promise<readonly AnySync[]> {
+  if (setup.kind === 'two-way') return [twoWaySync(setup, config)]
+  if (setup.patterns === null) return [singleSync(setup, config)]
+  return expandPatterns(setup, setup.patterns, config, await list(setup.from.connection))
 }
 
 interface Member {
@@ -179,9 +181,31 @@ function parentsFirst(syncs: readonly AnySync[]): AnySync[] {
   return sorted
 }
 
-/** Two syncs may not write one table, nor one sync its own source. */
-function checkTargets(members: readonly Member[], config: ProjectConfig): void {
-  const writers = new Map<string, Member>()
+/**
+ * Two syncs may not write one table, nor one sync its own source. Those of the config file are refused together; one that a call of the
+ * API made becomes a failure of its own.
+ */
+function withOwnTargets(members: readonly Member[], config: ProjectConfig, failures: ExpansionFailure[]): Member[] {
+  const ofFile = members.filter(({ setup }) => !config.made.has(setup.name))
+  let writers: Writers = claimTargets(new Map(), ofFile, config)
+  const refused = new Set<SyncSetup>()
+  for (const [setup, its] of Map.groupBy(members, (member) => member.setup)) {
+    if (!config.made.has(setup.name)) continue
+    try {
+      writers = claimTargets(writers, its, config)
+    } catch (error) {
+      refused.add(setup)
+      failures.push({ name: setup.name, error: asSyncError(error) })
+    }
+  }
+  return members.filter(({ setup }) => !refused.has(setup))
+}
+
+/** By the place that they write. */
+type Writers = ReadonlyMap<string, Member>
+
+function claimTargets(before: Writers, members: readonly Member[], config: ProjectConfig): Writers {
+  const writers = new Map(before)
   for (const member of members) {
     const { sync } = member
     const [left, right] = placesOf(sync)
@@ -198,6 +222,7 @@ function checkTargets(members: readonly Member[], config: ProjectConfig): void {
       writers.set(target, member)
     }
   }
+  return writers
 }
 
 function shared(other: Member, member: Member, place: Sync['to']): SyncError {
@@ -231,6 +256,8 @@ function systemOf(config: ProjectConfig, connection: string): string {
 export function checkChosen(config: ProjectConfig, chosen: readonly string[]): void {
   const names = config.syncs.map((setup) => setup.name)
   for (const name of chosen) {
+    const aside = config.setAside.get(name.split('/')[0] ?? name)
+    if (aside !== undefined) throw aside
     const fits = config.syncs.some(
       (setup) => name === setup.name || (setup.patterns !== null && name.startsWith(`${setup.name}/`)),
     )

@@ -1,13 +1,15 @@
 /** Finds, reads and validates the config file. */
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
-import { asSyncError, SyncError } from '../core/error.ts'
+import { SyncError } from '../core/error.ts'
 import type { Kept } from './connection-schema.ts'
 import { secretNames } from './env.ts'
-import { connectionsNamed, type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
+import { connectionsBeside, type Made, withMade } from './made.ts'
+import { type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
 
 /** The names looked for, in this order. */
 export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const
@@ -22,7 +24,7 @@ export interface LoadOptions {
   /** Opens the vault beside the config for the secrets that it names; absent: there is none. */
   readonly secrets?: (folder: string, names: readonly string[]) => Promise<ReadonlyMap<string, string>>
   /** Syncs beside those of the file, as it would write them in JSON. They may name no variables and no secrets. */
-  readonly made?: (folder: string) => Promise<Readonly<Record<string, unknown>>>
+  readonly made?: (folder: string) => Promise<ReadonlyMap<string, Made>>
   /** What is known of connections of integrations, for syncs made elsewhere; absent: there are none. */
   readonly kept?: (folder: string, config: ProjectConfig, names: readonly string[]) => Promise<Kept>
   /** Reads the file anew, although this process read it before. */
@@ -32,8 +34,6 @@ export interface LoadOptions {
 export interface LoadedConfig extends ProjectConfig {
   /** The config file. */
   readonly path: string
-  /** What is wrong with the syncs that were made elsewhere; null: nothing. Then only those of the file are there. */
-  readonly setAside: SyncError | null
   /** Its folder: relative paths and `.syncline` belong to it. */
   readonly folder: string
 }
@@ -53,29 +53,11 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
     exports: new Map(Object.entries(named)),
   }
   const config = parseConfig(raw, surroundings)
-  const made = (await options.made?.(folder)) ?? {}
-  const others = [...new Set(Object.values(made).flatMap(connectionsNamed))].filter(
-    (name) => !config.connections.has(name),
-  )
-  const kept = others.length === 0 ? undefined : await options.kept?.(folder, config, others)
+  const made = (await options.made?.(folder)) ?? new Map<string, Made>()
+  const beside = connectionsBeside(config, made)
+  const kept = beside.length === 0 ? undefined : await options.kept?.(folder, config, beside)
   const all = kept === undefined ? surroundings : { ...surroundings, kept }
   return { ...withMade(raw, config, made, all), path, folder }
-}
-
-/** The config with more syncs; those of the file come first, and a mistake in the others takes only them away. */
-export function withMade(
-  raw: unknown,
-  config: ProjectConfig,
-  made: Readonly<Record<string, unknown>>,
-  surroundings: Surroundings,
-): ProjectConfig & { readonly setAside: SyncError | null } {
-  if (Object.keys(made).length === 0 || typeof raw !== 'object' || raw === null) return { ...config, setAside: null }
-  const own: unknown = Reflect.get(raw, 'syncs')
-  try {
-    return { ...parseConfig({ ...raw, syncs: { ...made, ...(own as object) } }, surroundings), setAside: null }
-  } catch (error) {
-    return { ...config, setAside: asSyncError(error) }
-  }
 }
 
 /** The project's folder, without reading the config, which may need what is to be set up first. */
@@ -127,10 +109,18 @@ function withoutExcerpt(error: unknown): Error {
   return new SyntaxError(message.replace(/, (\.\.\.)?".*" is not valid JSON$/s, ''))
 }
 
+/** Of the file and of `.env` beside it. What is the same is not imported again: a module is never forgotten, and many changes are not the file's. */
+function contentOf(path: string): string {
+  const hash = createHash('sha256').update(readFileSync(path))
+  const env = join(dirname(path), '.env')
+  if (existsSync(env)) hash.update(readFileSync(env))
+  return hash.digest('hex')
+}
+
 /** All that it exports. */
 async function importConfig(path: string, again: boolean): Promise<Readonly<Record<string, unknown>>> {
   const { href } = pathToFileURL(path)
-  const url = again ? `${href}?${performance.now()}` : href
+  const url = again ? `${href}?${contentOf(path)}` : href
   using _ = takeAsModule(url)
   const module: Record<string, unknown> = await import(url).catch((error: unknown) => {
     throw unreadable(path, error)

@@ -28,6 +28,10 @@ export interface ProjectConfig extends IntegrationSetup {
   readonly projects: ReadonlyMap<string, readonly string[]>
   /** In the order of the file. */
   readonly syncs: readonly SyncSetup[]
+  /** Those of them that calls of the API made, with the projects that they belong to. */
+  readonly made: ReadonlyMap<string, string | null>
+  /** What is wrong with others that calls of the API made, by name. */
+  readonly setAside: ReadonlyMap<string, SyncError>
   /** Asked before every run and every action of the service; null: nobody is. */
   readonly permit: Permit | null
 }
@@ -81,6 +85,16 @@ export function traitsOf({ connections, kept }: ProjectConfig, name: string): Co
 
 /** Validates what a config file exports. Throws CONFIG_INVALID, or ENV_MISSING when nothing else is wrong. */
 export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectConfig {
+  const { whole, mistakes } = examineConfig(raw, surroundings)
+  if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
+  return whole
+}
+
+/** Where there are mistakes, what they are in is left out. */
+export function examineConfig(
+  raw: unknown,
+  surroundings: Surroundings,
+): { readonly whole: ProjectConfig; readonly mistakes: readonly Mistake[] } {
   const whole = wholeSchema.safeParse(raw)
   const mistakes: Mistake[] = whole.success ? [] : zodMistakes(whole.error.issues, [], Object.keys(wholeSchema.shape))
   const written = { connections: entriesOf(raw, 'connections'), syncs: entriesOf(raw, 'syncs') }
@@ -102,8 +116,11 @@ export function parseConfig(raw: unknown, surroundings: Surroundings): ProjectCo
     for (const [at, name] of used.entries())
       if (!names.includes(name))
         mistakes.push({ path: ['projects', project, at], message: `no connection "${name}"${didYouMean(name, names)}` })
-  if (mistakes.length > 0) throw mistakesError(surroundings.file, mistakes)
-  return { connections, kept, syncs, projects, ...setup, permit: whole.data?.permit ?? null }
+  const made = { made: new Map(), setAside: new Map() }
+  return {
+    whole: { connections, kept, syncs, projects, ...made, ...setup, permit: whole.data?.permit ?? null },
+    mistakes,
+  }
 }
 
 const named = z.record(z.string().min(1), z.unknown())

@@ -11,6 +11,7 @@ export const errorCodes = {
   COLLECTION_UNKNOWN: { retry: 'never', status: 404 },
   SYNC_UNKNOWN: { retry: 'never', status: 404 },
   SYNC_AMBIGUOUS: { retry: 'never', status: 409 },
+  SYNC_USED: { retry: 'never', status: 409 },
   RUN_UNKNOWN: { retry: 'never', status: 404 },
   JOB_UNKNOWN: { retry: 'never', status: 404 },
   JOB_ENDED: { retry: 'never', status: 409 },

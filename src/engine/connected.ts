@@ -316,7 +316,9 @@ export class Connected {
     const calls = (limits: Limits) => handlerContext(context, name, limits, limiter, tokens)
     if (connector.syncs.size === 0) return await connector.open(handle.config, { ...context, calls })
     const { openSyncs } = await import('../connectors/staged.ts')
-    return openSyncs(connector.syncs, handle, calls(connector.limits))
+    const { syncs = [...connector.syncs.keys()] } = found.integration
+    const listed = new Map([...connector.syncs].filter(([one]) => syncs.includes(one)))
+    return openSyncs(listed, handle, calls(connector.limits))
   }
 
   #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {

@@ -9,11 +9,14 @@ export interface KnownConnectionsOptions {
   readonly connections: ConnectionStore
   readonly integrations: Integrations
   readonly minutesBetweenSyncs: number
+  /** Whether something else has this name and is meant by it. Default: nothing has. */
+  readonly hides?: (id: string) => boolean
 }
 
 export class KnownConnections {
   readonly #options: KnownConnectionsOptions
   #all: ReadonlyMap<string, ConnectionOutline> = new Map()
+  #hidden: readonly string[] = []
 
   constructor(options: KnownConnectionsOptions) {
     this.#options = options
@@ -23,14 +26,21 @@ export class KnownConnections {
     return [...this.#all.values()]
   }
 
+  /** Those whose names something else has. */
+  get hidden(): readonly string[] {
+    return this.#hidden
+  }
+
   find(id: string): ConnectionOutline | null {
     return this.#all.get(id) ?? null
   }
 
   /** Looks again. */
   async look(): Promise<void> {
-    const found = await outlinesOf(this.#options.connections)
-    this.#all = new Map(found.map((outline) => [outline.id, outline]))
+    const { connections, hides = () => false } = this.#options
+    const found = await outlinesOf(connections)
+    this.#all = new Map(found.flatMap((outline) => (hides(outline.id) ? [] : [[outline.id, outline]])))
+    this.#hidden = found.flatMap(({ id }) => (hides(id) ? [id] : []))
   }
 
   /** What they run, as it is now; nothing of those whose integration is gone. */

@@ -36,3 +36,17 @@ export async function keepSync(records: RecordStore, { name, definition, project
 export async function dropSync(records: RecordStore, name: string): Promise<boolean> {
   return await records.delete(KIND, name)
 }
+
+/** Names of syncs that are no more, and whose they were: their runs and conflicts are still there. */
+const FORMER = 'former-sync'
+const former = z.object({ project: z.string() })
+
+/** Null: nobody's in particular. */
+export async function formerOwner(records: RecordStore, name: string): Promise<string | null> {
+  const found = await records.get(FORMER, name)
+  return found === null ? null : former.parse(JSON.parse(found.body)).project
+}
+
+export async function keepFormerOwner(records: RecordStore, name: string, project: string): Promise<void> {
+  await records.put({ kind: FORMER, id: name, body: JSON.stringify({ project }), expiresAt: null })
+}

@@ -1,5 +1,6 @@
 /** What a person can do with a running project: what the server offers, whoever implements it. */
 import type { ActionDefinition, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import type { SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { AnySync } from '../core/two-way.ts'
@@ -49,7 +50,9 @@ export interface Operations {
   usersOf(connection: string): readonly string[]
   /** A sync that a call of the API made, also while it is set aside; null: there is none of that name. */
   madeSync(name: string): { readonly name: string; readonly project: string | null } | null
-  /** False: no call of the API made it. */
+  /** Why a sync that is written does not run; null: nothing is known to keep it. */
+  setAside(name: string): SyncError | null
+  /** False: no call of the API made it. SYNC_USED. */
   removeSync(name: string): Promise<boolean>
 }
 

@@ -14,6 +14,9 @@ export function visibleSyncs(operations: Operations, key: ApiKey | null): readon
 export function visibleSync(operations: Operations, key: ApiKey | null, name: string): KnownSync {
   const found = operations.sync(name)
   if (found !== null && maySee(key, found.project)) return found
+  const aside = operations.setAside(name)
+  const made = operations.madeSync(name.split('/')[0] ?? name)
+  if (aside !== null && made !== null && maySee(key, made.project)) throw aside
   const syncs = visibleSyncs(operations, key)
   throw nothing(
     'SYNC_UNKNOWN',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { Api } from './api.ts'
 import { CANARY, Crm } from './crm.ts'
-import { eventually } from './project.ts'
+import { eventually, ServiceProject } from './project.ts'
 import { Served } from './served.ts'
 
 const files = { files: { connector: 'sqlite' } }
@@ -128,4 +128,41 @@ describe('syncs over connections that the API made', () => {
     const ran = await it.project.run('plan', 'people')
     assert.deepEqual([ran.code, ran.lines.at(-1)?.inserts], [0, 0], ran.stderr)
   })
+})
+
+test('killed with -9 while such a sync copies, and while its connection is changed: the next start goes on, and both sides are equal', async () => {
+  using it = new ServiceProject(config)
+  const rows = 'with recursive n(i) as (values (1) union all select i + 1 from n where i < 300000)'
+  it.change(
+    'crm.db',
+    `create table many (id integer primary key, text text); insert into many ${rows} select i, 'row ' || i from n`,
+  )
+  const key = String((await it.run('keys', 'create', 'me', '--scope', 'admin')).lines[0]?.key)
+  const begin = async () => {
+    const service = it.start('start', '--port', '0')
+    await service.event('ready')
+    return { service, api: new Api(String(service.lines.find(({ event }) => event === 'ready')?.url), key) }
+  }
+  const change = { config: { file: './crm.db' } }
+  const first = await begin()
+  await first.api.post('/api/connections', { name: 'branch', integration: 'files', ...change })
+  await first.api.call('PUT', '/api/syncs/many', { from: 'branch.many', to: 'copy.many', schedule: 'manual' })
+  await first.api.post('/api/syncs/many/run')
+  await first.service.event('batch.applied', ({ sync }) => sync === 'many')
+  first.service.kill('SIGKILL')
+  await first.service.end()
+  for (let kills = 0; kills < 4; kills++) {
+    const { service, api } = await begin()
+    const changes = Array.from({ length: 20 }, () => api.call('PUT', '/api/connections/branch', change))
+    await Promise.race(changes)
+    service.kill('SIGKILL')
+    await Promise.allSettled([...changes, service.end()])
+  }
+  const { service, api } = await begin()
+  assert.equal((await api.post('/api/connections/branch/check')).body.healthy, true)
+  await succeeded(api, 'many')
+  const verified = await api.post('/api/syncs/many/verify')
+  assert.deepEqual([verified.body.equal, verified.body.right], [true, 300_000], verified.text)
+  service.kill('SIGINT')
+  assert.equal((await service.end()).code, 0)
 })
