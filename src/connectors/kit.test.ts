@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
+import type { Schema } from '../core/schema.ts'
 import type { Row } from '../core/value.ts'
 import { testContext } from '../testing/connector-harness.ts'
 import type { Connection, Limits } from './connector.ts'
 import { defineConnector, type HandlerRow } from './kit.ts'
+import { MemorySystem, memoryConnector } from './memory.ts'
 import { postgres } from './postgres/index.ts'
 import { sqlite } from './sqlite/index.ts'
 
@@ -168,5 +170,35 @@ describe('the connector kit', () => {
     })
     await using other = await wrong.open({}, testContext())
     await assert.rejects(other.discover(), { code: 'CONFIG_INVALID' })
+  })
+
+  test('collections by name are opened as they are asked for, beside what is listed, and are followed and written to', async () => {
+    const system = new MemorySystem()
+    const schemaOf = (name: string): Schema => ({
+      ...{ name, system: 'memory', key: ['id'] },
+      fields: [{ name: 'id', type: 'integer', native: '', nullable: false, writable: true }],
+    })
+    system.create(schemaOf('people'))
+    system.put('people', [1], [2])
+    const kit = defineConnector({
+      name: 'kit',
+      config: z.strictObject({ prefix: z.string() }),
+      collections: {
+        people: async (_connection, context, options) => {
+          const connection = await memoryConnector.open({ system }, context)
+          return await connection.collection('people', options)
+        },
+        other: async (_connection, context) =>
+          await (await memoryConnector.open({ system }, context)).collection('people'),
+      },
+      syncs: { listed: () => [{ id: 1 }] },
+    })
+    await using connection = await kit.open({ prefix: '' }, testContext())
+    const people = await connection.collection('people')
+    assert.deepEqual([people.feed, typeof people.writer, await people.estimate?.()], ['complete', 'function', 2])
+    assert.deepEqual((await read(connection, 'people')).rows, [[1], [2]])
+    assert.equal((await read(connection, 'listed')).rows.length, 1)
+    await assert.rejects(() => connection.collection('persons'), { code: 'COLLECTION_UNKNOWN' })
+    await assert.rejects(() => connection.collection('other'), { code: 'CONFIG_INVALID' })
   })
 })

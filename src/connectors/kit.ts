@@ -1,11 +1,20 @@
 /**
  * The connector kit: `defineConnector` turns a description of a system into what configs and the engine use. A system with tables
- * gives `open`; an API gives `syncs`, functions that list rows, and `actions`, functions that do something there.
+ * gives `open`, or its `collections` by name; an API gives `syncs`, functions that list rows, and `actions`, functions that do something there.
  */
 import type { ZodType, z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import type { Type } from '../core/value.ts'
-import type { Calls, Connection, ConnectionDefinition, Connector, Context, Limits } from './connector.ts'
+import type {
+  Calls,
+  Collection,
+  CollectionOptions,
+  Connection,
+  ConnectionDefinition,
+  Connector,
+  Context,
+  Limits,
+} from './connector.ts'
 
 export type * from './connector.ts'
 
@@ -42,6 +51,13 @@ export interface SyncDefinition<Config> {
   readonly timeoutMs?: number
   readonly run: SyncRun<Config>
 }
+
+/** Opens a collection: its schema, which has the collection's name, how it is read and followed, and how it is written to, if it is. */
+export type CollectionOpener<Config> = (
+  connection: Handle<Config>,
+  context: HandlerContext,
+  options: CollectionOptions,
+) => Promise<Collection> | Collection
 
 /** Something that can be done in a system. */
 export interface ActionDefinition<Config, Input extends ZodType = ZodType, Output extends ZodType = ZodType> {
@@ -120,7 +136,9 @@ export interface ConnectorDefinition<Config, Options> {
   readonly description?: string
   /** What a person gives to set up a connection, secrets included. */
   readonly config: ZodType<Config, Options>
-  /** Opens a system that has collections of its own. */
+  /** Collections that are always the same ones, by name. */
+  readonly collections?: Readonly<Record<string, CollectionOpener<Config>>>
+  /** Opens a system whose collections only it can tell. Instead of `collections` and `syncs`. */
   readonly open?: (config: Config, context: Context) => Promise<Connection>
   readonly syncs?: Readonly<Record<string, SyncRun<Config> | SyncDefinition<Config>>>
   /** `action` types each one from `config` and its own schemas: `(action) => ({ rename: action({ input, output, run }) })`. */
@@ -142,6 +160,7 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly name: string
   readonly description: string
   readonly config: ZodType<Config, Options>
+  readonly collections: ReadonlyMap<string, CollectionOpener<Config>>
   readonly syncs: ReadonlyMap<string, SyncDefinition<Config>>
   readonly actions: ReadonlyMap<string, ActionDefinition<Config>>
   readonly limits: Limits
@@ -158,6 +177,7 @@ export interface AnyConnector {
   readonly description: string
   readonly config: ZodType
   readonly open: (config: never, context: Context) => Promise<Connection>
+  readonly collections: ReadonlyMap<string, CollectionOpener<never>>
   readonly syncs: ReadonlyMap<string, SyncDefinition<never>>
   readonly actions: ReadonlyMap<string, ActionDefinition<never>>
   readonly limits: Limits
@@ -178,17 +198,19 @@ export function defineConnector<Config, Options>(
     config: options,
   })
   const syncs = new Map(Object.entries(definition.syncs ?? {}).map(([id, sync]) => [id, syncOf(sync)] as const))
+  const collections = new Map(Object.entries(definition.collections ?? {}))
   const open =
     definition.open ??
     (async (given: Config, context: Context) => {
-      const { openSyncs } = await import('./staged.ts')
+      const { openNamed } = await import('./named.ts')
       const calls = context.calls?.(limits) ?? { fetch, turn: async () => {} }
-      return openSyncs(syncs, { id: name, config: given }, { ...context, ...calls })
+      return openNamed(collections, syncs, { id: name, config: given }, { ...context, ...calls })
     })
   const properties = Object.assign(use, {
     description: definition.description ?? '',
     config,
     open,
+    collections,
     syncs,
     actions: new Map(Object.entries(definition.actions?.(defineAction) ?? {})),
     limits,

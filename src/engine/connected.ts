@@ -314,11 +314,12 @@ export class Connected {
     const { connector, handle } = found
     const tokens = this.#tokensOf(name, found)
     const calls = (limits: Limits) => handlerContext(context, name, limits, limiter, tokens)
-    if (connector.syncs.size === 0) return await connector.open(handle.config, { ...context, calls })
-    const { openSyncs } = await import('../connectors/staged.ts')
+    if (connector.syncs.size + connector.collections.size === 0)
+      return await connector.open(handle.config, { ...context, calls })
+    const { openNamed } = await import('../connectors/named.ts')
     const { syncs = [...connector.syncs.keys()] } = found.integration
     const listed = new Map([...connector.syncs].filter(([one]) => syncs.includes(one)))
-    return openSyncs(listed, handle, calls(connector.limits))
+    return openNamed(connector.collections, listed, handle, calls(connector.limits))
   }
 
   #tokensOf(id: string, { connector, integration }: ConnectionParts): TokenSource | null {
