@@ -76,7 +76,7 @@ describe('what is wrong with one sync of the API takes only that one away', () =
     const sync = { from: 'copy.orders', to: 'copy.r', schedule: 'manual' }
     assert.equal((await red.call('PUT', '/api/syncs/named', sync)).status, 201)
     assert.equal((await red.call('DELETE', '/api/syncs/named')).status, 204)
-    assert.equal((await blue.call('PUT', '/api/syncs/named', sync)).status, 422)
+    assert.equal((await blue.call('PUT', '/api/syncs/named', sync)).status, 403)
     assert.equal((await red.call('PUT', '/api/syncs/named', sync)).status, 201)
   })
 
