@@ -67,7 +67,8 @@ export class PostgresTopic implements Topic {
         // Nor is what somebody else sent on the channel one of ours.
         if (origin === undefined || origin === this.#origin) continue
         text = at === '1' ? piece : text + piece
-        if (at === count) yield textOf(text)
+        const told = at === count ? textOf(text) : null
+        if (told !== null) yield told
       }
     } finally {
       if (pid !== null) this.#own.delete(pid)
@@ -83,8 +84,14 @@ function asciiOf(text: string): string {
   )
 }
 
-function textOf(ascii: string): string {
-  return String(JSON.parse(ascii))
+/** Null: whoever sent it, it is no text of ours. Anybody who may connect may send on any channel. */
+function textOf(ascii: string): string | null {
+  try {
+    const text: unknown = JSON.parse(ascii)
+    return typeof text === 'string' ? text : null
+  } catch {
+    return null
+  }
 }
 
 const statements = {
