@@ -14,6 +14,7 @@ import type { Integrations } from '../engine/integrations.ts'
 import type { KnownConnections } from '../engine/known-connections.ts'
 import { type MadeSync, madeOf } from '../engine/made-syncs.ts'
 import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
+import { askForRun } from '../engine/permit.ts'
 import type { Service } from '../engine/service.ts'
 import type { SharedEvents } from '../engine/shared-events.ts'
 import type { OwnedProject } from '../engine/slots.ts'
@@ -98,6 +99,7 @@ export function openOperations(options: OperationsOptions): Operations {
       const { actions } = integrations.connector(found.connectorId)
       return new Map([...actions].filter(([action]) => found.actions?.includes(action) ?? true))
     },
+    askForRun: (one, { id, name }) => askForRun(config().permit, one, { id, name }),
     use: async (work, signal) => {
       await using project = makeProject(signal)
       return await work(project)

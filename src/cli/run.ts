@@ -87,7 +87,7 @@ function membersOf(pattern: string, chosen: readonly string[]): readonly string[
 export async function runOne(sync: AnySync, opened: OpenProject, options?: RunOptions): Promise<RunRecord> {
   const { project, config } = opened
   try {
-    if (config.permit !== null) await askForRun(config.permit, { sync, project: await ownerOf(sync, opened) })
+    if (config.permit !== null) await askForRun(config.permit, { sync, project: await ownerOf(sync, opened) }, null)
     return await runAlone(sync, project, options)
   } catch (error) {
     return await recordFailure({ name: sync.id, error: asSyncError(error) }, project)

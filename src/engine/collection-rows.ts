@@ -4,6 +4,7 @@ import { SyncError } from '../core/error.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
 import { compareKeys, type Key, type Row, type Type, type Value } from '../core/value.ts'
 import { systemClock } from './clock.ts'
+import type { Gate } from './gate.ts'
 import type { RowsPlace } from './rows-place.ts'
 
 export type ExportFormat = 'jsonl' | 'csv'
@@ -19,6 +20,8 @@ const PAGE = 100
 const MOST = 10_000
 /** Characters that an export hands on at once. */
 const PIECE = 65_536
+/** For others to have read. */
+const WAIT_MS = 30_000
 
 /** In the order of keys. COLLECTION_UNKNOWN: the sync has not run yet. */
 export async function readRows(
@@ -26,7 +29,7 @@ export async function readRows(
   name: string,
   { limit = PAGE, after }: { readonly limit?: number; readonly after?: string },
 ): Promise<RowsPage> {
-  await using opened = await open(place, name)
+  await using opened = await open(place, name, place.readers.pages)
   const { collection } = opened
   const { schema } = collection
   const keyAt = schema.key.map((field) => schema.fields.findIndex((known) => known.name === field))
@@ -70,8 +73,14 @@ function objects(collection: Collection, rows: readonly Row[]): readonly Readonl
   return rows.map((row) => toObject(collection, row))
 }
 
-export async function* exportRows(place: RowsPlace, name: string, format: ExportFormat): AsyncIterable<string> {
-  await using opened = await open(place, name)
+/** REQUEST_BUSY: there were too many others for too long. Who gives up before its first piece aborts the signal. */
+export async function* exportRows(
+  place: RowsPlace,
+  name: string,
+  format: ExportFormat,
+  signal?: AbortSignal,
+): AsyncIterable<string> {
+  await using opened = await open(place, name, place.readers.exports, signal)
   const { collection } = opened
   const names = collection.schema.fields.map((field) => field.name)
   let piece = format === 'csv' ? `${names.map(csvCell).join(',')}\r\n` : ''
@@ -85,8 +94,34 @@ export async function* exportRows(place: RowsPlace, name: string, format: Export
   if (piece !== '') yield piece
 }
 
-async function open(place: RowsPlace, name: string): Promise<AsyncDisposable & { readonly collection: Collection }> {
+interface Opened extends AsyncDisposable {
+  readonly collection: Collection
+}
+
+async function open(place: RowsPlace, name: string, gate: Gate, signal?: AbortSignal): Promise<Opened> {
   if (!place.mayHold(name)) throw unknown(name)
+  await enter(gate, signal)
+  try {
+    const opened = await openInside(place, name)
+    const close = async () => await opened[Symbol.asyncDispose]()
+    return { collection: opened.collection, [Symbol.asyncDispose]: () => close().finally(() => gate.leave()) }
+  } catch (error) {
+    gate.leave()
+    throw error
+  }
+}
+
+async function enter(gate: Gate, signal?: AbortSignal): Promise<void> {
+  const late = AbortSignal.timeout(WAIT_MS)
+  try {
+    await gate.enter(signal === undefined ? late : AbortSignal.any([late, signal]))
+  } catch (error) {
+    if (signal?.aborted === true || !late.aborted) throw error
+    throw new SyncError('REQUEST_BUSY', 'too many others read what was gathered', { hint: 'Try again later.' })
+  }
+}
+
+async function openInside(place: RowsPlace, name: string): Promise<Opened> {
   const context = { signal: new AbortController().signal, clock: systemClock, random: Math.random, log: () => {} }
   const connection = await place.open(name, context)
   const collection = await connection.collection(name).catch(async (error: unknown) => {

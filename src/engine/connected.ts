@@ -275,8 +275,8 @@ export class Connected {
   }
 
   /** All rows that a sync has gathered, as text piece by piece. */
-  exportRows(id: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
-    return exportRows(this.#options.rows, collectionOf(id, syncName), format)
+  exportRows(id: string, syncName: string, format: ExportFormat, signal?: AbortSignal): AsyncIterable<string> {
+    return exportRows(this.#options.rows, collectionOf(id, syncName), format, signal)
   }
 
   /** Whether another project had a connection of that id: what it gathered and its history are still there. */

@@ -226,7 +226,7 @@ export class Engine {
     return await (await this.#opened).connected.readRows(connectionId, syncName, page)
   }
 
-  /** All rows that a sync has gathered, as text piece by piece. */
+  /** All rows that a sync has gathered, as text piece by piece. With a store on Postgres at most four are read at the same time. */
   async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
     yield* (await this.#opened).connected.exportRows(connectionId, syncName, format)
   }

@@ -2,6 +2,7 @@
 import type { ActionDefinition, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
+import type { KeyName } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Store } from '../store/store.ts'
@@ -42,6 +43,11 @@ export interface Operations {
   verifyWebhook(connection: string, request: WebhookRequest): Promise<WebhookVerdict | null>
   /** Whether a sync has this connection on one of its sides. */
   reads(sync: AnySync, connection: string): boolean
+  /**
+   * FORBIDDEN: the project permits nobody, or not this key, to run it now. Asked before it is put into the queue, where requests meet in one
+   * job that counts as the first's: who may not run must not be the first.
+   */
+  askForRun(known: KnownSync, key: KeyName): Promise<void>
   /** Lends a project with open connections, which only reads. */
   use<Result>(work: (project: Project) => Promise<Result>, signal: AbortSignal): Promise<Result>
   /** Adds or replaces a sync, written as in a config file. CONFIG_INVALID tells every mistake. */

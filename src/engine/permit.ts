@@ -1,4 +1,4 @@
-/** The project's say in what may begin: asked before every run and every action. */
+/** The project's say in what may begin: asked before every run and every action, and when a key asks for a run. */
 import { SyncError } from '../core/error.ts'
 import type { KeyName } from '../core/job.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
@@ -31,9 +31,9 @@ export function permitting(permit: () => Permit | null, syncOf: (id: string) => 
   return async (event) => (await refusalOf(permit(), requestOf(event, syncOf))) ?? undefined
 }
 
-/** FORBIDDEN: the run may not begin. */
-export async function askForRun(permit: Permit | null, owned: Owned): Promise<void> {
-  const reason = await refusalOf(permit, runRequest(owned, null))
+/** FORBIDDEN: the run may not begin. `key` asks for it; null: a command does. */
+export async function askForRun(permit: Permit | null, owned: Owned, key: KeyName | null): Promise<void> {
+  const reason = await refusalOf(permit, runRequest(owned, key))
   if (reason !== null) throw new SyncError('FORBIDDEN', `sync ${owned.sync.id} may not run: ${reason}`)
 }
 

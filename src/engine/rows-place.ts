@@ -11,11 +11,14 @@ import { postgres } from '../connectors/postgres/index.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { formatName } from '../core/name.ts'
 import type { RowsDatabase, Store } from '../store/store.ts'
+import { Gate } from './gate.ts'
 
 export interface RowsPlace {
   open(collection: string, context: Context): Promise<Connection>
   /** False: nobody has gathered any rows of it here. Looks at no server. */
   mayHold(collection: string): boolean
+  /** Who reads for somebody enters first: pages are short, an export is as long as its reader takes. */
+  readonly readers: { readonly pages: Gate; readonly exports: Gate }
 }
 
 /** `folder`: for rows that are files. */
@@ -25,6 +28,8 @@ export function rowsPlace(store: Pick<Store, 'rowsDatabase'>, folder: string): R
 }
 
 const WAIT_MS = 10_000
+/** Each takes two connections of the store's server, which the engine itself needs. */
+const READERS = 4
 
 function inFolder(folder: string): RowsPlace {
   const fileOf = (collection: string) => join(folder, `${encodeURIComponent(collection)}.db`)
@@ -34,6 +39,7 @@ function inFolder(folder: string): RowsPlace {
       return await sqlite.open({ file: fileOf(collection), track: 'none', busyTimeoutMs: WAIT_MS }, context)
     },
     mayHold: (collection) => existsSync(fileOf(collection)),
+    readers: readers(Number.POSITIVE_INFINITY),
   }
 }
 
@@ -43,7 +49,12 @@ function inDatabase({ url, schema }: RowsDatabase): RowsPlace {
     open: async (collection, context) =>
       called(collection, tableOf(collection, schema), await postgres.open(config, context)),
     mayHold: () => true,
+    readers: readers(READERS),
   }
+}
+
+function readers(most: number): RowsPlace['readers'] {
+  return { pages: new Gate(most), exports: new Gate(most) }
 }
 
 /** What a target remembers of its tables goes into the session's schema: the store's, which the role may write to. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { createDatabase } from '../../tools/database.ts'
 import type { EngineEvent } from '../core/event.ts'
 import { zeroCounts } from '../core/run.ts'
@@ -103,7 +105,7 @@ test('hearing begins again when the server ends its connection', async () => {
   let heard = 0
   using others = theirs.shared.subscribe(() => heard++)
   await others.hearing
-  const admin = new (await import('pg')).default.Client({ connectionString: database.url })
+  const admin = new pg.Client({ connectionString: database.url })
   await admin.connect()
   await admin.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'syncline events'`)
   await admin.end()
@@ -112,5 +114,25 @@ test('hearing begins again when the server ends its connection', async () => {
     await sleep(100)
     assert.ok(at < 200, 'heard nothing any more')
   }
+  for (const { shared } of [mine, theirs]) await shared[Symbol.asyncDispose]()
+})
+
+test('what somebody else sends on the channel is skipped, whatever it is', async () => {
+  await using database = await createDatabase()
+  await using here = await openPostgresStore(database.url)
+  await using there = await openPostgresStore(database.url)
+  const [mine, theirs] = [processOn(here), processOn(there)]
+  const heard: EngineEvent[] = []
+  using others = theirs.shared.subscribe((event) => heard.push(event))
+  await others.hearing
+  const stranger = new pg.Client({ connectionString: database.url })
+  await stranger.connect()
+  const channel = `syncline_${createHash('sha256').update('syncline').digest('hex').slice(0, 32)}`
+  const texts = ['{}', '{', '"{"', '"{}"', '"null"', '"[null, 1, {}]"', '"[{\\"event\\": 1}]"']
+  for (const text of texts) await stranger.query('select pg_notify($1, $2)', [channel, `0123456789abcdef 1/1 ${text}`])
+  await stranger.end()
+  mine.events.emit(ended(1))
+  await until(() => heard.length > 0)
+  assert.deepEqual([heard, theirs.lines], [[ended(1)], []])
   for (const { shared } of [mine, theirs]) await shared[Symbol.asyncDispose]()
 })

@@ -161,7 +161,16 @@ export class SharedEvents implements AsyncDisposable {
   }
 }
 
-/** Another process of this project wrote it, maybe of another version: what it tells is passed on as it is. */
+/** Another process of this project wrote it, maybe of another version: what it tells is passed on as it is. What is no event is skipped. */
 function parseEvents(text: string): readonly EngineEvent[] {
-  return JSON.parse(text) as readonly EngineEvent[]
+  try {
+    const events: unknown = JSON.parse(text)
+    return Array.isArray(events) ? events.filter(isEvent) : []
+  } catch {
+    return []
+  }
+}
+
+function isEvent(value: unknown): value is EngineEvent {
+  return typeof value === 'object' && value !== null && 'event' in value && typeof value.event === 'string'
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { rowsPlace } from '../../src/engine/rows-place.ts'
 import { openStoreAt } from '../../src/store/open.ts'
@@ -164,4 +165,31 @@ test('hazard 26: what can’t reach the rows says so without the password of the
   assert.ok(error instanceof Error && /127\.0\.0\.1:1\/state/.test(error.message))
   for (let part: unknown = error; part instanceof Error; part = part.cause)
     assert.ok(!`${part.message}${part.stack}${JSON.stringify(part)}`.includes('canary'))
+})
+
+test('those who read exports slowly leave the store’s server its connections, and pages are read meanwhile', async () => {
+  await using database = await createDatabase()
+  await using folder = await temporaryFolder()
+  await using api = await new Api().start()
+  const engine = makeEngine(database.url, { folder: folder.path })
+  try {
+    await engine.addIntegration(integration)
+    await engine.addConnection(connection(api))
+    assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+    let [open, most] = [0, 0]
+    const pages: number[] = []
+    const read = async () => {
+      const pieces = engine.exportRows('acme', 'contacts', 'jsonl')[Symbol.asyncIterator]()
+      await pieces.next()
+      most = Math.max(most, ++open)
+      pages.push((await engine.getRows('acme', 'contacts', { limit: 1 })).rows.length)
+      await sleep(200)
+      open--
+      await pieces.return?.()
+    }
+    await Promise.all(Array.from({ length: 12 }, read))
+    assert.deepEqual([most, pages], [4, Array(12).fill(1)])
+  } finally {
+    await engine.destroy()
+  }
 })

@@ -342,13 +342,43 @@ describe('permit', () => {
     assert.match((await api.post('/api/connections/acme/actions/break')).text, /neither true nor a reason/)
     assert.deepEqual(crm.greeted, [])
     const run = await api.post('/api/syncs/acme%2Fcontacts/run')
-    const job = async () => (await api.get(`/api/jobs/${run.body.id}`)).body
-    await eventually(async () => (await job()).status === 'cancelled', 'the veto')
-    assert.match(JSON.stringify((await job()).error), /FORBIDDEN.*run of acme not today for first/)
+    assert.deepEqual([run.status, run.body.code], [403, 'FORBIDDEN'])
+    assert.match(run.text, /run of acme not today for first/)
+    // Its schedule's.
+    const job = async () => (await api.get('/api/jobs?sync=acme%2Fcontacts')).body.items?.[0]
+    await eventually(async () => (await job())?.status === 'cancelled', 'the veto')
+    assert.match(JSON.stringify((await job())?.error), /FORBIDDEN.*run of acme not today for undefined/)
     assert.equal((await api.get('/api/collections/acme/contacts')).status, 404)
     const orders = await api.post('/api/syncs/orders/run')
     await eventually(async () => (await api.get(`/api/jobs/${orders.body.id}`)).body.status === 'succeeded', 'orders')
     await it.service.event('action.vetoed', ({ action }) => action === 'greet')
+  })
+
+  test('who may not run a sync takes its run from nobody who may', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({
+      config: crm.config(`permit: ({ kind, key }) => kind !== 'run' || key?.name !== 'bad' || 'not you',`),
+    })
+    const api = await it.ready()
+    const keyed = async (name: string) =>
+      new Api(it.url, String((await api.post('/api/keys', { name, scope: 'operate' })).body.key))
+    const [bad, good] = [await keyed('bad'), await keyed('good')]
+    const start = { project_id: 'p', sync_type: 'pull', source_platform: 'shop', target_entity: 'orders' }
+    const asked = [
+      () => bad.post('/api/syncs/orders/run'),
+      () => bad.post('/sync/start', start),
+      () => good.post('/api/syncs/orders/run', { priority: 'low' }),
+    ]
+    const [run, started, allowed] = await Promise.all(asked.map((ask) => ask()))
+    for (const answer of [run, started]) {
+      assert.deepEqual([answer?.status, answer?.body.code], [403, 'FORBIDDEN'])
+      assert.match(String(answer?.body.detail), /sync orders may not run: not you/)
+    }
+    assert.equal(allowed?.status, 202)
+    assert.match(JSON.stringify(allowed.body.key), /"name":"good"/)
+    const job = async () => (await api.get(`/api/jobs/${allowed?.body.id}`)).body
+    await eventually(async () => (await job()).status === 'succeeded', 'its run')
+    assert.doesNotMatch((await api.get('/api/jobs')).text, /"bad"/)
   })
 
   test('is asked by `run`, too, and what throws forbids', async () => {

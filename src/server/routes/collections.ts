@@ -1,10 +1,10 @@
 /** Collections: the rows that syncs of connections have gathered. */
-import { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing, visibleConnection, visibleSyncs } from '../lookup.ts'
 import { type Route, route } from '../route.ts'
+import { streamOf } from '../text-stream.ts'
 
 const part = z.string().min(1).max(300)
 const one = z.object({ connection: part, sync: part })
@@ -52,9 +52,9 @@ export const collectionRoutes: readonly Route[] = [
     scope: 'read',
     params: one,
     query: z.object({ format: z.enum(['jsonl', 'csv']).default('jsonl') }),
-    handle: async ({ operations, params: { connection, sync }, query: { format }, key }) => {
+    handle: async ({ operations, params: { connection, sync }, query: { format }, key, signal }) => {
       refuseOthers(operations, key, connection, sync)
-      const body = await streamOf(operations.connected.exportRows(connection, sync, format))
+      const body = await streamOf(operations.connected.exportRows(connection, sync, format, signal))
       return { body, headers: { 'content-type': types[format] } }
     },
   }),
@@ -65,17 +65,4 @@ function refuseOthers(operations: Operations, key: ApiKey | null, connection: st
   const { connector } = visibleConnection(operations, key, connection)
   const names = [...(operations.integrations.connectors.find(({ name }) => name === connector)?.syncs.keys() ?? [])]
   if (!names.includes(sync)) throw nothing('COLLECTION_UNKNOWN', 'collection', sync, names)
-}
-
-/** Its first piece is read now, so that what is wrong is an answer and not a broken stream. */
-async function streamOf(pieces: AsyncIterable<string>): Promise<Readable> {
-  const iterator = pieces[Symbol.asyncIterator]()
-  const first = await iterator.next()
-  const all = async function* () {
-    if (first.done === true) return
-    yield first.value
-    yield* { [Symbol.asyncIterator]: () => iterator }
-  }
-  // Also when nobody has begun to read.
-  return Readable.from(all()).once('close', () => void iterator.return?.())
 }

@@ -53,7 +53,9 @@ export const runRoutes: readonly Route[] = [
     scope: 'operate',
     params: one,
     handle: async ({ operations, params, key }) => {
-      await find(operations, key, params.run)
+      const { sync } = await find(operations, key, params.run)
+      const known = operations.sync(sync)
+      if (known !== null && key !== null) await operations.askForRun(known, key)
       const released = await operations.store.runs.release(params.run, systemClock.now())
       await operations.service.trigger(released.sync, 'high', { key })
       return { body: runObject(released) }

@@ -13,6 +13,7 @@ import { jobEnd } from '../../engine/results.ts'
 import { iso } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { visibleSyncs } from '../lookup.ts'
+import { queueRun } from '../queue-run.ts'
 import { type Answer, type Route, route } from '../route.ts'
 
 const strategies = ['prefer_local', 'prefer_remote', 'manual_review', 'last-write-wins'] as const
@@ -51,7 +52,7 @@ export const startRoutes: readonly Route[] = [
       const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
-        ? await runNow(sync, body, operations, key, signal)
+        ? await runNow(known, body, operations, key, signal)
         : await register(known, body.schedule, body, operations, key)
     },
   }),
@@ -151,14 +152,15 @@ function refuseOtherStrategy(sync: AnySync, strategy: Request['strategy']): void
 }
 
 async function runNow(
-  sync: AnySync,
+  known: KnownSync,
   body: Request,
   operations: Operations,
   key: ApiKey | null,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const { store, service, events } = operations
-  const job = await service.trigger(sync.id, body.priority, { key })
+  const { store, events } = operations
+  const { sync } = known
+  const job = await queueRun(operations, known, body.priority, key)
   const ended = await jobEnd(job, store, events, signal)
   if (ended === null) throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
   const run = ended.run === null ? null : await store.runs.get(ended.run)

@@ -18,6 +18,7 @@ import { iso, jobObject, runObject } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
+import { queueRun } from '../queue-run.ts'
 import { type Route, route } from '../route.ts'
 
 /** `everything/orders` is one name: its slash is sent as %2F. */
@@ -105,9 +106,8 @@ export const syncRoutes: readonly Route[] = [
     params: named,
     body: z.object({ priority: z.enum(priorities).default('default') }).nullish(),
     handle: async ({ operations, params, body, key }) => {
-      const { sync } = visibleSync(operations, key, params.name)
-      const job = await operations.service.trigger(sync.id, body?.priority ?? 'default', { key })
-      return { status: 202, body: jobObject(job) }
+      const known = visibleSync(operations, key, params.name)
+      return { status: 202, body: jobObject(await queueRun(operations, known, body?.priority ?? 'default', key)) }
     },
   }),
   ...(['pause', 'resume'] as const).map((action) =>

@@ -10,6 +10,15 @@ const CONNECT_MS = 10_000
 const RECONNECT_MS = 1000
 /** A connection that is gone without a word is noticed. */
 const KEEP_ALIVE_MS = 10_000
+/**
+ * The other way round, too: the server ends the connection of a process that is frozen or gone, and takes nothing. Until then it keeps for
+ * it all that anybody tells.
+ */
+const noticed = `
+  set tcp_user_timeout = '30s';
+  set tcp_keepalives_idle = '10s';
+  set tcp_keepalives_interval = '10s';
+  set tcp_keepalives_count = 3;`
 
 type Query = (sql: string, values: readonly unknown[]) => Promise<readonly unknown[][]>
 
@@ -40,6 +49,7 @@ export async function* listen(
     try {
       const notifications = on(client, 'notification', { signal, close: ['end'] })
       await client.connect()
+      await client.query(noticed)
       await client.query(`listen "${channel}"`)
       await begin?.(async (text, values) => (await client.query({ text, values: [...values], rowMode: 'array' })).rows)
       yield null

@@ -11,6 +11,11 @@ import { type ListenOptions, listen } from './hints.ts'
 const LOCK = 795_431_822
 /** A payload has to be shorter than 8000 bytes. */
 const PIECE = 7900
+/**
+ * The server keeps what is told until the slowest of all sessions that listen has taken it. When that queue is full no transaction that
+ * tells anything commits, also none that puts a job into the queue: so events leave off long before.
+ */
+const FULLEST = 0.1
 
 export class PostgresTopic implements Topic {
   readonly #database: Database
@@ -31,7 +36,7 @@ export class PostgresTopic implements Topic {
   }
 
   async heard(): Promise<boolean> {
-    const [row] = await this.#database.query(statements.heard, [LOCK, this.#lock, [...this.#own]])
+    const [row] = await this.#database.query(statements.heard, [LOCK, this.#lock, [...this.#own], FULLEST])
     return row?.heard === true
   }
 
@@ -62,7 +67,8 @@ export class PostgresTopic implements Topic {
         // Nor is what somebody else sent on the channel one of ours.
         if (origin === undefined || origin === this.#origin) continue
         text = at === '1' ? piece : text + piece
-        if (at === count) yield textOf(text)
+        const told = at === count ? textOf(text) : null
+        if (told !== null) yield told
       }
     } finally {
       if (pid !== null) this.#own.delete(pid)
@@ -78,8 +84,14 @@ function asciiOf(text: string): string {
   )
 }
 
-function textOf(ascii: string): string {
-  return String(JSON.parse(ascii))
+/** Null: whoever sent it, it is no text of ours. Anybody who may connect may send on any channel. */
+function textOf(ascii: string): string | null {
+  try {
+    const text: unknown = JSON.parse(ascii)
+    return typeof text === 'string' ? text : null
+  } catch {
+    return null
+  }
 }
 
 const statements = {
@@ -88,7 +100,7 @@ const statements = {
       select from pg_locks where locktype = 'advisory' and granted and objsubid = 2
         and database = (select oid from pg_database where datname = current_database())
         and classid = $1::int::oid and objid = $2::int::oid and pid <> all ($3::int[])
-    ) as heard`,
+    ) and pg_notification_queue_usage() < $4 as heard`,
   tell: `select count(*) from unnest($2::text[]) as piece, lateral pg_notify($1, piece)`,
   begin: `select pg_backend_pid(), pg_advisory_lock_shared($1, $2)`,
 } as const
