@@ -1,8 +1,8 @@
 /** `syncline collections <connection>`: what is there. */
 import type { Command } from 'commander'
-import type { Collection, Connection } from '../connectors/connector.ts'
-import { asSyncError } from '../core/error.ts'
+import type { Collection, Connection, Context } from '../connectors/connector.ts'
 import type { Schema } from '../core/schema.ts'
+import { redactError } from '../engine/redact.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, table } from './format.ts'
 import type { Execute } from './main.ts'
@@ -23,7 +23,7 @@ async function collections(shell: Shell, name: string): Promise<number> {
   const connection = await opened.project.connection(name)
   const schemas = await connection.discover()
   for (const schema of schemas) {
-    const rows = await countRows(connection, schema, opened.project.context.signal)
+    const rows = await countRows(connection, schema, opened.project.context)
     const fields = schema.fields.map(({ name, native, type, nullable }) => ({ name, native, type, nullable }))
     const key = schema.key
     const uncounted = rows.error === null ? {} : { error: rows.error }
@@ -44,7 +44,7 @@ interface Rows {
   readonly error: string | null
 }
 
-async function countRows(connection: Connection, schema: Schema, signal: AbortSignal): Promise<Rows> {
+async function countRows(connection: Connection, schema: Schema, { signal, redact }: Context): Promise<Rows> {
   try {
     const collection = await connection.collection(
       schema.name,
@@ -52,7 +52,7 @@ async function countRows(connection: Connection, schema: Schema, signal: AbortSi
     )
     return { count: await countIn(collection, signal), error: null }
   } catch (error) {
-    return { count: null, error: asSyncError(error).message }
+    return { count: null, error: redactError(error, redact).message }
   }
 }
 

@@ -113,7 +113,15 @@ function usageError({ code, message }: CommanderError): SyncError {
 }
 
 function makeShell(terminal: Terminal, json: boolean, config: string | undefined): Shell {
-  return { terminal, json, config, folder: process.cwd(), environment: process.env, secrets: new Set() }
+  return {
+    terminal,
+    json,
+    config,
+    folder: process.cwd(),
+    environment: process.env,
+    secrets: new Set(),
+    secretSources: new Set(),
+  }
 }
 
 /** Of the package that this file is in, as source or built: the manifest is two folders up. */

@@ -4,8 +4,8 @@ import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
 import { version } from './main.ts'
-import { logLevel, secretsOf } from './service-log.ts'
-import type { Shell } from './shell.ts'
+import { logLevel } from './service-log.ts'
+import { type Shell, secretsOf } from './shell.ts'
 
 /** Null: there is none. CONFIG_INVALID: it is no URL. `log`: told when it can't be reached. */
 export async function openMonitoring(shell: Shell, log: Log): Promise<Telemetry | null> {

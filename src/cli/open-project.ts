@@ -18,8 +18,7 @@ import { openStore, storeUrl } from '../store/open.ts'
 import { boundYoungGeneration } from './memory.ts'
 import { readSecrets } from './open-vault.ts'
 import { Reach } from './reach.ts'
-import { secretsOf } from './service-log.ts'
-import type { Shell } from './shell.ts'
+import { type Shell, secretsOf } from './shell.ts'
 
 export interface OpenProject extends AsyncDisposable {
   readonly config: LoadedConfig
@@ -47,6 +46,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
   const store = await openStore(config.folder, shell.environment, { readOnly: options.readOnly })
   const log: Log = options.log ?? ((message) => shell.terminal.err(`${message}\n`))
   const withoutSecrets = (text: string) => reach.redact(redact(text, secretsOf(shell)))
+  shell.secretSources?.add(() => reach.secrets)
   const context: Context = {
     signal: options.signal ?? new AbortController().signal,
     clock: systemClock,

@@ -71,6 +71,11 @@ export class Reach {
     return this.#found.get(connection)
   }
 
+  /** Of the connections that were opened. */
+  get secrets(): Iterable<string> {
+    return this.#connected?.secrets ?? []
+  }
+
   /** Takes the secrets of connections out of a text. */
   redact(text: string): string {
     return this.#connected?.redact(text) ?? text

@@ -17,6 +17,8 @@ export interface ServeOptions {
   readonly port: number
   readonly version: string
   readonly log: Log
+  /** Takes secrets out of what goes wrong. */
+  readonly redact: (text: string) => string
   /** Whose X-Forwarded-For is believed; 0: nobody's. */
   readonly trustProxy: string | number
 }
@@ -37,11 +39,11 @@ const STOP_MS = 5000
 
 /** ADDRESS_IN_USE: somebody listens there already. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { what, operations, limiter, host, port, version, log, trustProxy } = options
+  const { what, operations, limiter, host, port, version, log, redact, trustProxy } = options
   const { buildMetricsServer, buildServer } = await import('../server/app.ts')
   const metrics = collectMetrics(operations.events, operations.store, limiter)
   const build = what === 'api' ? buildServer : buildMetricsServer
-  const app = await build({ operations, version, metrics: () => metrics.read(), log, trustProxy })
+  const app = await build({ operations, version, metrics: () => metrics.read(), log, redact, trustProxy })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     throw new SyncError('ADDRESS_IN_USE', `port ${port} of ${host} is in use`, {

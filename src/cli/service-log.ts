@@ -6,7 +6,7 @@ import type { Log } from '../core/log.ts'
 import { type LogLevel, lineOf } from '../engine/log-lines.ts'
 import { redactAll } from '../engine/redact.ts'
 import { projectFolder } from './open-project.ts'
-import type { Shell, Terminal } from './shell.ts'
+import { type Shell, secretsOf, type Terminal } from './shell.ts'
 
 export type LogFormat = 'json' | 'text'
 
@@ -72,12 +72,4 @@ function oneOf<Word extends string>(
   throw new SyncError('CONFIG_INVALID', `${name} is "${value.slice(0, 20)}"`, {
     hint: `It can be ${known.join(', ')}.`,
   })
-}
-
-/** Variables that are secrets of our own. */
-const secretVariables = ['SYNCLINE_VAULT_KEY', 'VAULT_TOKEN']
-
-/** What this process knows and a log must not say. */
-export function secretsOf({ environment, secrets }: Shell): readonly string[] {
-  return [...(secrets ?? []), ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
 }

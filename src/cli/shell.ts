@@ -1,6 +1,7 @@
 /** What every command works in: where its output goes, and which project it is about. */
 import { styleText } from 'node:util'
-import { asSyncError, type SyncError } from '../core/error.ts'
+import type { SyncError } from '../core/error.ts'
+import { redact, redactError } from '../engine/redact.ts'
 import { jsonLine } from './json.ts'
 
 export interface Shell {
@@ -12,8 +13,10 @@ export interface Shell {
   /** Where the command was called. */
   readonly folder: string
   readonly environment: Record<string, string | undefined>
-  /** Secrets of the vault that this process has read: no log may hold them. */
+  /** Secrets of the vault that this process has read: no output may hold them. */
   readonly secrets?: Set<string>
+  /** Tell the secrets of connections that this process has opened by now. */
+  readonly secretSources?: Set<() => Iterable<string>>
 }
 
 /** Where output goes. */
@@ -48,13 +51,14 @@ export function show(shell: Shell, object: Readonly<Record<string, unknown>>, hu
 
 /** Tells of an error: what failed, and what to do. `about` goes into the JSON object. */
 export function showError(shell: Shell, thrown: unknown, about: Readonly<Record<string, unknown>> = {}): SyncError {
-  const error = asSyncError(thrown)
+  const clean = (text: string) => redact(text, secretsOf(shell))
+  const error = redactError(thrown, clean)
   const { message, hint } = error
   if (shell.json) shell.terminal.out(jsonLine(errorObject(error, about)))
   const subject = typeof about.sync === 'string' ? `${about.sync}: ` : ''
   shell.terminal.err(`${shell.terminal.paint('red', 'error')}: ${subject}${message}\n`)
   if (hint !== null) shell.terminal.err(`  ${hint}\n`)
-  if (shell.environment.SYNCLINE_DEBUG === '1') shell.terminal.err(`${stackOf(thrown)}\n`)
+  if (shell.environment.SYNCLINE_DEBUG === '1') shell.terminal.err(`${clean(stackOf(thrown))}\n`)
   return error
 }
 
@@ -71,4 +75,13 @@ function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return ''
   const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`
   return `${error.stack ?? error.message}${cause}`
+}
+
+/** Variables that are secrets of our own. */
+const secretVariables = ['SYNCLINE_VAULT_KEY', 'VAULT_TOKEN']
+
+/** What this process knows and no output may say. */
+export function secretsOf({ environment, secrets, secretSources }: Shell): readonly string[] {
+  const opened = [...(secretSources ?? [])].flatMap((source) => [...source()])
+  return [...(secrets ?? []), ...opened, ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
 }

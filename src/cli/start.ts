@@ -5,6 +5,7 @@ import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
+import { redact } from '../engine/redact.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
@@ -18,7 +19,7 @@ import { runReporter } from './run-reporter.ts'
 import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
-import type { Shell } from './shell.ts'
+import { type Shell, secretsOf } from './shell.ts'
 
 export const LOG_FORMAT =
   'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
@@ -63,9 +64,11 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   // What has a line of its own in the log is not said twice.
   const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {}, progress: false }) })
   await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
+  const withoutSecrets = (text: string) => redact(text, secretsOf(shell))
   const log: Log = (message, severity) => {
-    ;(lines?.log ?? reporter.log)(message, severity)
-    monitoring?.log(message, severity)
+    const clean = withoutSecrets(message)
+    ;(lines?.log ?? reporter.log)(clean, severity)
+    monitoring?.log(clean, severity)
   }
   await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
@@ -76,12 +79,21 @@ export async function work(shell: Shell, options: StartOptions): Promise<number>
   await using _told = running.sharedEvents
   const count = await running.begin()
   const { operations } = running
+  shell.secretSources?.add(() => operations.connected.secrets)
   const what = options.server ? 'api' : 'metrics'
   const where = options.server ? listening(options, shell.environment) : metricsListening(options, shell.environment)
   await using serving =
     where === null
       ? null
-      : await serve({ ...where, what, operations, limiter: opened.limiter, version: version(), log })
+      : await serve({
+          ...where,
+          what,
+          operations,
+          limiter: opened.limiter,
+          version: version(),
+          log,
+          redact: withoutSecrets,
+        })
   ready(shell, options.works ? count : null, what, serving)
   const { path } = running.config
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {

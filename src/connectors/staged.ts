@@ -204,9 +204,7 @@ async function fill(
       deletes: 'propagate',
     }
     await sink.claim(spec, [{ kind: 'create', schema }], null)
-    const rows = await list()
-    const pages = Symbol.asyncIterator in rows ? rows : [rows]
-    for await (const page of pages) {
+    for await (const page of pagesOf(schema.name, list)) {
       context.signal.throwIfAborted()
       const mapped = page.flatMap((row) => toRow(schema, row, rejects))
       for (let start = 0; start < mapped.length; start += BATCH_ROWS)
@@ -214,6 +212,23 @@ async function fill(
     }
   }
   return { collection: await connection.collection('rows'), rejects }
+}
+
+/** HANDLER_FAILED: what the handler throws that is none of our errors. */
+async function* pagesOf(
+  sync: string,
+  list: () => Promise<HandlerRows> | HandlerRows,
+): AsyncIterable<readonly HandlerRow[]> {
+  try {
+    const rows = await list()
+    yield* Symbol.asyncIterator in rows ? rows : [rows]
+  } catch (error) {
+    if (error instanceof SyncError) throw error
+    throw new SyncError('HANDLER_FAILED', error instanceof Error ? error.message : String(error), {
+      cause: error,
+      hint: `Look at what the connector's function for "${sync}" does, and at the system it asks; the log says where it failed.`,
+    })
+  }
 }
 
 async function put(sink: Sink, rows: readonly Row[], rejects: Rejection[]): Promise<void> {

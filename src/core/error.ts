@@ -43,6 +43,7 @@ export const errorCodes = {
   CONNECTION_USED: { retry: 'never', status: 409 },
   BEFORE_FAILED: { retry: 'never', status: 502 },
   AFTER_FAILED: { retry: 'never', status: 502 },
+  HANDLER_FAILED: { retry: 'never', status: 502 },
   TIMED_OUT: { retry: 'retry', status: 504 },
   UNAUTHENTICATED: { retry: 'never', status: 401 },
   KEY_UNKNOWN: { retry: 'never', status: 404 },
@@ -109,4 +110,12 @@ export function asSyncError(error: unknown): SyncError {
     cause: error,
     hint: 'This is a bug in Syncline or in a function of your config; the stack trace is in the log (SYNCLINE_DEBUG=1).',
   })
+}
+
+/** Where it went wrong: of what nobody foresaw, and of what a connector's function threw. Null: the message says enough. */
+export function stackOf(error: unknown): string | null {
+  const known = asSyncError(error)
+  if (known.code !== 'INTERNAL' && known.code !== 'HANDLER_FAILED') return null
+  const cause = known.cause ?? known
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
 }

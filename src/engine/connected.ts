@@ -231,6 +231,11 @@ export class Connected {
     return (await found.connector.webhook?.(found.handle.config, request)) ?? null
   }
 
+  /** Of the connections that were used. */
+  get secrets(): Iterable<string> {
+    return this.#secrets
+  }
+
   /** Takes the secrets of connections out of a text. */
   redact(text: string): string {
     return redact(text, this.#secrets)

@@ -1,5 +1,5 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
-import { asSyncError, retriable, SyncError } from '../core/error.ts'
+import { asSyncError, retriable, SyncError, stackOf } from '../core/error.ts'
 import { failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
@@ -207,10 +207,8 @@ async function attemptUnder(
       return outcomeOf(sync, id, settlement, tally)
     } catch (error) {
       const failure = redactError(error, context.redact)
-      if (failure.code === 'INTERNAL') {
-        const stack = String(error instanceof Error ? error.stack : error)
-        context.log(context.redact?.(stack) ?? stack, 'error')
-      }
+      const stack = stackOf(error)
+      if (stack !== null) context.log(context.redact?.(stack) ?? stack, 'error')
       if (attempt === MAX_ATTEMPTS || context.signal.aborted || !worthAnother(failure, sync, project))
         return failed(failure)
       const waitMs = Math.round(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + context.random()))

@@ -11,7 +11,7 @@ import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
-import { problemAnswers } from './problem.ts'
+import { problemAnswers, type Redact } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { healthRoutes } from './routes/health.ts'
 import { routes } from './routes/index.ts'
@@ -22,6 +22,8 @@ export interface ServerOptions {
   /** What the metrics page says. */
   readonly metrics: () => Promise<{ readonly type: string; readonly text: string }>
   readonly log: Log
+  /** Takes secrets out of what goes wrong. */
+  readonly redact: Redact
   /** Proxies whose word about who calls is taken: addresses, ranges, or how many there are in a row. Default: nobody's. */
   readonly trustProxy?: string | number
 }
@@ -87,7 +89,7 @@ function newApp(options: ServerOptions): { readonly app: FastifyInstance; readon
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('apiKey', null)
-  app.setErrorHandler(problemAnswers(options.log))
+  app.setErrorHandler(problemAnswers(options.log, options.redact))
   app.setNotFoundHandler((request, reply) => reply.code(404).type('application/problem+json').send(nowhere(request)))
   // An empty body is none, whatever its type says.
   app.removeContentTypeParser('application/json')

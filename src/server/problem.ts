@@ -1,21 +1,28 @@
 /** Errors as answers: Problem Details (RFC 9457) with our code and hint. */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { asSyncError, errorCodes, SyncError } from '../core/error.ts'
+import { asSyncError, errorCodes, SyncError, stackOf } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
+import { redactError } from '../engine/redact.ts'
 
-/** The error handler of a server. What went wrong inside is logged: the answer does not say it. */
-export function problemAnswers(log: Log) {
-  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => answer(error, request, reply, log)
+export type Redact = (text: string) => string
+
+/** The error handler of a server. What went wrong inside is logged: the answer does not say it. `redact`: takes secrets out of what is told. */
+export function problemAnswers(log: Log, redact: Redact = (text) => text) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
+    answer(error, request, reply, log, redact)
 }
 
-function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): void {
+function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log, redact: Redact): void {
   const known = toSyncError(error)
   // 499 is no status of HTTP's: who hung up does not see it.
   const status = known.status ?? errorCodes[known.error.code].status
-  const { code, message, hint } = known.error
+  const { code, message, hint } = redactError(known.error, redact)
   if (status >= 500)
-    log(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error)}`, 'error')
+    log(
+      redact(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error) ?? message}`),
+      'error',
+    )
   // What went wrong inside is in the log: it may name what is nobody's business.
   const detail = code === 'INTERNAL' ? 'something went wrong inside; the log says what' : message
   reply
@@ -29,11 +36,6 @@ function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, lo
       detail,
       ...(hint === null || code === 'INTERNAL' ? {} : { hint }),
     })
-}
-
-/** Where it went wrong, when nobody foresaw it. */
-function stackOf({ code, message, cause }: SyncError): string {
-  return code === 'INTERNAL' && cause instanceof Error ? (cause.stack ?? message) : message
 }
 
 function toSyncError(error: unknown): { readonly error: SyncError; readonly status?: number } {

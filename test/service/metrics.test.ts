@@ -52,7 +52,7 @@ test('metrics tell runs, rows, lag, the queue, waits for limits and errors by co
     /^syncline_lag_seconds\{sync="contacts"\} [\d.]+$/m,
     /^syncline_jobs\{status="queued"\} \d+$/m,
     /^syncline_start_delay_seconds_count [2-9]$/m,
-    /^syncline_errors_total\{code="INTERNAL"\} 1$/m,
+    /^syncline_errors_total\{code="HANDLER_FAILED"\} 1$/m,
     /^syncline_limiter_wait_seconds_count\{connection="crm"\} [1-9]\d*$/m,
     /^syncline_limiter_waiting\{connection="crm"\} 0$/m,
   ])
