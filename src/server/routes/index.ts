@@ -4,6 +4,7 @@ import { actionRoutes } from './actions.ts'
 import { collectionRoutes } from './collections.ts'
 import { conflictRoutes } from './conflicts.ts'
 import { connectionRoutes } from './connections.ts'
+import { deadLetterRoutes } from './dead-letters.ts'
 import { flowRoutes } from './flows.ts'
 import { healthRoutes } from './health.ts'
 import { integrationRoutes } from './integrations.ts'
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = [
   ...flowRoutes,
   ...collectionRoutes,
   ...syncRoutes,
+  ...deadLetterRoutes,
   ...runRoutes,
   ...jobRoutes,
   ...conflictRoutes,
