@@ -10,6 +10,7 @@ import { healthRoutes } from './health.ts'
 import { integrationRoutes } from './integrations.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
+import { limitRoutes } from './limits.ts'
 import { runRoutes } from './runs.ts'
 import { startRoutes } from './sync-start.ts'
 import { syncRoutes } from './syncs.ts'
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = [
   ...actionRoutes,
   ...flowRoutes,
   ...collectionRoutes,
+  ...limitRoutes,
   ...syncRoutes,
   ...deadLetterRoutes,
   ...runRoutes,
