@@ -1,8 +1,10 @@
 /** `syncline dead-letters [sync…]`: rows that could not be written. */
 import type { Command } from 'commander'
+import { SyncError } from '../core/error.ts'
 import { deadLetters } from '../engine/dead-letters.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { key } from './format.ts'
+import { triggerAll } from './jobs.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show, showError } from './shell.ts'
@@ -12,13 +14,25 @@ export function addDeadLetters(program: Command, execute: Execute): void {
     .command('dead-letters')
     .description('rows that could not be written, and why')
     .argument('[sync...]', 'their names (default: all)')
+    .option('--retry', 'puts a run of these syncs into the queue, which tries them again')
     .addHelpText(
       'after',
       `
 They are kept by key and reason, without values, and tried again on every run: mend the row or the target, then
-\`syncline run\`. With --json, one object per row: sync, key, code, message.`,
+\`syncline run\`, or \`syncline dead-letters <sync> --retry\` where the service runs. With --json, one object per row:
+sync, key, code, message.`,
     )
-    .action((syncs: string[]) => execute((shell) => list(shell, syncs)))
+    .action((syncs: string[], { retry = false }: { retry?: boolean }) =>
+      execute((shell) => (retry ? retryAll(shell, syncs) : list(shell, syncs))),
+    )
+}
+
+/** There is no other way to try a row again than a run, which tries them all. */
+async function retryAll(shell: Shell, names: readonly string[]): Promise<number> {
+  if (names.length > 0) return await triggerAll(shell, names, 'default')
+  throw new SyncError('USAGE_INVALID', '--retry needs the names of syncs', {
+    hint: 'syncline dead-letters <sync> --retry',
+  })
 }
 
 async function list(shell: Shell, names: readonly string[]): Promise<number> {

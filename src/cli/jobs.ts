@@ -88,7 +88,8 @@ async function jobs(shell: Shell, sync: string | undefined): Promise<number> {
   return exitCodes.fine
 }
 
-async function triggerAll(shell: Shell, syncs: readonly string[], priority: Priority): Promise<number> {
+/** Puts syncs into the queue. */
+export async function triggerAll(shell: Shell, syncs: readonly string[], priority: Priority): Promise<number> {
   await using opened = await openProject(shell, { readOnly: false })
   const { syncs: chosen, failures } = await opened.expand(syncs)
   for (const { error } of failures) throw error

@@ -12,6 +12,7 @@ import type { Connected } from '../engine/connected.ts'
 import type { Events } from '../engine/events.ts'
 import type { Integrations } from '../engine/integrations.ts'
 import type { KnownConnections } from '../engine/known-connections.ts'
+import type { Limiter } from '../engine/limits.ts'
 import { type MadeSync, madeOf } from '../engine/made-syncs.ts'
 import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
 import { askForRun } from '../engine/permit.ts'
@@ -33,6 +34,7 @@ export interface OperationsOptions {
   readonly connected: Connected
   readonly integrations: Integrations
   readonly known: KnownConnections
+  readonly limiter: Limiter
   readonly config: () => LoadedConfig
   /** The syncs that calls of the API made. */
   readonly made: () => readonly MadeSync[]
@@ -47,7 +49,7 @@ export interface OperationsOptions {
 
 export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
-  const { connected, integrations, known, made, catchUp, catalogue, sharedEvents } = options
+  const { connected, integrations, known, made, limiter, catchUp, catalogue, sharedEvents } = options
   const changes = new MadeChanges({ store, config, known, tryMade, reload })
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
@@ -92,6 +94,12 @@ export function openOperations(options: OperationsOptions): Operations {
         },
       ),
     ],
+    limits: () => limiter.states(),
+    limitsOf: ({ name, integration, connector }) =>
+      (integration === null
+        ? config().connections.get(name)?.acting?.connector
+        : integrations.connectors.find((one) => one.name === connector)
+      )?.limits ?? {},
     actionsOf: ({ name, integration }) => {
       if (integration === null) return config().connections.get(name)?.acting?.connector.actions ?? new Map()
       const found = integrations.all.find(({ id }) => id === integration)

@@ -131,7 +131,7 @@ export class RunningProject {
       ...{ store: opened.project.store, service: this.service, events, webhooks: this.webhooks },
       ...{ definitions: this.#definitions, connected: this.#connected, integrations: this.#integrations },
       ...{ known: this.#known, catalogue: this.#catalogue, sharedEvents: this.sharedEvents },
-      ...{ config: () => this.#config, made: () => this.#made },
+      ...{ config: () => this.#config, made: () => this.#made, limiter: opened.limiter },
       makeProject: (signal) => this.#makeProject(signal),
       reload: async () => void (await this.reload()),
       catchUp: () => this.#catchUp(),

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { SyncError } from '../core/error.ts'
 import { ask } from '../core/two-way.ts'
 import { compileExpression, type ExpressionFunction } from './expressions.ts'
+import { TurnTime } from './turn-time.ts'
 
 describe('JSONata expressions', () => {
   test('give values of a row; what is missing gives null', () => {
@@ -64,6 +66,28 @@ describe('JSONata expressions', () => {
     const f = good('($f := function($n){ $n > 0 ? $f($n) : "end" }; $f(n))')
     assert.throws(() => f({ n: 1 }), stopped)
     assert.equal(f({ n: 0 }), 'end')
+  })
+
+  test('one that is slow for so many rows is stopped before it has kept everything else for long, failures counted', async () => {
+    for (const text of ['$sum([1..10000])', '$sum([1..10000]) & $number("x")']) {
+      const slow = compileExpression(text, new TurnTime(100))
+      assert.ok(typeof slow === 'function')
+      const evaluate = () => {
+        try {
+          slow({})
+        } catch (error) {
+          if (stopped(error)) throw error
+        }
+      }
+      const page = () => {
+        for (let row = 0; row < 100_000; row++) evaluate()
+      }
+      assert.throws(page, /too slow for so many rows/)
+      assert.throws(evaluate, /too slow for so many rows/)
+      // Others have had their turn.
+      await turn()
+      assert.doesNotThrow(evaluate)
+    }
   })
 
   test('a failure tells its place and no value of the row', () => {

@@ -1,12 +1,15 @@
 /** JSONata expressions as functions: pure, synchronous, and stopped when they go on for too long. */
 import { createRequire } from 'node:module'
 import { createContext, Script } from 'node:vm'
-import { SyncError } from '../core/error.ts'
+import { endsRun, SyncError } from '../core/error.ts'
 import { toHex } from '../core/key-text.ts'
 import { ask } from '../core/two-way.ts'
+import { TurnTime } from './turn-time.ts'
 
-/** For one value. A page of rows is one step of the event loop, so the first that takes longer ends the run. */
+/** For one value. */
 const LIMIT_MS = 500
+/** For all values of a page of rows, which is one turn of the event loop: a quarter of what a lease lasts. There is one loop for all. */
+const turn = new TurnTime(5000)
 /** A text grows by doubling in few steps: no step may make a longer one. */
 const MAX_TEXT = 16 * 1024 * 1024
 const MAX_EXPRESSION = 20_000
@@ -31,12 +34,12 @@ export interface ExpressionMistake {
 export type ExpressionFunction = (input: unknown) => unknown
 
 /** Checks an expression, and makes it a function. */
-export function compileExpression(text: string): ExpressionFunction | ExpressionMistake {
+export function compileExpression(text: string, time = turn): ExpressionFunction | ExpressionMistake {
   if (text.length > MAX_EXPRESSION) return { message: `is longer than ${MAX_EXPRESSION} characters` }
   try {
     const expression = library()(text)
     const found = survey(expression.ast())
-    return found.mistake ?? bounded(text, expression, found.searches)
+    return found.mistake ?? paced(text, bounded(text, expression, found.searches), time)
   } catch (error) {
     return { message: describe(error, 'is no JSONata expression') }
   }
@@ -72,18 +75,35 @@ function survey(ast: unknown): { readonly mistake: ExpressionMistake | null; rea
   return { mistake, searches }
 }
 
+/** Many values that take their time each stop everything else for as long as one that never ends. One that fails has taken its time, too. */
+function paced(text: string, evaluate: ExpressionFunction, time: TurnTime): ExpressionFunction {
+  const stopIfSlow = (began: number) => {
+    if (time.add(performance.now() - began)) return
+    throw stopped(text, `it is too slow for so many rows: one page of them took more than ${time.limitMs} ms`, {
+      hint: 'Make it simpler, or leave the work to the source (a computed column) or to a function of the config.',
+    })
+  }
+  return (given) => {
+    const began = performance.now()
+    try {
+      const value = evaluate(given)
+      stopIfSlow(began)
+      return value
+    } catch (error) {
+      if (!endsRun(error)) stopIfSlow(began)
+      throw error
+    }
+  }
+}
+
 function bounded(text: string, expression: Expression, searches: boolean): ExpressionFunction {
   let deadline = 0
-  const stopped = (reason: string) =>
-    new SyncError('EXPRESSION_STOPPED', `the expression ${shortened(text)} was stopped: ${reason}`, {
-      hint: 'Mend it in the sync; nothing was written with it.',
-    })
-  const tooLate = () => stopped(`it took longer than ${LIMIT_MS} ms for one value`)
+  const tooLate = () => stopped(text, `it took longer than ${LIMIT_MS} ms for one value`)
   expression.assign(HOOKS[0] ?? '', () => {
     if (performance.now() > deadline) throw tooLate()
   })
   expression.assign(HOOKS[1] ?? '', (_node: unknown, _input: unknown, _scope: unknown, result: unknown) => {
-    if (typeof result === 'string' && result.length > MAX_TEXT) throw stopped('a text grew beyond 16 MB')
+    if (typeof result === 'string' && result.length > MAX_TEXT) throw stopped(text, 'a text grew beyond 16 MB')
   })
   for (const name of refused.keys()) expression.assign(name, undefined)
   expression.registerFunction('json', (value: string) => JSON.parse(value), '<s-:x>')
@@ -100,11 +120,15 @@ function bounded(text: string, expression: Expression, searches: boolean): Expre
       throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)
     } catch (error) {
       if (error instanceof SyncError) throw error
-      if (error instanceof RangeError) throw stopped('it calls itself without end')
+      if (error instanceof RangeError) throw stopped(text, 'it calls itself without end')
       if (codeOf(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw tooLate()
       throw new SyncError('VALUE_REFUSED', describe(error, `the expression ${shortened(text)} failed`))
     }
   }
+}
+
+function stopped(text: string, reason: string, { hint = 'Mend it in the sync; nothing was written with it.' } = {}) {
+  return new SyncError('EXPRESSION_STOPPED', `the expression ${shortened(text)} was stopped: ${reason}`, { hint })
 }
 
 /** A pattern can search for hours in one step, which only another thread can end. It costs 90 µs a call, so it is for these alone. */

@@ -1,5 +1,5 @@
 /** What a person can do with a running project: what the server offers, whoever implements it. */
-import type { ActionDefinition, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
+import type { ActionDefinition, Limits, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
 import type { SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
 import type { KeyName } from '../core/job.ts'
@@ -10,6 +10,7 @@ import type { Catalogue } from './catalogue.ts'
 import type { Connected } from './connected.ts'
 import type { Events } from './events.ts'
 import type { Integrations } from './integrations.ts'
+import type { LimiterState } from './limits.ts'
 import type { Project } from './project.ts'
 import type { Service } from './service.ts'
 import type { SharedEvents } from './shared-events.ts'
@@ -38,6 +39,10 @@ export interface Operations {
   connections(): readonly KnownConnection[]
   /** What a connection can do, by name. */
   actionsOf(connection: KnownConnection): ReadonlyMap<string, ActionDefinition<never>>
+  /** How often its system may be asked; empty: as often as it answers. */
+  limitsOf(connection: KnownConnection): Limits
+  /** How the limits stand in this process, of connections that were used lately. */
+  limits(): readonly LimiterState[]
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
   verifyWebhook(connection: string, request: WebhookRequest): Promise<WebhookVerdict | null>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readPage } from './page.ts'
+import { cutPage, readPage } from './page.ts'
 
 const numbers = Array.from({ length: 25 }, (_, at) => 25 - at)
 const list = async (before: string | undefined, limit: number) =>
@@ -22,4 +22,20 @@ test('pages of what somebody may see are whole, and together they are everything
 test('a list that somebody may see nothing of is one empty page', async () => {
   const page = await readPage({ limit: 4 }, list, { idOf: String, sees: () => false })
   assert.deepEqual(page, { items: [], next: null })
+})
+
+test('a list at hand is cut into pages that together are everything; what is not of it is no place in it', () => {
+  for (const limit of [1, 2, 5, 24, 25, 100]) {
+    const seen: number[] = []
+    for (let after: string | undefined; ; ) {
+      const { items, next } = cutPage(numbers, { after, limit }, String)
+      seen.push(...items)
+      if (next === null) break
+      assert.equal(items.length, limit)
+      after = next
+    }
+    assert.deepEqual(seen, numbers)
+  }
+  assert.deepEqual(cutPage([], { limit: 3 }, String), { items: [], next: null })
+  assert.throws(() => cutPage(numbers, { after: '99', limit: 3 }, String), { code: 'USAGE_INVALID' })
 })

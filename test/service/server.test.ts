@@ -14,6 +14,17 @@ describe('the server', () => {
       (await api.get('/api/syncs')).body.items?.map(({ name }) => name),
       ['orders', 'contacts'],
     )
+    const [page, rest, nowhere] = await Promise.all(
+      ['limit=1', 'limit=1&after=orders', 'after=order'].map((query) => api.get(`/api/syncs?${query}`)),
+    )
+    assert.deepEqual(
+      [page, rest].map((it) => [it?.body.items?.map(({ name }) => name), it?.body.next]),
+      [
+        [['orders'], 'orders'],
+        [['contacts'], null],
+      ],
+    )
+    assert.deepEqual([nowhere?.status, nowhere?.body.code], [400, 'USAGE_INVALID'])
     const plan = await api.post('/api/syncs/orders/plan')
     assert.deepEqual([plan.status, plan.body.inserts], [200, 2])
     const run = await api.post('/api/syncs/orders/run')
@@ -423,5 +434,48 @@ describe('what waits for a person', () => {
       lines.map(({ event, sync, code }) => [event, sync, code]),
       [['dead-letter', 'strict', 'VALUE_REFUSED']],
     )
+  })
+
+  test('dead letters are read page by page, and a retry puts a run into the queue, by the API and the command line', async () => {
+    const connections = {
+      crm: { connector: 'sqlite', file: './crm.db' },
+      copy: { connector: 'sqlite', file: './copy.db' },
+    }
+    await using it = new Served({
+      config: { connections, syncs: { strict: { from: 'crm.loose', to: 'copy.strict', schedule: 'manual' } } },
+    })
+    it.project.change(
+      'crm.db',
+      "create table loose (id integer primary key, n integer); insert into loose values (1, 5), (2, 'x'), (3, 'x'), (10, 'x')",
+    )
+    const api = await it.ready()
+    const path = '/api/syncs/strict/dead-letters'
+    const over = async (job: unknown) =>
+      await eventually(
+        async () => !['queued', 'running'].includes(String((await api.get(`/api/jobs/${job}`)).body.status)),
+        'the run',
+      )
+    const retried = await api.post(`${path}/retry`)
+    assert.deepEqual([retried.status, retried.body.sync], [202, 'strict'])
+    await over(retried.body.id)
+    const found: unknown[] = []
+    for (let after = ''; ; ) {
+      const { items = [], next } = (await api.get(`${path}?limit=2${after}`)).body
+      found.push(...items.map(({ key }) => key))
+      if (next === null) break
+      assert.equal(items.length, 2)
+      after = `&after=${next}`
+      // What is written meanwhile does not disturb.
+      it.project.change('crm.db', "update loose set n = 6 where n = 'x' and id = 10")
+      await over((await api.post(`${path}/retry`)).body.id)
+    }
+    assert.deepEqual(found, [{ id: 10 }, { id: 2 }, { id: 3 }])
+    it.project.change('crm.db', 'update loose set n = 7 where id = 2')
+    const { lines } = await it.project.run('dead-letters', 'strict', '--retry')
+    assert.equal(lines[0]?.event, 'job')
+    await over(lines[0]?.id)
+    const left = async (query: string) => (await api.get(`${path}${query}`)).body.items?.map(({ key }) => key)
+    assert.deepEqual([await left(''), await left('?after=AAAA')], [[{ id: 3 }], [{ id: 3 }]])
+    assert.equal((await it.project.run('dead-letters', '--retry')).code, 2)
   })
 })

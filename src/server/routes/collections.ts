@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing, visibleConnection, visibleSyncs } from '../lookup.ts'
+import { cutPage, namedPageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'
 import { streamOf } from '../text-stream.ts'
 
@@ -17,13 +18,14 @@ export const collectionRoutes: readonly Route[] = [
     summary: 'The collections that syncs of connections gather rows into',
     tag: 'collections',
     scope: 'read',
-    query: z.object({ connection: part.optional() }),
-    handle: async ({ operations, query: { connection }, key }) => {
+    query: z.object({ connection: part.optional(), ...namedPageQuery }),
+    handle: async ({ operations, query: { connection, ...page }, key }) => {
       const gathering = visibleSyncs(operations, key).flatMap(({ sync, origin }) =>
-        origin === 'connection' && 'from' in sync ? [sync.from] : [],
+        origin === 'connection' && 'from' in sync ? [{ id: sync.id, ...sync.from }] : [],
       )
       const chosen = gathering.filter((from) => connection === undefined || from.connection === connection)
-      return { body: { items: chosen.map((from) => ({ connection: from.connection, sync: from.collection })) } }
+      const { items, next } = cutPage(chosen, page, ({ id }) => id)
+      return { body: { items: items.map((from) => ({ connection: from.connection, sync: from.collection })), next } }
     },
   }),
   route({

@@ -9,6 +9,7 @@ import type { KnownConnection, Operations } from '../../engine/operations.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { projectFor, visibleConnection, visibleConnections } from '../lookup.ts'
+import { cutPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
 const named = z.object({ name: z.string().min(1).max(300) })
@@ -64,11 +65,7 @@ export const connectionRoutes: readonly Route[] = [
       const all = visibleConnections(operations, key).filter(
         (connection) => integration === undefined || connection.integration === integration,
       )
-      const start = after === undefined ? 0 : all.findIndex(({ name }) => name === after) + 1
-      if (after !== undefined && start === 0)
-        throw new SyncError('USAGE_INVALID', '`after` is the name of no connection')
-      const items = all.slice(start, start + limit)
-      const next = start + limit < all.length ? (items.at(-1)?.name ?? null) : null
+      const { items, next } = cutPage(all, { after, limit }, ({ name }) => name)
       return { body: { items: items.map((connection) => connectionObject(operations, connection)), next } }
     },
   }),

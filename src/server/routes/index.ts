@@ -4,11 +4,13 @@ import { actionRoutes } from './actions.ts'
 import { collectionRoutes } from './collections.ts'
 import { conflictRoutes } from './conflicts.ts'
 import { connectionRoutes } from './connections.ts'
+import { deadLetterRoutes } from './dead-letters.ts'
 import { flowRoutes } from './flows.ts'
 import { healthRoutes } from './health.ts'
 import { integrationRoutes } from './integrations.ts'
 import { jobRoutes } from './jobs.ts'
 import { keyRoutes } from './keys.ts'
+import { limitRoutes } from './limits.ts'
 import { runRoutes } from './runs.ts'
 import { startRoutes } from './sync-start.ts'
 import { syncRoutes } from './syncs.ts'
@@ -21,7 +23,9 @@ export const routes: readonly Route[] = [
   ...actionRoutes,
   ...flowRoutes,
   ...collectionRoutes,
+  ...limitRoutes,
   ...syncRoutes,
+  ...deadLetterRoutes,
   ...runRoutes,
   ...jobRoutes,
   ...conflictRoutes,

@@ -6,7 +6,6 @@ import { formatSchedule } from '../../core/schedule.ts'
 import { describeChange } from '../../core/schema.ts'
 import { isTwoWay, placesOf } from '../../core/two-way.ts'
 import { systemClock } from '../../engine/clock.ts'
-import { deadLetters } from '../../engine/dead-letters.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { planSync } from '../../engine/plan.ts'
 import { setPaused } from '../../engine/service.ts'
@@ -18,6 +17,7 @@ import { iso, jobObject, runObject } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
+import { cutPage, namedPageQuery } from '../page.ts'
 import { queueRun } from '../queue-run.ts'
 import { type Route, route } from '../route.ts'
 
@@ -31,9 +31,10 @@ export const syncRoutes: readonly Route[] = [
     summary: 'The syncs, with their schedules and last runs',
     tag: 'syncs',
     scope: 'read',
-    handle: async ({ operations, key }) => {
-      const items = await Promise.all(visibleSyncs(operations, key).map((known) => describe(operations, known)))
-      return { body: { items } }
+    query: z.object(namedPageQuery),
+    handle: async ({ operations, query, key }) => {
+      const { items, next } = cutPage(visibleSyncs(operations, key), query, ({ sync }) => sync.id)
+      return { body: { items: await Promise.all(items.map((known) => describe(operations, known))), next } }
     },
   }),
   route({
@@ -164,18 +165,6 @@ export const syncRoutes: readonly Route[] = [
         }),
         signal,
       )
-    },
-  }),
-  route({
-    method: 'GET',
-    url: '/api/syncs/:name/dead-letters',
-    summary: 'Rows that could not be written; every run tries them again',
-    tag: 'syncs',
-    scope: 'read',
-    params: named,
-    handle: async ({ operations, params, key, signal }) => {
-      const { sync } = visibleSync(operations, key, params.name)
-      return { body: { items: await operations.use((project) => deadLetters(sync, project), signal) } }
     },
   }),
   route({
