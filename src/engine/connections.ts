@@ -15,7 +15,7 @@ export interface Integration {
   readonly name?: string
   /** The connector's name. */
   readonly connectorId: string
-  /** What all its connections share, like an app's client id; a connection's own config comes on top. */
+  /** What all its connections share, like an app's client id; none of them can say it otherwise. */
   readonly config?: Readonly<Record<string, unknown>>
   /** The syncs switched on. Default: all that the connector has. */
   readonly syncs?: readonly string[]

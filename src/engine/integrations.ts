@@ -8,7 +8,7 @@ import type { EngineConnection, Integration } from './connections.ts'
 export interface ConnectionParts {
   readonly integration: Integration
   readonly connector: AnyConnector
-  /** What it says itself, over what its integration says, validated. */
+  /** What its integration says, and what it says itself, validated. */
   readonly handle: Handle<never>
 }
 
@@ -79,6 +79,7 @@ export class Integrations {
     checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
     const integration = this.find(connection.integrationId)
     const connector = this.connector(integration.connectorId)
+    checkOwn(connection, integration)
     const config = connector.config.safeParse(
       this.#locate(connector.name, { ...integration.config, ...connection.config }),
     )
@@ -94,6 +95,15 @@ export class Integrations {
     if (flow === null) throw new SyncError('FLOW_UNKNOWN', `connector ${name} has no flow to connect by`)
     return { flow, oauth: auth?.(integration.config ?? {}) ?? null }
   }
+}
+
+/** Whoever makes connections would else send what the integration knows, like a password, to where they like. */
+function checkOwn({ id, config }: EngineConnection, { config: shared = {} }: Integration): void {
+  const said = Object.keys(config).find((name) => Object.hasOwn(shared, name))
+  if (said === undefined) return
+  throw new SyncError('CONFIG_INVALID', `connection "${id}": ${said}: its integration says it`, {
+    hint: 'Leave it out: it is the same for all connections of the integration.',
+  })
 }
 
 const MINUTES_OF_A_YEAR = 366 * 24 * 60
