@@ -12,15 +12,15 @@ export interface ConnectionParts {
   readonly handle: Handle<never>
 }
 
-/** A connection's options as its connector gets them: relative paths are made absolute. */
-export type Locate = (connector: string, options: Readonly<Record<string, unknown>>) => unknown
+/** What a connection says itself, with its files where they are. CONFIG_INVALID: it names one that the integration does not let it. */
+export type Locate = (connection: EngineConnection, integration: Integration) => unknown
 
 export class Integrations {
   #connectors: ReadonlyMap<string, AnyConnector> = new Map()
   #integrations = new Map<string, Integration>()
   readonly #locate: Locate
 
-  constructor(connectors: readonly AnyConnector[], locate: Locate = (_connector, options) => options) {
+  constructor(connectors: readonly AnyConnector[], locate: Locate = ({ config }) => config) {
     this.#locate = locate
     this.replace(connectors, [])
   }
@@ -81,7 +81,7 @@ export class Integrations {
     const connector = this.connector(integration.connectorId)
     checkOwn(connection, integration)
     const config = connector.config.safeParse(
-      this.#locate(connector.name, { ...integration.config, ...connection.config }),
+      Object.assign({}, integration.config, this.#locate(connection, integration)),
     )
     if (config.success) return { integration, connector, handle: { id: connection.id, config: config.data as never } }
     const reasons = config.error.issues.map(({ path, message }) => `${path.join('.') || '(all of it)'}: ${message}`)
