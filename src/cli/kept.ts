@@ -2,17 +2,23 @@
 
 import { describeConnection, type Kept } from '../config/connection-schema.ts'
 import { builtIn } from '../config/connectors.ts'
-import { resolveFiles } from '../config/files.ts'
+import { confineFiles } from '../config/files.ts'
 import type { ProjectConfig } from '../config/schema.ts'
-import { asSyncError, type SyncError } from '../core/error.ts'
+import { asSyncError, SyncError } from '../core/error.ts'
 import { StoredConnections, unknownConnection } from '../engine/connections.ts'
 import { Integrations, type Locate } from '../engine/integrations.ts'
 import { openStore } from '../store/open.ts'
 import { type Environment, openVault } from './open-vault.ts'
 
-/** Relative paths are relative to the config file, as they are in it. */
-export function locatedIn(folder: string): Locate {
-  return (connector, options) => resolveFiles(options, builtIn(connector).files, folder)
+/** Files of connections are inside the folder of their integration. */
+export const locate: Locate = ({ id, config }, { connectorId, root = null }) => {
+  const { files, fileParameters } = builtIn(connectorId)
+  try {
+    return confineFiles(config, files, root, fileParameters)
+  } catch (error) {
+    const { code, message, hint } = asSyncError(error)
+    throw new SyncError(code, `connection "${id}": ${message}`, hint === null ? {} : { hint })
+  }
 }
 
 /** What syncs have to know of these connections, as they are kept now. */
@@ -24,7 +30,7 @@ export async function readKept(
 ): Promise<Kept> {
   await using store = await openStore(folder, environment, { readOnly: true })
   const connections = new StoredConnections(store.records, openVault(store, folder, environment), () => {})
-  const integrations = integrationsOf(config, folder)
+  const integrations = integrationsOf(config)
   const read = async (name: string) => {
     const connection = await connections.read(name)
     if (connection === undefined) throw unknownConnection(name)
@@ -37,8 +43,8 @@ export async function readKept(
 }
 
 /** Those of the config, set up. */
-export function integrationsOf({ connectors, integrations: all }: ProjectConfig, folder: string): Integrations {
-  const integrations = new Integrations(connectors, locatedIn(folder))
+export function integrationsOf({ connectors, integrations: all }: ProjectConfig): Integrations {
+  const integrations = new Integrations(connectors, locate)
   for (const integration of all) integrations.put(integration)
   return integrations
 }

@@ -131,7 +131,7 @@ async function open(
       () => null,
     ),
   )
-  const integrations = integrationsOf(config, config.folder)
+  const integrations = integrationsOf(config)
   const connections = new StoredConnections(store.records, vault, context.log)
   const connected = new Connected({
     ...{ store, vault, context, integrations, events, connections },

@@ -28,7 +28,7 @@ import type { OwnedProject } from '../engine/slots.ts'
 import type { Definitions } from '../engine/task.ts'
 import { Webhooks } from '../engine/webhooks.ts'
 import { storeUrl } from '../store/open.ts'
-import { locatedIn } from './kept.ts'
+import { locate } from './kept.ts'
 import { type OpenProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
 import { actingIn, openOperations } from './operations.ts'
@@ -75,7 +75,7 @@ export class RunningProject {
     const { store, context } = opened.project
     this.#options = options
     this.#config = opened.config
-    this.#integrations = new Integrations([], locatedIn(opened.config.folder))
+    this.#integrations = new Integrations([], locate)
     this.#shared = storeUrl(shell.environment) !== null
     const redact = (text: string) => this.#connected.redact(context.redact?.(text) ?? text)
     // Handlers may log what they know.

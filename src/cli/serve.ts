@@ -35,7 +35,7 @@ const hints = {
 } as const
 
 /** How long open requests have to get their answers. */
-const STOP_MS = 5000
+const STOP_MS = 2500
 
 /** ADDRESS_IN_USE: somebody listens there already. */
 export async function serve(options: ServeOptions): Promise<Serving> {

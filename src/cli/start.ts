@@ -9,7 +9,7 @@ import { redact } from '../engine/redact.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
-import { listenForInterrupts } from './interrupt.ts'
+import { endInTime, endProcess, listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { addListenOptions, type ListenOptions, listening, type MetricsOptions, metricsListening } from './listening.ts'
 import { type Execute, version } from './main.ts'
@@ -56,13 +56,18 @@ Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and
     .action((options: Omit<StartOptions, 'works'>) => execute((shell) => work(shell, { ...options, works: true })))
 }
 
-/** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C. */
-export async function work(shell: Shell, options: StartOptions): Promise<number> {
+/** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C; then the process ends, whatever functions of the config still wait for. */
+export async function work(shell: Shell, options: StartOptions): Promise<never> {
+  return await endProcess(await workUntilInterrupted(shell, options))
+}
+
+async function workUntilInterrupted(shell: Shell, options: StartOptions): Promise<number> {
   const lines = await openServiceLog(shell, options.logFormat)
   using interrupts = listenForInterrupts(lines?.terminal ?? shell.terminal)
   const { signal } = interrupts
   // What has a line of its own in the log is not said twice.
   const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {}, progress: false }) })
+  using _deadline = endInTime(signal, lines?.log ?? reporter.log)
   await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
   const withoutSecrets = (text: string) => redact(text, secretsOf(shell))
   const log: Log = (message, severity) => {

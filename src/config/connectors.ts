@@ -8,6 +8,8 @@ export interface BuiltIn {
   readonly connector: Connector<never>
   /** Options that name files, with dots for nested ones: relative to the config file. */
   readonly files: readonly string[]
+  /** By options that are URLs: their parameters that name files. */
+  readonly fileParameters: Readonly<Record<string, readonly string[]>>
   /** The schema that a collection without one is in; null: the system has no schemas. */
   readonly defaultSchema: string | null
   /** Whether `Orders` and `orders` are two collections. */
@@ -20,6 +22,7 @@ export const connectors: readonly BuiltIn[] = [
   {
     connector: postgres as unknown as Connector<never>,
     files: ['tls.ca', 'tls.cert', 'tls.key'],
+    fileParameters: { url: ['sslcert', 'sslkey', 'sslrootcert'] },
     defaultSchema: 'public',
     caseSensitive: true,
     exclusive: false,
@@ -27,6 +30,7 @@ export const connectors: readonly BuiltIn[] = [
   {
     connector: sqlite as unknown as Connector<never>,
     files: ['file'],
+    fileParameters: {},
     defaultSchema: null,
     caseSensitive: false,
     exclusive: true,
@@ -36,5 +40,5 @@ export const connectors: readonly BuiltIn[] = [
 /** What is known of a connector; of one that is not built in: it has no files and no schemas. */
 export function builtIn(name: string): Omit<BuiltIn, 'connector'> {
   const found = connectors.find(({ connector }) => connector.name === name)
-  return found ?? { files: [], defaultSchema: null, caseSensitive: true, exclusive: false }
+  return found ?? { files: [], fileParameters: {}, defaultSchema: null, caseSensitive: true, exclusive: false }
 }

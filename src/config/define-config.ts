@@ -32,8 +32,10 @@ export interface IntegrationDefinition {
   readonly connector: string
   /** For people. */
   readonly name?: string
-  /** What all its connections share, like an app's client id; a connection's own config comes on top. */
+  /** What all its connections share, like an app's client id; none of them can say it otherwise. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** The folder, relative to the config file, that holds all files that its connections may name. Absent: they can't name any. */
+  readonly root?: string
   /** The syncs switched on. Default: all that the connector has. */
   readonly syncs?: readonly string[]
   /** The actions switched on. Default: all that the connector has. */

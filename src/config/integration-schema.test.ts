@@ -32,7 +32,8 @@ describe('integrations of a config', () => {
             schedules: { contacts: '1h' },
             minutesBetweenSyncs: 5,
           },
-          files: { connector: 'sqlite' },
+          files: { connector: 'sqlite', root: './customers', config: { file: 'one.db' } },
+          branches: { connector: 'postgres', config: { tls: { ca: './ca.pem' } } },
         },
       },
       { CRM_URL: 'https://crm' },
@@ -46,7 +47,8 @@ describe('integrations of a config', () => {
         schedules: { contacts: { kind: 'interval', everyMs: 3_600_000 } },
         minutesBetweenSyncs: 5,
       },
-      { id: 'files', connectorId: 'sqlite' },
+      { id: 'files', connectorId: 'sqlite', config: { file: '/one.db' }, root: '/customers' },
+      { id: 'branches', connectorId: 'postgres', config: { tls: { ca: '/ca.pem' } } },
     ])
     assert.deepEqual(connectors.map(({ name }) => name).sort(), ['crm', 'postgres', 'sqlite'])
   })
@@ -62,6 +64,7 @@ describe('integrations of a config', () => {
         e: { connector: 'crm', schedules: { contacts: { after: 'x' } } },
         f: { connector: 'crm', config: { url: env('UNSET') } },
         'g h': { connector: 'crm', sync: [] },
+        h: { connector: 'crm', root: '.' },
       },
       permit: 'yes',
     }
@@ -82,6 +85,7 @@ describe('integrations of a config', () => {
           'integrations.d.schedules.contacts',
           'integrations.e.schedules.contacts',
           'integrations.f.config.url',
+          'integrations.h.root',
           'integrations["g h"]',
           'integrations["g h"].sync',
           'permit',

@@ -1,10 +1,12 @@
 /** What a config says about integrations: their connectors, what is switched on, and when it runs. */
+import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { AnyConnector } from '../connectors/kit.ts'
 import { didYouMean } from '../core/name.ts'
 import type { Integration } from '../engine/connections.ts'
-import { connectors as builtIns } from './connectors.ts'
+import { builtIn, connectors as builtIns } from './connectors.ts'
 import { missingValue, resolveEnv, type Values } from './env.ts'
+import { resolveFiles } from './files.ts'
 import { type Mistake, zodMistakes } from './mistakes.ts'
 import { schedule, text } from './sync-schema.ts'
 
@@ -14,8 +16,11 @@ export interface IntegrationSetup {
   readonly integrations: readonly Integration[]
 }
 
+/** Values, and the folder that relative paths are relative to. */
+type Places = Values & { readonly folder: string }
+
 /** Adds every mistake to `mistakes`; what has one is left out. */
-export function parseIntegrations(raw: unknown, values: Values, mistakes: Mistake[]): IntegrationSetup {
+export function parseIntegrations(raw: unknown, values: Places, mistakes: Mistake[]): IntegrationSetup {
   const { connectors: written = [], integrations = {} } = parts.safeParse(raw).data ?? {}
   const connectors = [...builtIns.map(({ connector }) => connector), ...written].filter(isKitConnector)
   mistakes.push(...connectorMistakes(written))
@@ -33,10 +38,13 @@ export const parts = z.looseObject({
   integrations: z.record(z.string(), z.unknown()).optional(),
 })
 
+const options = z.record(z.string(), z.unknown())
+
 const integrationSchema = z.strictObject({
   connector: text,
   name: z.string().optional(),
-  config: z.record(z.string(), z.unknown()).optional(),
+  config: options.optional(),
+  root: text.optional(),
   syncs: z.array(text).optional(),
   actions: z.array(text).optional(),
   schedules: z.record(z.string(), schedule).optional(),
@@ -70,7 +78,7 @@ function parseIntegration(
   name: string,
   definition: unknown,
   connectors: readonly AnyConnector[],
-  values: Values,
+  values: Places,
   mistakes: Mistake[],
 ): Integration | null {
   const before = mistakes.length
@@ -83,7 +91,16 @@ function parseIntegration(
     mistakes.push(...zodMistakes(parsed.error.issues, path, Object.keys(integrationSchema.shape)))
     return null
   }
-  const { connector: connectorId, name: title, config, syncs, actions, schedules, minutesBetweenSyncs } = parsed.data
+  const {
+    connector: connectorId,
+    name: title,
+    config,
+    root,
+    syncs,
+    actions,
+    schedules,
+    minutesBetweenSyncs,
+  } = parsed.data
   const connector = connectors.find((known) => known.name === connectorId)
   if (connector === undefined) {
     const names = connectors.map((known) => known.name)
@@ -91,6 +108,9 @@ function parseIntegration(
     mistakes.push({ path: [...path, 'connector'], message: `no connector "${connectorId}"${others}` })
     return null
   }
+  const { files } = builtIn(connectorId)
+  if (root !== undefined && files.length === 0)
+    mistakes.push({ path: [...path, 'root'], message: `connector "${connectorId}" has no options that name files` })
   mistakes.push(
     ...unknownNames('sync', syncs ?? [], [...connector.syncs.keys()], [...path, 'syncs']),
     ...unknownNames('action', actions ?? [], [...connector.actions.keys()], [...path, 'actions']),
@@ -101,7 +121,8 @@ function parseIntegration(
     id: name,
     connectorId,
     ...(title === undefined ? {} : { name: title }),
-    ...(config === undefined ? {} : { config }),
+    ...(config === undefined ? {} : { config: options.parse(resolveFiles(config, files, values.folder)) }),
+    ...(root === undefined ? {} : { root: resolve(values.folder, root) }),
     ...(syncs === undefined ? {} : { syncs }),
     ...(actions === undefined ? {} : { actions }),
     ...(schedules === undefined ? {} : { schedules }),

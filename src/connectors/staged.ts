@@ -204,8 +204,7 @@ async function fill(
       deletes: 'propagate',
     }
     await sink.claim(spec, [{ kind: 'create', schema }], null)
-    for await (const page of pagesOf(schema.name, list)) {
-      context.signal.throwIfAborted()
+    for await (const page of untilAborted(pagesOf(schema.name, list), context.signal)) {
       const mapped = page.flatMap((row) => toRow(schema, row, rejects))
       for (let start = 0; start < mapped.length; start += BATCH_ROWS)
         await put(sink, mapped.slice(start, start + BATCH_ROWS), rejects)
@@ -214,11 +213,36 @@ async function fill(
   return { collection: await connection.collection('rows'), rejects }
 }
 
+/** A handler that does not heed its signal is not waited for, nor is what it gives later. */
+async function* untilAborted<Item>(items: AsyncGenerator<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const { done, value } = await orAborted(items.next(), signal)
+      if (done === true) return
+      yield value
+    }
+  } finally {
+    const ended = items.return(undefined)
+    ended.catch(() => {})
+    if (!signal.aborted) await ended
+  }
+}
+
+/** Of its own for each: a promise that lasts as long as the signal would keep every result. */
+function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 /** HANDLER_FAILED: what the handler throws that is none of our errors. */
 async function* pagesOf(
   sync: string,
   list: () => Promise<HandlerRows> | HandlerRows,
-): AsyncIterable<readonly HandlerRow[]> {
+): AsyncGenerator<readonly HandlerRow[]> {
   try {
     const rows = await list()
     yield* Symbol.asyncIterator in rows ? rows : [rows]

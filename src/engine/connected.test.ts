@@ -109,6 +109,45 @@ test('tokens stay with a connection that is changed, and go when it is moved to 
   assert.equal(await vault.get('tokens/c0'), null)
 })
 
+describe('a connection that is forgotten', () => {
+  const red = { id: 'acme', integrationId: 'ours', config: { token: 'secret-token' }, project: 'red' }
+  const { project: _, ...nobodys } = red
+
+  async function assertReds(connected: Connected): Promise<void> {
+    await assert.rejects(connected.add(nobodys), { code: 'CONFIG_INVALID' })
+    await assert.rejects(connected.add({ ...red, project: 'blue' }), { code: 'CONFIG_INVALID' })
+    await connected.add(red)
+  }
+
+  test('leaves its name to its project, also where its secret can’t be opened', async () => {
+    const { connected, vault } = world()
+    await connected.add(red)
+    const [secret = ''] = await vault.list()
+    await vault.set(secret, 'no JSON')
+    await connected.remove('acme')
+    await assertReds(connected)
+  })
+
+  test('and also where it is forgotten twice', async () => {
+    const { connected } = world()
+    await connected.add(red)
+    await connected.remove('acme')
+    await connected.remove('acme')
+    await assertReds(connected)
+  })
+
+  test('is there as it was when the store did not answer', async () => {
+    const { connected, dying, schedules } = world()
+    await connected.add(red)
+    dying.add('records.get connection')
+    await assert.rejects(connected.remove('acme'), /died/)
+    dying.clear()
+    assert.equal((await schedules.list({})).length, 2)
+    await connected.remove('acme')
+    await assertReds(connected)
+  })
+})
+
 describe('connections whose integrations are taken up', () => {
   test('are looked at all together where nothing is new, however many there are', async () => {
     const { connected, calls } = world()

@@ -156,9 +156,16 @@ export class Connected {
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async remove(id: string): Promise<void> {
     const { connections, store } = this.#options
+    const outline = await outlineOf(connections, id).catch((error: unknown) => {
+      if (isUnreadable(error)) return { project: null }
+      throw error
+    })
     await this.#schedules.forget(id)
-    const { project = null } = (await connections.read(id).catch(() => undefined)) ?? {}
-    await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
+    // Of one that is forgotten already it is known.
+    if (outline !== undefined) {
+      const { project = null } = outline
+      await store.records.put({ kind: FORMER, id, body: JSON.stringify({ project }), expiresAt: null })
+    }
     // A connection without tokens can be forgotten again; tokens without one would be the next one's of that name.
     await this.#tokens.delete(id)
     await connections.delete(id)

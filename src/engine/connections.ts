@@ -15,8 +15,10 @@ export interface Integration {
   readonly name?: string
   /** The connector's name. */
   readonly connectorId: string
-  /** What all its connections share, like an app's client id; a connection's own config comes on top. */
+  /** What all its connections share, like an app's client id; none of them can say it otherwise. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** The folder that holds all files that its connections may name; absent: none. The service heeds it; whoever embeds the engine adds connections in code. */
+  readonly root?: string
   /** The syncs switched on. Default: all that the connector has. */
   readonly syncs?: readonly string[]
   /** The actions switched on. Default: all that the connector has. */

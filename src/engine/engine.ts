@@ -250,7 +250,7 @@ export class Engine {
     return this.#events.guard(guardian)
   }
 
-  /** Finishes batches, gives back what is left, and closes everything: the process can end by itself. */
+  /** Finishes batches, gives back what is left, and closes everything: within 15 seconds, whatever handlers still wait for. Then the process can end by itself, once they have. */
   async destroy(): Promise<void> {
     this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed'))
     const opened = await this.#opened.catch(() => null)

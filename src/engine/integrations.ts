@@ -8,19 +8,19 @@ import type { EngineConnection, Integration } from './connections.ts'
 export interface ConnectionParts {
   readonly integration: Integration
   readonly connector: AnyConnector
-  /** What it says itself, over what its integration says, validated. */
+  /** What its integration says, and what it says itself, validated. */
   readonly handle: Handle<never>
 }
 
-/** A connection's options as its connector gets them: relative paths are made absolute. */
-export type Locate = (connector: string, options: Readonly<Record<string, unknown>>) => unknown
+/** What a connection says itself, with its files where they are. CONFIG_INVALID: it names one that the integration does not let it. */
+export type Locate = (connection: EngineConnection, integration: Integration) => unknown
 
 export class Integrations {
   #connectors: ReadonlyMap<string, AnyConnector> = new Map()
   #integrations = new Map<string, Integration>()
   readonly #locate: Locate
 
-  constructor(connectors: readonly AnyConnector[], locate: Locate = (_connector, options) => options) {
+  constructor(connectors: readonly AnyConnector[], locate: Locate = ({ config }) => config) {
     this.#locate = locate
     this.replace(connectors, [])
   }
@@ -79,8 +79,9 @@ export class Integrations {
     checkMinutes(connection.minutesBetweenSyncs, `connection "${connection.id}": minutesBetweenSyncs`)
     const integration = this.find(connection.integrationId)
     const connector = this.connector(integration.connectorId)
+    checkOwn(connection, integration)
     const config = connector.config.safeParse(
-      this.#locate(connector.name, { ...integration.config, ...connection.config }),
+      Object.assign({}, integration.config, this.#locate(connection, integration)),
     )
     if (config.success) return { integration, connector, handle: { id: connection.id, config: config.data as never } }
     const reasons = config.error.issues.map(({ path, message }) => `${path.join('.') || '(all of it)'}: ${message}`)
@@ -94,6 +95,15 @@ export class Integrations {
     if (flow === null) throw new SyncError('FLOW_UNKNOWN', `connector ${name} has no flow to connect by`)
     return { flow, oauth: auth?.(integration.config ?? {}) ?? null }
   }
+}
+
+/** Whoever makes connections would else send what the integration knows, like a password, to where they like. */
+function checkOwn({ id, config }: EngineConnection, { config: shared = {} }: Integration): void {
+  const said = Object.keys(config).find((name) => Object.hasOwn(shared, name))
+  if (said === undefined) return
+  throw new SyncError('CONFIG_INVALID', `connection "${id}": ${said}: its integration says it`, {
+    hint: 'Leave it out: it is the same for all connections of the integration.',
+  })
 }
 
 const MINUTES_OF_A_YEAR = 366 * 24 * 60

@@ -67,10 +67,14 @@ export class Slots implements AsyncDisposable {
     }
   }
 
+  /** Does not wait for projects in use. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    for (const { used } of this.#free) used.abort()
-    for (const project of [...this.#all]) await this.#close(project)
+    const free = this.#free.splice(0)
+    for (const { used } of free) used.abort()
+    for (const { project } of free) await this.#close(project)
+    // What is still in use was stopped and did not end: nor may its connections.
+    for (const project of [...this.#all]) this.#close(project).catch(() => {})
   }
 
   #new(): OwnedProject {

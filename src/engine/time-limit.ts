@@ -7,7 +7,7 @@ import { SyncError } from '../core/error.ts'
 import type { SyncId } from '../core/sync.ts'
 
 /** What was aborted has so long to finish its batch; after a time limit that is shorter, as long as that. */
-const GRACE_MS = 10_000
+export const GRACE_MS = 10_000
 
 export class TimeLimit implements Disposable {
   /** Aborted when the time is up, or with the signal that was given. */

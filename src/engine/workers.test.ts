@@ -6,6 +6,7 @@ import { openMemoryStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import { ManualClock, settle } from '../testing/manual-clock.ts'
 import { Scheduler } from './scheduler.ts'
+import { GRACE_MS } from './time-limit.ts'
 import { type JobResult, LEASE_MS, Workers } from './workers.ts'
 
 const START = 1_000_000
@@ -194,6 +195,21 @@ describe('workers', () => {
     await it.clock.advance(6000)
     const job = await it.store.jobs.get(id)
     assert.equal(job?.state.status, 'cancelled')
+  })
+
+  test('a stop gives back also what ends only when it is given up', async () => {
+    const it = world()
+    it.results.set('a', async (claim, signal) => {
+      const stopped = await untilStopped(claim, signal)
+      await it.clock.sleep(GRACE_MS + 500, new AbortController().signal)
+      return stopped
+    })
+    const id = await it.enqueue('a')
+    await it.clock.advance(1000)
+    const stopping = it.stop()
+    await it.clock.advance(60_000)
+    await stopping
+    assert.equal((await it.store.jobs.get(id))?.state.status, 'queued')
   })
 
   test('a stop gives back what it interrupts, and the next process goes on with it at once', async () => {

@@ -9,6 +9,7 @@ import { nextInstant } from '../core/schedule.ts'
 import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
+import { GRACE_MS } from './time-limit.ts'
 
 /** A worker that was killed is noticed after this long. */
 export const LEASE_MS = 20_000
@@ -24,8 +25,8 @@ const LONGEST_RETRY_MS = 300_000
 const ALERT_FAILURES = 3
 /** A held sync is looked at again after this long, unless it is released. */
 const HELD_MS = 60_000
-/** How long a stop waits for batches to be finished. */
-const STOP_MS = 10_000
+/** How long a stop waits for batches to be finished: longer than runs that were stopped wait for theirs, so that they are given back. */
+const STOP_MS = GRACE_MS + 2000
 
 /** What executing a job came to. */
 export type JobResult =

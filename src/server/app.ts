@@ -143,7 +143,7 @@ function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOpti
 
 async function answer(route: Route, request: FastifyRequest, operations: Operations): Promise<Answer> {
   const hungUp = new AbortController()
-  const end = () => hungUp.abort()
+  const end = () => hungUp.abort(new SyncError('INTERRUPTED', 'who asked has hung up'))
   request.raw.socket.once('close', end)
   try {
     const { params, query, body, apiKey: key } = request

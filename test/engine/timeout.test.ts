@@ -81,6 +81,50 @@ describe('a handler that does not end', () => {
     }
   })
 
+  test('keeps no engine from being destroyed, and writes nothing afterwards; the next one runs it', async () => {
+    const gate = Promise.withResolvers<void>()
+    const folder = mkdtempSync(join(tmpdir(), 'syncline-timeout-'))
+    let asked = 0
+    const deaf = defineConnector({
+      name: 'crm',
+      config: z.strictObject({}),
+      syncs: {
+        deaf: {
+          fields: { id: 'integer' },
+          run: async () => {
+            asked++
+            if (asked > 1) return [{ id: 1 }]
+            await gate.promise
+            return [{ id: 666 }]
+          },
+        },
+      },
+    })
+    const start = async () => {
+      const engine = new Engine({ connectors: [deaf], store: folder, minutesBetweenSyncs: 60, log: () => {} })
+      await engine.addIntegration({ id: 'crm', connectorId: 'crm' })
+      return engine
+    }
+    try {
+      const first = await start()
+      await first.addConnection({ id: 'acme', integrationId: 'crm', config: {} })
+      await eventually(() => asked === 1, 'the run')
+      await first.destroy()
+      gate.resolve()
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      const next = await start()
+      try {
+        await eventually(async () => (await next.getRows('acme', 'deaf')).rows.length > 0, 'the run of the next one')
+        assert.doesNotMatch(JSON.stringify(await next.getRows('acme', 'deaf')), /666/)
+      } finally {
+        await next.destroy()
+      }
+    } finally {
+      gate.resolve()
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    }
+  })
+
   test('in a config `timeout` says how long; other runs go on', async () => {
     const config = `
 import { defineConfig } from 'syncline'

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Api } from './api.ts'
 import { CANARY, Crm } from './crm.ts'
 import { eventually, ServiceProject } from './project.ts'
 import { Served } from './served.ts'
 
-const files = { files: { connector: 'sqlite' } }
+const files = { files: { connector: 'sqlite', root: '.' } }
 const config = {
   connections: { shop: { connector: 'sqlite', file: './shop.db' }, copy: { connector: 'sqlite', file: './copy.db' } },
   syncs: {},
@@ -52,6 +54,33 @@ describe('syncs over connections that the API made', () => {
     assert.equal(it.project.query('shop.db', "select * from contacts where name = 'Bo'").length, 1)
     const verified = await it.project.run('verify', 'branch_contacts')
     assert.deepEqual([verified.code, verified.lines.at(-1)?.equal], [0, true], verified.stderr)
+  })
+
+  test('name files inside the folder of their integration only, and never our own', async () => {
+    const integrations = { files: { connector: 'sqlite', root: './customers' }, none: { connector: 'sqlite' } }
+    await using it = new Served({ config: { ...config, integrations } })
+    mkdirSync(join(it.project.folder, 'customers'))
+    symlinkSync(it.project.folder, join(it.project.folder, 'customers', 'up'))
+    const api = await it.ready()
+    const put = async (name: string, integration: string, file: string) =>
+      await api.post('/api/connections', { name, integration, config: { file } })
+    for (const file of ['../shop.db', './up/shop.db', '../.syncline/state.db', `${it.project.folder}/shop.db`]) {
+      const { status, body, text } = await put('branch', 'files', file)
+      assert.deepEqual([status, body.code], [422, 'CONFIG_INVALID'], text)
+      assert.match(text, /connection \\"branch\\": file: /)
+    }
+    assert.match((await put('branch', 'none', './customers/a.db')).text, /CONFIG_INVALID.*root/)
+    assert.equal((await put('branch', 'files', 'a.db')).status, 201)
+    const changed = await api.call('PUT', '/api/connections/branch', { config: { file: '../shop.db' } })
+    assert.deepEqual([changed.status, changed.body.code], [422, 'CONFIG_INVALID'], changed.text)
+    await api.call('PUT', '/api/syncs/out', { from: 'shop.orders', to: 'branch.orders', schedule: 'manual' })
+    await succeeded(api, 'out')
+    assert.equal(it.project.query('customers/a.db', 'select * from orders').length, 2)
+    // What was inside when it was made, and leads out now.
+    assert.equal((await put('later', 'files', 'b.db')).status, 201)
+    symlinkSync(join(it.project.folder, 'shop.db'), join(it.project.folder, 'customers', 'b.db'))
+    const { body } = await api.post('/api/connections/later/check')
+    assert.match(JSON.stringify(body), /CONFIG_INVALID/)
   })
 
   test('two names of one file are one place', async () => {

@@ -10,7 +10,7 @@ const config = {
   connections: { shop: { connector: 'sqlite', file: './shop.db' }, copy: { connector: 'sqlite', file: './copy.db' } },
   syncs: { own: { from: 'shop.orders', to: 'copy.own', schedule: 'manual' } },
   projects: { red: ['shop', 'copy'], blue: ['copy'] },
-  integrations: { files: { connector: 'sqlite' } },
+  integrations: { files: { connector: 'sqlite', root: '.' } },
 }
 const branch = { name: 'branch', integration: 'files', config: { file: './crm.db' } }
 const contacts = { from: 'branch.contacts', to: 'copy.branch', schedule: 'manual' }

@@ -33,6 +33,12 @@ export const postgresConfig = z
     message: 'give a url or a host',
     path: ['url'],
   })
+  .superRefine((config, context) => {
+    if (config.url === undefined) return
+    for (const name of ['host', 'port', 'user', 'password', 'database'] as const)
+      if (config[name] !== undefined)
+        context.addIssue({ code: 'custom', path: [name], message: 'the url says it: give one of both' })
+  })
 export type PostgresConfig = z.infer<typeof postgresConfig>
 /** What a person writes: any text may also be `env('NAME')`. */
 export type PostgresOptions = z.input<typeof postgresConfig>
