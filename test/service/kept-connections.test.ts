@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { Api } from './api.ts'
 import { CANARY, Crm } from './crm.ts'
 import { eventually, ServiceProject } from './project.ts'
-import { Served } from './served.ts'
+import { Served, succeeds } from './served.ts'
 
 const files = { files: { connector: 'sqlite', root: '.' } }
 const config = {
@@ -15,13 +15,6 @@ const config = {
   integrations: files,
 }
 const mirrored = { from: 'branch.contacts', to: 'copy.branch', schedule: 'manual' }
-
-async function succeeded(api: Api, sync: string): Promise<void> {
-  const { body, text } = await api.post(`/api/syncs/${encodeURIComponent(sync)}/run`)
-  const job = async () => (await api.get(`/api/jobs/${body.id}`)).body
-  await eventually(async () => ['succeeded', 'failed'].includes(String((await job()).status)), `the run ${text}`)
-  assert.equal((await job()).status, 'succeeded', JSON.stringify(await job()))
-}
 
 describe('syncs over connections that the API made', () => {
   test('read and write what they reach, by the service and by commands', async () => {
@@ -36,11 +29,11 @@ describe('syncs over connections that the API made', () => {
     const sync = await api.call('PUT', '/api/syncs/branch_contacts', mirrored)
     assert.deepEqual([sync.status, sync.body.items?.[0]?.left], [201, 'branch.contacts'], sync.text)
     assert.equal((await api.post('/api/syncs/branch_contacts/plan')).body.inserts, 2)
-    await succeeded(api, 'branch_contacts')
+    await succeeds(api, 'branch_contacts')
     assert.deepEqual((await api.post('/api/syncs/branch_contacts/verify')).body.equal, true)
     // As a target, and by a pattern: its collections are listed through it.
     await api.call('PUT', '/api/syncs/all', { from: 'shop', to: 'branch', collections: ['orders'], schedule: 'manual' })
-    await succeeded(api, 'all/orders')
+    await succeeds(api, 'all/orders')
     assert.equal(it.project.query('crm.db', 'select * from orders').length, 2)
     // Both ways.
     const contacts = {
@@ -50,7 +43,7 @@ describe('syncs over connections that the API made', () => {
     }
     const both = await api.call('PUT', '/api/syncs/both', { ...contacts, schedule: 'manual' })
     assert.equal(both.status, 201, both.text)
-    await succeeded(api, 'both')
+    await succeeds(api, 'both')
     assert.equal(it.project.query('shop.db', "select * from contacts where name = 'Bo'").length, 1)
     const verified = await it.project.run('verify', 'branch_contacts')
     assert.deepEqual([verified.code, verified.lines.at(-1)?.equal], [0, true], verified.stderr)
@@ -74,7 +67,7 @@ describe('syncs over connections that the API made', () => {
     const changed = await api.call('PUT', '/api/connections/branch', { config: { file: '../shop.db' } })
     assert.deepEqual([changed.status, changed.body.code], [422, 'CONFIG_INVALID'], changed.text)
     await api.call('PUT', '/api/syncs/out', { from: 'shop.orders', to: 'branch.orders', schedule: 'manual' })
-    await succeeded(api, 'out')
+    await succeeds(api, 'out')
     assert.equal(it.project.query('customers/a.db', 'select * from orders').length, 2)
     // What was inside when it was made, and leads out now.
     assert.equal((await put('later', 'files', 'b.db')).status, 201)
@@ -110,10 +103,10 @@ describe('syncs over connections that the API made', () => {
     const status = async () => (await api.get('/api/syncs/branch_contacts')).status
     await eventually(async () => (await status()) === 404, 'the sync is set aside')
     assert.match(it.service.stderr, /there is no integration .{1,2}files/)
-    await succeeded(api, 'orders')
+    await succeeds(api, 'orders')
     it.project.configure(config)
     await eventually(async () => (await status()) === 200, 'the sync is back')
-    await succeeded(api, 'branch_contacts')
+    await succeeds(api, 'branch_contacts')
     assert.equal((await api.call('DELETE', '/api/syncs/branch_contacts')).status, 204)
     assert.equal((await api.call('DELETE', '/api/connections/branch')).status, 204)
     const gone = await api.call('PUT', '/api/syncs/branch_contacts', mirrored)
@@ -134,7 +127,7 @@ describe('syncs over connections that the API made', () => {
     await red.post('/api/connections', { name: 'reds', integration: 'files', config: { file: './crm.db' } })
     const own = await red.call('PUT', '/api/syncs/mine', { ...mirrored, from: 'reds.contacts' })
     assert.equal(own.status, 201, own.text)
-    await succeeded(red, 'mine')
+    await succeeds(red, 'mine')
   })
 
   test('what a connector of one’s own lists goes into a target', async () => {
@@ -148,7 +141,7 @@ describe('syncs over connections that the API made', () => {
       schedule: 'manual',
     })
     assert.equal(sync.status, 201, sync.text)
-    await succeeded(api, 'people')
+    await succeeds(api, 'people')
     const names = it.project.query('copy.db', 'select name from people order by id').map(({ name }) => name)
     assert.deepEqual(
       names,
@@ -189,7 +182,7 @@ test('killed with -9 while such a sync copies, and while its connection is chang
   }
   const { service, api } = await begin()
   assert.equal((await api.post('/api/connections/branch/check')).body.healthy, true)
-  await succeeded(api, 'many')
+  await succeeds(api, 'many')
   const verified = await api.post('/api/syncs/many/verify')
   assert.deepEqual([verified.body.equal, verified.body.right], [true, 300_000], verified.text)
   service.kill('SIGINT')

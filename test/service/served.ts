@@ -59,3 +59,11 @@ export class Served implements AsyncDisposable {
     assert.equal(code, 0)
   }
 }
+
+/** Runs a sync by the API, and waits until it has succeeded. */
+export async function succeeds(api: Api, sync: string): Promise<void> {
+  const { body, text } = await api.post(`/api/syncs/${encodeURIComponent(sync)}/run`)
+  const job = async () => (await api.get(`/api/jobs/${body.id}`)).body
+  await eventually(async () => ['succeeded', 'failed'].includes(String((await job()).status)), `the run ${text}`)
+  assert.equal((await job()).status, 'succeeded', JSON.stringify(await job()))
+}

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { Api } from './api.ts'
 import { CANARY, Crm } from './crm.ts'
 import { eventually } from './project.ts'
-import { Served } from './served.ts'
+import { Served, succeeds } from './served.ts'
 
 const config = {
   connections: { shop: { connector: 'sqlite', file: './shop.db' }, copy: { connector: 'sqlite', file: './copy.db' } },
@@ -19,13 +19,6 @@ async function keyOf(it: Served, admin: Api, project: string): Promise<Api> {
   return new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
 }
 
-async function runs(api: Api, sync: string): Promise<void> {
-  const { body, text } = await api.post(`/api/syncs/${sync}/run`)
-  const job = async () => (await api.get(`/api/jobs/${body.id}`)).body
-  await eventually(async () => ['succeeded', 'failed'].includes(String((await job()).status)), `the run ${text}`)
-  assert.equal((await job()).status, 'succeeded', JSON.stringify(await job()))
-}
-
 describe('what is wrong with one sync of the API takes only that one away', () => {
   test('a connection that moves to where another sync writes', async () => {
     await using it = new Served({ config })
@@ -36,7 +29,7 @@ describe('what is wrong with one sync of the API takes only that one away', () =
     assert.equal((await api.call('PUT', '/api/connections/bx', { config: { file: './copy.db' } })).status, 200)
     await eventually(async () => (await api.get('/api/syncs/bo')).status === 409, 'it is set aside')
     assert.equal((await api.get('/api/syncs/bo')).body.code, 'TARGET_SHARED')
-    await runs(api, 'own')
+    await succeeds(api, 'own')
     const other = { from: 'shop.orders', to: 'copy.other', schedule: 'manual' }
     assert.equal((await api.call('PUT', '/api/syncs/other', other)).status, 201)
     const planned = await it.project.run('plan', 'own')
@@ -86,11 +79,11 @@ describe('what is wrong with one sync of the API takes only that one away', () =
     const red = await keyOf(it, api, 'red')
     const sync = { from: 'shop.orders', to: 'copy.r', schedule: 'manual' }
     assert.equal((await red.call('PUT', '/api/syncs/rs', sync)).status, 201)
-    await runs(red, 'rs')
+    await succeeds(red, 'rs')
     it.project.configure({ ...config, projects: { red: ['copy'] } })
     await eventually(async () => (await red.get('/api/syncs/rs')).status === 403, 'it is set aside')
     assert.equal((await red.post('/api/syncs/rs/run')).status, 403)
-    await runs(api, 'own')
+    await succeeds(api, 'own')
   })
 
   test('a connection of the config that has the name of one that the API made', async () => {
