@@ -49,6 +49,7 @@ export const errorCodes = {
   KEY_UNKNOWN: { retry: 'never', status: 404 },
   WEBHOOK_UNKNOWN: { retry: 'never', status: 404 },
   ANSWER_SECRET: { retry: 'never', status: 409 },
+  SERVER_STOPPING: { retry: 'retry', status: 503 },
   REQUEST_BUSY: { retry: 'retry', status: 409 },
   RATE_LIMITED: { retry: 'retry', status: 429 },
   FLOW_UNKNOWN: { retry: 'never', status: 404 },

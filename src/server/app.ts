@@ -34,7 +34,7 @@ const REQUEST_MS = 30_000
 
 /** The whole API. */
 export async function buildServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { app, allow } = newApp(options)
+  const { app, ...serving } = newApp(options)
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
@@ -48,7 +48,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     transform: jsonSchemaTransform,
   })
   await app.register(async (scope) => {
-    for (const route of routes) addRoute(scope, route, options, allow)
+    for (const route of routes) addRoute(scope, route, options, serving)
     eventStream(scope, options.operations)
     await incomingWebhooks(scope, options.operations)
   })
@@ -56,21 +56,27 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
   )
-  addMetrics(app, options, allow)
+  addMetrics(app, options, serving.allow)
   return app
 }
 
 /** What a process without the API tells of itself: whether it lives and can work, and its metrics. */
 export function buildMetricsServer(options: ServerOptions): FastifyInstance {
-  const { app, allow } = newApp(options)
-  for (const route of healthRoutes) addRoute(app, route, options, allow)
-  addMetrics(app, options, allow)
+  const { app, ...serving } = newApp(options)
+  for (const route of healthRoutes) addRoute(app, route, options, serving)
+  addMetrics(app, options, serving.allow)
   return app
 }
 
 type Allow = ReturnType<typeof authenticate>
 
-function newApp(options: ServerOptions): { readonly app: FastifyInstance; readonly allow: Allow } {
+interface Serving {
+  readonly allow: Allow
+  /** Aborted when the server stops. */
+  readonly stopping: AbortSignal
+}
+
+function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstance } {
   const proxies = options.trustProxy ?? 0
   const app = Fastify({
     bodyLimit: BODY_BYTES,
@@ -101,7 +107,9 @@ function newApp(options: ServerOptions): { readonly app: FastifyInstance; readon
       done(Object.assign(new Error('the body is no JSON'), { statusCode: 400 }))
     }
   })
-  return { app, allow }
+  const stop = new AbortController()
+  app.addHook('preClose', async () => stop.abort())
+  return { app, allow, stopping: stop.signal }
 }
 
 function addMetrics(app: FastifyInstance, options: ServerOptions, allow: Allow): void {
@@ -113,7 +121,12 @@ function addMetrics(app: FastifyInstance, options: ServerOptions, allow: Allow):
   })
 }
 
-function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOptions, allow: Allow): void {
+function addRoute(
+  app: FastifyInstance,
+  route: Route,
+  { operations }: ServerOptions,
+  { allow, stopping }: Serving,
+): void {
   const { method, url, scope, params, query, body } = route
   const starts = method === 'POST' && scope !== null
   app.route({
@@ -129,7 +142,7 @@ function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOpti
     },
     ...(scope === null ? {} : { onRequest: allow(scope) }),
     handler: async (request, reply) => {
-      const call = async () => await answer(route, request, operations)
+      const call = async () => await answer(route, request, operations, stopping)
       const {
         status = 200,
         body: content,
@@ -141,14 +154,19 @@ function addRoute(app: FastifyInstance, route: Route, { operations }: ServerOpti
   })
 }
 
-async function answer(route: Route, request: FastifyRequest, operations: Operations): Promise<Answer> {
+async function answer(
+  route: Route,
+  request: FastifyRequest,
+  operations: Operations,
+  stopping: AbortSignal,
+): Promise<Answer> {
   const hungUp = new AbortController()
   const end = () => hungUp.abort(new SyncError('INTERRUPTED', 'who asked has hung up'))
   request.raw.socket.once('close', end)
   try {
     const { params, query, body, apiKey: key } = request
     if (key !== null) await operations.catchUp()
-    return await route.handle({ params, query, body, key, operations, signal: hungUp.signal })
+    return await route.handle({ params, query, body, key, operations, signal: hungUp.signal, stopping })
   } finally {
     request.raw.socket.off('close', end)
   }

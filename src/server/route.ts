@@ -30,8 +30,10 @@ export interface Call<Params, Query, Body> {
   /** Who asks; null on routes open to all. */
   readonly key: ApiKey | null
   readonly operations: Operations
-  /** Aborted when the caller hangs up or the server stops. */
+  /** Aborted when the caller hangs up. */
   readonly signal: AbortSignal
+  /** Aborted when the server stops: what only waits answers now, what works has a few seconds. */
+  readonly stopping: AbortSignal
 }
 
 export interface Answer {

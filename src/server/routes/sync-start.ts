@@ -42,7 +42,7 @@ export const startRoutes: readonly Route[] = [
     tag: 'sync',
     scope: 'operate',
     body: request,
-    handle: async ({ operations, body, key, signal }) => {
+    handle: async ({ operations, body, key, ...call }) => {
       if (key?.project != null && key.project !== body.project_id)
         throw new SyncError('FORBIDDEN', 'this key is of another project')
       const visible = visibleSyncs(operations, key).filter(
@@ -52,7 +52,7 @@ export const startRoutes: readonly Route[] = [
       const { sync } = known
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
-        ? await runNow(known, body, operations, key, signal)
+        ? await runNow(known, body, operations, key, call)
         : await register(known, body.schedule, body, operations, key)
     },
   }),
@@ -156,13 +156,18 @@ async function runNow(
   body: Request,
   operations: Operations,
   key: ApiKey | null,
-  signal: AbortSignal,
+  { signal, stopping }: { readonly signal: AbortSignal; readonly stopping: AbortSignal },
 ): Promise<Answer> {
   const { store, events } = operations
   const { sync } = known
   const job = await queueRun(operations, known, body.priority, key)
-  const ended = await jobEnd(job, store, events, signal)
-  if (ended === null) throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
+  const ended = await jobEnd(job, store, events, AbortSignal.any([signal, stopping]))
+  if (ended === null && signal.aborted)
+    throw new SyncError('INTERRUPTED', 'the caller hung up before the sync ended; it goes on')
+  if (ended === null)
+    throw new SyncError('SERVER_STOPPING', 'the server stops before the sync has ended', {
+      hint: `Job ${job.id} stays: another process goes on with it, or this one when it starts again.`,
+    })
   const run = ended.run === null ? null : await store.runs.get(ended.run)
   const answer = {
     status: ended.status === 'succeeded' ? 'success' : ended.status,
