@@ -5,7 +5,6 @@ import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
-import { redact } from '../engine/redact.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
@@ -19,7 +18,7 @@ import { runReporter } from './run-reporter.ts'
 import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
-import { type Shell, secretsOf } from './shell.ts'
+import { type Shell, withoutSecrets } from './shell.ts'
 
 export const LOG_FORMAT =
   'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
@@ -69,11 +68,11 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
   const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {}, progress: false }) })
   using _deadline = endInTime(signal, lines?.log ?? reporter.log)
   await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
-  const withoutSecrets = (text: string) => redact(text, secretsOf(shell))
+  const clean = (text: string) => withoutSecrets(text, shell)
   const log: Log = (message, severity) => {
-    const clean = withoutSecrets(message)
-    ;(lines?.log ?? reporter.log)(clean, severity)
-    monitoring?.log(clean, severity)
+    const text = clean(message)
+    ;(lines?.log ?? reporter.log)(text, severity)
+    monitoring?.log(text, severity)
   }
   await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
@@ -97,7 +96,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
           limiter: opened.limiter,
           version: version(),
           log,
-          redact: withoutSecrets,
+          redact: clean,
         })
   ready(shell, options.works ? count : null, what, serving)
   const { path } = running.config
