@@ -6,7 +6,7 @@ import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
 import { watchConfig } from './config-watch.ts'
-import { exitCodes } from './exit-code.ts'
+import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { endInTime, endProcess, listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
@@ -18,7 +18,7 @@ import { runReporter } from './run-reporter.ts'
 import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
-import { type Shell, withoutSecrets } from './shell.ts'
+import { type Shell, showError, withoutSecrets } from './shell.ts'
 
 export const LOG_FORMAT =
   'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
@@ -57,7 +57,8 @@ Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and
 
 /** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C; then the process ends, whatever functions of the config still wait for. */
 export async function work(shell: Shell, options: StartOptions): Promise<never> {
-  return await endProcess(await workUntilInterrupted(shell, options))
+  const failed = (error: unknown) => exitCodeOfError(showError(shell, error))
+  return await endProcess(await workUntilInterrupted(shell, options).catch(failed))
 }
 
 async function workUntilInterrupted(shell: Shell, options: StartOptions): Promise<number> {
