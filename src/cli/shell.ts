@@ -51,7 +51,7 @@ export function show(shell: Shell, object: Readonly<Record<string, unknown>>, hu
 
 /** Tells of an error: what failed, and what to do. `about` goes into the JSON object. */
 export function showError(shell: Shell, thrown: unknown, about: Readonly<Record<string, unknown>> = {}): SyncError {
-  const clean = (text: string) => redact(text, secretsOf(shell))
+  const clean = (text: string) => withoutSecrets(text, shell)
   const error = redactError(thrown, clean)
   const { message, hint } = error
   if (shell.json) shell.terminal.out(jsonLine(errorObject(error, about)))
@@ -80,8 +80,13 @@ function stackOf(error: unknown): string {
 /** Variables that are secrets of our own. */
 const secretVariables = ['SYNCLINE_VAULT_KEY', 'VAULT_TOKEN']
 
-/** What this process knows and no output may say. */
-export function secretsOf({ environment, secrets, secretSources }: Shell): readonly string[] {
-  const opened = [...(secretSources ?? [])].flatMap((source) => [...source()])
-  return [...(secrets ?? []), ...opened, ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
+/** Of the vault and of our own. Enough where what handlers say has been cleaned: every line would look for the secrets of all connections. */
+export function secretsOf({ environment, secrets }: Shell): readonly string[] {
+  return [...(secrets ?? []), ...secretVariables.flatMap((name) => environment[name]?.split(',') ?? [])]
+}
+
+/** Takes out of a text what this process knows and no output may say. */
+export function withoutSecrets(text: string, shell: Shell): string {
+  const opened = [...(shell.secretSources ?? [])].flatMap((source) => [...source()])
+  return redact(text, [...secretsOf(shell), ...opened])
 }

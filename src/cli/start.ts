@@ -5,9 +5,8 @@ import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
-import { redact } from '../engine/redact.ts'
 import { watchConfig } from './config-watch.ts'
-import { exitCodes } from './exit-code.ts'
+import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
 import { endInTime, endProcess, listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
@@ -19,7 +18,7 @@ import { runReporter } from './run-reporter.ts'
 import { RunningProject } from './running-project.ts'
 import { type Serving, serve } from './serve.ts'
 import { type LogFormat, logFormat, openServiceLog } from './service-log.ts'
-import { type Shell, secretsOf } from './shell.ts'
+import { type Shell, showError, withoutSecrets } from './shell.ts'
 
 export const LOG_FORMAT =
   'text, or json: a line each (default: SYNCLINE_LOG_FORMAT, else json unless stderr is a terminal)'
@@ -58,7 +57,8 @@ Beside it, \`syncline jobs\`, \`trigger\`, \`pause\`, \`resume\`, \`cancel\` and
 
 /** Runs the syncs by their schedules, serves the API, or both, until Ctrl-C; then the process ends, whatever functions of the config still wait for. */
 export async function work(shell: Shell, options: StartOptions): Promise<never> {
-  return await endProcess(await workUntilInterrupted(shell, options))
+  const failed = (error: unknown) => exitCodeOfError(showError(shell, error))
+  return await endProcess(await workUntilInterrupted(shell, options).catch(failed))
 }
 
 async function workUntilInterrupted(shell: Shell, options: StartOptions): Promise<number> {
@@ -69,11 +69,11 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
   const reporter = runReporter(shell, { onlyNews: true, ...(lines === null ? {} : { log: () => {}, progress: false }) })
   using _deadline = endInTime(signal, lines?.log ?? reporter.log)
   await using monitoring = await openMonitoring(shell, lines?.log ?? reporter.log)
-  const withoutSecrets = (text: string) => redact(text, secretsOf(shell))
+  const clean = (text: string) => withoutSecrets(text, shell)
   const log: Log = (message, severity) => {
-    const clean = withoutSecrets(message)
-    ;(lines?.log ?? reporter.log)(clean, severity)
-    monitoring?.log(clean, severity)
+    const text = clean(message)
+    ;(lines?.log ?? reporter.log)(text, severity)
+    monitoring?.log(text, severity)
   }
   await using opened = await openProject(shell, { readOnly: false, log })
   await using _lock = await opened.project.store.lock()
@@ -97,7 +97,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
           limiter: opened.limiter,
           version: version(),
           log,
-          redact: withoutSecrets,
+          redact: clean,
         })
   ready(shell, options.works ? count : null, what, serving)
   const { path } = running.config

@@ -223,9 +223,8 @@ async function* untilAborted<Item>(items: AsyncGenerator<Item>, signal: AbortSig
       yield value
     }
   } finally {
-    const ended = items.return(undefined)
-    ended.catch(() => {})
-    if (!signal.aborted) await ended
+    const ended = items.return(undefined).catch(() => {})
+    if (!signal.aborted) await orAborted(ended, signal).catch(() => {})
   }
 }
 

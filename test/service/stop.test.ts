@@ -28,9 +28,17 @@ const crm = defineConnector({
     } },
   },
 })
+const stuck = defineConnector({
+  name: 'stuck',
+  config: z.object({}),
+  open: async (_config, { log }) => {
+    log('it was asked')
+    return await new Promise((done) => setTimeout(done, 600_000))
+  },
+})
 export default defineConfig({
-  connections: { crm: crm({}), copy: sqlite({ file: './copy.db' }) },
-  syncs: { deaf: { from: 'crm.deaf', to: 'copy.deaf', schedule: 'manual' } },
+  connections: { crm: crm({}), stuck: stuck({}), copy: sqlite({ file: './copy.db' }) },
+  syncs: { deaf: { from: 'crm.deaf', to: 'copy.deaf', schedule: 'manual' }, ...(existsSync('opening') ? { all: { from: 'stuck', to: 'copy', collections: ['*'] } } : {}) },
   permit: async () => { await wait('undecided'); return true },
 })`
 
@@ -96,6 +104,15 @@ describe('a stop does not wait for functions that do not end', () => {
     )
     assert.equal((await stopped(service)).code, 0)
     assert.equal(asked(service), 0)
+  })
+
+  test('a connection that does not open while it starts', async () => {
+    using it = project('opening')
+    const service = it.start('start', '--no-server')
+    await eventually(() => asked(service) === 1, 'the connection')
+    const { code, stderr } = await stopped(service)
+    assert.equal(code, 0)
+    assert.match(stderr, /something does not end: it is left behind/)
   })
 
   test('a second signal ends it at once', async () => {

@@ -6,6 +6,7 @@ import { formatSchedule, parseSchedule, type Schedule } from '../../core/schedul
 import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
+import { redactError } from '../../engine/redact.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { projectFor, visibleConnection, visibleConnections } from '../lookup.ts'
@@ -145,12 +146,8 @@ export const connectionRoutes: readonly Route[] = [
     handle: async ({ operations, params: { name }, key, signal }) => {
       const { integration } = visibleConnection(operations, key, name)
       try {
-        if (integration !== null) return { body: { name, ...(await checkAccount(operations, name)) } }
-        const collections = await operations.use(
-          async (project) => (await (await project.connection(name)).discover()).length,
-          signal,
-        )
-        return { body: { name, healthy: true, collections } }
+        const check = integration === null ? checkOpening(operations, name, signal) : checkAccount(operations, name)
+        return { body: { name, ...(await check) } }
       } catch (error) {
         return { body: { name, healthy: false, error: failureOf(asSyncError(error)) } }
       }
@@ -217,6 +214,20 @@ function schedulesOf(written: Readonly<Record<string, string>>): Readonly<Record
     return [name, schedule] as const
   })
   return Object.fromEntries(parsed)
+}
+
+async function checkOpening(
+  operations: Operations,
+  name: string,
+  signal: AbortSignal,
+): Promise<Record<string, unknown>> {
+  return await operations.use(async (project) => {
+    try {
+      return { healthy: true, collections: (await (await project.connection(name)).discover()).length }
+    } catch (error) {
+      return { healthy: false, error: failureOf(redactError(error, project.context.redact)) }
+    }
+  }, signal)
 }
 
 async function checkAccount({ connected }: Operations, name: string): Promise<Record<string, unknown>> {
