@@ -18,7 +18,8 @@ function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, lo
   // 499 is no status of HTTP's: who hung up does not see it.
   const status = known.status ?? errorCodes[known.error.code].status
   const { code, message, hint } = redactError(known.error, redact)
-  if (status >= 500)
+  // That it stops is no news of it.
+  if (status >= 500 && code !== 'SERVER_STOPPING')
     log(
       redact(`${request.method} ${request.routeOptions.url ?? ''}: ${code}: ${stackOf(known.error) ?? message}`),
       'error',
