@@ -1,5 +1,4 @@
 /** Connections of integrations as syncs made by the API use them. */
-
 import { describeConnection, type Kept } from '../config/connection-schema.ts'
 import { builtIn } from '../config/connectors.ts'
 import { confineFiles } from '../config/files.ts'
