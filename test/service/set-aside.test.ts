@@ -124,6 +124,11 @@ test('a sync reads what its integration has switched on, and is not taken up in 
   const { body } = await api.post('/api/syncs/deals/run')
   await eventually(async () => (await api.get(`/api/jobs/${body.id}`)).body.status === 'failed', `the run ${off.text}`)
   assert.equal(((await api.get(`/api/jobs/${body.id}`)).body.error as { code: string }).code, 'COLLECTION_UNKNOWN')
+  // A connection that a step acts through is used, too.
+  const acting = { from: 'shop.orders', to: 'copy.acted', onAfter: { connection: 'acme', action: 'greet' } }
+  assert.equal((await api.call('PUT', '/api/syncs/acted', { ...acting, schedule: 'manual' })).status, 201)
+  assert.equal((await api.call('DELETE', '/api/syncs/deals')).status, 204)
+  assert.equal((await api.call('DELETE', '/api/connections/acme')).body.code, 'CONNECTION_USED')
   // At once: one of them gets the table.
   const both = await Promise.all(
     ['x1', 'y1'].map((name) =>
