@@ -139,8 +139,8 @@ function ours(store: Store): Queue {
       for (const name of names) {
         const now = Date.now()
         await store.jobs.enqueue({ sync: name, priority: 'default', reason: 'command', dueMs: now, attempt: 1 }, now)
-        // In a process that both puts and works; between processes the store's hints do it.
-        if (store.hints === undefined) wake()
+        // In a process that both puts and works; between processes messages do it.
+        if (store.delivery === undefined) wake()
       }
     },
     work: async (handle) => {
@@ -163,13 +163,10 @@ function ours(store: Store): Queue {
         log: console.error,
       })
       wake = () => workers.wake()
-      const listening = (async () => {
-        for await (const _ of store.hints?.(signal) ?? []) workers.wake()
-      })()
       const working = workers.run(signal)
       return async () => {
         stopping.abort()
-        await Promise.all([working, listening])
+        await working
         await told[Symbol.asyncDispose]()
       }
     },

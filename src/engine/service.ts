@@ -61,14 +61,11 @@ export class Service {
     }
   }
 
-  /** What other processes put into the queue is looked at now, not at the next look. */
+  /** What other processes change of schedules is looked at now, not at the next look. */
   async #listen(signal: AbortSignal): Promise<void> {
     const { store } = this.#options
     if (store.hints === undefined) return
-    for await (const _ of store.hints(signal)) {
-      this.#workers.wake()
-      this.#scheduler.wake()
-    }
+    for await (const _ of store.hints(signal)) this.#scheduler.wake()
   }
 
   /**

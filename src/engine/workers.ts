@@ -15,6 +15,8 @@ import { GRACE_MS } from './time-limit.ts'
 export const LEASE_MS = 20_000
 /** Another process's jobs are seen this late at the latest. */
 const LOOK_MS = 1000
+/** After this long it is tried again to hear of them sooner. */
+const RECEIVE_AGAIN_MS = 30_000
 /** Attempts beyond this are no retries: workers died. */
 const MOST_TAKEOVERS = 12
 /** How often a job is tried in all, where trying again may help. */
@@ -45,7 +47,7 @@ export type JobResult =
   | { readonly kind: 'vetoed'; readonly error: Failure }
 
 export interface WorkersOptions {
-  readonly store: Pick<Store, 'jobs' | 'schedules'>
+  readonly store: Pick<Store, 'jobs' | 'schedules' | 'delivery'>
   readonly clock: Clock
   readonly random: () => number
   /** This process's name among all that share the store. */
@@ -74,6 +76,8 @@ export class Workers {
   /** By job. */
   readonly #running = new Map<string, Running>()
   readonly #bell = new Bell()
+  /** Who waits for a look that begins later. */
+  #looked = Promise.withResolvers<void>()
 
   constructor(options: WorkersOptions) {
     this.#options = options
@@ -102,15 +106,40 @@ export class Workers {
   async run(signal: AbortSignal): Promise<void> {
     const settled = new AbortController()
     const beating = this.#beat(settled.signal)
+    const receiving = this.#receive(signal)
     while (!signal.aborted) {
+      const looked = this.#looked
+      this.#looked = Promise.withResolvers()
       const untilMs = await this.#claim().catch((error: unknown) => this.#complain('taking jobs', error))
+      looked.resolve()
       if (signal.aborted) break
       await this.#bell.wait(this.#options.clock, Math.min(untilMs, LOOK_MS), signal)
     }
+    this.#looked.resolve()
     for (const { stop } of this.#running.values()) stop.abort(interrupted())
     await this.#settled()
     settled.abort()
-    await beating
+    await Promise.all([beating, receiving])
+  }
+
+  /** Looks at the queue when a message says so. Where the look leaves no hand free there may be more to do: that is for somebody else. */
+  async #receive(signal: AbortSignal): Promise<void> {
+    const { store, clock, concurrency } = this.#options
+    const { delivery } = store
+    const full = () => this.#running.size >= concurrency && !signal.aborted
+    while (delivery !== undefined && !signal.aborted) {
+      try {
+        for await (const _ of delivery.receive(signal)) {
+          this.#bell.ring()
+          await this.#looked.promise
+          if (full()) delivery.send()
+          while (full()) await this.#looked.promise
+        }
+      } catch (error) {
+        this.#complain('waiting for messages of other processes', error)
+        await clock.sleep(RECEIVE_AGAIN_MS, signal).catch(() => {})
+      }
+    }
   }
 
   /** Takes as many as there are free hands, and says how long there will be nothing more. */

@@ -1,6 +1,7 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
+import type { Delivery } from './delivery.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { LimitStore } from './limits.ts'
 import type { PairStore } from './pairs.ts'
@@ -18,7 +19,7 @@ export interface Store extends AsyncDisposable {
   lock(): Promise<AsyncDisposable>
   /** The name under which this process takes the leases of what it runs without the queue. Where many share the store, each has its own. */
   readonly holder: string
-  /** Yields when another process may have put something into the queue or changed a schedule. May be lossy: it only saves waiting. Absent: none. */
+  /** Yields when another process may have changed a schedule. May be lossy: it only saves waiting. Absent: there is one process. */
   hints?(signal: AbortSignal): AsyncIterable<unknown>
   readonly runs: RunStore
   readonly leases: LeaseStore
@@ -28,6 +29,8 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** How often systems are asked by all processes together. Absent: there is one process. */
   readonly limits?: LimitStore
+  /** How those who work hear of the queue. Absent: there is one process. */
+  readonly delivery?: Delivery
   /** What its processes tell each other. Absent: there is one process. */
   readonly topic?: Topic
   /** Where the rows that syncs of connections gather are kept beside this store, for all its processes. Absent: in files of this process. */

@@ -96,7 +96,7 @@ function lockTests(withState: WithState): void {
 /** Any number of processes run a project. */
 function sharedTests(withState: WithState): void {
   test(
-    'what one process puts into the queue is hinted at to the others, as soon as it is there',
+    'a schedule that one process changes is hinted at to the others',
     withState(async (state) => {
       await using store = await state.open()
       await using other = await state.open()
@@ -105,11 +105,41 @@ function sharedTests(withState: WithState): void {
       assert.ok(hints, 'a store that many share gives hints')
       // The first says that it listens now.
       assert.equal((await hints.next()).done, false)
-      await store.jobs.enqueue(request('orders'), 1000)
+      await store.schedules.put({ sync: 'orders', schedule: { kind: 'manual' }, origin: 'api' }, null)
       assert.equal((await hints.next()).done, false)
-      assert.equal(await other.jobs.nextDue(), 1000)
+      assert.notEqual(await other.schedules.get('orders'), null)
       stop.abort()
       for (let hint = await hints.next(); hint.done !== true; hint = await hints.next());
+    }),
+  )
+
+  test(
+    'what one process puts into the queue is delivered to one of those who wait, and is there by then',
+    withState(async (state) => {
+      await using store = await state.open()
+      await using first = await state.open()
+      await using second = await state.open()
+      const stop = new AbortController()
+      const receive = async (worker: Store) => {
+        const messages = worker.delivery?.receive(stop.signal)[Symbol.asyncIterator]()
+        assert.ok(messages, 'a store that many share delivers')
+        // The first says that it hears now.
+        await messages.next()
+        return messages
+      }
+      const [holding, free] = [await receive(first), await receive(second)]
+      await store.jobs.enqueue(request('orders'), 1000)
+      await holding.next()
+      assert.equal((await first.jobs.count()).queued, 1)
+      // He who holds a message gets no other: all that follow are for the other one.
+      for (const [at, sync] of ['contacts', 'deals', 'notes'].entries()) {
+        const message = free.next()
+        await store.jobs.enqueue(request(sync), 1000)
+        await message
+        assert.equal((await second.jobs.count()).queued, at + 2)
+      }
+      stop.abort()
+      for (const messages of [holding, free]) while ((await messages.next()).done !== true);
     }),
   )
 

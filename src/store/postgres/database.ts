@@ -65,6 +65,16 @@ export class Database implements Queries, AsyncDisposable {
     return await this.#again(async () => (await this.#pool.query(this.#statement(sql, values))).rowCount ?? 0)
   }
 
+  /** A text of somebody else, with its errors as they are; several statements where there are no values. */
+  async plain(text: string, values?: readonly unknown[]): Promise<pg.QueryResult> {
+    return await this.#pool.query(text, values === undefined ? undefined : [...values])
+  }
+
+  /** What such an error is in our words. */
+  told(error: unknown): unknown {
+    return translate(error, this.place)
+  }
+
   /** A statement of its own has a name, by which the server knows its plan: planning costs more than most of them do. */
   #statement(text: string, values: readonly unknown[]): pg.QueryConfig {
     if (!this.#names.has(text) && this.#names.size < MOST_NAMES) this.#names.set(text, `syncline_${this.#names.size}`)
@@ -79,7 +89,7 @@ export class Database implements Queries, AsyncDisposable {
 
   /** A connection of one's own until it is disposed. */
   async session(): Promise<Session> {
-    return await this.#again(async () => new Session(await this.#sessions.connect(), (error) => this.#told(error)))
+    return await this.#again(async () => new Session(await this.#sessions.connect(), (error) => this.told(error)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -87,11 +97,7 @@ export class Database implements Queries, AsyncDisposable {
   }
 
   async #again<Result>(work: () => Promise<Result>): Promise<Result> {
-    return await again(work, (error) => this.#told(error))
-  }
-
-  #told(error: unknown): unknown {
-    return translate(error, this.place)
+    return await again(work, (error) => this.told(error))
   }
 }
 

@@ -1,9 +1,9 @@
-/** Hints that there may be something to do, from one process to all others: LISTEN and NOTIFY. One that gets lost costs a second. */
+/** Hints that schedules have changed, from one process to all others: LISTEN and NOTIFY. One that gets lost costs a second. */
 import { on } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 
-/** To be selected in a statement that gives others something to do: they hear of it when that is committed. Channels are per database. */
+/** To be selected in a statement that changes a schedule: others hear of it when that is committed. Channels are per database. */
 export const notify = `pg_notify(current_schema(), '')`
 
 const CONNECT_MS = 10_000

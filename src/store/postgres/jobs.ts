@@ -1,5 +1,6 @@
 /** The queue in Postgres. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
 import { type Job, patienceMs } from '../../core/job.ts'
+import type { Delivery } from '../delivery.ts'
 import type {
   Claim,
   ClaimId,
@@ -15,7 +16,6 @@ import { jobEnded, jobUnknown } from '../refusals.ts'
 import { askedByOf, jobOf } from '../rows.ts'
 import type { Database, Queries } from './database.ts'
 import { Gathering } from './gathering.ts'
-import { notify } from './hints.ts'
 import { endRunsOf } from './leases.ts'
 
 /** How many ended jobs of each sync are kept: runs have their own history. */
@@ -23,15 +23,18 @@ const KEPT_JOBS = 20
 
 export class PostgresJobStore implements JobStore {
   readonly #database: Database
+  readonly #delivery: Pick<Delivery, 'send'>
   readonly #ends: Gathering<End, Finished | null>
 
-  constructor(database: Database) {
+  constructor(database: Database, delivery: Pick<Delivery, 'send'>) {
     this.#database = database
+    this.#delivery = delivery
     this.#ends = new Gathering((ends) => this.#finishAll(ends))
   }
 
   async enqueue(request: JobRequest, nowMs: number): Promise<Job> {
     const [row] = await this.#database.query(statements.enqueue, queueValues(request, nowMs))
+    this.#delivery.send()
     return jobOf(row)
   }
 
@@ -73,6 +76,7 @@ export class PostgresJobStore implements JobStore {
       ...columnsOf(ends.map(({ retry, nowMs }) => (retry === null ? noValues : queueValues(retry, nowMs)))),
       KEPT_JOBS,
     ])
+    if (Number(rows[0]?.followers ?? 0) > 0) this.#delivery.send()
     const failures = new Map(
       rows.map((row) => [Number(row.place), row.failures === null ? null : Number(row.failures)]),
     )
@@ -81,7 +85,7 @@ export class PostgresJobStore implements JobStore {
 
   async postpone(claim: ClaimId, dueMs: number): Promise<boolean> {
     const id = numberOf(claim.id)
-    return await this.#database.transaction(async (queries) => {
+    const given = await this.#database.transaction(async (queries) => {
       if (!(await freeLease(queries, claim))) return false
       // Where somebody asked for the sync meanwhile, that job takes its place.
       const merged = (await queries.execute(statements.mergeBack, [id, dueMs])) > 0
@@ -89,6 +93,8 @@ export class PostgresJobStore implements JobStore {
       else await queries.execute(statements.giveBack, [id, dueMs])
       return true
     })
+    if (given) this.#delivery.send()
+    return given
   }
 
   async cancel(id: string, nowMs: number): Promise<Job> {
@@ -163,7 +169,7 @@ function putInto(asked: string): string {
       priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
       rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
       attempt = least(job.attempt, excluded.attempt), asked_by = case when excluded.asked_by is not null then job.asked_by end
-    returning *, null::bigint as lease_until, ${notify}`
+    returning *, null::bigint as lease_until`
 }
 
 async function freeLease(queries: Queries, { sync, generation }: ClaimId): Promise<boolean> {
@@ -235,7 +241,7 @@ const statements = {
       select schedule.sync, 'default', 'after', 1, held.at, held.at, held.at + ${patienceMs.default}, null
       from held join schedule on after_sync = held.sync where held.status = 'succeeded' and not paused
     ), first as (select distinct on (sync) * from followers order by sync, rank_at), ${putInto('first')})
-    select place, failures, (select count(*) from queued) from held left join schedule using (sync)`,
+    select place, failures, (select count(*) from queued) as followers from held left join schedule using (sync)`,
   mergeBack: `
     update job set due_at = least(due_at, $2), rank_at = least(rank_at, $2 + rank_at - due_at),
       asked_by = case when (select asked_by from job where id = $1) is not null then asked_by end
@@ -243,7 +249,7 @@ const statements = {
   remove: `delete from job where id = $1`,
   giveBack: `
     update job set status = 'queued', worker = null, started_at = null, rank_at = $2 + rank_at - due_at, due_at = $2
-    where id = $1 returning ${notify}`,
+    where id = $1`,
   cancel: `
     update job set cancelling = status = 'running', ended_at = case when status = 'queued' then $2::bigint end,
       status = case when status = 'queued' then 'cancelled' else status end

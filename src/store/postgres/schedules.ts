@@ -1,4 +1,5 @@
 /** Schedules in Postgres. */
+import type { Delivery } from '../delivery.ts'
 import type { Bound, JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
 import { scheduleOf } from '../rows.ts'
 import type { Queries } from './database.ts'
@@ -7,9 +8,11 @@ import { queue, queueValues } from './jobs.ts'
 
 export class PostgresScheduleStore implements ScheduleStore {
   readonly #queries: Queries
+  readonly #delivery: Pick<Delivery, 'send'>
 
-  constructor(queries: Queries) {
+  constructor(queries: Queries, delivery: Pick<Delivery, 'send'>) {
     this.#queries = queries
+    this.#delivery = delivery
   }
 
   async put(
@@ -53,7 +56,9 @@ export class PostgresScheduleStore implements ScheduleStore {
 
   async fire(due: ScheduleRecord, nextMs: number | null, request: JobRequest, nowMs: number): Promise<boolean> {
     const values = [...queueValues(request, nowMs), due.sync, due.nextAt, nextMs]
-    return (await this.#queries.query(statements.fire, values)).length === 1
+    const fired = (await this.#queries.query(statements.fire, values)).length === 1
+    if (fired) this.#delivery.send()
+    return fired
   }
 
   async note(sync: string, failures: number, { notBeforeMs, notAfterMs }: Bound): Promise<void> {

@@ -132,7 +132,7 @@ test('connections that the server ends are opened anew, and hints come again', a
   )
   // It says that it listens again; what came meanwhile is looked at.
   assert.equal((await hints.next()).done, false)
-  await store.jobs.enqueue(request('orders'), 1000)
+  await store.schedules.put({ sync: 'orders', schedule: { kind: 'manual' }, origin: 'api' }, null)
   assert.equal((await hints.next()).done, false)
   stop.abort()
   assert.equal((await hints.next()).done, true)

@@ -8,6 +8,7 @@ import type { RecordStore } from '../records.ts'
 import { openMemoryStore } from '../sqlite/store.ts'
 import type { LeaseStore, RowsDatabase, RunStore, Store } from '../store.ts'
 import { Database } from './database.ts'
+import { PostgresDelivery } from './delivery.ts'
 import { listen } from './hints.ts'
 import { PostgresJobStore } from './jobs.ts'
 import { PostgresLeaseStore } from './leases.ts'
@@ -61,6 +62,7 @@ class PostgresStore implements Store {
   readonly records: RecordStore
   readonly limits: PostgresLimitStore
   readonly topic: PostgresTopic
+  readonly delivery: PostgresDelivery
   readonly #database: Database
   readonly #projectId: string
   readonly #place: RowsDatabase
@@ -72,8 +74,9 @@ class PostgresStore implements Store {
     this.runs = new PostgresRunStore(database)
     this.leases = new PostgresLeaseStore(database)
     this.pairs = new PostgresPairStore(database)
-    this.jobs = new PostgresJobStore(database)
-    this.schedules = new PostgresScheduleStore(database)
+    this.delivery = new PostgresDelivery(database, place.url, place.schema)
+    this.jobs = new PostgresJobStore(database, this.delivery)
+    this.schedules = new PostgresScheduleStore(database, this.delivery)
     this.records = new PostgresRecordStore(database)
     this.limits = new PostgresLimitStore(database)
     this.topic = new PostgresTopic(database, place.url, place.schema)
@@ -102,6 +105,7 @@ class PostgresStore implements Store {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.limits[Symbol.dispose]()
+    await this.delivery[Symbol.asyncDispose]()
     await this.#database[Symbol.asyncDispose]()
   }
 }

@@ -1,0 +1,122 @@
+/**
+ * Delivery by pg-boss, in a schema of its own beside the store's. A message says that there is something in the queue, not what: the most
+ * urgent job is known when somebody has a hand for it. So one message that waits is enough, however many jobs do.
+ */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConstructorOptions, Db, PgBoss } from 'pg-boss'
+import type { Delivery } from '../delivery.ts'
+import type { Database } from './database.ts'
+import { Gathering } from './gathering.ts'
+import { listen } from './hints.ts'
+
+const QUEUE = 'work'
+/** `short`: of messages that nobody has taken there is one. Who died with a message has not lost anything: others look by themselves. */
+const queue = { policy: 'short', notify: true, retryLimit: 0, deleteAfterSeconds: 60 } as const
+/** Held until there is a free hand, so as long as runs take. As long as pg-boss allows. */
+const HELD_SECONDS = 86_400
+/** pg-boss derives names from that of its schema. */
+const LONGEST_SCHEMA = 50
+const STOP_MS = 2000
+
+export class PostgresDelivery implements Delivery, AsyncDisposable {
+  readonly #database: Database
+  readonly #options: ConstructorOptions
+  /** To send takes no connection, timer or check of its own: a process that only sends never starts it. */
+  #sender: Promise<PgBoss> | null = null
+  readonly #sends = new Gathering<null, null>(async (sends) => {
+    await this.#send()
+    return sends.map(() => null)
+  })
+  #sent: Promise<unknown> = Promise.resolve()
+
+  constructor(database: Database, url: string, schema: string) {
+    this.#database = database
+    this.#options = { db: dbOf(database, url), schema: deliverySchema(schema), schedule: false, useListenNotify: true }
+  }
+
+  /** To be called when what was put is committed: else who takes the message at once would not see it. */
+  send(): void {
+    this.#sent = this.#sends.ask(null)
+  }
+
+  async *receive(signal: AbortSignal): AsyncGenerator<void> {
+    const boss = await this.#make()
+    // What goes wrong later passes, or the queue itself does not answer either: whoever looks there says so.
+    boss.on('error', () => {})
+    const aborted = signal.aborted ? Promise.resolve() : once(signal, 'abort')
+    let arrived = Promise.withResolvers<void>()
+    let released = Promise.withResolvers<void>()
+    try {
+      await boss.start()
+      await boss.createQueue(QUEUE, { ...queue, expireInSeconds: HELD_SECONDS })
+      await boss.work(QUEUE, async () => {
+        arrived.resolve()
+        await released.promise
+      })
+      yield
+      for (;;) {
+        await Promise.race([arrived.promise, aborted])
+        if (signal.aborted) break
+        arrived = Promise.withResolvers()
+        yield
+        released.resolve()
+        released = Promise.withResolvers()
+      }
+    } catch (error) {
+      if (!signal.aborted) throw this.#database.told(error)
+    } finally {
+      released.resolve()
+      const stopped = boss.offWork(QUEUE, { wait: true }).then(() => boss.stop({ graceful: false }))
+      await Promise.race([stopped.catch(() => {}), sleep(STOP_MS, undefined, { ref: false })])
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sent
+  }
+
+  async #send(): Promise<void> {
+    try {
+      this.#sender ??= this.#make()
+      await (await this.#sender).send(QUEUE)
+    } catch {
+      // Nobody has ever waited here, or can't be reached: then he looks by himself.
+    }
+  }
+
+  async #make(): Promise<PgBoss> {
+    const { PgBoss } = await import('pg-boss')
+    return new PgBoss(this.#options)
+  }
+}
+
+/** The schema that pg-boss has for a store's schema: some of its tables have the names of the store's. */
+export function deliverySchema(schema: string): string {
+  const name = `${schema}_pgboss`
+  if (name.length <= LONGEST_SCHEMA) return name
+  const hash = createHash('sha256').update(schema).digest('hex').slice(0, 16)
+  return `${schema.slice(0, LONGEST_SCHEMA - `_${hash}_pgboss`.length)}_${hash}_pgboss`
+}
+
+/** The store's own connections, and the way it listens. */
+function dbOf(database: Database, url: string): Db {
+  return {
+    executeSql: (text, values) => database.plain(text, values),
+    listen: async (channel, hear, begin) => {
+      const stop = new AbortController()
+      const hearing = (async () => {
+        for await (const payload of listen(url, channel, stop.signal, { name: 'syncline deliveries' }))
+          if (payload === null) begin()
+          else hear(payload)
+      })()
+      return {
+        close: async () => {
+          stop.abort()
+          await hearing
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SyncError } from '../../src/core/error.ts'
+import { Events } from '../../src/engine/events.ts'
+import { Service } from '../../src/engine/service.ts'
+import { type JobResult, Workers } from '../../src/engine/workers.ts'
+import { openPostgresStore } from '../../src/store/postgres/store.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { request } from '../../src/testing/store-job-tests.ts'
+import { createDatabase } from '../../tools/database.ts'
+import { eventually } from './project.ts'
+
+test('what another process puts into the queue wakes a worker: its clock stands still, so it never looks by itself', async () => {
+  await using database = await createDatabase()
+  await using store = await openPostgresStore(database.url)
+  await using other = await openPostgresStore(database.url)
+  const clock = new ManualClock(10_000)
+  const service = new Service({
+    ...{ store, clock, random: () => 0, worker: 'w', concurrency: 1 },
+    definitions: {
+      find: async (id) => {
+        throw new SyncError('SYNC_UNKNOWN', `no sync ${id}`)
+      },
+      exclusive: () => [],
+      lasting: () => false,
+    },
+    makeProject: () => {
+      throw new Error('nothing runs')
+    },
+    events: new Events(() => {}),
+    log: () => {},
+  })
+  const stop = new AbortController()
+  const running = service.run(stop.signal)
+  for (const sync of ['first', 'second', 'third']) {
+    await other.jobs.enqueue(request(sync), 10_000)
+    await eventually(async () => (await other.jobs.list({ sync, status: 'failed', limit: 1 })).length === 1, sync)
+    // It has looked after its last job by then, and found nothing.
+    await sleep(200)
+  }
+  stop.abort()
+  await running
+})
+
+test('many jobs put at once are for all who have a hand free: each who fills his hands passes the message on', async () => {
+  await using database = await createDatabase()
+  await using store = await openPostgresStore(database.url)
+  let now = 10_000
+  const still = new ManualClock(now)
+  // Time goes on, and nobody wakes up from that: only messages do it.
+  const clock = { now: () => now, sleep: still.sleep.bind(still) }
+  const stop = new AbortController()
+  const ended = Promise.withResolvers<void>()
+  const result: JobResult = { kind: 'ended', status: 'succeeded', run: null, error: null, retry: false }
+  const begun: string[] = []
+  const workers = ['a', 'b', 'c'].map(
+    (worker) =>
+      new Workers({
+        ...{ store, clock, random: () => 0, worker, concurrency: 1, emit: () => {}, log: () => {} },
+        execute: async () => {
+          begun.push(worker)
+          await ended.promise
+          return result
+        },
+      }),
+  )
+  const running = workers.map((worker) => worker.run(stop.signal))
+  for (const sync of ['first', 'second', 'third', 'fourth'])
+    await store.jobs.enqueue({ ...request(sync), dueMs: 20_000 }, now)
+  // Until all three hear, and have looked for nothing.
+  await sleep(1500)
+  assert.deepEqual(begun, [])
+  now = 20_000
+  store.delivery?.send()
+  await eventually(async () => begun.length === 3, 'all three work')
+  assert.deepEqual(begun.toSorted(), ['a', 'b', 'c'])
+  ended.resolve()
+  // The first hand that is free takes the fourth.
+  await eventually(async () => begun.length === 4, 'the fourth, too')
+  stop.abort()
+  await Promise.all(running)
+})
