@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { SyncError } from '../../src/core/error.ts'
+import { systemClock } from '../../src/engine/clock.ts'
 import { Events } from '../../src/engine/events.ts'
 import { Service } from '../../src/engine/service.ts'
 import { type JobResult, Workers } from '../../src/engine/workers.ts'
@@ -80,4 +83,45 @@ test('many jobs put at once are for all who have a hand free: each who fills his
   await eventually(async () => begun.length === 4, 'the fourth, too')
   stop.abort()
   await Promise.all(running)
+})
+
+test('processes that begin at the same time on a new store all hear', async () => {
+  await using database = await createDatabase()
+  const stores = await Promise.all(Array.from({ length: 6 }, () => openPostgresStore(database.url)))
+  const stop = new AbortController()
+  const all = stores.map((store) => store.delivery?.receive(stop.signal)[Symbol.asyncIterator]())
+  await Promise.all(all.map(async (messages) => assert.equal((await messages?.next())?.done, false)))
+  stop.abort()
+  await Promise.all(all.map(async (messages) => assert.equal((await messages?.next())?.done, true)))
+  for (const store of stores) await store[Symbol.asyncDispose]()
+})
+
+test('where pg-boss may not have its schema, the worker says what is missing, and looks by itself', async () => {
+  await using database = await createDatabase()
+  await using owner = await openPostgresStore(database.url)
+  const role = `worker_${randomUUID().replaceAll('-', '').slice(0, 12)}`
+  const admin = new pg.Client({ connectionString: database.url })
+  await admin.connect()
+  await admin.query(`create role ${role} login password 'w'; grant usage on schema syncline to ${role};
+    grant all on all tables in schema syncline to ${role}; grant all on all sequences in schema syncline to ${role}`)
+  const url = new URL(database.url)
+  url.username = role
+  url.password = 'w'
+  await using store = await openPostgresStore(url.href)
+  const stop = new AbortController()
+  const said: string[] = []
+  const workers = new Workers({
+    ...{ store, clock: systemClock, random: () => 0, worker: 'w', concurrency: 1, emit: () => {} },
+    execute: async () => ({ kind: 'ended', status: 'succeeded', run: null, error: null, retry: false }),
+    log: (line) => said.push(line),
+  })
+  const running = workers.run(stop.signal)
+  await eventually(async () => said.length > 0, 'it says so')
+  assert.match(said.join(), /waiting for messages .*permission denied for database/)
+  await owner.jobs.enqueue({ ...request('orders'), dueMs: Date.now() }, Date.now())
+  await eventually(async () => (await owner.jobs.list({ status: 'succeeded', limit: 1 })).length === 1, 'it is done')
+  stop.abort()
+  await running
+  await admin.query(`drop owned by ${role}; drop role ${role}`)
+  await admin.end()
 })

@@ -206,7 +206,8 @@ function inTheWay(error: unknown): boolean {
   return code === '40001' || code === '40P01' || (code === '23505' && constraintOf(error) === 'job_running')
 }
 
-function codeOf(error: unknown): string {
+/** The server's code of an error, or the system's; "": it has none. */
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
 

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConstructorOptions, Db, PgBoss } from 'pg-boss'
 import type { Delivery } from '../delivery.ts'
-import type { Database } from './database.ts'
+import { codeOf, type Database } from './database.ts'
 import { Gathering } from './gathering.ts'
 import { listen } from './hints.ts'
 
@@ -19,6 +19,7 @@ const HELD_SECONDS = 86_400
 /** pg-boss derives names from that of its schema. */
 const LONGEST_SCHEMA = 50
 const STOP_MS = 2000
+const UNIQUE_VIOLATION = '23505'
 
 export class PostgresDelivery implements Delivery, AsyncDisposable {
   readonly #database: Database
@@ -49,7 +50,7 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
     let arrived = Promise.withResolvers<void>()
     let released = Promise.withResolvers<void>()
     try {
-      await boss.start()
+      await start(boss)
       await boss.createQueue(QUEUE, { ...queue, expireInSeconds: HELD_SECONDS })
       await boss.work(QUEUE, async () => {
         arrived.resolve()
@@ -89,6 +90,16 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
   async #make(): Promise<PgBoss> {
     const { PgBoss } = await import('pg-boss')
     return new PgBoss(this.#options)
+  }
+}
+
+/** Of several that make the schema at the same time one does it; to the others it is there, of which pg-boss knows only one way to be told. */
+async function start(boss: PgBoss): Promise<void> {
+  try {
+    await boss.start()
+  } catch (error) {
+    if (codeOf(error) !== UNIQUE_VIOLATION) throw error
+    await boss.start()
   }
 }
 
