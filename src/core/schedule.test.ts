@@ -148,7 +148,9 @@ describe('what people write', () => {
     [{ every: '2 days' }, 'every 2d'],
     ['0 6 * * 1-5', '0 6 * * 1-5 (UTC)'],
     [{ cron: '0 6 * * *', zone: 'Europe/Berlin' }, '0 6 * * * (Europe/Berlin)'],
+    ['0 6 * * 1-5 (Europe/Berlin)', '0 6 * * 1-5 (Europe/Berlin)'],
     ['@daily', '@daily (UTC)'],
+    ['@daily (America/Argentina/Buenos_Aires)', '@daily (America/Argentina/Buenos_Aires)'],
     ['manual', 'manual'],
     ['webhook', 'webhook'],
     ['continuous', 'continuous'],
@@ -171,6 +173,9 @@ describe('what people write', () => {
     ['61 * * * *', /can't be read/],
     [{ cron: '0 0 31 2 *' }, /never comes/],
     [{ cron: '0 6 * * *', zone: 'Berlin' }, /no time zone "Berlin"/],
+    ['0 6 * * * (Berlin)', /no time zone "Berlin"/],
+    ['0 6 * * * (Europe/Berlin) (UTC)', /can't be read/],
+    ['(UTC)', /is no schedule/],
     [{ every: 'now' }, /is no schedule/],
   ]
   for (const [written, reason] of refused) {

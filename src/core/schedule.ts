@@ -49,8 +49,8 @@ export type ScheduleText =
 const LOOK_MS = 2000
 
 /**
- * Reads `15m`, `every 15 minutes`, `every_15_minutes`, `hourly`, `continuous`, `manual`, `webhook`, a cron expression (in UTC), or
- * `{ every }`, `{ cron, zone }`, `{ after }`. A text is the reason why it can't be read.
+ * Reads `15m`, `every 15 minutes`, `every_15_minutes`, `hourly`, `continuous`, `manual`, `webhook`, a cron expression (in UTC, or as
+ * `0 6 * * * (Europe/Berlin)`), or `{ every }`, `{ cron, zone }`, `{ after }`. A text is the reason why it can't be read.
  */
 export function parseSchedule(written: ScheduleText): Schedule | string {
   if (typeof written === 'string') return parseText(written.trim())
@@ -81,7 +81,8 @@ function parseText(text: string): Schedule | string {
   if (text === 'continuous') return { kind: 'continuous', everyMs: LOOK_MS }
   const everyMs = parseEvery(text)
   if (everyMs !== null) return { kind: 'interval', everyMs }
-  return /^[\d*@]/.test(text) && /[\s@]/.test(text) ? parseCron(text, 'UTC') : unreadable(text)
+  const [, cron = text, zone = 'UTC'] = /^(.*\S)\s*\(([\w+/-]+)\)$/s.exec(text) ?? []
+  return /^[\d*@]/.test(cron) && /[\s@]/.test(cron) ? parseCron(cron, zone) : unreadable(text)
 }
 
 const adverbs: Readonly<Record<string, number>> = { hourly: 3_600_000, daily: 86_400_000, weekly: 604_800_000 }

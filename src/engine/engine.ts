@@ -109,7 +109,7 @@ export class Engine {
   async addIntegration(integration: Integration): Promise<void> {
     // Known at once: calls that follow without waiting may need it.
     this.#integrations.put(integration)
-    await (await this.#opened).connected.putIntegration(integration)
+    await (await this.#ready()).connected.putIntegration(integration)
   }
 
   async updateIntegration(integration: Integration): Promise<void> {
@@ -119,72 +119,73 @@ export class Engine {
 
   /** The connections of it stay, and don't run any more. */
   async removeIntegration(integrationId: string): Promise<void> {
-    await (await this.#opened).connected.removeIntegration(integrationId)
+    await (await this.#ready()).connected.removeIntegration(integrationId)
   }
 
   /** Keeps a connection, and schedules its syncs. CONFIG_INVALID: its config does not fit its connector. */
   async addConnection(connection: EngineConnection): Promise<EngineConnection> {
-    return await (await this.#opened).connected.add(connection)
+    return await (await this.#ready()).connected.add(connection)
   }
 
   /** Also one that can't be read any more. CONNECTION_UNKNOWN; CONFIG_INVALID: its config does not fit its connector. */
   async updateConnection(connection: EngineConnection): Promise<EngineConnection> {
     const whole = () => connection
-    return await (await this.#opened).connected.update(connection.id, whole, whole)
+    return await (await this.#ready()).connected.update(connection.id, whole, whole)
   }
 
   async getConnections(): Promise<EngineConnection[]> {
-    return await (await this.#opened).connections.readAll()
+    return await (await this.#ready()).connections.readAll()
   }
 
   async getConnection(connectionId: string): Promise<EngineConnection | undefined> {
-    return await (await this.#opened).connections.read(connectionId)
+    return await (await this.#ready()).connections.read(connectionId)
   }
 
   /** Forgets a connection with its credentials and schedules; what its syncs have gathered stays. */
   async removeConnection(connectionId: string): Promise<void> {
-    await (await this.#opened).connected.remove(connectionId)
+    await (await this.#ready()).connected.remove(connectionId)
   }
 
   /** Lets the connection's syncs run by themselves, those that were switched off no more. CONNECTION_UNKNOWN. */
   async scheduleConnectionSyncs(connectionId: string): Promise<void> {
-    await (await this.#opened).connected.schedule(connectionId)
+    await (await this.#ready()).connected.schedule(connectionId)
   }
 
   /** Until `scheduleConnectionSyncs` they run only when asked to, also after a restart. */
   async unscheduleConnectionSyncs(connectionId: string): Promise<void> {
-    await (await this.#opened).connected.unschedule(connectionId)
+    await (await this.#ready()).connected.unschedule(connectionId)
   }
 
   /** Runs a sync now, and waits for its end. CONNECTION_UNKNOWN and SYNC_UNKNOWN are thrown; a run that fails is told in the result. */
   async executeSync(connectionId: string, syncName: string): Promise<ExecutionResult> {
+    const { store } = await this.#ready()
     const job = await this.triggerSync(connectionId, syncName)
-    return await waitForJob(job, (await this.#opened).store, this.#events, this.#stop.signal)
+    return await waitForJob(job, store, this.#events, this.#stop.signal)
   }
 
   /** Puts a sync into the queue, without waiting for it. */
   async triggerSync(connectionId: string, syncName: string, priority: Priority = 'high'): Promise<Job> {
-    return await (await this.#opened).service.trigger(syncIdOf(connectionId, syncName), priority)
+    return await (await this.#ready()).service.trigger(syncIdOf(connectionId, syncName), priority)
   }
 
   /** JOB_UNKNOWN, JOB_ENDED. */
   async cancelJob(jobId: string): Promise<Job> {
-    return await (await this.#opened).service.cancel(jobId)
+    return await (await this.#ready()).service.cancel(jobId)
   }
 
   async pauseSync(connectionId: string, syncName: string): Promise<void> {
-    await setPaused((await this.#opened).store, systemClock, syncIdOf(connectionId, syncName), true)
+    await setPaused((await this.#ready()).store, systemClock, syncIdOf(connectionId, syncName), true)
   }
 
   async resumeSync(connectionId: string, syncName: string): Promise<void> {
-    const { store, service } = await this.#opened
+    const { store, service } = await this.#ready()
     await setPaused(store, systemClock, syncIdOf(connectionId, syncName), false)
     service.wake()
   }
 
   /** Every sync that runs by itself, with how it went last. */
   async getScheduledJobs(): Promise<ScheduledJob[]> {
-    const { store } = await this.#opened
+    const { store } = await this.#ready()
     const jobs = await Promise.all((await store.schedules.list({})).map((record) => scheduledJob(record, store)))
     return jobs.flatMap((job) => job ?? [])
   }
@@ -195,26 +196,26 @@ export class Engine {
 
   /** CONNECTION_UNKNOWN and ACTION_UNKNOWN are thrown; an action that fails is told in the result. */
   async executeAction(connectionId: string, actionName: string, params: unknown): Promise<ActionResult> {
-    return await (await this.#opened).connected.execute(connectionId, actionName, params)
+    return await (await this.#ready()).connected.execute(connectionId, actionName, params)
   }
 
   /** Begins to connect an account, by the flow of the integration's connector. */
   async startFlowSession(integrationId: string): Promise<FlowSession> {
-    return await (await this.#opened).connected.flows.start(integrationId)
+    return await (await this.#ready()).connected.flows.start(integrationId)
   }
 
   /** Answers the step that waits: what is wrong with the answer is in `errors`. At the end `connectionId` names the connection. */
   async executeFlowStep(sessionId: string, userInput?: unknown): Promise<FlowSession> {
-    return await (await this.#opened).connected.flows.answer(sessionId, userInput)
+    return await (await this.#ready()).connected.flows.answer(sessionId, userInput)
   }
 
   /** FLOW_UNKNOWN: there is none, or it has expired. */
   async getFlowSession(sessionId: string): Promise<FlowSession> {
-    return await (await this.#opened).connected.flows.get(sessionId)
+    return await (await this.#ready()).connected.flows.get(sessionId)
   }
 
   async deleteFlowSession(sessionId: string): Promise<void> {
-    await (await this.#opened).connected.flows.delete(sessionId)
+    await (await this.#ready()).connected.flows.delete(sessionId)
   }
 
   /** Rows that a sync has gathered, in the order of their keys. */
@@ -223,12 +224,12 @@ export class Engine {
     syncName: string,
     page: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<RowsPage> {
-    return await (await this.#opened).connected.readRows(connectionId, syncName, page)
+    return await (await this.#ready()).connected.readRows(connectionId, syncName, page)
   }
 
   /** All rows that a sync has gathered, as text piece by piece. With a store on Postgres at most four are read at the same time. */
   async *exportRows(connectionId: string, syncName: string, format: ExportFormat): AsyncIterable<string> {
-    yield* (await this.#opened).connected.exportRows(connectionId, syncName, format)
+    yield* (await this.#ready()).connected.exportRows(connectionId, syncName, format)
   }
 
   getLimits(): readonly LimiterState[] {
@@ -252,11 +253,17 @@ export class Engine {
 
   /** Finishes batches, gives back what is left, and closes everything: within 15 seconds, whatever handlers still wait for. Then the process can end by itself, once they have. */
   async destroy(): Promise<void> {
-    this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed'))
+    this.#stop.abort(new SyncError('INTERRUPTED', 'the engine was destroyed', { hint: 'Make a new one.' }))
     const opened = await this.#opened.catch(() => null)
     await opened?.running
     await this.#sharedEvents[Symbol.asyncDispose]()
     await opened?.close()
+  }
+
+  /** INTERRUPTED: after `destroy()` nothing can be asked. */
+  async #ready(): Promise<Opened> {
+    this.#stop.signal.throwIfAborted()
+    return await this.#opened
   }
 
   async #open(): Promise<Opened> {

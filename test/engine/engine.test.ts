@@ -284,6 +284,22 @@ describe('the engine for embedders', () => {
     await next.destroy()
   })
 
+  test('after destroy() every call says that it was destroyed', async () => {
+    const engine = makeEngine(newFolder())
+    await engine.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    await engine.destroy()
+    const calls = [
+      () => engine.getConnections(),
+      () => engine.getScheduledJobs(),
+      () => engine.executeSync('acme', 'contacts'),
+      () => engine.triggerSync('acme', 'contacts'),
+      () => engine.startFlowSession('our-crm'),
+      () => engine.getRows('acme', 'contacts'),
+    ]
+    for (const call of calls) await assert.rejects(call, { code: 'INTERRUPTED', message: /the engine was destroyed/ })
+    await engine.destroy()
+  })
+
   test('a connection whose sync takes long keeps no other waiting', async () => {
     await using api = await new Api().start()
     const engine = makeEngine(newFolder())

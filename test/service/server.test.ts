@@ -169,13 +169,15 @@ describe('the server', () => {
           .replace(/\{\w+\}/g, '1')
         const sent = path.endsWith('/resolve')
           ? { take: 'left' }
-          : path === '/api/connections/{name}' && method === 'put'
-            ? { config: {} }
-            : method === 'put'
-              ? { from: 'shop.orders', to: 'copy.mine' }
-              : path === '/sync/start'
-                ? { project_id: 'red', sync_type: 'pull', source_platform: 'shop', target_entity: 'red_orders' }
-                : undefined
+          : path.endsWith('/schedule')
+            ? { schedule: '1h' }
+            : path === '/api/connections/{name}' && method === 'put'
+              ? { config: {} }
+              : method === 'put'
+                ? { from: 'shop.orders', to: 'copy.mine' }
+                : path === '/sync/start'
+                  ? { project_id: 'red', sync_type: 'pull', source_platform: 'shop', target_entity: 'red_orders' }
+                  : undefined
         const answer = await blue.call(method.toUpperCase(), concrete, sent)
         assert.ok(
           !answer.text.includes('red_orders') || answer.status === 404 || answer.status === 403,

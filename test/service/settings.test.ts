@@ -65,6 +65,43 @@ describe('changes of settings', () => {
   })
 })
 
+describe('when a sync runs', () => {
+  test('is what a call says, in any form and zone, until it is taken back: then what its definition says', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({ config: crm.config() })
+    const api = await it.ready()
+    const at = '/api/syncs/made'
+    const told = async () => {
+      const { schedule, scheduledBy, paused } = (await api.get(at)).body
+      return [schedule, scheduledBy, paused]
+    }
+    await api.call('PUT', at, { from: 'shop.orders', to: 'copy.made', schedule: '6h' })
+    assert.deepEqual(await told(), ['every 6h', 'definition', false])
+    const berlin = '0 6 * * 1-5 (Europe/Berlin)'
+    for (const schedule of [berlin, { cron: '0 6 * * 1-5', zone: 'Europe/Berlin' }]) {
+      const body = { project_id: 'p', sync_type: 'pull', source_platform: 'shop', target_entity: 'made', schedule }
+      assert.equal((await api.post('/sync/start', body)).status, 202)
+      assert.deepEqual(await told(), [berlin, 'call', false])
+    }
+    assert.equal((await api.call('PUT', `${at}/schedule`, { schedule: { every: '2h' } })).body.schedule, 'every 2h')
+    assert.equal((await api.call('PUT', `${at}/schedule`, { schedule: 'soon' })).body.code, 'CONFIG_INVALID')
+    assert.equal((await api.call('PUT', `${at}/schedule`, { schedule: { after: 'orders' } })).status, 400)
+    // A definition that changes does not take its place.
+    await api.call('PUT', at, { from: 'shop.orders', to: 'copy.made', schedule: '7h' })
+    await api.post(`${at}/pause`)
+    assert.deepEqual(await told(), ['every 2h', 'call', true])
+    assert.equal((await api.call('DELETE', `${at}/schedule`)).body.schedule, 'every 7h')
+    assert.deepEqual(await told(), ['every 7h', 'definition', true])
+    assert.equal((await api.call('DELETE', `${at}/schedule`)).status, 200)
+    // Those of a connection are set with it, in the same forms.
+    const schedules = { contacts: { cron: '0 6 * * 1-5', zone: 'Europe/Berlin' } }
+    const made = { name: 'acme', integration: 'ours', config: { token: CANARY }, schedules }
+    assert.equal((await api.post('/api/connections', made)).status, 201)
+    assert.deepEqual((await api.get('/api/connections/acme')).body.schedules, { contacts: berlin })
+    assert.equal((await api.call('DELETE', '/api/syncs/acme%2Fcontacts/schedule')).status, 403)
+  })
+})
+
 /** What one listener hears. */
 class Heard implements AsyncDisposable {
   text = ''

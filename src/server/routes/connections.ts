@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
-import { formatSchedule, parseSchedule, type Schedule } from '../../core/schedule.ts'
+import { formatSchedule, type Schedule } from '../../core/schedule.ts'
 import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownConnection, Operations } from '../../engine/operations.ts'
@@ -12,6 +12,7 @@ import { maySee } from '../auth.ts'
 import { projectFor, visibleConnection, visibleConnections } from '../lookup.ts'
 import { cutPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
+import { readSchedule, scheduleText } from '../schedule-text.ts'
 
 const named = z.object({ name: z.string().min(1).max(300) })
 const identifier = z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -')
@@ -25,9 +26,9 @@ const settings = {
     .nullable()
     .describe('null: as the integration says'),
   schedules: z
-    .record(z.string().max(300), z.string().max(200))
+    .record(z.string().max(300), scheduleText)
     .nullable()
-    .describe('by the names of syncs: every_15_minutes, 1h, a cron expression …; these go before minutesBetweenSyncs'),
+    .describe('by the names of syncs; these go before minutesBetweenSyncs'),
 }
 const creation = z.strictObject({
   name: identifier.optional().describe('default: a random one'),
@@ -207,13 +208,10 @@ function settingsOf(before: ConnectionRemains, body: Settings): ConnectionRemain
   }
 }
 
-function schedulesOf(written: Readonly<Record<string, string>>): Readonly<Record<string, Schedule>> {
-  const parsed = Object.entries(written).map(([name, text]) => {
-    const schedule = parseSchedule(text)
-    if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', `schedules.${name}: ${schedule}`)
-    return [name, schedule] as const
-  })
-  return Object.fromEntries(parsed)
+function schedulesOf(written: NonNullable<Settings['schedules']>): Readonly<Record<string, Schedule>> {
+  return Object.fromEntries(
+    Object.entries(written).map(([name, text]) => [name, readSchedule(text, `schedules.${name}: `)]),
+  )
 }
 
 async function checkOpening(

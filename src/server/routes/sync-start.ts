@@ -3,18 +3,18 @@ import { z } from 'zod'
 import { errorCodes, isErrorCode, SyncError } from '../../core/error.ts'
 import { priorities } from '../../core/job.ts'
 import type { RunRecord } from '../../core/run.ts'
-import { firstInstant, parseSchedule } from '../../core/schedule.ts'
+import type { Schedule } from '../../core/schedule.ts'
 import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
-import { systemClock } from '../../engine/clock.ts'
 import { gatheredBy } from '../../engine/handler-syncs.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { jobEnd } from '../../engine/results.ts'
 import { iso } from '../../protocol/objects.ts'
-import { announce } from '../announce.ts'
 import { visibleSyncs } from '../lookup.ts'
 import { queueRun } from '../queue-run.ts'
 import { type Answer, type Route, route } from '../route.ts'
+import { readSchedule, scheduleText } from '../schedule-text.ts'
+import { setSchedule } from '../set-schedule.ts'
 
 const strategies = ['prefer_local', 'prefer_remote', 'manual_review', 'last-write-wins'] as const
 const name = z.string().min(1).max(300)
@@ -25,11 +25,7 @@ const request = z.strictObject({
     'a connection, by its name, its connector’s or its integration’s, or a service of the catalogue',
   ),
   target_entity: name.describe('a sync, or the collection that it writes'),
-  schedule: z
-    .string()
-    .max(200)
-    .optional()
-    .describe('every_15_minutes, 1h, a cron expression …; without one it runs now'),
+  schedule: scheduleText.optional().describe('without one it runs now'),
   strategy: z.enum(strategies).optional(),
   priority: z.enum(priorities).default('high'),
 })
@@ -53,7 +49,7 @@ export const startRoutes: readonly Route[] = [
       refuseOtherStrategy(sync, body.strategy)
       return body.schedule === undefined
         ? await runNow(known, body, operations, key, call)
-        : await register(known, body.schedule, body, operations, key)
+        : await register(known, readSchedule(body.schedule), body, operations, key)
     },
   }),
 ]
@@ -186,20 +182,14 @@ function statusOf(status: string, error: RunRecord['error']): number {
 }
 
 async function register(
-  { sync, origin, project }: KnownSync,
-  written: string,
+  known: KnownSync,
+  schedule: Schedule,
   body: Request,
   operations: Operations,
   key: ApiKey | null,
 ): Promise<Answer> {
-  const schedule = parseSchedule(written)
-  if (typeof schedule === 'string') throw new SyncError('CONFIG_INVALID', schedule)
-  const firstMs = firstInstant(schedule, systemClock.now())
-  // What its connection says is taken up again at every start.
-  if (origin === 'connection') await operations.connected.setSchedule(sync.id, schedule)
-  else await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
-  operations.service.wake()
-  announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
+  const { sync } = known
+  const firstMs = await setSchedule(operations, known, schedule, key)
   return {
     status: 202,
     body: {

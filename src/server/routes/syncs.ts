@@ -20,6 +20,8 @@ import { visibleSync, visibleSyncs } from '../lookup.ts'
 import { cutPage, namedPageQuery } from '../page.ts'
 import { queueRun } from '../queue-run.ts'
 import { type Route, route } from '../route.ts'
+import { readSchedule, scheduleText } from '../schedule-text.ts'
+import { setSchedule, takeScheduleBack } from '../set-schedule.ts'
 
 /** `everything/orders` is one name: its slash is sent as %2F. */
 const named = z.object({ name: z.string().min(1).max(300) })
@@ -130,6 +132,33 @@ export const syncRoutes: readonly Route[] = [
     }),
   ),
   route({
+    method: 'PUT',
+    url: '/api/syncs/:name/schedule',
+    summary: 'When it runs, whatever its definition says',
+    tag: 'syncs',
+    scope: 'operate',
+    params: named,
+    body: z.strictObject({ schedule: scheduleText }),
+    handle: async ({ operations, params, body, key }) => {
+      const known = visibleSync(operations, key, params.name)
+      await setSchedule(operations, known, readSchedule(body.schedule), key)
+      return { body: await describe(operations, known) }
+    },
+  }),
+  route({
+    method: 'DELETE',
+    url: '/api/syncs/:name/schedule',
+    summary: 'Takes back when a call said that it runs: what its definition says counts again',
+    tag: 'syncs',
+    scope: 'operate',
+    params: named,
+    handle: async ({ operations, params, key }) => {
+      const known = visibleSync(operations, key, params.name)
+      await takeScheduleBack(operations, known, key)
+      return { body: await describe(operations, known) }
+    },
+  }),
+  route({
     method: 'POST',
     url: '/api/syncs/:name/plan',
     summary: 'What a run would change; writes nothing',
@@ -194,6 +223,7 @@ async function describe({ store }: Operations, { sync, origin, project }: KnownS
     origin,
     project,
     schedule: formatSchedule(schedule?.schedule ?? sync.schedule),
+    scheduledBy: origin !== 'connection' && schedule?.origin === 'api' ? 'call' : 'definition',
     paused: schedule?.paused ?? false,
     nextAt: iso(schedule?.nextAt ?? null),
     failures: schedule?.failures ?? 0,

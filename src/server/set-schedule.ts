@@ -1,0 +1,46 @@
+/** When a sync runs, as a call says, until another takes it back. */
+import { SyncError } from '../core/error.ts'
+import { firstInstant, type Schedule } from '../core/schedule.ts'
+import { systemClock } from '../engine/clock.ts'
+import type { ApiKey } from '../engine/keys.ts'
+import type { KnownSync, Operations } from '../engine/operations.ts'
+import { announce } from './announce.ts'
+
+/** Returns when it is first due; null: the clock does not make it due. */
+export async function setSchedule(
+  operations: Operations,
+  { sync, origin, project }: KnownSync,
+  schedule: Schedule,
+  key: ApiKey | null,
+): Promise<number | null> {
+  const firstMs = firstInstant(schedule, systemClock.now())
+  // What its connection says is taken up again at every start.
+  if (origin === 'connection') await operations.connected.setSchedule(sync.id, schedule)
+  else await operations.store.schedules.put({ sync: sync.id, schedule, origin: 'api' }, firstMs)
+  operations.service.wake()
+  announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
+  return firstMs
+}
+
+/** What its definition says counts again. FORBIDDEN: its connection says it. */
+export async function takeScheduleBack(
+  operations: Operations,
+  { sync, origin, project }: KnownSync,
+  key: ApiKey | null,
+): Promise<void> {
+  const { schedules } = operations.store
+  if (origin === 'connection')
+    throw new SyncError('FORBIDDEN', `the schedule of "${sync.id}" is its connection's`, {
+      hint: 'Change the `schedules` of the connection.',
+    })
+  const before = await schedules.get(sync.id)
+  if (before?.origin !== 'api') return
+  await schedules.remove(sync.id)
+  await schedules.put(
+    { sync: sync.id, schedule: sync.schedule, origin: 'config' },
+    firstInstant(sync.schedule, systemClock.now()),
+  )
+  if (before.paused) await schedules.pause(sync.id, true, null)
+  operations.service.wake()
+  announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
+}
