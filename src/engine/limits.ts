@@ -39,6 +39,7 @@ interface Line {
   readonly asker: Gate
   pausedUntil: number
   asking: number
+  active: number
   /** How often an asker was told to wait: for somebody else's calls, or for the system. */
   refusals: number
   usedAt: number
@@ -97,10 +98,12 @@ export class Limiter {
     waited ||= line.refusals > refusals
     if (waited) for (const listener of this.#listeners) listener(connection, this.#clock.now() - askedAt)
     let ended = false
+    line.active++
     return {
       [Symbol.dispose]: () => {
         if (ended) return
         ended = true
+        line.active--
         line.usedAt = this.#clock.now()
         // Who comes next would be told that it is still busy.
         if (give !== null) void give().finally(() => line.hands.leave())
@@ -124,10 +127,10 @@ export class Limiter {
 
   states(): readonly LimiterState[] {
     const now = this.#clock.now()
-    return [...this.#lines].map(([connection, { asking, hands, pausedUntil }]) => ({
+    return [...this.#lines].map(([connection, { asking, active, pausedUntil }]) => ({
       connection,
       waiting: asking,
-      active: hands.inside,
+      active,
       pausedUntil: pausedUntil > now ? pausedUntil : null,
     }))
   }
@@ -142,7 +145,7 @@ export class Limiter {
       return known
     }
     const hands = new Gate(limits.concurrent ?? Number.POSITIVE_INFINITY)
-    const fresh = { hands, asker: new Gate(1), pausedUntil: 0, asking: 0, refusals: 0, usedAt }
+    const fresh = { hands, asker: new Gate(1), pausedUntil: 0, asking: 0, active: 0, refusals: 0, usedAt }
     const line: Line = { ...fresh, limits, buckets: this.#bucketsOf(limits) }
     this.#lines.set(connection, line)
     return line
