@@ -138,6 +138,7 @@ describe('limits', () => {
       },
       free: async () => {},
       pause: async () => {},
+      exchange: async () => [],
     }
     const limiter = new Limiter(
       clock,
