@@ -1,6 +1,7 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
+import type { CircuitStore } from './circuits.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { LimitStore } from './limits.ts'
 import type { PairStore } from './pairs.ts'
@@ -28,6 +29,8 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** How often systems are asked by all processes together. Absent: there is one process. */
   readonly limits?: LimitStore
+  /** Which connections do not answer, as all processes know it. Absent: there is one process. */
+  readonly circuits?: CircuitStore
   /** What its processes tell each other. Absent: there is one process. */
   readonly topic?: Topic
   /** Where the rows that syncs of connections gather are kept beside this store, for all its processes. Absent: in files of this process. */

@@ -276,6 +276,18 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
       );
     `,
   },
+  {
+    name: 'circuits',
+    sql: `
+      -- Connections that failed last. Not logged: after a crash of the server they are tried as if they had not.
+      create unlogged table circuit (
+        connection text collate "C" primary key,
+        failures integer not null,
+        -- of one that is not left alone: when it failed
+        open_until bigint not null
+      );
+    `,
+  },
 ]
 
 /** Any number; the same for every process that migrates a store on this server. */
