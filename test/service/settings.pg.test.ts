@@ -142,7 +142,7 @@ test('a change is taken up once by each process: the one that makes it looks at 
   for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
 })
 
-test('a connection that can not be read sets its syncs aside, and is no reason to read the project again and again', async () => {
+test('syncs of a connection that can not be read are set aside until it is mended, and the project is not read again and again for that', async () => {
   await using state = await createDatabase()
   const config = { connections, syncs: {}, integrations: { files: { connector: 'sqlite', root: '.' } } }
   using it = new ServiceProject(`export default { ...${JSON.stringify(config)}, ${counted} }`, {
@@ -191,6 +191,17 @@ test('a connection that can not be read sets its syncs aside, and is no reason t
   const settled = reads()
   for (let look = 0; look < 3; look++) await round()
   assert.deepEqual(reads(), settled)
+
+  // Mended by one server: the others, and workers, take the syncs up again.
+  for (const name of ['sealed', 'broken']) {
+    const whole = { integration: 'files', config: { file: './shop.db' } }
+    const mended = await api.call('PUT', `/api/connections/${name}`, whole)
+    assert.equal(mended.status, 200, mended.text)
+  }
+  for (const name of ['sealed', 'broken']) {
+    await eventually(async () => (await codeOf(`of_${name}`)) === undefined, `of_${name} to be there again`)
+    await succeeds(apiOf(second), `of_${name}`)
+  }
   for (const running of [first, second, worker]) running.kill('SIGTERM')
   for (const running of [first, second, worker]) assert.equal((await running.end()).code, 0, running.stderr)
 })
