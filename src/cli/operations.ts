@@ -94,7 +94,7 @@ export function openOperations(options: OperationsOptions): Operations {
         },
       ),
     ],
-    limits: () => limiter.states(),
+    limits: (connections) => limiter.statesOfAll(connections),
     limitsOf: ({ name, integration, connector }) =>
       (integration === null
         ? config().connections.get(name)?.acting?.connector

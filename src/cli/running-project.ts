@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { ConfigDefinitions } from '../config/definitions.ts'
 import { type Expansion, expandSyncs } from '../config/expand.ts'
 import type { LoadedConfig } from '../config/load.ts'
+import { actingNamed } from '../config/made.ts'
+import { connectionsNamed } from '../config/schema.ts'
 import type { Context } from '../connectors/connector.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
@@ -13,7 +15,7 @@ import { type Catalogue, openCatalogue } from '../engine/catalogue.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Connected } from '../engine/connected.ts'
 import { ConnectionPool } from '../engine/connection-pool.ts'
-import { StoredConnections } from '../engine/connections.ts'
+import { connectionVersion, connectionVersions, StoredConnections } from '../engine/connections.ts'
 import type { Events } from '../engine/events.ts'
 import { gatheredBy, partsOf } from '../engine/handler-syncs.ts'
 import { Integrations } from '../engine/integrations.ts'
@@ -28,6 +30,7 @@ import type { OwnedProject } from '../engine/slots.ts'
 import type { Definitions } from '../engine/task.ts'
 import { Webhooks } from '../engine/webhooks.ts'
 import { storeUrl } from '../store/open.ts'
+import type { RecordStore } from '../store/records.ts'
 import { locate } from './kept.ts'
 import { type OpenProject, readConfig } from './open-project.ts'
 import { openVault } from './open-vault.ts'
@@ -63,6 +66,8 @@ export class RunningProject {
   #config: LoadedConfig
   /** The syncs that calls of the API made, when they were last taken up. */
   #made: readonly MadeSync[] = []
+  /** Of stored connections, then. */
+  #versions: ReadonlyMap<string, number> = new Map()
   #reloading: Promise<unknown> = Promise.resolve()
   /** By definition: what was told of it last. */
   readonly #told = new Map<string, string>()
@@ -173,9 +178,14 @@ export class RunningProject {
   /** `syncs`: nothing is done about integrations and their connections. */
   async #readAgain(what: 'all' | 'syncs'): Promise<number> {
     // Before the config: what changes meanwhile is seen as another change.
-    const made = await madeSyncs(this.#options.opened.project.store.records)
+    const { records } = this.#options.opened.project.store
+    const [made, versions] = [
+      await madeSyncs(records),
+      this.#shared ? await connectionVersions(records) : this.#versions,
+    ]
     this.#config = await readConfig(this.#options.shell, true)
     this.#made = made
+    this.#versions = versions
     if (what === 'all') await this.#takeUpIntegrations()
     await this.service.renew()
     return await this.#take(await this.#definitions.replace(this.#config))
@@ -211,24 +221,34 @@ export class RunningProject {
 
   async #takeUpMade(): Promise<void> {
     if (!this.#shared) return
-    const now = await madeSyncs(this.#options.opened.project.store.records)
-    if (JSON.stringify(now) !== JSON.stringify(this.#made) || this.#unmet()) await this.#reloadMade()
+    const { records } = this.#options.opened.project.store
+    const now = await madeSyncs(records)
+    if (JSON.stringify(now) !== JSON.stringify(this.#made) || (await this.#moved(records))) await this.#reloadMade()
   }
 
-  /** Whether a connection that syncs made by the API use has come or gone since they were taken up. */
-  #unmet(): boolean {
-    const unknown = (kept: unknown) => kept instanceof SyncError && kept.code === 'CONNECTION_UNKNOWN'
-    return [...this.#config.kept].some(([name, kept]) =>
-      this.#known.find(name) === null ? !(kept instanceof SyncError) : unknown(kept),
-    )
+  /**
+   * Whether a connection that syncs made by the API use has come, gone or changed since they were taken up. One that can't be read stays as it
+   * is until somebody changes it.
+   */
+  async #moved(records: RecordStore): Promise<boolean> {
+    const { kept } = this.#config
+    if (kept.size === 0) return false
+    const now = await connectionVersions(records)
+    return [...kept.keys()].some((name) => now.get(name) !== this.#versions.get(name))
   }
 
   /** What another process made or changed is run as it is now. */
   async #takeUpDefinition(id: SyncId): Promise<void> {
     if (!this.#shared) return
+    const { records } = this.#options.opened.project.store
     const known = madeOf(this.#made, id) ?? null
-    const now = await madeSync(this.#options.opened.project.store.records, known?.name ?? id.split('/')[0] ?? id)
-    if (JSON.stringify(now) !== JSON.stringify(known)) await this.#reloadMade()
+    const now = await madeSync(records, known?.name ?? id.split('/')[0] ?? id)
+    if (JSON.stringify(now) !== JSON.stringify(known)) return await this.#reloadMade()
+    const names = now === null ? [] : [...connectionsNamed(now.definition), ...actingNamed(now.definition)]
+    for (const name of names) {
+      if (!this.#config.kept.has(name)) continue
+      if ((await connectionVersion(records, name)) !== this.#versions.get(name)) return await this.#reloadMade()
+    }
   }
 
   /** A config file with a mistake in it keeps nothing from running: it is told once, and tried again. */

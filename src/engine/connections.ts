@@ -236,6 +236,18 @@ export class StoredConnections implements ConnectionStore {
   }
 }
 
+/** The versions of all that are stored, those that can't be read included: another with every change. */
+export async function connectionVersions(records: RecordStore): Promise<ReadonlyMap<string, number>> {
+  const versions = new Map<string, number>()
+  for await (const { id, version } of allRecords(records, KIND)) versions.set(id, version)
+  return versions
+}
+
+/** Of one; undefined: there is none of that name. */
+export async function connectionVersion(records: RecordStore, id: string): Promise<number | undefined> {
+  return (await records.get(KIND, id))?.version
+}
+
 const UNREADABLE: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'VAULT_UNUSABLE'])
 
 /** Whether a connection is there and can't be read, and not that there is none, or that its store does not answer. */

@@ -99,7 +99,8 @@ describe('limits', () => {
     ;(await limiter.turn('a', { perSecond: 1 }, never))[Symbol.dispose]()
     const late = limiter.turn('a', { perSecond: 1 }, never)
     await settle()
-    assert.deepEqual(counts(), [[1, 1]])
+    // What waits for its second is not being made.
+    assert.deepEqual(counts(), [[1, 0]])
     await clock.advance(1000)
     ;(await late)[Symbol.dispose]()
   })
@@ -137,6 +138,7 @@ describe('limits', () => {
       },
       free: async () => {},
       pause: async () => {},
+      exchange: async () => [],
     }
     const limiter = new Limiter(
       clock,

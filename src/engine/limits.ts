@@ -6,16 +6,12 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../connectors/connector.ts'
 import type { Limits } from '../connectors/kit.ts'
-import type { LimitStore } from '../store/limits.ts'
+import type { Calls, LimitStore } from '../store/limits.ts'
+import { CallNews } from './call-news.ts'
 import { Gate } from './gate.ts'
 
-/** How a connection's bucket stands. */
-export interface LimiterState {
-  readonly connection: string
-  /** Calls that wait for their turn. */
-  readonly waiting: number
-  /** Calls that are being made. */
-  readonly active: number
+/** How a connection's line stands. */
+export interface LimiterState extends Calls {
   /** Until when the system asked to be left alone; null: it did not. */
   readonly pausedUntil: number | null
 }
@@ -39,6 +35,7 @@ interface Line {
   readonly asker: Gate
   pausedUntil: number
   asking: number
+  active: number
   /** How often an asker was told to wait: for somebody else's calls, or for the system. */
   refusals: number
   usedAt: number
@@ -60,6 +57,7 @@ export class Limiter {
   readonly #buckets = new Map<string, Bucket>()
   readonly #listeners = new Set<WaitListener>()
   readonly #shared: () => Promise<LimitStore | null>
+  readonly #news: CallNews
   #sweptAt = Number.NEGATIVE_INFINITY
 
   /** `shared`: what counts for all processes; null, this one is alone. */
@@ -73,6 +71,7 @@ export class Limiter {
     this.#random = random
     this.#makeBucket = makeBucket
     this.#shared = shared
+    this.#news = new CallNews(clock, shared, () => this.#calls())
   }
 
   /** Waits for a turn; disposing it ends the call. Rejects when the signal is aborted first. */
@@ -83,24 +82,25 @@ export class Limiter {
     let give: Give | null = null
     let waited = line.hands.full
     line.asking++
+    this.#news.begin()
     try {
-      await line.hands.enter(signal)
-      try {
-        give = await this.#ask(line, connection, signal)
-      } catch (error) {
-        line.hands.leave()
-        throw error
-      }
+      give = await this.#admit(line, connection, signal)
+    } catch (error) {
+      this.#news.end()
+      throw error
     } finally {
       line.asking--
     }
     waited ||= line.refusals > refusals
     if (waited) for (const listener of this.#listeners) listener(connection, this.#clock.now() - askedAt)
     let ended = false
+    line.active++
     return {
       [Symbol.dispose]: () => {
         if (ended) return
         ended = true
+        line.active--
+        this.#news.end()
         line.usedAt = this.#clock.now()
         // Who comes next would be told that it is still busy.
         if (give !== null) void give().finally(() => line.hands.leave())
@@ -122,14 +122,33 @@ export class Limiter {
     return () => this.#listeners.delete(listener)
   }
 
+  /** How the lines stand in this process. */
   states(): readonly LimiterState[] {
     const now = this.#clock.now()
-    return [...this.#lines].map(([connection, { asking, hands, pausedUntil }]) => ({
+    return [...this.#lines].map(([connection, { asking, active, pausedUntil }]) => ({
       connection,
       waiting: asking,
-      active: hands.inside,
+      active,
       pausedUntil: pausedUntil > now ? pausedUntil : null,
     }))
+  }
+
+  /** How these connections stand in all processes that share the store. Those that were not used lately may be left out. */
+  async statesOfAll(connections: readonly string[]): Promise<readonly LimiterState[]> {
+    const store = await this.#shared()
+    if (store === null) return this.states().filter(({ connection }) => connections.includes(connection))
+    const states = await store.exchange(this.#calls(), connections)
+    const now = this.#clock.now()
+    return states.map(({ pausedMs, ...calls }) => ({
+      ...calls,
+      pausedUntil: pausedMs === null ? null : now + pausedMs,
+    }))
+  }
+
+  #calls(): readonly Calls[] {
+    return [...this.#lines].flatMap(([connection, { asking, active }]) =>
+      asking === 0 && active === 0 ? [] : [{ connection, active, waiting: asking }],
+    )
   }
 
   #lineOf(connection: string, limits: Limits): Line {
@@ -142,7 +161,7 @@ export class Limiter {
       return known
     }
     const hands = new Gate(limits.concurrent ?? Number.POSITIVE_INFINITY)
-    const fresh = { hands, asker: new Gate(1), pausedUntil: 0, asking: 0, refusals: 0, usedAt }
+    const fresh = { hands, asker: new Gate(1), pausedUntil: 0, asking: 0, active: 0, refusals: 0, usedAt }
     const line: Line = { ...fresh, limits, buckets: this.#bucketsOf(limits) }
     this.#lines.set(connection, line)
     return line
@@ -175,6 +194,16 @@ export class Limiter {
     const bucket = this.#buckets.get(name) ?? this.#makeBucket(name, points, seconds)
     this.#buckets.set(name, bucket)
     return bucket
+  }
+
+  async #admit(line: Line, connection: string, signal: AbortSignal): Promise<Give | null> {
+    await line.hands.enter(signal)
+    try {
+      return await this.#ask(line, connection, signal)
+    } catch (error) {
+      line.hands.leave()
+      throw error
+    }
   }
 
   async #ask(line: Line, connection: string, signal: AbortSignal): Promise<Give | null> {

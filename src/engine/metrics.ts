@@ -1,6 +1,7 @@
 /** What Prometheus reads: runs, rows, lag, the queue, connections that are left alone, and errors by code. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../store/store.ts'
+import { isOpen } from './breaker.ts'
 import { systemClock } from './clock.ts'
 import type { Events } from './events.ts'
 import type { Limiter } from './limits.ts'
@@ -97,6 +98,10 @@ export function collectMetrics(events: Events, store: Store, limiter: Limiter): 
       // Nor has a connection a line that is used no more.
       waiting.reset()
       for (const { connection, waiting: calls } of limiter.states()) waiting.set({ connection }, calls)
+      // On a store that processes share another one may have told that it answers again.
+      const circuits = await store.circuits?.list()
+      if (circuits !== undefined) unhealthy.reset()
+      for (const circuit of circuits ?? []) if (isOpen(circuit)) unhealthy.set({ connection: circuit.connection }, 1)
       return { type: registry.contentType, text: await registry.metrics() }
     },
     [Symbol.dispose]: () => {

@@ -41,8 +41,8 @@ export interface Operations {
   actionsOf(connection: KnownConnection): ReadonlyMap<string, ActionDefinition<never>>
   /** How often its system may be asked; empty: as often as it answers. */
   limitsOf(connection: KnownConnection): Limits
-  /** How the limits stand in this process, of connections that were used lately. */
-  limits(): readonly LimiterState[]
+  /** How the limits of these connections stand, in all processes on the store. Those that were not used lately may be left out. */
+  limits(connections: readonly string[]): Promise<readonly LimiterState[]>
   readonly webhooks: Webhooks
   /** Whether the connection's system has signed this; null: it has not, or there is no such connection, or it sends none. */
   verifyWebhook(connection: string, request: WebhookRequest): Promise<WebhookVerdict | null>

@@ -43,7 +43,14 @@ export class Service {
     const { store, clock, random, definitions, worker, concurrency, events, log } = options
     this.#options = options
     this.#slots = new Slots(options.makeProject, clock)
-    const task = { definitions, slots: this.#slots, mutex: new Mutex(), breaker: new Breaker(), events, clock }
+    const task = {
+      definitions,
+      slots: this.#slots,
+      mutex: new Mutex(),
+      breaker: new Breaker(store.circuits),
+      events,
+      clock,
+    }
     this.#workers = new Workers({
       ...{ store, clock, random, worker, concurrency, log },
       execute: (claim, signal) => executeSyncJob(claim, signal, task),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MemorySystem, memoryConnector } from '../connectors/memory.ts'
-import type { SyncError } from '../core/error.ts'
+import { SyncError } from '../core/error.ts'
 import { defaults, type Sync } from '../core/sync.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import { testContext } from '../testing/connector-harness.ts'
@@ -22,17 +22,10 @@ const sync: Sync = {
   timeoutMs: 1000,
 }
 
-test('a run that is given up while a connection opens and does not come back gives its hand back', async () => {
-  const clock = new ManualClock(0)
+/** A queue with a job of each of these syncs, and what executes them. */
+async function tasks(clock: ManualClock, left: Opener, ids: readonly string[], breaker = new Breaker()) {
   const store = openMemoryStore()
-  const told: SyncError[] = []
   const right: Opener = { open: (context) => memoryConnector.open({ system: new MemorySystem() }, context) }
-  const left: Opener = {
-    open: ({ signal }) => {
-      signal.addEventListener('abort', () => told.push(signal.reason))
-      return new Promise(() => {})
-    },
-  }
   const slots = new Slots((signal) => {
     const context = { ...testContext(), clock, signal }
     const pool = new ConnectionPool(new Map(Object.entries({ left, right })), context)
@@ -43,13 +36,28 @@ test('a run that is given up while a connection opens and does not come back giv
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     }
   }, clock)
-  await store.jobs.enqueue({ sync: 'orders', priority: 'default', reason: 'command', dueMs: 0, attempt: 1 }, 0)
-  const [claim = assert.fail()] = await store.jobs.claim({ worker: 'w', leaseMs: 60_000, limit: 1 }, 0)
+  for (const id of ids)
+    await store.jobs.enqueue({ sync: id, priority: 'default', reason: 'command', dueMs: 0, attempt: 1 }, 0)
+  const claims = await store.jobs.claim({ worker: 'w', leaseMs: 60_000, limit: ids.length }, 0)
+  const options = {
+    definitions: { find: async (id: string) => ({ ...sync, id }), exclusive: () => [], lasting: () => true },
+    ...{ slots, mutex: new Mutex(), breaker, events: new Events(() => {}), clock },
+  }
+  return claims.map((claim) => executeSyncJob(claim, new AbortController().signal, options))
+}
+
+test('a run that is given up while a connection opens and does not come back gives its hand back', async () => {
+  const clock = new ManualClock(0)
+  const told: SyncError[] = []
+  const left: Opener = {
+    open: ({ signal }) => {
+      signal.addEventListener('abort', () => told.push(signal.reason))
+      return new Promise(() => {})
+    },
+  }
+  const [task = assert.fail()] = await tasks(clock, left, ['orders'])
   let result: unknown = null
-  executeSyncJob(claim, new AbortController().signal, {
-    definitions: { find: async () => sync, exclusive: () => [], lasting: () => true },
-    ...{ slots, mutex: new Mutex(), breaker: new Breaker(), events: new Events(() => {}), clock },
-  }).then((ended) => {
+  task.then((ended) => {
     result = ended
   })
   await settle()
@@ -58,4 +66,25 @@ test('a run that is given up while a connection opens and does not come back giv
   await clock.advance(1000)
   await settle()
   assert.match(JSON.stringify(result), /"kind":"ended","status":"failed".*TIMED_OUT/)
+})
+
+test('of jobs that begin together when a connection was left alone long enough, one tries; the others are put off', async () => {
+  const clock = new ManualClock(6000)
+  const breaker = new Breaker()
+  for (let times = 0; times < 3; times++) await breaker.failed('left', new Map(), 1000)
+  let opened = 0
+  const left: Opener = {
+    open: async () => {
+      opened++
+      throw new SyncError('AUTH_FAILED', 'not you')
+    },
+  }
+  const results = await Promise.all(await tasks(clock, left, ['a', 'b', 'c'], breaker))
+  assert.equal(opened, 1)
+  assert.deepEqual(results.map((result) => (result.kind === 'postponed' ? result.untilMs : result.kind)).toSorted(), [
+    11_000,
+    11_000,
+    'ended',
+  ])
+  assert.equal(await breaker.readyAt(['left'], 6000), 16_000)
 })

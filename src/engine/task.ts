@@ -6,7 +6,7 @@ import { type Failure, failureOf, type RunEvent, type RunRecord } from '../core/
 import type { SyncId } from '../core/sync.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
-import type { Breaker } from './breaker.ts'
+import type { Breaker, Tries } from './breaker.ts'
 import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
@@ -46,13 +46,14 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     throw sync
   }
   const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
-  const readyAt = breaker.readyAt(connections)
+  const readyAt = await breaker.readyAt(connections, clock.now())
   if (readyAt > clock.now()) return { kind: 'postponed', untilMs: readyAt }
   const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
   if (veto !== null) return vetoed(sync, claim, veto, events)
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
-  breaker.enter(connections, clock.now())
+  const admission = await breaker.enter(connections, clock.now())
+  if (admission.kind === 'wait') return { kind: 'postponed', untilMs: admission.untilMs }
   using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)
   await using slot = slots.take(limit.signal, definitions.lasting(sync))
   const { context } = slot.project
@@ -74,7 +75,9 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   }
   const record = await runSync(sync, project, { lease: claim.generation, limit })
   if (limit.abandoned) slot.abandon()
-  noteHealth(health, options)
+  await noteHealth(health, admission.tries, options).catch((error: unknown) =>
+    context.log(`keeping which connections answer failed: ${asSyncError(error).message}`, 'error'),
+  )
   return resultOf(record)
 }
 
@@ -104,13 +107,17 @@ function mayPass(error: Failure | null): boolean {
 }
 
 /** A connection that could not be opened rests after a few times; its other syncs wait with it. */
-function noteHealth(health: ReadonlyMap<string, Failure | null>, { breaker, events, clock }: TaskOptions): void {
+async function noteHealth(
+  health: ReadonlyMap<string, Failure | null>,
+  tries: Tries,
+  { breaker, events, clock }: TaskOptions,
+): Promise<void> {
   for (const [connection, error] of health) {
     if (error === null) {
-      if (breaker.succeeded(connection)) events.emit({ event: 'connection.healthy', connection })
+      if (await breaker.succeeded(connection, clock.now())) events.emit({ event: 'connection.healthy', connection })
       continue
     }
-    const until = breaker.failed(connection, clock.now())
+    const until = await breaker.failed(connection, tries, clock.now())
     if (until !== null) events.emit({ event: 'connection.unhealthy', connection, until, error })
   }
 }

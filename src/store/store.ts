@@ -1,6 +1,7 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
+import type { CircuitStore } from './circuits.ts'
 import type { Delivery } from './delivery.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'
 import type { LimitStore } from './limits.ts'
@@ -29,6 +30,8 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** How often systems are asked by all processes together. Absent: there is one process. */
   readonly limits?: LimitStore
+  /** Which connections do not answer, as all processes know it. Absent: there is one process. */
+  readonly circuits?: CircuitStore
   /** How those who work hear of the queue. Absent: there is one process. */
   readonly delivery?: Delivery
   /** What its processes tell each other. Absent: there is one process. */

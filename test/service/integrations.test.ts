@@ -4,7 +4,7 @@ import { Api } from './api.ts'
 import { APP_CANARY, CANARY, Crm } from './crm.ts'
 import { gathered, made, names } from './gathered-tests.ts'
 import { eventually, ServiceProject } from './project.ts'
-import { Served } from './served.ts'
+import { Served, succeeds } from './served.ts'
 
 describe('integrations over the API', () => {
   test('tell what there is to connect to, and not what they know', async () => {
@@ -379,6 +379,36 @@ describe('permit', () => {
     const job = async () => (await api.get(`/api/jobs/${allowed?.body.id}`)).body
     await eventually(async () => (await job()).status === 'succeeded', 'its run')
     assert.doesNotMatch((await api.get('/api/jobs')).text, /"bad"/)
+  })
+
+  test('is asked when a held run is released by a key: who may not run it does not let its deletions go on', async () => {
+    await using crm = await new Crm().start()
+    await using it = new Served({
+      config: crm.config(`permit: ({ kind, key }) => kind !== 'run' || key?.name !== 'bad' || 'not you',`),
+    })
+    const api = await it.ready()
+    const keyed = async (name: string) =>
+      new Api(it.url, String((await api.post('/api/keys', { name, scope: 'operate' })).body.key))
+    const [bad, good] = [await keyed('bad'), await keyed('good')]
+    const change = (sql: string) => it.project.change('shop.db', sql)
+    const copied = () => it.project.query('copy.db', 'select count(*) as n from orders')[0]?.n
+    change(
+      "with recursive n(id) as (select 3 union all select id + 1 from n where id < 60) insert into orders select id, 'x' from n",
+    )
+    await succeeds(good, 'orders')
+    change('delete from orders where id > 2')
+    await good.post('/api/syncs/orders/run')
+    const held = async () => (await api.get('/api/runs?sync=orders&limit=1')).body.items?.[0]
+    await eventually(async () => (await held())?.status === 'held', 'the held run')
+    const before = await held()
+    const refused = await bad.post(`/api/runs/${before?.run}/release`)
+    assert.deepEqual([refused.status, refused.body.code], [403, 'FORBIDDEN'])
+    assert.match(String(refused.body.detail), /sync orders may not run: not you/)
+    assert.deepEqual(await held(), before)
+    assert.doesNotMatch((await api.get('/api/jobs?sync=orders')).text, /"bad"/)
+    assert.equal(copied(), 60)
+    assert.equal((await good.post(`/api/runs/${before?.run}/release`)).status, 200)
+    await eventually(() => copied() === 2, 'the run after its release')
   })
 
   test('is asked by `run`, too, and what throws forbids', async () => {

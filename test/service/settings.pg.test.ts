@@ -1,5 +1,8 @@
 /** What a server sets is taken up by the other processes on the store. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openPostgresStore } from '../../src/store/postgres/store.ts'
@@ -7,6 +10,10 @@ import { createDatabase } from '../../tools/database.ts'
 import { Api } from './api.ts'
 import { CANARY, Crm } from './crm.ts'
 import { eventually, type Running, ServiceProject } from './project.ts'
+import { succeeds } from './served.ts'
+
+/** In a config: says so whenever it is read, which may be more than once each time; the file itself is imported when it has changed. */
+const counted = `get permit() { console.error('config read'); return undefined }`
 
 const connections = {
   shop: { connector: 'sqlite', file: './shop.db' },
@@ -96,7 +103,7 @@ test('`permit` hears who asked for a run by the API, also where another process 
 test('a change is taken up once by each process: the one that makes it looks at connections, too, and the others at syncs', async () => {
   await using state = await createDatabase()
   await using crm = await new Crm().start()
-  using it = new ServiceProject(`console.error('config read')\n${crm.config()}`, { SYNCLINE_STORE: state.url })
+  using it = new ServiceProject(crm.config(counted), { SYNCLINE_STORE: state.url })
   it.change('shop.db', 'create table orders (id integer primary key)')
   const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
   const server = it.start('server', '--port', '0')
@@ -133,4 +140,68 @@ test('a change is taken up once by each process: the one that makes it looks at 
   assert.deepEqual([reads(server), reads(worker)], taken)
   for (const running of [server, worker]) running.kill('SIGTERM')
   for (const running of [server, worker]) assert.equal((await running.end()).code, 0, running.stderr)
+})
+
+test('syncs of a connection that can not be read are set aside until it is mended, and the project is not read again and again for that', async () => {
+  await using state = await createDatabase()
+  const config = { connections, syncs: {}, integrations: { files: { connector: 'sqlite', root: '.' } } }
+  using it = new ServiceProject(`export default { ...${JSON.stringify(config)}, ${counted} }`, {
+    SYNCLINE_STORE: state.url,
+  })
+  it.change('shop.db', 'create table orders (id integer primary key)')
+  const created = await it.run('keys', 'create', 'admin', '--scope', 'admin')
+  const started = async (...command: readonly string[]) => {
+    const running = it.start(...command)
+    await running.event('ready')
+    return running
+  }
+  const apiOf = ({ lines }: Running) =>
+    new Api(String(lines.find(({ event }) => event === 'ready')?.url), String(created.lines[0]?.key))
+  const first = await started('server', '--port', '0')
+  const api = apiOf(first)
+  const put = async (sync: string, from: string) => {
+    const { status, text } = await api.call('PUT', `/api/syncs/${sync}`, {
+      from,
+      to: `copy.${sync}`,
+      schedule: 'manual',
+    })
+    assert.equal(status, 201, text)
+  }
+  await put('own', 'shop.orders')
+  for (const name of ['sealed', 'broken']) {
+    const connection = { name, integration: 'files', config: { file: './shop.db' } }
+    assert.equal((await api.post('/api/connections', connection)).status, 201)
+    await put(`of_${name}`, `${name}.orders`)
+  }
+
+  writeFileSync(join(it.folder, '.syncline', 'vault.key'), `${randomBytes(32).toString('base64')}\n`)
+  await using store = await openPostgresStore(state.url)
+  await store.records.put({ kind: 'connection', id: 'broken', body: '{ no JSON', expiresAt: null })
+  const [second, worker] = [await started('server', '--port', '0'), await started('worker')]
+  const reads = () => [first, second, worker].map(({ stderr }) => stderr.split('config read').length - 1)
+  // Lists are a second old at most: each round looks for what others have changed.
+  const round = async () => {
+    await sleep(1100)
+    for (const server of [first, second]) assert.equal((await apiOf(server).get('/api/syncs')).status, 200)
+    await succeeds(api, 'own')
+  }
+  await round()
+  const codeOf = async (sync: string) => (await apiOf(second).get(`/api/syncs/${sync}`)).body.code
+  assert.deepEqual([await codeOf('of_sealed'), await codeOf('of_broken')], ['VAULT_UNUSABLE', 'CONFIG_INVALID'])
+  const settled = reads()
+  for (let look = 0; look < 3; look++) await round()
+  assert.deepEqual(reads(), settled)
+
+  // Mended by one server: the others, and workers, take the syncs up again.
+  for (const name of ['sealed', 'broken']) {
+    const whole = { integration: 'files', config: { file: './shop.db' } }
+    const mended = await api.call('PUT', `/api/connections/${name}`, whole)
+    assert.equal(mended.status, 200, mended.text)
+  }
+  for (const name of ['sealed', 'broken']) {
+    await eventually(async () => (await codeOf(`of_${name}`)) === undefined, `of_${name} to be there again`)
+    await succeeds(apiOf(second), `of_${name}`)
+  }
+  for (const running of [first, second, worker]) running.kill('SIGTERM')
+  for (const running of [first, second, worker]) assert.equal((await running.end()).code, 0, running.stderr)
 })

@@ -10,13 +10,14 @@ export const limitRoutes: readonly Route[] = [
     method: 'GET',
     url: '/api/limits',
     summary:
-      'How the limits of connections stand in this process: what is being called, what waits, and until when a system is left alone',
+      'How the limits of connections stand in all processes on the store: what is being called, what waits, and until when a system is left alone',
     tag: 'connections',
     scope: 'read',
     query: z.object(namedPageQuery),
     handle: async ({ operations, query, key }) => {
       const { items, next } = cutPage(visibleConnections(operations, key), query, ({ name }) => name)
-      const states = new Map(operations.limits().map((state) => [state.connection, state]))
+      const found = await operations.limits(items.map(({ name }) => name))
+      const states = new Map(found.map((state) => [state.connection, state]))
       const described = items.map((connection) => {
         const { perSecond = null, perMinute = null, concurrent = null } = operations.limitsOf(connection)
         const { active = 0, waiting = 0, pausedUntil = null } = states.get(connection.name) ?? {}

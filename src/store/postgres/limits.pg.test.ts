@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { createDatabase } from '../../../tools/database.ts'
 import { systemClock } from '../../engine/clock.ts'
 import { Limiter } from '../../engine/limits.ts'
@@ -94,6 +95,50 @@ describe('limits that processes share', () => {
     stop.abort()
     assert.equal(await waiting, 'given up')
     using _free = await other.turn('another', {}, never)
+  })
+
+  test('who makes no calls hears of those of all: what is made, what waits, and until when a system is left alone', async () => {
+    await using database = await createDatabase()
+    await using first = await openPostgresStore(database.url)
+    await using second = await openPostgresStore(database.url)
+    await using third = await openPostgresStore(database.url)
+    const [one, other, none] = [limiterOf(first), limiterOf(second), limiterOf(third)]
+    const names = ['idle', 'crm', 'shop']
+    const told = async (limiter: Limiter) =>
+      (await limiter.statesOfAll(names)).map(({ connection, active, waiting }) => [connection, active, waiting])
+    const quiet = names.map((name) => [name, 0, 0])
+    assert.deepEqual(await told(none), quiet)
+    const calls = [await one.turn('crm', {}, never), await other.turn('crm', { perMinute: 9 }, never)]
+    calls.push(await one.turn('shop', { concurrent: 1 }, never))
+    const stop = new AbortController()
+    const waiting = [one, other].map((limiter) => limiter.turn('shop', { concurrent: 1 }, stop.signal))
+    const given = Promise.allSettled(waiting)
+    const all = [quiet[0], ['crm', 2, 0], ['shop', 1, 2]]
+    // What it does itself a process tells at once, what others do when they have told it.
+    for (const limiter of [none, one, other]) while (!isDeepStrictEqual(await told(limiter), all)) await sleep(50)
+    await other.pause('crm', 60_000)
+    const pauses = (await none.statesOfAll(names)).map(({ pausedUntil }) => pausedUntil)
+    assert.deepEqual([pauses[0], pauses[2]], [null, null])
+    const leftMs = (pauses[1] ?? 0) - Date.now()
+    assert.ok(leftMs > 0 && leftMs <= 60_000, String(leftMs))
+    stop.abort()
+    for (const call of calls) call[Symbol.dispose]()
+    await given
+    while (!isDeepStrictEqual(await told(none), quiet)) await sleep(50)
+  })
+
+  test('calls of a process that was killed are told of no longer', async () => {
+    await using database = await createDatabase()
+    await using store = await openPostgresStore(database.url)
+    const script = program.replace('console.log(Date.now())', 'await new Promise(() => setInterval(() => {}, 1000))')
+    const args = ['--conditions=syncline-source', '--input-type=module', '-e', script, database.url, '{}', '2']
+    const child = spawn(process.execPath, args, { stdio: 'inherit' })
+    const limiter = limiterOf(store)
+    const active = async () => (await limiter.statesOfAll(['crm']))[0]?.active
+    while ((await active()) !== 2) await sleep(50)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    while ((await active()) !== 0) await sleep(50)
   })
 
   test('waits are told with their length once the call may be made; what did not wait is not', async () => {

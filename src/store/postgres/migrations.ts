@@ -265,6 +265,29 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
     name: 'who asked for a job',
     sql: 'alter table job add column asked_by text',
   },
+  {
+    name: 'what calls processes make',
+    sql: `
+      -- Not logged, as it counts for seconds. calls: a list of objects, each with connection, active and waiting.
+      create unlogged table limit_process (
+        id text collate "C" primary key,
+        calls jsonb not null,
+        expires_at timestamptz not null
+      );
+    `,
+  },
+  {
+    name: 'circuits',
+    sql: `
+      -- Connections that failed last. Not logged: after a crash of the server they are tried as if they had not.
+      create unlogged table circuit (
+        connection text collate "C" primary key,
+        failures integer not null,
+        -- of one that is not left alone: when it failed
+        open_until bigint not null
+      );
+    `,
+  },
 ]
 
 /** Any number; the same for every process that migrates a store on this server. */

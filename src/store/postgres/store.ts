@@ -2,11 +2,13 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SyncError } from '../../core/error.ts'
+import type { CircuitStore } from '../circuits.ts'
 import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
 import type { RecordStore } from '../records.ts'
 import { openMemoryStore } from '../sqlite/store.ts'
 import type { LeaseStore, RowsDatabase, RunStore, Store } from '../store.ts'
+import { PostgresCircuitStore } from './circuits.ts'
 import { Database } from './database.ts'
 import { PostgresDelivery } from './delivery.ts'
 import { listen } from './hints.ts'
@@ -61,6 +63,7 @@ class PostgresStore implements Store {
   readonly schedules: ScheduleStore
   readonly records: RecordStore
   readonly limits: PostgresLimitStore
+  readonly circuits: CircuitStore
   readonly topic: PostgresTopic
   readonly delivery: PostgresDelivery
   readonly #database: Database
@@ -79,6 +82,7 @@ class PostgresStore implements Store {
     this.schedules = new PostgresScheduleStore(database, this.delivery)
     this.records = new PostgresRecordStore(database)
     this.limits = new PostgresLimitStore(database)
+    this.circuits = new PostgresCircuitStore(database)
     this.topic = new PostgresTopic(database, place.url, place.schema)
   }
 
