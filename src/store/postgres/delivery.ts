@@ -52,11 +52,12 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
     try {
       await start(boss)
       await boss.createQueue(QUEUE, { ...queue, expireInSeconds: HELD_SECONDS })
+      // What is sent from here on waits until somebody asks.
+      yield
       await boss.work(QUEUE, async () => {
         arrived.resolve()
         await released.promise
       })
-      yield
       for (;;) {
         await Promise.race([arrived.promise, aborted])
         if (signal.aborted) break
