@@ -4,6 +4,7 @@ import {
   type ConnectionChange,
   type ConnectionRemains,
   type ConnectionStore,
+  changeConnection,
   type EngineConnection,
   isUnreadable,
   REPLACE_IT,
@@ -31,7 +32,7 @@ export async function updateConnection(
     return after
   }
   try {
-    return { updated: await connections.update(id, changed), moved }
+    return { updated: await changeConnection(connections, id, changed), moved }
   } catch (error) {
     if (readable || !isUnreadable(error) || connections.replace === undefined) throw error
     const made = (left: ConnectionRemains) => {

@@ -4,7 +4,7 @@ import { createDatabase } from '../../tools/database.ts'
 import { openPostgresStore } from '../store/postgres/store.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
-import { type ConnectionStore, InMemoryConnectionStore, StoredConnections } from './connections.ts'
+import { type ConnectionStore, changeConnection, InMemoryConnectionStore, StoredConnections } from './connections.ts'
 import { StoreVault } from './vault.ts'
 import { readKeys } from './vault-keys.ts'
 
@@ -18,8 +18,8 @@ async function changeTogether(one: ConnectionStore, other: ConnectionStore): Pro
   for (let round = 1; round <= 20; round++) {
     const [config, activeSyncs] = [{ token: `t${round}` }, [`s${round}`]]
     await Promise.all([
-      one.update('acme', (before) => ({ ...before, config })),
-      other.update('acme', (before) => ({ ...before, activeSyncs })),
+      changeConnection(one, 'acme', (before) => ({ ...before, config })),
+      changeConnection(other, 'acme', (before) => ({ ...before, activeSyncs })),
     ])
     assert.deepEqual(await one.read('acme'), { id: 'acme', integrationId: 'crm', config, activeSyncs })
   }

@@ -30,7 +30,7 @@ describe('stored connections', () => {
     const { vault, connections } = world()
     await connections.create(connection('x', 'first'))
     const tokens = ['a', 'b', 'c', 'd', 'e']
-    const changing = Promise.all(tokens.map((token) => connections.update('x', () => connection('x', token))))
+    const changing = Promise.all(tokens.map((token) => connections.change('x', () => connection('x', token))))
     const seen = await Promise.all(tokens.map(() => connections.read('x')))
     await changing
     for (const one of [...seen, await connections.read('x'), ...(await connections.readAll())])
@@ -39,7 +39,7 @@ describe('stored connections', () => {
     await connections.delete('x')
     assert.deepEqual(await vault.list(), [])
     await assert.rejects(
-      connections.update('x', () => connection('x', 'late')),
+      connections.change('x', () => connection('x', 'late')),
       { code: 'CONNECTION_UNKNOWN' },
     )
     assert.deepEqual(await vault.list(), [])
@@ -51,7 +51,7 @@ describe('stored connections', () => {
     const refuse = () => {
       throw new Error('refused')
     }
-    await assert.rejects(connections.update('x', refuse), /refused/)
+    await assert.rejects(connections.change('x', refuse), /refused/)
     assert.deepEqual(await connections.read('x'), connection('x', 'first'))
     assert.equal((await vault.list()).length, 1)
   })
@@ -62,7 +62,7 @@ describe('stored connections', () => {
     await store.records.put({ kind: 'connection', id: 'old', body, expiresAt: null })
     await vault.set('connection/old', '{"token":"t"}')
     assert.deepEqual((await connections.read('old'))?.config, { token: 't' })
-    await connections.update('old', () => connection('old', 'u'))
+    await connections.change('old', () => connection('old', 'u'))
     assert.deepEqual((await connections.read('old'))?.config, { token: 'u' })
     assert.equal((await vault.list()).length, 1)
     await connections.delete('old')
@@ -100,7 +100,7 @@ describe('stored connections', () => {
     const left = new Map<string, unknown>()
     for (const id of ['cut', 'torn', 'sealed']) {
       await assert.rejects(
-        connections.update(id, (before) => before),
+        connections.change(id, (before) => before),
         /can't be read|not there/,
       )
       await connections.replace(id, (remains) => {

@@ -64,14 +64,31 @@ export interface ConnectionStore {
   outlines?(): Promise<ConnectionOutline[]>
   /** One, without its config. Absent: it is as cheap to read it whole. */
   outline?(connectionId: string): Promise<ConnectionOutline | undefined>
-  /** Keeps what `change` makes of it, which is called again when somebody else changed it meanwhile. CONNECTION_UNKNOWN. */
-  update(connectionId: string, change: ConnectionChange): Promise<EngineConnection>
+  /** Keeps it in the place of the one of its id. CONNECTION_UNKNOWN. */
+  update(connection: EngineConnection): Promise<EngineConnection>
   /**
-   * Keeps what `make` gives in the place of a connection that is there and can't be read; called again as `update` calls its change.
+   * Keeps what `change` makes of it, which is called again when somebody else changed it meanwhile. CONNECTION_UNKNOWN. Absent: it is read
+   * and updated, and of what two change at the same time the later counts.
+   */
+  change?(connectionId: string, change: ConnectionChange): Promise<EngineConnection>
+  /**
+   * Keeps what `make` gives in the place of a connection that is there and can't be read; called again as `change` calls its own.
    * Absent: there are none such.
    */
   replace?(connectionId: string, make: (left: ConnectionRemains) => EngineConnection): Promise<EngineConnection>
   delete(connectionId: string): Promise<void>
+}
+
+/** CONNECTION_UNKNOWN, and what `change` throws. */
+export async function changeConnection(
+  connections: ConnectionStore,
+  id: string,
+  change: ConnectionChange,
+): Promise<EngineConnection> {
+  if (connections.change !== undefined) return await connections.change(id, change)
+  const before = await connections.read(id)
+  if (before === undefined) throw unknownConnection(id)
+  return await connections.update(change(before))
 }
 
 export async function outlinesOf(connections: ConnectionStore): Promise<readonly ConnectionOutline[]> {
@@ -100,7 +117,11 @@ export class InMemoryConnectionStore implements ConnectionStore {
     return [...this.#connections.values()]
   }
 
-  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
+  async update(connection: EngineConnection): Promise<EngineConnection> {
+    return await this.change(connection.id, () => connection)
+  }
+
+  async change(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
     const before = this.#connections.get(connectionId)
     if (before === undefined) throw unknownConnection(connectionId)
     const after = change(before)
@@ -176,8 +197,13 @@ export class StoredConnections implements ConnectionStore {
     return record === null ? undefined : parseOutline(record)
   }
 
+  /** Also one that can't be read. */
+  async update(connection: EngineConnection): Promise<EngineConnection> {
+    return await this.replace(connection.id, () => connection)
+  }
+
   /** CONFIG_INVALID, VAULT_UNUSABLE: it is there and can't be read. */
-  async update(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
+  async change(connectionId: string, change: ConnectionChange): Promise<EngineConnection> {
     // Also where it opens a newer one: then that of this version is not replaced.
     return await this.#change(connectionId, async (record) => change(await this.#open(record)))
   }

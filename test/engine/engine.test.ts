@@ -5,7 +5,12 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { z } from 'zod'
 import { defineConnector } from '../../src/connectors/kit.ts'
-import { type EngineEvent, InMemoryConnectionStore } from '../../src/index.ts'
+import {
+  type ConnectionStore,
+  type EngineConnection,
+  type EngineEvent,
+  InMemoryConnectionStore,
+} from '../../src/index.ts'
 import { openMemoryStore, openSqliteStore } from '../../src/store/sqlite/store.ts'
 import { eventually } from '../service/project.ts'
 import { Api, connection, integration, makeEngine, scheduledRunIsOver } from './world.ts'
@@ -282,6 +287,37 @@ describe('the engine for embedders', () => {
     assert.equal((await next.getConnection('acme'))?.config.token, 'canary-token')
     assert.equal((await next.getRows('acme', 'contacts')).rows.length, 2)
     await next.destroy()
+  })
+
+  test('a connection store of one’s own needs no more than to create, read, update and delete', async () => {
+    await using api = await new Api().start()
+    const kept = new Map<string, EngineConnection>()
+    const put = async (connection: EngineConnection) => {
+      kept.set(connection.id, connection)
+      return connection
+    }
+    const connectionStore: ConnectionStore = {
+      ...{ create: put, update: put },
+      read: async (id) => kept.get(id),
+      readAll: async () => [...kept.values()],
+      delete: async (id) => {
+        kept.delete(id)
+      },
+    }
+    const engine = makeEngine(newFolder(), { connectionStore })
+    await engine.addIntegration({ id: 'our-crm', connectorId: 'crm' })
+    await engine.addConnection(connection(api))
+    await engine.updateConnection(connection(api, { activeSyncs: ['contacts'] }))
+    assert.deepEqual(kept.get('acme')?.activeSyncs, ['contacts'])
+    assert.deepEqual(
+      (await engine.getConnectionJobs('acme')).map(({ syncName }) => syncName),
+      ['contacts'],
+    )
+    assert.equal((await engine.executeSync('acme', 'contacts')).success, true)
+    await assert.rejects(engine.updateConnection(connection(api, { id: 'nobody' })), { code: 'CONNECTION_UNKNOWN' })
+    await engine.removeConnection('acme')
+    assert.deepEqual([...kept], [])
+    await engine.destroy()
   })
 
   test('after destroy() every call says that it was destroyed', async () => {
