@@ -53,7 +53,7 @@ export function openOperations(options: OperationsOptions): Operations {
   const changes = new MadeChanges({ store, config, known, tryMade, reload })
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
-    return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? null }
+    return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? sync.project ?? null }
   }
   const syncs = () => [
     ...definitions.all.map(ownSync),

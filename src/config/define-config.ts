@@ -16,7 +16,7 @@ export interface Config<C extends string = string> {
   readonly connections: Readonly<Record<C, ConnectionDefinition>>
   /** By name: no slashes, no white space. */
   readonly syncs: Readonly<Record<string, SyncDefinition<NoInfer<C>>>>
-  /** Which connections API keys that are bound to a project may see and make syncs of. */
+  /** Which connections API keys that are bound to a project may see and make syncs of; syncs here say themselves whose they are. */
   readonly projects?: Readonly<Record<string, readonly NoInfer<C>[]>>
   /** Your own connectors (`defineConnector`), for integrations to name. Those built in need not be listed. */
   readonly connectors?: readonly AnyConnector[]
@@ -111,6 +111,8 @@ export interface SyncOptions extends StepOptions {
   readonly schedule?: ScheduleText
   /** How long a run of the service may take: `30s`, `15m`, `1h`. Default: as long as it takes; `1h` where a function lists the rows. */
   readonly timeout?: string
+  /** Whose it is, of those under `projects`: keys of the API that are bound to it see this sync and may run it. */
+  readonly project?: string
 }
 
 /** A sync of two collections that people edit on both sides. */
@@ -152,6 +154,8 @@ export interface TwoWayDefinition<C extends string = string> extends StepOptions
   readonly schedule?: ScheduleText
   /** How long a run of the service may take: `30s`, `15m`, `1h`. Default: as long as it takes; `1h` where a function lists the rows. */
   readonly timeout?: string
+  /** Whose it is, of those under `projects`: keys of the API that are bound to it see this sync and may run it. */
+  readonly project?: string
 }
 
 /** A field that both sides have: its name where they agree on it, or more said. */

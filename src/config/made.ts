@@ -80,6 +80,10 @@ export function unusableOf(setup: SyncSetup, config: ProjectConfig): SyncError |
     const known = config.connections.has(name) ? undefined : config.kept.get(name)
     if (known instanceof SyncError) return known
   }
+  if (config.made.has(setup.name) && setup.options.project !== undefined)
+    return new SyncError('CONFIG_INVALID', `sync "${setup.name}": it can't say whose it is`, {
+      hint: 'Leave `project` out: a sync that is made here belongs to the project of the key that makes it.',
+    })
   const project = config.made.get(setup.name) ?? null
   return project === null ? null : foreignOf(setup, project, config)
 }

@@ -116,6 +116,11 @@ export function examineConfig(
     for (const [at, name] of used.entries())
       if (!names.includes(name))
         mistakes.push({ path: ['projects', project, at], message: `no connection "${name}"${didYouMean(name, names)}` })
+  for (const { name, options } of syncs)
+    if (options.project !== undefined && !projects.has(options.project)) {
+      const message = `no project "${options.project}"${didYouMean(options.project, [...projects.keys()])}`
+      mistakes.push({ path: ['syncs', name, 'project'], message })
+    }
   const made = { made: new Map(), setAside: new Map() }
   return {
     whole: { connections, kept, syncs, projects, ...made, ...setup, permit: whole.data?.permit ?? null },

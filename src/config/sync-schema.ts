@@ -130,6 +130,7 @@ export const syncSchema = z.strictObject({
   every: every.optional(),
   schedule: schedule.optional(),
   timeout: timeout.optional(),
+  project: text.optional(),
   ...steps,
 })
 
@@ -147,6 +148,7 @@ export function syncOptions(sync: z.output<typeof syncSchema>): Omit<Sync, 'id' 
     adopt: sync.adopt,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
     ...(sync.timeout === undefined ? {} : { timeoutMs: sync.timeout }),
+    ...(sync.project === undefined ? {} : { project: sync.project }),
     ...stepsOf(sync),
   }
 }

@@ -77,6 +77,7 @@ export const twoWaySchema = z.strictObject({
   every: every.optional(),
   schedule: schedule.optional(),
   timeout: timeout.optional(),
+  project: text.optional(),
   ...steps,
 })
 
@@ -118,6 +119,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
     journalDays: sync.journal?.keepDays ?? twoWayDefaults.journalDays,
     schedule: sync.schedule ?? sync.every ?? defaults.schedule,
     ...(sync.timeout === undefined ? {} : { timeoutMs: sync.timeout }),
+    ...(sync.project === undefined ? {} : { project: sync.project }),
     ...stepsOf(sync),
   }
 }

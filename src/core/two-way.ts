@@ -78,6 +78,8 @@ export interface TwoWaySync {
   readonly schedule: Schedule
   /** How long a run of the service may take. Absent: as long as it takes. */
   readonly timeoutMs?: number
+  /** Whose it is: keys of the API that are bound to a project see theirs only. Absent: nobody's in particular. */
+  readonly project?: string
   /** Absent: none. */
   readonly steps?: Steps
   /** Syncs whose references lead back to this one: their rows are inserted without the reference, and patched later. */

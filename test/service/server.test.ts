@@ -195,6 +195,26 @@ describe('the server', () => {
     assert.equal((await red.call('PUT', '/api/syncs/orders', { from: 'shop.orders', to: 'copy.o' })).status, 403)
   })
 
+  test('a sync of the config that says whose it is, is seen and run by keys of that project; one made by the API can’t say so', async () => {
+    const orders = { from: 'shop.orders', to: 'copy', schedule: 'manual' }
+    await using it = new Served({ syncs: { ours: { ...orders, project: 'red' }, nobodys: { ...orders, to: 'crm.o' } } })
+    const admin = await it.ready()
+    const keyOf = async (project: string) =>
+      new Api(it.url, String((await admin.post('/api/keys', { name: project, scope: 'admin', project })).body.key))
+    const [red, blue] = [await keyOf('red'), await keyOf('blue')]
+    const names = async (api: Api) => (await api.get('/api/syncs')).body.items?.map(({ name }) => name).sort()
+    assert.deepEqual([await names(admin), await names(red), await names(blue)], [['nobodys', 'ours'], ['ours'], []])
+    const job = await red.post('/api/syncs/ours/run')
+    await eventually(async () => (await red.get(`/api/jobs/${job.body.id}`)).body.status === 'succeeded', 'the run')
+    assert.equal((await red.get('/api/runs')).body.items?.length, 1)
+    assert.equal((await blue.post('/api/syncs/ours/run')).status, 404)
+    // It is the file's all the same.
+    assert.equal((await red.call('PUT', '/api/syncs/ours', orders)).status, 403)
+    const claimed = await red.call('PUT', '/api/syncs/mine', { ...orders, to: 'copy.mine', project: 'blue' })
+    assert.equal(claimed.body.code, 'CONFIG_INVALID')
+    assert.match(String(claimed.body.detail), /can't say whose it is/)
+  })
+
   test('a sync made by the API runs, stays over a restart, and is taken away; a wrong one is told and changes nothing', async () => {
     await using it = new Served()
     const api = await it.ready()
