@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import pg from 'pg'
 import { SyncError } from '../../core/error.ts'
+import { addressOf, sslModes } from './address.ts'
 import { CopyIn, CopyOut } from './copy-stream.ts'
 import type { Frames } from './frames.ts'
 import type { PostgresConfig } from './index.ts'
@@ -30,7 +31,7 @@ const textTypes = { getTypeParser: () => (value: string) => value }
 
 /** Opens a session with our settings. The error names host and port, never the password. */
 export async function connect(config: PostgresConfig, applicationName = 'syncline'): Promise<Client> {
-  const client = new pg.Client({ ...clientOptions(config), application_name: applicationName })
+  const client = openClient({ ...clientOptions(config), application_name: applicationName }, config)
   // Without a listener a lost idle connection would end the process.
   let lost: Error | null = null
   client.on('error', (error) => {
@@ -90,7 +91,33 @@ function copyIn(client: pg.Client, sql: string, guarded: Guarded): Inflow {
   }
 }
 
-function clientOptions(config: PostgresConfig): pg.ClientConfig {
+function openClient(options: pg.ClientConfig, { environment }: PostgresConfig): pg.Client {
+  const client = new pg.Client(options)
+  // PGOPTIONS and PGREPLICATION: to the driver an empty option is none.
+  const parameters: unknown = Reflect.get(client, 'connectionParameters')
+  if (environment === false && typeof parameters === 'object' && parameters !== null)
+    Object.assign(parameters, { options: '', replication: '' })
+  return client
+}
+
+/** What the driver is told. */
+export function clientOptions(config: PostgresConfig): pg.ClientConfig {
+  return config.environment === false ? closedOptions(config) : openOptions(config)
+}
+
+/** Everything that the driver would else take from the environment. */
+function closedOptions({ url, ...said }: PostgresConfig): pg.ClientConfig {
+  const address = url === undefined ? null : addressOf(url)
+  if (address === null)
+    return { ...openOptions(said), ...closed, port: said.port ?? 5432, ssl: tlsOf(said.tls) ?? false }
+  const { host, port, user, password, database, parameters } = address
+  const ssl = tlsOf(said.tls) ?? sslModes.get(parameters.get('sslmode') ?? 'disable') ?? true
+  return { ...openOptions(said), ...closed, host, port: Number(port || 5432), user, password, database, ssl }
+}
+
+const closed = { client_encoding: 'UTF8', sslnegotiation: 'postgres' } as const
+
+function openOptions(config: PostgresConfig): pg.ClientConfig {
   const { url, host, port, user, password, database, connectTimeoutMs } = config
   const options: pg.ClientConfig = { connectionTimeoutMillis: connectTimeoutMs, keepAlive: true }
   if (url !== undefined) options.connectionString = url
@@ -99,8 +126,13 @@ function clientOptions(config: PostgresConfig): pg.ClientConfig {
   if (user !== undefined) options.user = user
   if (password !== undefined) options.password = password
   if (database !== undefined) options.database = database
-  if (config.tls !== undefined) options.ssl = typeof config.tls === 'boolean' ? config.tls : tlsOptions(config.tls)
+  const ssl = tlsOf(config.tls)
+  if (ssl !== undefined) options.ssl = ssl
   return options
+}
+
+function tlsOf(tls: PostgresConfig['tls']): boolean | ConnectionOptions | undefined {
+  return typeof tls === 'object' ? tlsOptions(tls) : tls
 }
 
 function tlsOptions(tls: Exclude<PostgresConfig['tls'], boolean | undefined>): ConnectionOptions {
