@@ -37,3 +37,9 @@ export function addressOf(text: string): Address | null {
     return null
   }
 }
+
+/** Of any text that the driver takes for a URL: it does without a host before a path, and with spaces. */
+export function parameterNames(text: string): readonly string[] {
+  const url = [text, text.replace('@/', '@host/')].map((part) => URL.parse(part)).find((found) => found !== null)
+  return url == null ? [] : [...url.searchParams.keys()]
+}

@@ -1,7 +1,7 @@
 /** The postgres connector: `postgres({ url: env('SHOP_URL') })`. */
 import { z } from 'zod'
 import { defineConnector } from '../kit.ts'
-import { addressOf, sslModes } from './address.ts'
+import { addressOf, parameterNames, sslModes } from './address.ts'
 
 /** A CA certificate file and how strictly the server's certificate is checked. */
 const tls = z.union([
@@ -43,6 +43,10 @@ export const postgresConfig = z
     for (const name of ['host', 'port', 'user', 'password', 'database'] as const)
       if (config[name] !== undefined)
         context.addIssue({ code: 'custom', path: [name], message: 'the url says it: give one of both' })
+    const parameter =
+      config.tls === undefined ? undefined : parameterNames(config.url).find((name) => /^ssl/.test(name))
+    if (parameter !== undefined)
+      context.addIssue({ code: 'custom', path: ['tls'], message: `the url says ${parameter}: give one of both` })
   })
   .superRefine((config, context) => {
     if (config.environment !== false) return
