@@ -12,7 +12,7 @@ import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
-import { problemAnswers, type Redact } from './problem.ts'
+import { brokenRequests, problemAnswers, type Redact } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { healthRoutes } from './routes/health.ts'
 import { routes } from './routes/index.ts'
@@ -90,6 +90,8 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     routerOptions: { maxParamLength: 500 },
+    frameworkErrors: problems,
+    clientErrorHandler: brokenRequests,
     trustProxy: typeof proxies === 'number' ? (_address, hop) => hop < proxies : proxies,
   })
   // One for all routes: it counts wrong keys.

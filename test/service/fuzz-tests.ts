@@ -78,7 +78,7 @@ const json = fc.oneof(
 /** As it stands in an address: whatever the client sends. */
 const segment = fc.oneof(
   { weight: 4, arbitrary: text.map((part) => encodeURIComponent(part.toWellFormed()) || 'x') },
-  fc.constantFrom('%00', 'n%00', '%41'.repeat(200)),
+  fc.constantFrom('%00', 'n%00', '%F0%9F', '%', '%zz', 'x'.repeat(600), '%41'.repeat(200)),
 )
 const asked = fc.oneof(
   text,
