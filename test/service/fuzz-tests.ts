@@ -108,6 +108,7 @@ async function fuzz(environment: Readonly<Record<string, string>>): Promise<void
   assert.ok(routes.length > 15)
   for (const { path, method } of routes.filter((route) => route.path !== '/api/events'))
     await refusesNul(api, path, method)
+  await refusesProto(api)
   const seed = Number(process.env.SYNCLINE_SIMULATION_SEED ?? 1)
   const request = fc.record({
     segment,
@@ -162,6 +163,23 @@ async function refusesNul(api: Api, path: string, method: string): Promise<void>
     else assert.equal(status, 400, `${method} ${path}: ${text}`)
     assert.match(type, /problem\+json/)
   }
+}
+
+/** As a name it would be dropped without a word. */
+async function refusesProto(api: Api): Promise<void> {
+  const sync = { from: 'acme.contacts', to: 'copy.x', schedule: 'manual' }
+  const made = { name: '__proto__', integration: 'ours', config: { token: CANARY } }
+  const schedules = '{"schedules":{"__proto__":"1h"}}'
+  const answers = [
+    await api.call('PUT', '/api/syncs/__proto__', sync),
+    await api.post('/api/connections', made),
+    await api.call('PUT', '/api/connections/acme', schedules, { 'content-type': 'application/json' }),
+  ]
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [422, 422, 400],
+    JSON.stringify(answers),
+  )
 }
 
 function safely(value: unknown): string {
