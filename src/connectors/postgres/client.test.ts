@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -70,3 +70,42 @@ test('without the environment the driver gets nothing from it', async (t) => {
   ])
     t.assert.equal(clientOptions({ ...config, environment: false, connectTimeoutMs: 1 }).port, 5432)
 })
+
+for (const [what, answer, code] of [
+  ['refuses TLS', (told: number) => (told === 0 ? [0x4e] : null), 'TLS_FAILED'],
+  // It lets the client in, and is ready for a query.
+  [
+    'lets in',
+    (told: number) => (told === 0 ? [0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49] : null),
+    'CONNECTION_REFUSED',
+  ],
+] as const)
+  test(`a server that ${what} and never hangs up is not waited for`, { timeout: 30_000 }, async (t) => {
+    const sockets: Socket[] = []
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      let told = 0
+      sockets.push(socket)
+      socket.on('error', () => {})
+      socket.on('data', () => {
+        const bytes = answer(told++)
+        if (bytes !== null) socket.write(Buffer.from(bytes))
+      })
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const address = server.address()
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+    const config = {
+      host: '127.0.0.1',
+      port,
+      user: 'u',
+      password: 'p',
+      tls: code === 'TLS_FAILED',
+      connectTimeoutMs: 200,
+    }
+    await t.assert.rejects(connect(config), isError(code))
+  })

@@ -1,5 +1,7 @@
 /** Connections to a Postgres server, COPY streams on them, and its errors in our words. */
 import { readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from 'node:tls'
 import pg from 'pg'
 import { SyncError } from '../../core/error.ts'
@@ -26,12 +28,17 @@ export type Inflow = Pick<CopyIn, 'write' | 'end' | 'abandon'>
 
 export type TextRow = readonly (string | null)[]
 
+/** How long a server may take to end a session. */
+const HANG_UP_MS = 1000
+
 /** Values arrive as the text Postgres sent. */
 const textTypes = { getTypeParser: () => (value: string) => value }
 
 /** Opens a session with our settings. The error names host and port, never the password. */
 export async function connect(config: PostgresConfig, applicationName = 'syncline'): Promise<Client> {
-  const client = openClient({ ...clientOptions(config), application_name: applicationName }, config)
+  const socket = new Socket()
+  const options = { ...clientOptions(config), application_name: applicationName, stream: () => socket }
+  const client = openClient(options, config)
   // Without a listener a lost idle connection would end the process.
   let lost: Error | null = null
   client.on('error', (error) => {
@@ -39,9 +46,10 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
   })
   try {
     await client.connect()
-    await client.query(sessionSettings)
+    const settings = { text: sessionSettings, query_timeout: config.connectTimeoutMs }
+    await client.query(settings)
   } catch (error) {
-    await client.end().catch(() => {})
+    await hangUp(client, socket)
     throw translate(error, config)
   }
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -66,10 +74,17 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
       }),
     copyOut: (sql) => copyOut(client, sql, config),
     copyIn: (sql) => copyIn(client, sql, guarded),
-    [Symbol.asyncDispose]: async () => {
-      await client.end().catch(() => {})
-    },
+    [Symbol.asyncDispose]: () => hangUp(client, socket),
   }
+}
+
+/** The driver waits until the server hangs up, which one that is broken, or not a friend, never does. */
+async function hangUp(client: pg.Client, socket: Socket): Promise<void> {
+  const waiting = new AbortController()
+  const { signal } = waiting
+  await Promise.race([client.end(), sleep(HANG_UP_MS, undefined, { signal })]).catch(() => {})
+  waiting.abort()
+  socket.destroy()
 }
 
 async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Frames> {
@@ -176,7 +191,7 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
     new SyncError(kind, message, { hint, cause: error })
   const unanswered = ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)
   // What the driver says when nobody answered within connectTimeoutMs.
-  if (unanswered || error.message === 'timeout expired') {
+  if (unanswered || ['timeout expired', 'Query read timeout'].includes(error.message)) {
     return make(
       'CONNECTION_REFUSED',
       `no Postgres answers at ${place} (${code || 'timeout expired'})`,
