@@ -20,3 +20,14 @@ test('where tls is said, the url does not say it otherwise', () => {
   assert.ok(postgresConfig.safeParse({ url: 'postgres://h/d?sslmode=disable' }).success)
   assert.ok(postgresConfig.safeParse({ url: 'postgres://h/d?application_name=x', tls: true }).success)
 })
+
+test('how long a server is waited for is bounded', () => {
+  const accepts = (connectTimeoutMs: number) => postgresConfig.safeParse({ host: 'h', connectTimeoutMs }).success
+  assert.deepEqual([1, 60_000, 60_001, 2 ** 31, Number.MAX_SAFE_INTEGER].map(accepts), [
+    true,
+    true,
+    false,
+    false,
+    false,
+  ])
+})

@@ -28,7 +28,7 @@ export const postgresConfig = z
     password: z.string().optional(),
     database: z.string().optional(),
     tls: tls.optional(),
-    connectTimeoutMs: z.number().int().positive().default(10_000),
+    connectTimeoutMs: z.number().int().positive().max(60_000).default(10_000),
     environment: z
       .boolean()
       .optional()
