@@ -13,11 +13,11 @@ const PART = 8
 let watcher: { readonly context: Context; readonly script: Script } | null = null
 
 /** Ends also one long step, which only another thread can: ERR_SCRIPT_EXECUTION_TIMEOUT. It costs 90 µs a call. */
-export function watch<T>(work: () => T): T {
+export function watch<T>(limitMs: number, work: () => T): T {
   watcher ??= { context: createContext({}), script: new Script('work()') }
   watcher.context.work = work
   try {
-    return watcher.script.runInContext(watcher.context, { timeout: LIMIT_MS })
+    return watcher.script.runInContext(watcher.context, { timeout: limitMs })
   } finally {
     watcher.context.work = null
   }

@@ -12,6 +12,8 @@ export type { ExpressionMistake }
 /** For all values of a page of rows, which is one turn of the event loop: a quarter of what a lease lasts. There is one loop for all. */
 const turn = new TurnTime(5000)
 const MAX_EXPRESSION = 20_000
+/** For reading an expression: once, and maybe while everything starts. */
+const READ_MS = 5000
 /** What quick steps get through in no time; larger rows, and texts that grow beyond, are watched. */
 const QUICK_TEXT = 64 * 1024
 
@@ -21,9 +23,10 @@ export type ExpressionFunction = (input: unknown) => unknown
 /** Checks an expression, and makes it a function. */
 export function compileExpression(text: string, time = turn): ExpressionFunction | ExpressionMistake {
   if (text.length > MAX_EXPRESSION) return { message: `is longer than ${MAX_EXPRESSION} characters` }
+  const parse = library()
   try {
-    return watch(() => {
-      const expression = library()(text)
+    return watch(READ_MS, () => {
+      const expression = parse(text)
       const { mistake, quick } = survey(expression.ast())
       return mistake ?? paced(text, bounded(text, expression, quick), time)
     })
@@ -89,7 +92,7 @@ function bounded(text: string, expression: Expression, quick: boolean): Expressi
   }
   const watched = (input: unknown) => {
     maxText = MAX_TEXT
-    return watch(() => evaluate(input))
+    return watch(LIMIT_MS, () => evaluate(input))
   }
   const hurry = (input: unknown) => {
     maxText = QUICK_TEXT
