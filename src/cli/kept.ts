@@ -9,11 +9,11 @@ import { Integrations, type Locate } from '../engine/integrations.ts'
 import { openStore } from '../store/open.ts'
 import { type Environment, openVault } from './open-vault.ts'
 
-/** Files of connections are inside the folder of their integration. */
+/** Files of connections are inside the folder of their integration, and nothing else of the service's is theirs. */
 export const locate: Locate = ({ id, config }, { connectorId, root = null }) => {
-  const { files, fileParameters } = builtIn(connectorId)
+  const { files, confine } = builtIn(connectorId)
   try {
-    return confineFiles(config, files, root, fileParameters)
+    return confineFiles(confine(config), files, root)
   } catch (error) {
     const { code, message, hint } = asSyncError(error)
     throw new SyncError(code, `connection "${id}": ${message}`, hint === null ? {} : { hint })

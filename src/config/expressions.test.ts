@@ -50,6 +50,71 @@ describe('JSONata expressions', () => {
       assert.throws(() => good(text)({ text: `${'a'.repeat(60)}b` }), stopped, text)
   })
 
+  test('one long step is stopped like many short ones', () => {
+    const twice = '$reduce([1..60], function($v, $n){ { "a": $v, "b": $v } }, 1)'
+    for (const text of [
+      '$distinct([1..1000000])',
+      '$string($count($distinct([1..9999999])))',
+      '$string([1..9999999])',
+      '$count($zip([1..9999999], [1..9999999]))',
+      '$toMillis($pad("", 300, "1") & "x", "[Y][M][D][H][m][s]!")',
+      '$formatInteger(1, $pad("", 15000000, "#"))',
+      '$pad("", 400000000, "abc")',
+      'function($a, $b, $c)<n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+s:n>{ 1 }(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)',
+      `${twice} & ""`,
+      `${twice} = ${twice}`,
+      `$count(${twice}.**)`,
+      '$reduce([1..60], function($v, $n){ [[$v], [$v]] }, { "a": 1 }).nowhere',
+      'x.{"a":$,"b":$}'.concat('.{"a":$,"b":$}'.repeat(60), '.$string()'),
+    ])
+      assert.throws(() => good(text)({ x: 1 }), stopped, text)
+  })
+
+  test('a value that holds another many times over does not leave it', () => {
+    for (const text of [
+      '$reduce([1..60], function($v, $n){ { "a": $v, "b": $v } }, 1)',
+      '$reduce([1..60], function($v, $n){ [[$v], [$v]] }, 1)',
+      '($t := $pad("", 1000000); $map([1..1000], function(){ $t }))',
+    ])
+      assert.throws(() => good(text)({}), stopped, text)
+  })
+
+  test('a search that nothing could end is not begun', () => {
+    const long = 'a'.repeat(4_000_000)
+    const sought = `${'a'.repeat(500_000)}b${'a'.repeat(500_000)}`
+    for (const call of [
+      ...[
+        '$contains(long, sought)',
+        '$split(long, sought)',
+        '$replace(long, sought, "")',
+        '$substringBefore(long, sought)',
+      ],
+      ...[
+        '$substringAfter(long, sought)',
+        '($has := $contains(?, sought); $has(long))',
+        '$map(long, $contains(?, sought))',
+      ],
+      '$formatNumber(1, long, { "decimal-separator": sought })',
+    ])
+      assert.throws(() => good(call)({ long, sought }), stopped, call)
+  })
+
+  test('functions that are bound take what the library takes', () => {
+    assert.equal(good('$contains("abc", /B/i) and $contains("abc", "c")')({}), true)
+    assert.equal(good('($has := $contains(?, "b"); $has("abc"))')({}), true)
+    assert.equal(good('$join(["a-b", "c"].$split("-"), "+")')({}), 'a+b+c')
+    assert.equal(good('$replace("aXa", "X", "$0")')({}), 'a$0a')
+    assert.equal(good('$substringAfter("a-b", "-") & $substringBefore("a-b", "-")')({}), 'ba')
+    assert.equal(good('$formatNumber(1234.5, "#,##0.00")')({}), '1,234.50')
+  })
+
+  test('large rows, and texts that grow in a plain expression, give what they give', () => {
+    const long = 'a'.repeat(200_000)
+    assert.equal(good('$length(text)')({ text: long }), long.length)
+    assert.equal(good(`x${'.($ & $)'.repeat(18)}.$length($)`)({ x: 'a' }), 2 ** 18)
+    assert.throws(() => good(`x${'.($ & $)'.repeat(40)}`)({ x: 'a' }), stopped)
+  })
+
   test('the bound can not be taken away by an expression', () => {
     assert.match(bad('($__evaluate_entry := 1; $__evaluate_entry)'), /not for expressions/)
     assert.match(bad('function($__evaluate_exit){ 1 }(2)'), /not for expressions/)

@@ -1,34 +1,21 @@
 /** JSONata expressions as functions: pure, synchronous, and stopped when they go on for too long. */
 import { createRequire } from 'node:module'
-import { createContext, Script } from 'node:vm'
 import { endsRun, SyncError } from '../core/error.ts'
 import { toHex } from '../core/key-text.ts'
 import { ask } from '../core/two-way.ts'
+import { boundSearches, isLarger, isTimeout, LIMIT_MS, MAX_TEXT, watch } from './expression-limits.ts'
+import { type ExpressionMistake, HOOKS, refused, survey } from './expression-survey.ts'
 import { TurnTime } from './turn-time.ts'
 
-/** For one value. */
-const LIMIT_MS = 500
+export type { ExpressionMistake }
+
 /** For all values of a page of rows, which is one turn of the event loop: a quarter of what a lease lasts. There is one loop for all. */
 const turn = new TurnTime(5000)
-/** A text grows by doubling in few steps: no step may make a longer one. */
-const MAX_TEXT = 16 * 1024 * 1024
 const MAX_EXPRESSION = 20_000
-
-/** Not pure, or code made of data. */
-const refused: ReadonlyMap<string, string> = new Map([
-  ['now', 'the same row must give the same value at any time'],
-  ['millis', 'the same row must give the same value at any time'],
-  ['random', 'the same row must give the same value every time'],
-  ['shuffle', 'the same row must give the same value every time'],
-  ['eval', 'rows may hold no code; $json(text) reads JSON'],
-])
-/** What the library asks at every step, which no expression may take away. */
-const HOOKS = ['__evaluate_entry', '__evaluate_exit']
-
-export interface ExpressionMistake {
-  /** Says where: "at character 12". */
-  readonly message: string
-}
+/** For reading an expression: once, and maybe while everything starts. */
+const READ_MS = 5000
+/** What quick steps get through in no time; larger rows, and texts that grow beyond, are watched. */
+const QUICK_TEXT = 64 * 1024
 
 /** What an expression gives for an input; null where it gives nothing. EXPRESSION_STOPPED: it goes on for too long. */
 export type ExpressionFunction = (input: unknown) => unknown
@@ -36,12 +23,15 @@ export type ExpressionFunction = (input: unknown) => unknown
 /** Checks an expression, and makes it a function. */
 export function compileExpression(text: string, time = turn): ExpressionFunction | ExpressionMistake {
   if (text.length > MAX_EXPRESSION) return { message: `is longer than ${MAX_EXPRESSION} characters` }
+  const parse = library()
   try {
-    const expression = library()(text)
-    const found = survey(expression.ast())
-    return found.mistake ?? paced(text, bounded(text, expression, found.searches), time)
+    return watch(READ_MS, () => {
+      const expression = parse(text)
+      const { mistake, quick } = survey(expression.ast())
+      return mistake ?? paced(text, bounded(text, expression, quick), time)
+    })
   } catch (error) {
-    return { message: describe(error, 'is no JSONata expression') }
+    return { message: isTimeout(error) ? 'takes too long to read' : describe(error, 'is no JSONata expression') }
   }
 }
 
@@ -54,25 +44,6 @@ function library(): Jsonata {
   loaded ??= createRequire(import.meta.url)('jsonata')
   if (loaded === null) throw new SyncError('INTERNAL', 'jsonata is not installed')
   return loaded
-}
-
-/** What is in an expression that may not be; and whether one of its steps may itself take long. */
-function survey(ast: unknown): { readonly mistake: ExpressionMistake | null; readonly searches: boolean } {
-  let mistake: ExpressionMistake | null = null
-  let searches = false
-  const visit = (node: unknown): void => {
-    if (typeof node !== 'object' || node === null || node instanceof RegExp) return
-    const [type, value, position] = ['type', 'value', 'position'].map((name) => Reflect.get(node, name))
-    if (type === 'regex') searches = true
-    for (const part of Object.values(node)) {
-      if (typeof part === 'string' && HOOKS.includes(part)) mistake = { message: `"${part}" is not for expressions` }
-      visit(part)
-    }
-    const reason = type === 'variable' ? refused.get(String(value)) : undefined
-    if (reason !== undefined) mistake = { message: `$${value} is not there (at character ${position}): ${reason}` }
-  }
-  visit(ast)
-  return { mistake, searches }
 }
 
 /** Many values that take their time each stop everything else for as long as one that never ends. One that fails has taken its time, too. */
@@ -96,46 +67,67 @@ function paced(text: string, evaluate: ExpressionFunction, time: TurnTime): Expr
   }
 }
 
-function bounded(text: string, expression: Expression, searches: boolean): ExpressionFunction {
+function bounded(text: string, expression: Expression, quick: boolean): ExpressionFunction {
   let deadline = 0
+  let maxText = MAX_TEXT
   const tooLate = () => stopped(text, `it took longer than ${LIMIT_MS} ms for one value`)
+  const tooLarge = () => stopped(text, 'a text, or its value, grew beyond 16 MB')
   expression.assign(HOOKS[0] ?? '', () => {
     if (performance.now() > deadline) throw tooLate()
   })
   expression.assign(HOOKS[1] ?? '', (_node: unknown, _input: unknown, _scope: unknown, result: unknown) => {
-    if (typeof result === 'string' && result.length > MAX_TEXT) throw stopped(text, 'a text grew beyond 16 MB')
+    if (typeof result === 'string' && result.length > maxText) throw maxText === QUICK_TEXT ? grown : tooLarge()
   })
   for (const name of refused.keys()) expression.assign(name, undefined)
+  const tooLong = () => stopped(text, 'it searches a long text for a long text')
+  for (const [name, native] of boundSearches(functionOf, tooLong)) expression.assign(name, native)
   expression.registerFunction('json', (value: string) => JSON.parse(value), '<s-:x>')
   expression.assign('ask', ask)
-  let input: unknown
-  const evaluate = () => expression.evaluate(input)
-  const call = searches ? watched(evaluate) : evaluate
+  const evaluate = (input: unknown) => {
+    const result: unknown = expression.evaluate(input) ?? null
+    if (holdsFunction(result))
+      throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)
+    if (isLarger(result, MAX_TEXT)) throw tooLarge()
+    return result
+  }
+  const watched = (input: unknown) => {
+    maxText = MAX_TEXT
+    return watch(LIMIT_MS, () => evaluate(input))
+  }
+  const hurry = (input: unknown) => {
+    maxText = QUICK_TEXT
+    try {
+      return evaluate(input)
+    } catch (error) {
+      if (error !== grown) throw error
+      return watched(input)
+    }
+  }
   return (given) => {
-    input = plain(given)
+    const input = plain(given)
     deadline = performance.now() + LIMIT_MS
     try {
-      const result = call() ?? null
-      if (!holdsFunction(result)) return result
-      throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)
+      return quick && !isLarger(input, QUICK_TEXT) ? hurry(input) : watched(input)
     } catch (error) {
       if (error instanceof SyncError) throw error
-      if (error instanceof RangeError) throw stopped(text, 'it calls itself without end')
-      if (codeOf(error) === 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw tooLate()
+      if (error instanceof RangeError)
+        throw error.message.includes('call stack') ? stopped(text, 'it calls itself without end') : tooLarge()
+      if (isTimeout(error)) throw tooLate()
       throw new SyncError('VALUE_REFUSED', describe(error, `the expression ${shortened(text)} failed`))
     }
   }
 }
 
-function stopped(text: string, reason: string, { hint = 'Mend it in the sync; nothing was written with it.' } = {}) {
-  return new SyncError('EXPRESSION_STOPPED', `the expression ${shortened(text)} was stopped: ${reason}`, { hint })
+/** Not an error of the expression: from the start again, under a watch. */
+const grown = new Error('a text grew')
+
+/** One that the library brings. */
+function functionOf(name: string): unknown {
+  return library()(`$${name}`).evaluate(null)
 }
 
-/** A pattern can search for hours in one step, which only another thread can end. It costs 90 µs a call, so it is for these alone. */
-function watched(evaluate: () => unknown): () => unknown {
-  const context = createContext({ evaluate })
-  const script = new Script('evaluate()')
-  return () => script.runInContext(context, { timeout: LIMIT_MS })
+function stopped(text: string, reason: string, { hint = 'Mend it in the sync; nothing was written with it.' } = {}) {
+  return new SyncError('EXPRESSION_STOPPED', `the expression ${shortened(text)} was stopped: ${reason}`, { hint })
 }
 
 /** What JSON has no word for, as texts that `compute` takes back: digits, and bytes as `\x…`. */
@@ -163,10 +155,6 @@ function describe(error: unknown, what: string): string {
   const message: unknown = Reflect.get(error, 'message')
   const syntax = typeof code === 'string' && code.startsWith('S') && typeof message === 'string' ? `: ${message}` : ''
   return `${what}${at}${near}${syntax === '' && typeof code === 'string' ? ` (JSONata ${code})` : syntax}`
-}
-
-function codeOf(error: unknown): unknown {
-  return typeof error === 'object' && error !== null && 'code' in error ? error.code : null
 }
 
 function shortened(text: string): string {

@@ -42,12 +42,4 @@ describe('files of who may name them inside a folder only', () => {
     assert.deepEqual(given(':memory:', null), { file: ':memory:', track: 'none' })
     assert.deepEqual(confineFiles({ tls: true }, ['tls.ca'], null), { tls: true })
   })
-
-  test('nor in the parameters of a URL', () => {
-    const parameters = { url: ['sslkey'] }
-    for (const url of ['postgres://h/d?x=1&sslkey=/etc/passwd', 'postgres://h/d?ssl%6bey=a'])
-      assert.throws(() => confineFiles({ url }, [], root, parameters), { code: 'CONFIG_INVALID', message: /^url: / })
-    const url = 'postgres://h/d?sslmode=require'
-    assert.deepEqual(confineFiles({ url }, [], root, parameters), { url })
-  })
 })

@@ -9,17 +9,10 @@ export function resolveFiles(options: unknown, paths: readonly string[], folder:
 }
 
 /**
- * The same for who may name files inside a folder only; null: nowhere. `parameters`: by options that are URLs, what in them names files.
+ * The same for who may name files inside a folder only; null: nowhere.
  * CONFIG_INVALID: one leads elsewhere, also by a link, or into `.syncline`.
  */
-export function confineFiles(
-  options: unknown,
-  paths: readonly string[],
-  root: string | null,
-  parameters: Readonly<Record<string, readonly string[]>> = {},
-): unknown {
-  for (const [path, names] of Object.entries(parameters))
-    replaceAt(options, path.split('.'), (url) => refuseParameters(url, path, names))
+export function confineFiles(options: unknown, paths: readonly string[], root: string | null): unknown {
   return replaceAll(options, paths, (file, path) => confineFile(file, path, root))
 }
 
@@ -75,14 +68,4 @@ function realPath(path: string): string | null {
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return null
   const parent = realPath(dirname(path))
   return parent === null ? null : join(parent, basename(path))
-}
-
-function refuseParameters(url: string, path: string, names: readonly string[]): string {
-  const query = url.indexOf('?')
-  const given = query < 0 ? [] : [...new URLSearchParams(url.slice(query + 1)).keys()]
-  const found = names.find((name) => given.includes(name))
-  if (found === undefined) return url
-  throw new SyncError('CONFIG_INVALID', `${path}: its parameter ${found} names a file`, {
-    hint: 'Connections of integrations name files by options of their own.',
-  })
 }

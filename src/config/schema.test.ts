@@ -81,6 +81,12 @@ test('every mistake is reported with its path, all at once', () => {
   assert.equal(said('connections.shop.url'), 'connections.shop.url: the environment variable NONE is not set')
 })
 
+test('a name that would be dropped without a word is a mistake', () => {
+  const named = (part: string) => ({ connections, syncs: {}, [part]: JSON.parse('{"__proto__":{}}') })
+  for (const part of ['connections', 'syncs', 'projects', 'integrations'])
+    assert.deepEqual(mistakesOf(named(part)).lines, [`${part}.__proto__: nothing can have this name`])
+})
+
 test('missing variables alone are ENV_MISSING, and all are named', () => {
   const raw = { connections: { a: postgres({ url: env('A_URL') }), b: postgres({ host: env('B_HOST') }) }, syncs: {} }
   const { code, lines } = mistakesOf(raw, {})

@@ -97,6 +97,7 @@ export function examineConfig(
 ): { readonly whole: ProjectConfig; readonly mistakes: readonly Mistake[] } {
   const whole = wholeSchema.safeParse(raw)
   const mistakes: Mistake[] = whole.success ? [] : zodMistakes(whole.error.issues, [], Object.keys(wholeSchema.shape))
+  mistakes.push(...nobodysNames(raw))
   const written = { connections: entriesOf(raw, 'connections'), syncs: entriesOf(raw, 'syncs') }
   const connections = new Map<string, ConnectionSetup>()
   for (const [name, definition] of written.connections) {
@@ -152,6 +153,13 @@ const naming = z.looseObject({ from: spelled, to: spelled, between: z.array(spel
 function entriesOf(raw: unknown, part: 'connections' | 'syncs'): [string, unknown][] {
   const parsed = z.looseObject({ [part]: named }).safeParse(raw)
   return parsed.success ? Object.entries(parsed.data[part] ?? {}) : []
+}
+
+/** What is written under this name, which JSON can say, would be dropped without a word. */
+function* nobodysNames(raw: unknown): Iterable<Mistake> {
+  for (const part of ['connections', 'syncs', 'projects', 'integrations'])
+    if (Object.hasOwn(Object(Object(raw)[part]), '__proto__'))
+      yield { path: [part, '__proto__'], message: 'nothing can have this name' }
 }
 
 function parseSync(

@@ -113,6 +113,13 @@ export function asSyncError(error: unknown): SyncError {
   })
 }
 
+/** What a function of a connector threw; what is none of ours becomes HANDLER_FAILED. `what` says what it did. */
+export function asHandlerError(error: unknown, what: string): SyncError {
+  if (error instanceof SyncError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new SyncError('HANDLER_FAILED', `${what} failed: ${message}`, { cause: error })
+}
+
 /** Where it went wrong: of what nobody foresaw, and of what a connector's function threw. Null: the message says enough. */
 export function stackOf(error: unknown): string | null {
   const known = asSyncError(error)

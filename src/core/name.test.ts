@@ -59,3 +59,22 @@ describe('a mistyped name', () => {
     assert.deepEqual(nearestNames('zebra', ['public.customers']), [])
   })
 })
+
+test('stars stand for any characters, and many of them take no longer', () => {
+  const names = ['', 'a', 'ab', 'aba', 'abba', 'a.b', 'b\na', 'a*b']
+  for (const [pattern, chosen] of [
+    ['*', names],
+    ['**', names],
+    ['a', ['a']],
+    ['a*', ['a', 'ab', 'aba', 'abba', 'a.b', 'a*b']],
+    ['*a', ['a', 'aba', 'abba', 'b\na']],
+    ['a*a', ['aba', 'abba']],
+    ['ab*ba', ['abba']],
+    ['a*b*a', ['aba', 'abba']],
+    ['a.*', ['a.b']],
+    ['*b*b*', ['abba']],
+    ['aba*ba', []],
+  ] as const)
+    assert.deepEqual(selectNames(names, [pattern]), chosen, pattern)
+  assert.deepEqual(selectNames(['a'.repeat(1000)], [`${'*a'.repeat(100)}b`, `${'*a'.repeat(100)}*b`]), [])
+})

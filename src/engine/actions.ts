@@ -3,7 +3,7 @@ import { setTimeout as timer } from 'node:timers/promises'
 import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
 import type { ActionDefinition, AnyConnector, Handle, Limits } from '../connectors/kit.ts'
-import { type ErrorCode, retriable, SyncError } from '../core/error.ts'
+import { asHandlerError, type ErrorCode, retriable, SyncError } from '../core/error.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
 import { redactError } from './redact.ts'
@@ -48,11 +48,11 @@ export async function executeAction(call: ActionCall, context: Context, limiter:
     const data = await attemptAll(call, context, limiter)
     return { success: true, data, executionTime: context.clock.now() - startedAt }
   } catch (error) {
-    const { code, message, hint } = redactError(error, context.redact)
-    const told = code === 'INTERNAL' ? `action ${call.name} failed: ${message}` : message
+    const failure = asHandlerError(error, `action ${call.name}`)
+    const { code, message, hint } = redactError(failure, context.redact)
     return {
       success: false,
-      error: hint === null || code === 'INTERNAL' ? told : `${told}. ${hint}`,
+      error: hint === null ? message : `${message}. ${hint}`,
       code,
       executionTime: context.clock.now() - startedAt,
     }

@@ -1,5 +1,4 @@
 /** The engine for embedders: connectors, integrations and connections in code; schedules, runs and history in a store. */
-import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Context } from '../connectors/connector.ts'
@@ -10,6 +9,7 @@ import type { Log } from '../core/log.ts'
 import { placesOf } from '../core/two-way.ts'
 import type { LimitStore } from '../store/limits.ts'
 import { isStoreUrl, openStoreAt } from '../store/open.ts'
+import { makePrivateFolder } from '../store/private-files.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
 import type { ActionResult } from './actions.ts'
@@ -272,7 +272,7 @@ export class Engine {
     const own = typeof given === 'string' && !shared ? given : null
     const home = join(this.#options.folder ?? own ?? '.', '.syncline')
     // The store makes its own.
-    if (this.#options.folder !== undefined || own === null) await mkdir(home, { recursive: true })
+    if (this.#options.folder !== undefined || own === null) makePrivateFolder(home)
     const store = typeof given !== 'string' ? given : await (shared ? openStoreAt(given) : openSqliteStore(given))
     const lock = typeof given === 'string' ? await store.lock().catch(closing(store)) : null
     const vault = this.#options.vault ?? new StoreVault(store.records, keyReader(join(home, 'vault.key'), process.env))

@@ -71,7 +71,7 @@ export class Integrations {
 
   /** INTEGRATION_UNKNOWN, CONFIG_INVALID: it does not fit its integration and connector. */
   partsOf(connection: EngineConnection): ConnectionParts {
-    if (!/^[\w-]{1,100}$/.test(connection.id)) {
+    if (!/^(?!__proto__$)[\w-]{1,100}$/.test(connection.id)) {
       throw new SyncError('CONFIG_INVALID', `"${connection.id.slice(0, 50)}" can't be a connection's id`, {
         hint: 'Use up to 100 letters, digits, _ and -.',
       })

@@ -4,12 +4,12 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Connection, Context, Sink } from '../connectors/connector.ts'
 import { postgres } from '../connectors/postgres/index.ts'
 import { sqlite } from '../connectors/sqlite/index.ts'
 import { formatName } from '../core/name.ts'
+import { makePrivateFile, makePrivateFolder } from '../store/private-files.ts'
 import type { RowsDatabase, Store } from '../store/store.ts'
 import { Gate } from './gate.ts'
 
@@ -35,7 +35,8 @@ function inFolder(folder: string): RowsPlace {
   const fileOf = (collection: string) => join(folder, `${encodeURIComponent(collection)}.db`)
   return {
     open: async (collection, context) => {
-      await mkdir(folder, { recursive: true })
+      makePrivateFolder(folder)
+      makePrivateFile(fileOf(collection))
       return await sqlite.open({ file: fileOf(collection), track: 'none', busyTimeoutMs: WAIT_MS }, context)
     },
     mayHold: (collection) => existsSync(fileOf(collection)),

@@ -6,17 +6,16 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { SyncError } from '../core/error.ts'
+import { makeHome } from '../store/private-files.ts'
 
 const KEY_BYTES = 32
 const VARIABLE = 'SYNCLINE_VAULT_KEY'
@@ -103,10 +102,8 @@ function makeKey(): MasterKey {
 
 /** Of two processes that start at once, one makes the file, and both read it. */
 function makeFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true })
   // The embedded store does the same; with another store the key is all that is in the folder.
-  const ignore = join(dirname(path), '.gitignore')
-  if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
+  makeHome(dirname(path))
   const own = `${path}.${process.pid}`
   writeKeys(own, [makeKey()])
   try {

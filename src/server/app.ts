@@ -7,11 +7,12 @@ import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { Operations } from '../engine/operations.ts'
 import { authenticate } from './auth.ts'
+import { refuseUnclean } from './clean.ts'
 import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
-import { problemAnswers, type Redact } from './problem.ts'
+import { brokenRequests, problemAnswers, type Redact } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { healthRoutes } from './routes/health.ts'
 import { routes } from './routes/index.ts'
@@ -78,6 +79,7 @@ interface Serving {
 
 function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstance } {
   const proxies = options.trustProxy ?? 0
+  const problems = problemAnswers(options.log, options.redact)
   const app = Fastify({
     bodyLimit: BODY_BYTES,
     requestTimeout: REQUEST_MS,
@@ -88,6 +90,8 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
     forceCloseConnections: 'idle',
     return503OnClosing: true,
     routerOptions: { maxParamLength: 500 },
+    frameworkErrors: problems,
+    clientErrorHandler: brokenRequests,
     trustProxy: typeof proxies === 'number' ? (_address, hop) => hop < proxies : proxies,
   })
   // One for all routes: it counts wrong keys.
@@ -95,7 +99,8 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('apiKey', null)
-  app.setErrorHandler(problemAnswers(options.log, options.redact))
+  app.setErrorHandler(problems)
+  app.addHook('preValidation', refuseUnclean)
   app.setNotFoundHandler((request, reply) => reply.code(404).type('application/problem+json').send(nowhere(request)))
   // An empty body is none, whatever its type says.
   app.removeContentTypeParser('application/json')

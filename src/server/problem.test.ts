@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import Fastify from 'fastify'
 import { SyncError } from '../core/error.ts'
-import { problemAnswers } from './problem.ts'
+import { brokenRequests, problemAnswers } from './problem.ts'
 
 function makeApp() {
   const lines: string[] = []
-  const app = Fastify()
-  app.setErrorHandler(problemAnswers((line) => lines.push(line)))
+  const problems = problemAnswers((line) => lines.push(line))
+  const app = Fastify({ frameworkErrors: problems, clientErrorHandler: brokenRequests })
+  app.setErrorHandler(problems)
   return { app, lines }
 }
 
@@ -37,5 +41,27 @@ test('a request that is nested deeper than can be followed is the mistake of who
   const headers = { 'content-type': 'application/json' }
   const answer = await app.inject({ method: 'PUT', url: '/deep', payload: nested, headers })
   assert.deepEqual([answer.statusCode, answer.json().code], [400, 'USAGE_INVALID'])
+  assert.deepEqual(lines, [])
+})
+
+test('what the router and the parser of HTTP refuse is told like the rest', async (t) => {
+  const { app, lines } = makeApp()
+  app.get('/things/:name', () => 'x')
+  for (const [path, status] of [
+    ['/things/%F0%9F', 400],
+    [`/things/${'x'.repeat(600)}`, 414],
+  ] as const) {
+    const answer = await app.inject(path)
+    assert.deepEqual([answer.statusCode, answer.json().code], [status, 'USAGE_INVALID'])
+    assert.match(String(answer.headers['content-type']), /^application\/problem\+json/)
+  }
+  const { port } = new URL(await app.listen({ port: 0, host: '127.0.0.1' }))
+  t.after(() => app.close())
+  const socket = connect(Number(port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write('no HTTP\r\n\r\n')
+  const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n')
+  assert.match(head, /^HTTP\/1.1 400 .*application\/problem\+json/s)
+  assert.equal(JSON.parse(body).status, 400)
   assert.deepEqual(lines, [])
 })

@@ -1,5 +1,6 @@
 /** Errors as answers: Problem Details (RFC 9457) with our code and hint. */
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asSyncError, errorCodes, SyncError, stackOf } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
@@ -11,6 +12,24 @@ export type Redact = (text: string) => string
 export function problemAnswers(log: Log, redact: Redact = (text) => text) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answer(error, request, reply, log, redact)
+}
+
+/** What is no request of HTTP's gets its answer before there is a reply. */
+export function brokenRequests(error: Error & { readonly code?: string }, socket: Socket): void {
+  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code ?? ''] ?? 400
+  const title = STATUS_CODES[status] ?? 'Error'
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title,
+    status,
+    code: 'USAGE_INVALID',
+    detail: 'this is no whole request',
+  })
+  if (error.code !== 'ECONNRESET' && socket.writable)
+    socket.write(
+      `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    )
+  socket.destroy(error)
 }
 
 function answer(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log, redact: Redact): void {
@@ -59,7 +78,7 @@ function toSyncError(error: unknown): { readonly error: SyncError; readonly stat
     }
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
-    return { error: new SyncError('USAGE_INVALID', error.message), status: statusCode }
+    return { error: new SyncError('USAGE_INVALID', error.message.slice(0, 1000)), status: statusCode }
   return { error: asSyncError(error) }
 }
 

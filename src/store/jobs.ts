@@ -15,7 +15,7 @@ export interface JobStore {
   enqueue(request: JobRequest, nowMs: number): Promise<Job>
   /**
    * Takes up to `limit` jobs that are due, the most urgent first, each with the lease of its sync: none whose sync somebody runs.
-   * A job whose worker let its lease expire is taken over.
+   * A job whose worker let its lease expire is taken over. One that somebody wants cancelled ends instead, and is not among them.
    */
   claim(claim: ClaimOptions, nowMs: number): Promise<readonly Claim[]>
   /** Prolongs the leases of what a worker runs, and says which of it is lost, and which somebody wants cancelled. */

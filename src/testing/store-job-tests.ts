@@ -247,6 +247,46 @@ function takeOverTests(withState: WithState): void {
   )
 
   test(
+    'a job that is cancelled is run by nobody else: not when its worker died, and not when he gave it back',
+    withState(async (state) => {
+      await using store = await state.open()
+      const give: readonly ((job: Claim) => Promise<unknown>)[] = [
+        async () => {},
+        async (job) => await store.jobs.postpone(job, 1500),
+      ]
+      for (const giveUp of give) {
+        const [job] = await claim(store.jobs, await queued(store.jobs, 'orders'))
+        assert.ok(job)
+        await store.jobs.cancel(job.id, 1400)
+        await giveUp(job)
+        assert.deepEqual(await take(store.jobs, 1500), [])
+        const { status, ...rest } = (await store.jobs.get(job.id))?.state ?? { status: null }
+        assert.deepEqual([status, 'endedAt' in rest && rest.endedAt], ['cancelled', 1500])
+        assert.deepEqual(await store.jobs.count(), { queued: 0, running: 0 })
+        assert.equal(await store.jobs.nextDue(), null)
+        const [next] = await claim(store.jobs, await queued(store.jobs, 'orders'))
+        assert.ok(next !== undefined && next.id !== job.id && next.generation > job.generation)
+        await store.jobs.finish(next, succeeded, null, 1000)
+      }
+    }),
+  )
+
+  test(
+    'a cancelled job that was given back runs when it is asked for again',
+    withState(async (state) => {
+      await using store = await state.open()
+      const [job] = await claim(store.jobs, await queued(store.jobs, 'orders'))
+      assert.ok(job)
+      await store.jobs.cancel(job.id, 1400)
+      await store.jobs.postpone(job, 1500)
+      await store.jobs.enqueue(request('orders'), 1500)
+      const [again] = await take(store.jobs, 1500)
+      assert.ok(again)
+      assert.deepEqual((await store.jobs.heartbeat([again], 1600, 500)).cancelled, [])
+    }),
+  )
+
+  test(
     'a heartbeat keeps the lease, and the store says when the next one may be taken over',
     withState(async (state) => {
       await using store = await state.open()

@@ -59,6 +59,7 @@ describe('the engine for embedders', () => {
     await engine.destroy()
     assert.match(String(run.error), /token=\[secret\]: 403/)
     assert.match(String(action.error), /refused: \[secret\]/)
+    assert.equal(action.code, 'HANDLER_FAILED')
     for (const text of [...stateOf(folder), ...told, JSON.stringify([run, action])])
       assert.ok(!text.includes('canary-of-a-handler'), text.slice(0, 200))
   })

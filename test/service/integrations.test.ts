@@ -98,7 +98,14 @@ describe('integrations over the API', () => {
     const wrong = await act('greet', { name: 5 })
     assert.deepEqual([wrong.status, wrong.body.code], [400, 'USAGE_INVALID'])
     const broken = await act('break', {})
-    assert.deepEqual([broken.status, broken.body.success, broken.body.code], [200, false, 'INTERNAL'])
+    assert.deepEqual([broken.status, broken.body.success, broken.body.code], [200, false, 'HANDLER_FAILED'])
+    assert.equal(
+      (await api.post('/api/connections', { ...made, name: 'wrong', config: { token: 'wrong' } })).status,
+      201,
+    )
+    const { healthy, error } = (await api.post('/api/connections/wrong/check')).body
+    assert.equal(healthy, false)
+    assert.match(JSON.stringify(error), /"HANDLER_FAILED","message":"action check failed: the CRM answered 401/)
     for (const name of ['secretly', 'gret']) assert.equal((await act(name, {})).body.code, 'ACTION_UNKNOWN')
     assert.equal((await api.post('/api/connections/shop/actions/greet')).body.code, 'ACTION_UNKNOWN')
     for (let n = 0; n < 2; n++)

@@ -1,8 +1,11 @@
 /** Connections to a Postgres server, COPY streams on them, and its errors in our words. */
 import { readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from 'node:tls'
 import pg from 'pg'
 import { SyncError } from '../../core/error.ts'
+import { addressOf, sslModes } from './address.ts'
 import { CopyIn, CopyOut } from './copy-stream.ts'
 import type { Frames } from './frames.ts'
 import type { PostgresConfig } from './index.ts'
@@ -25,12 +28,17 @@ export type Inflow = Pick<CopyIn, 'write' | 'end' | 'abandon'>
 
 export type TextRow = readonly (string | null)[]
 
+/** How long a server may take to end a session. */
+const HANG_UP_MS = 1000
+
 /** Values arrive as the text Postgres sent. */
 const textTypes = { getTypeParser: () => (value: string) => value }
 
 /** Opens a session with our settings. The error names host and port, never the password. */
 export async function connect(config: PostgresConfig, applicationName = 'syncline'): Promise<Client> {
-  const client = new pg.Client({ ...clientOptions(config), application_name: applicationName })
+  const socket = new Socket()
+  const options = { ...clientOptions(config), application_name: applicationName, stream: () => socket }
+  const client = openClient(options, config)
   // Without a listener a lost idle connection would end the process.
   let lost: Error | null = null
   client.on('error', (error) => {
@@ -38,9 +46,10 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
   })
   try {
     await client.connect()
-    await client.query(sessionSettings)
+    const settings = { text: sessionSettings, query_timeout: config.connectTimeoutMs }
+    await client.query(settings)
   } catch (error) {
-    await client.end().catch(() => {})
+    await hangUp(client, socket)
     throw translate(error, config)
   }
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -65,10 +74,17 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
       }),
     copyOut: (sql) => copyOut(client, sql, config),
     copyIn: (sql) => copyIn(client, sql, guarded),
-    [Symbol.asyncDispose]: async () => {
-      await client.end().catch(() => {})
-    },
+    [Symbol.asyncDispose]: () => hangUp(client, socket),
   }
+}
+
+/** The driver waits until the server hangs up, which one that is broken, or not a friend, never does. */
+async function hangUp(client: pg.Client, socket: Socket): Promise<void> {
+  const waiting = new AbortController()
+  const { signal } = waiting
+  await Promise.race([client.end(), sleep(HANG_UP_MS, undefined, { signal })]).catch(() => {})
+  waiting.abort()
+  socket.destroy()
 }
 
 async function* copyOut(client: pg.Client, sql: string, config: PostgresConfig): AsyncIterable<Frames> {
@@ -90,7 +106,33 @@ function copyIn(client: pg.Client, sql: string, guarded: Guarded): Inflow {
   }
 }
 
-function clientOptions(config: PostgresConfig): pg.ClientConfig {
+function openClient(options: pg.ClientConfig, { environment }: PostgresConfig): pg.Client {
+  const client = new pg.Client(options)
+  // PGOPTIONS and PGREPLICATION: to the driver an empty option is none.
+  const parameters: unknown = Reflect.get(client, 'connectionParameters')
+  if (environment === false && typeof parameters === 'object' && parameters !== null)
+    Object.assign(parameters, { options: '', replication: '' })
+  return client
+}
+
+/** What the driver is told. */
+export function clientOptions(config: PostgresConfig): pg.ClientConfig {
+  return config.environment === false ? closedOptions(config) : openOptions(config)
+}
+
+/** Everything that the driver would else take from the environment. */
+function closedOptions({ url, ...said }: PostgresConfig): pg.ClientConfig {
+  const address = url === undefined ? null : addressOf(url)
+  if (address === null)
+    return { ...openOptions(said), ...closed, port: said.port ?? 5432, ssl: tlsOf(said.tls) ?? false }
+  const { host, port, user, password, database, parameters } = address
+  const ssl = tlsOf(said.tls) ?? sslModes.get(parameters.get('sslmode') ?? 'disable') ?? true
+  return { ...openOptions(said), ...closed, host, port: Number(port || 5432), user, password, database, ssl }
+}
+
+const closed = { client_encoding: 'UTF8', sslnegotiation: 'postgres' } as const
+
+function openOptions(config: PostgresConfig): pg.ClientConfig {
   const { url, host, port, user, password, database, connectTimeoutMs } = config
   const options: pg.ClientConfig = { connectionTimeoutMillis: connectTimeoutMs, keepAlive: true }
   if (url !== undefined) options.connectionString = url
@@ -99,8 +141,13 @@ function clientOptions(config: PostgresConfig): pg.ClientConfig {
   if (user !== undefined) options.user = user
   if (password !== undefined) options.password = password
   if (database !== undefined) options.database = database
-  if (config.tls !== undefined) options.ssl = typeof config.tls === 'boolean' ? config.tls : tlsOptions(config.tls)
+  const ssl = tlsOf(config.tls)
+  if (ssl !== undefined) options.ssl = ssl
   return options
+}
+
+function tlsOf(tls: PostgresConfig['tls']): boolean | ConnectionOptions | undefined {
+  return typeof tls === 'object' ? tlsOptions(tls) : tls
 }
 
 function tlsOptions(tls: Exclude<PostgresConfig['tls'], boolean | undefined>): ConnectionOptions {
@@ -144,7 +191,7 @@ export function translate(error: unknown, config: PostgresConfig): unknown {
     new SyncError(kind, message, { hint, cause: error })
   const unanswered = ['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'].includes(code)
   // What the driver says when nobody answered within connectTimeoutMs.
-  if (unanswered || error.message === 'timeout expired') {
+  if (unanswered || ['timeout expired', 'Query read timeout'].includes(error.message)) {
     return make(
       'CONNECTION_REFUSED',
       `no Postgres answers at ${place} (${code || 'timeout expired'})`,

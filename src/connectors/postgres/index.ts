@@ -1,6 +1,7 @@
 /** The postgres connector: `postgres({ url: env('SHOP_URL') })`. */
 import { z } from 'zod'
 import { defineConnector } from '../kit.ts'
+import { addressOf, parameterNames, sslModes } from './address.ts'
 
 /** A CA certificate file and how strictly the server's certificate is checked. */
 const tls = z.union([
@@ -27,7 +28,11 @@ export const postgresConfig = z
     password: z.string().optional(),
     database: z.string().optional(),
     tls: tls.optional(),
-    connectTimeoutMs: z.number().int().positive().default(10_000),
+    connectTimeoutMs: z.number().int().positive().max(60_000).default(10_000),
+    environment: z
+      .boolean()
+      .optional()
+      .describe('false: nothing comes from PGHOST, PGPASSWORD and the like, or from .pgpass'),
   })
   .refine((config) => config.url !== undefined || config.host !== undefined, {
     message: 'give a url or a host',
@@ -38,10 +43,41 @@ export const postgresConfig = z
     for (const name of ['host', 'port', 'user', 'password', 'database'] as const)
       if (config[name] !== undefined)
         context.addIssue({ code: 'custom', path: [name], message: 'the url says it: give one of both' })
+    const parameter =
+      config.tls === undefined ? undefined : parameterNames(config.url).find((name) => /^ssl/.test(name))
+    if (parameter !== undefined)
+      context.addIssue({ code: 'custom', path: ['tls'], message: `the url says ${parameter}: give one of both` })
+  })
+  .superRefine((config, context) => {
+    if (config.environment !== false) return
+    for (const { path, message } of mistakesWithoutEnvironment(config))
+      context.addIssue({ code: 'custom', path: [path], message })
   })
 export type PostgresConfig = z.infer<typeof postgresConfig>
 /** What a person writes: any text may also be `env('NAME')`. */
 export type PostgresOptions = z.input<typeof postgresConfig>
+
+/** The driver asks the environment for whatever is missing or empty. */
+function* mistakesWithoutEnvironment(
+  config: {
+    readonly [name in 'url' | 'host' | 'user' | 'password' | 'database']?: string | undefined
+  },
+): Iterable<{ readonly path: string; readonly message: string }> {
+  const said = config.url === undefined ? config : addressOf(config.url)
+  if (said === null) return yield { path: 'url', message: 'is no URL: percent-encode what is special in it' }
+  for (const name of ['host', 'user', 'password', 'database'] as const)
+    if ((said[name] ?? '') === '')
+      yield {
+        path: config.url === undefined ? name : 'url',
+        message: `must say ${name}: nothing is taken from the environment`,
+      }
+  if (!('parameters' in said)) return
+  if (said.host?.startsWith('/'))
+    yield { path: 'url', message: 'its host is a socket of this machine: say it as `host`' }
+  for (const [name, value] of said.parameters)
+    if (name !== 'sslmode' || !sslModes.has(value))
+      yield { path: 'url', message: `only sslmode (${[...sslModes.keys()].join(', ')}) may be a parameter of it` }
+}
 
 /** A Postgres database, as source or target. */
 export const postgres = defineConnector({

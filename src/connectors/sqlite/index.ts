@@ -8,7 +8,8 @@ export const sqliteConfig = z.strictObject({
     .enum(['none', 'triggers'])
     .default('none')
     .describe('triggers: as a source, install triggers that record changed keys'),
-  busyTimeoutMs: z.number().int().nonnegative().default(5_000),
+  // SQLite waits without letting anything else of the process go on.
+  busyTimeoutMs: z.number().int().nonnegative().max(60_000).default(5_000),
 })
 export type SqliteConfig = z.infer<typeof sqliteConfig>
 /** What a person writes: any text may also be `env('NAME')`. A relative file is relative to the config file. */

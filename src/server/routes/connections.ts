@@ -1,6 +1,6 @@
 /** Connections: those of the config file, and those of integrations, which are made here. None of them tells its credentials. */
 import { z } from 'zod'
-import { asSyncError, SyncError } from '../../core/error.ts'
+import { asHandlerError, asSyncError, SyncError } from '../../core/error.ts'
 import { failureOf } from '../../core/run.ts'
 import { formatSchedule, type Schedule } from '../../core/schedule.ts'
 import type { ConnectionRemains, EngineConnection } from '../../engine/connections.ts'
@@ -223,7 +223,10 @@ async function checkOpening(
     try {
       return { healthy: true, collections: (await (await project.connection(name)).discover()).length }
     } catch (error) {
-      return { healthy: false, error: failureOf(redactError(error, project.context.redact)) }
+      return {
+        healthy: false,
+        error: failureOf(redactError(asHandlerError(error, `opening ${name}`), project.context.redact)),
+      }
     }
   }, signal)
 }

@@ -168,7 +168,8 @@ function putInto(asked: string): string {
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
       rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
-      attempt = least(job.attempt, excluded.attempt), asked_by = case when excluded.asked_by is not null then job.asked_by end
+      attempt = least(job.attempt, excluded.attempt), asked_by = case when excluded.asked_by is not null then job.asked_by end,
+      cancelling = false
     returning *, null::bigint as lease_until`
 }
 
@@ -189,18 +190,21 @@ const statements = {
   // Who is in the middle of something with a job or a lease is left alone: to wait for him could be to wait for a frozen process.
   claim: `
     with found as materialized (
-      select job.id, job.sync, job.status, job.rank_at from ${open} and (lease.holder is null or lease.expires_at <= $2)
+      select job.id, job.sync, job.status, job.cancelling, job.rank_at from ${open} and (lease.holder is null or lease.expires_at <= $2)
         and (job.status = 'running' or job.due_at <= $2 and not exists (
           select 1 from job as other where other.sync = job.sync and other.status = 'running'))
       order by job.rank_at limit $4 for update of job, lease skip locked
     ), taken as (
-      update lease set generation = generation + 1, holder = $1, expires_at = $3 from found where lease.sync = found.sync
+      update lease set generation = generation + 1, holder = case when not cancelling then $1 end, expires_at = $3
+      from found where lease.sync = found.sync
       returning lease.sync, generation, expires_at
     ), ended as (${endRunsOf('taken')})
-    , started as (
+    , cancelled as (
+      update job set status = 'cancelled', ended_at = $2, cancelling = false from found where job.id = found.id and found.cancelling
+    ), started as (
       update job set status = 'running', worker = $1, started_at = $2,
         attempt = case when found.status = 'running' then job.attempt + 1 else job.attempt end
-      from found where job.id = found.id
+      from found where job.id = found.id and not found.cancelling
       returning job.*
     )
     select started.*, taken.generation, taken.expires_at as lease_until from started join taken using (sync) order by rank_at`,

@@ -37,13 +37,19 @@ export class SqliteJobStore implements JobStore {
       const asked = { now: nowMs, limit }
       const found = [statements.expired, statements.waiting].flatMap((sql) => prepared(this.#database, sql).all(asked))
       const first = found.toSorted((a, b) => Number(a.rank_at) - Number(b.rank_at)).slice(0, limit)
-      return first.map(({ id, sync, status }) => {
+      return first.flatMap(({ id, sync, status, cancelling }) => {
         const times = { sync: String(sync), now: nowMs, until: nowMs + leaseMs }
         const lease = prepared(this.#database, statements.lease).get({ ...times, holder: worker })
+        const claim = { sync: String(sync), generation: Number(lease?.generation) }
+        if (cancelling === 1) {
+          prepared(this.#database, statements.cancelClaimed).run({ id: Number(id), now: nowMs })
+          freeLease(this.#database, claim)
+          return []
+        }
         const start = status === 'running' ? statements.takeOver : statements.start
         prepared(this.#database, start).run({ id: Number(id), worker, now: nowMs })
         const job = jobOf(prepared(this.#database, statements.get).get({ id: Number(id) }))
-        return { id: job.id, sync: job.sync, generation: Number(lease?.generation), job }
+        return [{ id: job.id, ...claim, job }]
       })
     })
   }
@@ -158,7 +164,7 @@ export function enqueue(database: DatabaseSync, request: JobRequest, nowMs: numb
   return row
 }
 
-function freeLease(database: DatabaseSync, { sync, generation }: ClaimId): boolean {
+function freeLease(database: DatabaseSync, { sync, generation }: Omit<ClaimId, 'id'>): boolean {
   return prepared(database, statements.free).run({ sync, generation }).changes === 1
 }
 
@@ -176,14 +182,14 @@ const statements = {
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < rank_at - due_at then excluded.priority else priority end,
       rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt),
-      asked_by = case when excluded.asked_by is not null then asked_by end
+      asked_by = case when excluded.asked_by is not null then asked_by end, cancelling = 0
     returning *, null as lease_until`,
   // Two statements, each of which walks its index in order and stops: together they would sort everything that waits.
   expired: `
-    select job.id, job.sync, job.status, job.rank_at from job join lease on lease.sync = job.sync
+    select job.id, job.sync, job.status, job.cancelling, job.rank_at from job join lease on lease.sync = job.sync
     where job.status = 'running' and (lease.holder is null or lease.expires_at <= :now) order by job.rank_at limit :limit`,
   waiting: `
-    select job.id, job.sync, job.status, job.rank_at from job left join lease on lease.sync = job.sync
+    select job.id, job.sync, job.status, job.cancelling, job.rank_at from job left join lease on lease.sync = job.sync
     where job.status = 'queued' and job.due_at <= :now and (lease.holder is null or lease.expires_at <= :now)
       and not exists (select 1 from job as other where other.sync = job.sync and other.status = 'running')
     order by job.rank_at limit :limit`,
@@ -215,6 +221,7 @@ const statements = {
     update job set status = 'queued', worker = null, started_at = null, rank_at = :due + rank_at - due_at, due_at = :due
     where id = :id`,
   cancelQueued: `update job set status = 'cancelled', ended_at = :now where id = :id and status = 'queued'`,
+  cancelClaimed: `update job set status = 'cancelled', ended_at = :now, cancelling = 0 where id = :id`,
   cancelRunning: `update job set cancelling = 1 where id = :id and status = 'running'`,
   get: `select *, ${leaseUntil} from job where id = :id`,
   list: `

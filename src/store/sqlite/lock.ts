@@ -5,6 +5,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SyncError } from '../../core/error.ts'
+import { makePrivateFile } from '../private-files.ts'
 import { isBusy } from './busy.ts'
 
 /** Who holds the lock. */
@@ -20,6 +21,7 @@ const RETRY_MS = 50
 
 /** Takes the lock. PROJECT_LOCKED names the holder's pid. */
 export async function takeLock(path: string, holder: Holder, waitMs = WAIT_MS): Promise<AsyncDisposable> {
+  makePrivateFile(path)
   const database = new DatabaseSync(path, { timeout: 0 })
   const deadline = performance.now() + waitMs
   try {

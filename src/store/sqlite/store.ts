@@ -1,6 +1,6 @@
 /** A project's memory in `.syncline/state.db`, beside the config. */
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { SyncError } from '../../core/error.ts'
 import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
+import { makeHome, makePrivateFile } from '../private-files.ts'
 import type { RecordStore } from '../records.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
 import { isBusy } from './busy.ts'
@@ -87,9 +88,8 @@ class SqliteStore implements Store {
 }
 
 async function openToWrite(home: string, path: string): Promise<DatabaseSync> {
-  mkdirSync(home, { recursive: true })
-  const ignore = join(home, '.gitignore')
-  if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
+  makeHome(home)
+  makePrivateFile(path)
   const database = new DatabaseSync(path, { timeout: BUSY_MS })
   try {
     await useWal(database)
