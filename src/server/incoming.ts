@@ -3,16 +3,25 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { systemClock } from '../engine/clock.ts'
 import type { Operations } from '../engine/operations.ts'
+import type { DescribedRoute } from './route.ts'
 import { receive } from './routes/webhooks.ts'
 
 const params = z.object({ connection: z.string().min(1).max(300) })
+
+export const incomingRoute: DescribedRoute = {
+  method: 'POST',
+  url: '/webhooks/:connection',
+  scope: null,
+  params,
+  answers: { 202: 'Taken' },
+}
 
 export async function incomingWebhooks(app: FastifyInstance, operations: Operations): Promise<void> {
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, text, done) => done(null, text))
     scope.post(
-      '/webhooks/:connection',
+      incomingRoute.url,
       {
         schema: {
           summary: 'A system says that something has changed',

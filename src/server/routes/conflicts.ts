@@ -26,6 +26,7 @@ export const conflictRoutes: readonly Route[] = [
       after: one.shape.id.optional(),
       limit: pageQuery.limit,
     }),
+    answers: { 200: 'ConflictPage' },
     handle: async ({ operations, query: { sync, all, after, limit }, key }) => {
       const { conflicts } = operations.store.pairs
       const filter = {
@@ -48,6 +49,7 @@ export const conflictRoutes: readonly Route[] = [
     tag: 'conflicts',
     scope: 'read',
     params: one,
+    answers: { 200: 'Conflict' },
     handle: async ({ operations, params, key }) => ({
       body: await describe(operations, await find(operations, key, params.id)),
     }),
@@ -63,6 +65,7 @@ export const conflictRoutes: readonly Route[] = [
       take: z.enum(['left', 'right']).nullable().default(null),
       set: z.record(z.string(), z.string()).default({}),
     }),
+    answers: { 200: 'Conflict' },
     handle: async ({ operations, params, body, key, signal }) => {
       if (body.take === null && Object.keys(body.set).length === 0)
         throw new SyncError('USAGE_INVALID', 'nothing is decided: say `take`, or `set` a field')

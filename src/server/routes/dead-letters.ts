@@ -18,6 +18,7 @@ export const deadLetterRoutes: readonly Route[] = [
     scope: 'read',
     params: named,
     query: z.object({ ...pageQuery, after: z.string().min(1).max(5000).optional() }),
+    answers: { 200: 'DeadLetterPage' },
     handle: async ({ operations, params, query, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       return { body: pageOf(await operations.use((project) => deadLetters(sync, project), signal), query) }
@@ -30,6 +31,7 @@ export const deadLetterRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'operate',
     params: named,
+    answers: { 202: 'Job' },
     handle: async ({ operations, params, key }) => {
       const known = visibleSync(operations, key, params.name)
       return { status: 202, body: jobObject(await queueRun(operations, known, 'default', key)) }

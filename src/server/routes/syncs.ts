@@ -34,6 +34,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     query: z.object(namedPageQuery),
+    answers: { 200: 'SyncPage' },
     handle: async ({ operations, query, key }) => {
       const { items, next } = cutPage(visibleSyncs(operations, key), query, ({ sync }) => sync.id)
       return { body: { items: await Promise.all(items.map((known) => describe(operations, known))), next } }
@@ -46,6 +47,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, key }) => ({
       body: await describe(operations, visibleSync(operations, key, params.name)),
     }),
@@ -57,7 +59,9 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
-    body: z.looseObject({}),
+    // Its own schema is the config's, which says better what is wrong.
+    body: z.looseObject({}).meta({ $ref: '#/components/schemas/SyncDefinition' }),
+    answers: { 200: 'SyncList', 201: 'SyncList' },
     handle: async ({ operations, params, body, key }) => {
       const known = operations
         .syncs()
@@ -86,6 +90,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
+    answers: { 204: null },
     handle: async ({ operations, params, key }) => {
       // By the name it was made under, also a pattern's, and while it is set aside.
       const made = operations.madeSync(params.name)
@@ -108,6 +113,7 @@ export const syncRoutes: readonly Route[] = [
     scope: 'operate',
     params: named,
     body: z.object({ priority: z.enum(priorities).default('default') }).nullish(),
+    answers: { 202: 'Job' },
     handle: async ({ operations, params, body, key }) => {
       const known = visibleSync(operations, key, params.name)
       return { status: 202, body: jobObject(await queueRun(operations, known, body?.priority ?? 'default', key)) }
@@ -121,6 +127,7 @@ export const syncRoutes: readonly Route[] = [
       tag: 'syncs',
       scope: 'operate',
       params: named,
+      answers: { 200: 'Sync' },
       handle: async ({ operations, params, key }) => {
         const known = visibleSync(operations, key, params.name)
         await setPaused(operations.store, systemClock, known.sync.id, action === 'pause')
@@ -139,6 +146,7 @@ export const syncRoutes: readonly Route[] = [
     scope: 'operate',
     params: named,
     body: z.strictObject({ schedule: scheduleText }),
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, body, key }) => {
       const known = visibleSync(operations, key, params.name)
       await setSchedule(operations, known, readSchedule(body.schedule), key)
@@ -152,6 +160,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'operate',
     params: named,
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, key }) => {
       const known = visibleSync(operations, key, params.name)
       await takeScheduleBack(operations, known, key)
@@ -165,6 +174,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Plan' },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       return await operations.use(async (project) => {
@@ -183,6 +193,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Verification' },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       const quietly = () => {}
@@ -203,6 +214,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
+    answers: { 204: null },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       await operations.use((project) => resetSync(sync, project, { drop: false }), signal)
