@@ -6,6 +6,7 @@ export const text = z.string()
 export const count = z.int().nonnegative()
 export const instant = z.iso.datetime()
 export const failure = z.strictObject({ code: text, message: text, hint: text.nullable() }) satisfies z.ZodType<Failure>
+/** Of a row: integers beyond 2^53, decimals and bytes (as hex) are text. */
 export const value = z.union([text, z.number(), z.boolean(), z.null()])
 /** By the names of the fields. */
 export const key = z.record(text, value)

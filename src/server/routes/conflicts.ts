@@ -6,6 +6,7 @@ import { conflictObject, keyNames } from '../../engine/conflict-object.ts'
 import { resolveConflict } from '../../engine/conflicts.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import { printable } from '../../protocol/printable.ts'
 import type { ConflictRecord } from '../../store/pairs.ts'
 import { seesSync, visibleSync } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
@@ -84,8 +85,8 @@ export const conflictRoutes: readonly Route[] = [
   }),
 ]
 
-async function describe({ store }: Operations, record: ConflictRecord): Promise<Record<string, unknown>> {
-  return conflictObject(record, await keyNames(store.pairs, record.sync))
+async function describe({ store }: Operations, record: ConflictRecord): Promise<unknown> {
+  return printable(conflictObject(record, await keyNames(store.pairs, record.sync)))
 }
 
 async function find(operations: Operations, key: ApiKey | null, id: number): Promise<ConflictRecord> {

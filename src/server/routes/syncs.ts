@@ -14,6 +14,7 @@ import { verifyTwoWay } from '../../engine/two-way-verify.ts'
 import { verifySync } from '../../engine/verify.ts'
 import { resetSync } from '../../engine/worker.ts'
 import { iso, jobObject, runObject } from '../../protocol/objects.ts'
+import { printable } from '../../protocol/printable.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
@@ -178,11 +179,10 @@ export const syncRoutes: readonly Route[] = [
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       return await operations.use(async (project) => {
-        if (isTwoWay(sync)) return { body: await planTwoWay(sync, project) }
+        if (isTwoWay(sync)) return { body: printable(await planTwoWay(sync, project)) }
         const { schema, ...plan } = await planSync(sync, project)
-        return {
-          body: { ...plan, schema: schema.map((change) => ({ ...change, description: describeChange(change) })) },
-        }
+        const changes = schema.map((change) => ({ ...change, description: describeChange(change) }))
+        return { body: printable({ ...plan, schema: changes }) }
       }, signal)
     },
   }),
@@ -199,9 +199,11 @@ export const syncRoutes: readonly Route[] = [
       const quietly = () => {}
       return await operations.use(
         async (project) => ({
-          body: isTwoWay(sync)
-            ? await verifyTwoWay(sync, project, quietly)
-            : await verifySync(sync, project, { repair: false, onProgress: quietly }),
+          body: printable(
+            isTwoWay(sync)
+              ? await verifyTwoWay(sync, project, quietly)
+              : await verifySync(sync, project, { repair: false, onProgress: quietly }),
+          ),
         }),
         signal,
       )
