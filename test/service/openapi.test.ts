@@ -125,6 +125,26 @@ describe('the description', () => {
   })
 })
 
+describe('answers that are rare', () => {
+  const connections = {
+    nowhere: { connector: 'postgres', url: 'postgres://nobody@127.0.0.1:1/none' },
+    copy: { connector: 'sqlite', file: './copy.db' },
+  }
+  const syncs = { lost: { from: 'nowhere.public.orders', to: 'copy', schedule: 'manual' } }
+  const request = { project_id: 'any', sync_type: 'pull', source_platform: 'nowhere', target_entity: 'lost' }
+
+  test('a sync that fails is told of as a result, and its next try is cancelled', async () => {
+    await using it = new Served({ config: { connections, syncs } })
+    const api = await it.ready()
+    const failed = await api.post('/sync/start', request)
+    assert.deepEqual([failed.status, failed.type, failed.body.status], [502, json, 'failed'], failed.text)
+    const [job] = (await api.get('/api/jobs?status=queued')).body.items ?? []
+    const cancelled = await api.post(`/api/jobs/${job?.id}/cancel`)
+    assert.deepEqual([cancelled.status, cancelled.body.status], [200, 'cancelled'], cancelled.text)
+  })
+})
+
+const json = 'application/json; charset=utf-8'
 const outline = z.looseObject({
   properties: z.record(z.string(), z.looseObject({ enum: z.array(z.unknown()).optional() })),
   required: z.array(z.string()),
