@@ -121,7 +121,7 @@ describe('drivers', () => {
     const loaded = loadedBy('./src/server/app.ts')
     assert.ok(loaded.some((url) => url.endsWith('/src/server/routes/index.ts')))
     assert.deepEqual(
-      loaded.filter((url) => /\/src\/server\/(answers\/\w+|document)\.ts$/.test(url)),
+      loaded.filter((url) => /\/src\/server\/(answers\/\w+|document|docs-page)\.ts$/.test(url)),
       [],
     )
   })

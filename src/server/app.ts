@@ -7,7 +7,6 @@ import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { Operations } from '../engine/operations.ts'
 import { authenticate } from './auth.ts'
-import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
 import { isRemembered, rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
@@ -55,9 +54,10 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   })
   const description = describeOnce(app)
   app.get('/openapi.json', { schema: { hide: true } }, description)
-  app.get('/docs', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(docsPage(await description())),
-  )
+  app.get('/docs', { schema: { hide: true } }, async (_request, reply) => {
+    const { docsPage } = await import('./docs-page.ts')
+    return await reply.type('text/html; charset=utf-8').send(docsPage(await description()))
+  })
   metricsPage(app, options.metrics, serving.allow)
   return app
 }
