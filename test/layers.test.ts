@@ -117,6 +117,15 @@ describe('drivers', () => {
     assert.deepEqual(loaded.filter(isDriver), [])
   })
 
+  test('the server loads no description of its answers before somebody asks for it', () => {
+    const loaded = loadedBy('./src/server/app.ts')
+    assert.ok(loaded.some((url) => url.endsWith('/src/server/routes/index.ts')))
+    assert.deepEqual(
+      loaded.filter((url) => /\/src\/server\/(answers\/\w+|document|docs-page)\.ts$/.test(url)),
+      [],
+    )
+  })
+
   test('would be seen if one were loaded', () => {
     assert.ok(loadedBy('pg').some(isDriver))
   })

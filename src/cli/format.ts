@@ -1,7 +1,7 @@
 /** How numbers, times, values and tables look to people. */
 import type { PrintedKey } from '../core/run.ts'
 import type { Value } from '../core/value.ts'
-import { hex } from './json.ts'
+import { printableBytes } from '../protocol/printable.ts'
 
 /** `1,234,567` */
 export function count(value: number): string {
@@ -45,7 +45,7 @@ export function instant(ms: number): string {
 /** A value as people read it, cut where it is long. */
 export function value(of: Value): string {
   if (of === null) return 'null'
-  const text = of instanceof Uint8Array ? hex(of) : typeof of === 'string' ? JSON.stringify(of) : String(of)
+  const text = of instanceof Uint8Array ? printableBytes(of) : typeof of === 'string' ? JSON.stringify(of) : String(of)
   return text.length <= 60 ? text : `${text.slice(0, 57)}…`
 }
 

@@ -8,14 +8,14 @@ import type { Log } from '../core/log.ts'
 import type { Operations } from '../engine/operations.ts'
 import { authenticate } from './auth.ts'
 import { refuseUnclean } from './clean.ts'
-import { docsPage } from './docs-page.ts'
 import { eventStream } from './event-stream.ts'
-import { rememberAnswers } from './idempotency.ts'
+import { isRemembered, rememberAnswers } from './idempotency.ts'
 import { incomingWebhooks } from './incoming.ts'
+import { metricsPage } from './metrics-page.ts'
 import { brokenRequests, problemAnswers, type Redact } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { healthRoutes } from './routes/health.ts'
-import { routes } from './routes/index.ts'
+import { describedRoutes, routes } from './routes/index.ts'
 
 export interface ServerOptions {
   readonly operations: Operations
@@ -53,11 +53,13 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     eventStream(scope, options.operations)
     await incomingWebhooks(scope, options.operations)
   })
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
-  app.get('/docs', { schema: { hide: true } }, (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(docsPage(app.swagger())),
-  )
-  addMetrics(app, options, serving.allow)
+  const description = describeOnce(app)
+  app.get('/openapi.json', { schema: { hide: true } }, description)
+  app.get('/docs', { schema: { hide: true } }, async (_request, reply) => {
+    const { docsPage } = await import('./docs-page.ts')
+    return await reply.type('text/html; charset=utf-8').send(docsPage(await description()))
+  })
+  metricsPage(app, options.metrics, serving.allow)
   return app
 }
 
@@ -65,7 +67,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
 export function buildMetricsServer(options: ServerOptions): FastifyInstance {
   const { app, ...serving } = newApp(options)
   for (const route of healthRoutes) addRoute(app, route, options, serving)
-  addMetrics(app, options, serving.allow)
+  metricsPage(app, options.metrics, serving.allow)
   return app
 }
 
@@ -117,13 +119,14 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
   return { app, allow, stopping: stop.signal }
 }
 
-function addMetrics(app: FastifyInstance, options: ServerOptions, allow: Allow): void {
-  app.get('/metrics', { schema: { hide: true }, onRequest: allow('read') }, async (request, reply) => {
-    if (request.apiKey?.project != null)
-      throw new SyncError('FORBIDDEN', 'metrics are about all projects: a key of one may not read them')
-    const { type, text } = await options.metrics()
-    return await reply.type(type).send(text)
-  })
+/** Made when somebody asks for it first. */
+function describeOnce(app: FastifyInstance): () => Promise<object> {
+  let made: Promise<object> | null = null
+  const make = async () => (await import('./document.ts')).describeApi(app.swagger(), describedRoutes)
+  return async () => {
+    made ??= make()
+    return await made
+  }
 }
 
 function addRoute(
@@ -133,7 +136,6 @@ function addRoute(
   { allow, stopping }: Serving,
 ): void {
   const { method, url, scope, params, query, body } = route
-  const starts = method === 'POST' && scope !== null
   app.route({
     method,
     url,
@@ -152,7 +154,7 @@ function addRoute(
         status = 200,
         body: content,
         headers = {},
-      } = starts ? await rememberAnswers(request, operations.store.records, call) : await call()
+      } = isRemembered(route) ? await rememberAnswers(request, operations.store.records, call) : await call()
       reply.code(status).headers(headers)
       return await reply.send(content ?? null)
     },

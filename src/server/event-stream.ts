@@ -4,8 +4,16 @@ import type { FastifyInstance } from 'fastify'
 import { type ApiKey, keyStands } from '../engine/keys.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { authenticate, maySee } from './auth.ts'
+import type { DescribedRoute } from './route.ts'
 
 type EventSource = Pick<Operations, 'store' | 'sharedEvents' | 'sync' | 'connections'>
+
+export const eventsRoute: DescribedRoute = {
+  method: 'GET',
+  url: '/api/events',
+  scope: 'read',
+  answers: { 200: ['text/event-stream'] },
+}
 
 /** Keeps proxies from taking the silence for the end, and is when the key is looked at again. */
 const BEAT_MS = 15_000
@@ -17,7 +25,7 @@ const HEARING_MS = 2000
 export function eventStream(app: FastifyInstance, operations: EventSource, beatMs = BEAT_MS): void {
   const ends = new Set<() => void>()
   app.get(
-    '/api/events',
+    eventsRoute.url,
     {
       schema: {
         summary: 'What happens, as it happens (server-sent events)',

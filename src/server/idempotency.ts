@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import type { RecordStore } from '../store/records.ts'
-import type { Answer } from './route.ts'
+import type { Answer, Route } from './route.ts'
 
 const KIND = 'idempotency'
 const KEPT_MS = 24 * 3_600_000
@@ -22,6 +22,11 @@ const remembered = z.object({
     })
     .nullable(),
 })
+
+/** Whether a key counts there: on what starts or makes something. */
+export function isRemembered({ method, scope }: Pick<Route, 'method' | 'scope'>): boolean {
+  return method === 'POST' && scope !== null
+}
 
 export async function rememberAnswers(
   request: FastifyRequest,

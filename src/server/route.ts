@@ -2,6 +2,17 @@
 import type { ZodType, z } from 'zod'
 import type { ApiKey, Scope } from '../engine/keys.ts'
 import type { Operations } from '../engine/operations.ts'
+import type { SchemaName } from './answers/index.ts'
+
+/**
+ * What is answered, by status: the name of its schema, types of texts, or null for no body. `default`: of failures, beside the problem that
+ * every route may answer.
+ */
+export type Answers = Readonly<Record<number, Content>> & { readonly default?: SchemaName }
+export type Content = SchemaName | readonly string[] | null
+
+/** A route as the description tells of it. */
+export type DescribedRoute = Pick<Route, 'method' | 'url' | 'scope' | 'params' | 'query' | 'body' | 'answers'>
 
 export interface Route<
   Params extends ZodType = ZodType,
@@ -18,6 +29,7 @@ export interface Route<
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body
+  readonly answers: Answers
   /** The answer tells a secret: it is kept nowhere. */
   readonly secret?: true
   readonly handle: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Answer>

@@ -1,4 +1,6 @@
-/** The API as a caller uses it. */
+/** The API as a caller uses it, who takes no answer but those that it describes. */
+import { assertDescribed, assertDescribedSync } from './described.ts'
+
 export class Api {
   readonly #url: string
   readonly #key: string | null
@@ -25,12 +27,13 @@ export class Api {
     })
     const text = await answer.text()
     const type = answer.headers.get('content-type') ?? ''
+    const answered = { status: answer.status, type, text }
+    assertDescribed(method, path, answered)
+    assertDescribedSync(method, path, body, answered)
     const parsed: unknown = /\bjson\b/.test(type) && text !== '' ? JSON.parse(text) : text
     return {
-      status: answer.status,
-      type,
+      ...answered,
       body: (typeof parsed === 'object' && parsed !== null ? parsed : {}) as Called['body'],
-      text,
     }
   }
 

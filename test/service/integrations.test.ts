@@ -267,6 +267,7 @@ describe('projects', () => {
     const [redRun] = (await red.get('/api/runs')).body.items ?? []
     const bodies: Readonly<Record<string, unknown>> = {
       'put /api/syncs/{name}': { from: 'crm.contacts', to: 'copy.x' },
+      'put /api/syncs/{name}/schedule': { schedule: '1h' },
       'put /api/connections/{name}': { config: {} },
       'post /api/conflicts/{id}/resolve': { take: 'left' },
     }

@@ -15,6 +15,7 @@ export const actionRoutes: readonly Route[] = [
     tag: 'actions',
     scope: 'read',
     params: named,
+    answers: { 200: 'ActionList' },
     handle: async ({ operations, params, key }) => {
       const actions = [...operations.actionsOf(visibleConnection(operations, key, params.name))]
       return { body: { items: actions.map(([name, action]) => actionObject(name, action)) } }
@@ -28,6 +29,7 @@ export const actionRoutes: readonly Route[] = [
     scope: 'operate',
     params: named.extend({ action: z.string().min(1).max(300) }),
     body: z.strictObject({ input: z.unknown() }).partial().nullish(),
+    answers: { 200: 'ActionResult' },
     handle: async ({ operations, params: { name, action }, body, key }) => {
       const known = visibleConnection(operations, key, name)
       if (known.integration === null && operations.actionsOf(known).size === 0)

@@ -19,6 +19,7 @@ export const collectionRoutes: readonly Route[] = [
     tag: 'collections',
     scope: 'read',
     query: z.object({ connection: part.optional(), ...namedPageQuery }),
+    answers: { 200: 'CollectionPage' },
     handle: async ({ operations, query: { connection, ...page }, key }) => {
       const gathering = visibleSyncs(operations, key).flatMap(({ sync, origin }) =>
         origin === 'connection' && 'from' in sync ? [{ id: sync.id, ...sync.from }] : [],
@@ -39,6 +40,7 @@ export const collectionRoutes: readonly Route[] = [
       after: z.string().max(5000).optional(),
       limit: z.coerce.number().int().min(1).max(1000).default(100),
     }),
+    answers: { 200: 'RowPage' },
     handle: async ({ operations, params: { connection, sync }, query: { after, limit }, key }) => {
       refuseOthers(operations, key, connection, sync)
       const page = { limit, ...(after === undefined ? {} : { after }) }
@@ -54,6 +56,7 @@ export const collectionRoutes: readonly Route[] = [
     scope: 'read',
     params: one,
     query: z.object({ format: z.enum(['jsonl', 'csv']).default('jsonl') }),
+    answers: { 200: ['application/x-ndjson', 'text/csv'] },
     handle: async ({ operations, params: { connection, sync }, query: { format }, key, signal }) => {
       refuseOthers(operations, key, connection, sync)
       const body = await streamOf(operations.connected.exportRows(connection, sync, format, signal))

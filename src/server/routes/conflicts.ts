@@ -6,6 +6,7 @@ import { conflictObject, keyNames } from '../../engine/conflict-object.ts'
 import { resolveConflict } from '../../engine/conflicts.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import { printable } from '../../protocol/printable.ts'
 import type { ConflictRecord } from '../../store/pairs.ts'
 import { seesSync, visibleSync } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
@@ -26,6 +27,7 @@ export const conflictRoutes: readonly Route[] = [
       after: one.shape.id.optional(),
       limit: pageQuery.limit,
     }),
+    answers: { 200: 'ConflictPage' },
     handle: async ({ operations, query: { sync, all, after, limit }, key }) => {
       const { conflicts } = operations.store.pairs
       const filter = {
@@ -48,6 +50,7 @@ export const conflictRoutes: readonly Route[] = [
     tag: 'conflicts',
     scope: 'read',
     params: one,
+    answers: { 200: 'Conflict' },
     handle: async ({ operations, params, key }) => ({
       body: await describe(operations, await find(operations, key, params.id)),
     }),
@@ -63,6 +66,7 @@ export const conflictRoutes: readonly Route[] = [
       take: z.enum(['left', 'right']).nullable().default(null),
       set: z.record(z.string(), z.string()).default({}),
     }),
+    answers: { 200: 'Conflict' },
     handle: async ({ operations, params, body, key, signal }) => {
       if (body.take === null && Object.keys(body.set).length === 0)
         throw new SyncError('USAGE_INVALID', 'nothing is decided: say `take`, or `set` a field')
@@ -81,8 +85,8 @@ export const conflictRoutes: readonly Route[] = [
   }),
 ]
 
-async function describe({ store }: Operations, record: ConflictRecord): Promise<Record<string, unknown>> {
-  return conflictObject(record, await keyNames(store.pairs, record.sync))
+async function describe({ store }: Operations, record: ConflictRecord): Promise<unknown> {
+  return printable(conflictObject(record, await keyNames(store.pairs, record.sync)))
 }
 
 async function find(operations: Operations, key: ApiKey | null, id: number): Promise<ConflictRecord> {

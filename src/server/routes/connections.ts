@@ -63,6 +63,7 @@ export const connectionRoutes: readonly Route[] = [
       after: z.string().max(300).optional(),
       limit: z.coerce.number().int().min(1).max(1000).default(1000),
     }),
+    answers: { 200: 'ConnectionPage' },
     handle: async ({ operations, query: { integration, after, limit }, key }) => {
       const all = visibleConnections(operations, key).filter(
         (connection) => integration === undefined || connection.integration === integration,
@@ -78,6 +79,7 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'admin',
     body: creation,
+    answers: { 201: 'Connection' },
     handle: async ({ operations, body, key }) => {
       const { name = crypto.randomUUID(), integration, config } = body
       const project = projectFor(key, body.project)
@@ -96,6 +98,7 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'read',
     params: named,
+    answers: { 200: 'Connection' },
     handle: async ({ operations, params: { name }, key }) => {
       const unlisted = await unlistedConnection(operations, key, name)
       if (unlisted !== null) throw unlisted
@@ -111,6 +114,7 @@ export const connectionRoutes: readonly Route[] = [
     scope: 'admin',
     params: named,
     body: update,
+    answers: { 200: 'Connection' },
     handle: async ({ operations, params: { name }, body, key }) => {
       await changeable(operations, key, name)
       const changed = await operations.connected.update(
@@ -129,6 +133,7 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'admin',
     params: named,
+    answers: { 204: null },
     handle: async ({ operations, params: { name }, key }) => {
       const [project = null] = (await changeable(operations, key, name))?.projects ?? []
       refuseUsed(operations, key, name)
@@ -144,6 +149,7 @@ export const connectionRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'operate',
     params: named,
+    answers: { 200: 'ConnectionCheck' },
     handle: async ({ operations, params: { name }, key, signal }) => {
       const { integration } = visibleConnection(operations, key, name)
       try {

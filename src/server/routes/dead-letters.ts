@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type DeadLetter, deadLetters } from '../../engine/dead-letters.ts'
 import { jobObject } from '../../protocol/objects.ts'
+import { printable } from '../../protocol/printable.ts'
 import { visibleSync } from '../lookup.ts'
 import { type Page, pageQuery } from '../page.ts'
 import { queueRun } from '../queue-run.ts'
@@ -18,9 +19,11 @@ export const deadLetterRoutes: readonly Route[] = [
     scope: 'read',
     params: named,
     query: z.object({ ...pageQuery, after: z.string().min(1).max(5000).optional() }),
+    answers: { 200: 'DeadLetterPage' },
     handle: async ({ operations, params, query, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
-      return { body: pageOf(await operations.use((project) => deadLetters(sync, project), signal), query) }
+      const letters = await operations.use((project) => deadLetters(sync, project), signal)
+      return { body: pageOf(letters, query) }
     },
   }),
   route({
@@ -30,6 +33,7 @@ export const deadLetterRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'operate',
     params: named,
+    answers: { 202: 'Job' },
     handle: async ({ operations, params, key }) => {
       const known = visibleSync(operations, key, params.name)
       return { status: 202, body: jobObject(await queueRun(operations, known, 'default', key)) }
@@ -41,14 +45,14 @@ export const deadLetterRoutes: readonly Route[] = [
 function pageOf(
   letters: readonly DeadLetter[],
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },
-): Page<DeadLetter> {
+): Page<unknown> {
   const start = after === undefined ? null : Buffer.from(after, 'base64url').toString('utf8')
   const rest = letters
-    .map((letter) => ({ letter, text: JSON.stringify(letter.key) }))
+    .map((letter) => ({ letter, text: JSON.stringify(printable(letter.key)) }))
     .filter(({ text }) => start === null || text > start)
     .sort((a, b) => (a.text < b.text ? -1 : 1))
   const page = rest.slice(0, limit)
   const last = page.at(-1)
   const next = last === undefined || rest.length === page.length ? null : Buffer.from(last.text).toString('base64url')
-  return { items: page.map(({ letter }) => letter), next }
+  return { items: page.map(({ letter }) => printable(letter)), next }
 }

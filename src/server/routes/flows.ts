@@ -23,6 +23,7 @@ export const flowRoutes: readonly Route[] = [
         .regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -')
         .optional(),
     }),
+    answers: { 201: 'FlowSession' },
     handle: async ({ operations, body, key }) => ({
       status: 201,
       body: await operations.connected.flows.start(body.integration, projectFor(key, body.project)),
@@ -35,6 +36,7 @@ export const flowRoutes: readonly Route[] = [
     tag: 'flows',
     scope: 'operate',
     params: one,
+    answers: { 200: 'FlowSession' },
     handle: async ({ operations, params, key }) => {
       await find(operations, key, params.session)
       return { body: await operations.connected.flows.get(params.session) }
@@ -48,6 +50,7 @@ export const flowRoutes: readonly Route[] = [
     scope: 'operate',
     params: one,
     body: z.strictObject({ answer: z.unknown() }).partial().nullish(),
+    answers: { 200: 'FlowSession' },
     handle: async ({ operations, params, body, key }) => {
       await find(operations, key, params.session)
       return { body: await operations.connected.flows.answer(params.session, body?.answer) }
@@ -60,6 +63,7 @@ export const flowRoutes: readonly Route[] = [
     tag: 'flows',
     scope: 'operate',
     params: one,
+    answers: { 204: null },
     handle: async ({ operations, params, key }) => {
       await find(operations, key, params.session)
       await operations.connected.flows.delete(params.session)

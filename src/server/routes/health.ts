@@ -8,6 +8,7 @@ export const healthRoutes: readonly Route[] = [
     summary: 'Whether the process lives, and whether the catalogue answers, if one is asked',
     tag: 'health',
     scope: null,
+    answers: { 200: 'Health' },
     handle: async ({ operations: { catalogue } }) => {
       // Without it all works, and nobody waits for it.
       catalogue?.refresh()
@@ -20,6 +21,7 @@ export const healthRoutes: readonly Route[] = [
     summary: 'Whether it can work: its store answers',
     tag: 'health',
     scope: null,
+    answers: { 200: 'Ready', 503: 'NotReady' },
     handle: async ({ operations }) => {
       try {
         const { queued, running } = await operations.store.jobs.count()

@@ -1,5 +1,8 @@
 /** Every route of the API. */
-import type { Route } from '../route.ts'
+import { eventsRoute } from '../event-stream.ts'
+import { incomingRoute } from '../incoming.ts'
+import { metricsRoute } from '../metrics-page.ts'
+import type { DescribedRoute, Route } from '../route.ts'
 import { actionRoutes } from './actions.ts'
 import { collectionRoutes } from './collections.ts'
 import { conflictRoutes } from './conflicts.ts'
@@ -33,3 +36,6 @@ export const routes: readonly Route[] = [
   ...webhookRoutes,
   ...startRoutes,
 ]
+
+/** These, and what is answered beside them. */
+export const describedRoutes: readonly DescribedRoute[] = [...routes, eventsRoute, incomingRoute, metricsRoute]

@@ -15,6 +15,7 @@ export const integrationRoutes: readonly Route[] = [
     summary: 'The kinds of systems that integrations may be of',
     tag: 'integrations',
     scope: 'read',
+    answers: { 200: 'ConnectorList' },
     handle: async ({ operations }) => ({ body: { items: operations.integrations.connectors.map(connectorObject) } }),
   }),
   route({
@@ -23,6 +24,7 @@ export const integrationRoutes: readonly Route[] = [
     summary: 'What there is to connect to: syncs, actions, and how accounts are connected',
     tag: 'integrations',
     scope: 'read',
+    answers: { 200: 'IntegrationList' },
     handle: async ({ operations }) => ({ body: { items: await integrationObjects(operations) } }),
   }),
   route({
@@ -32,6 +34,7 @@ export const integrationRoutes: readonly Route[] = [
     tag: 'integrations',
     scope: 'read',
     params: z.object({ integration: z.string().min(1).max(300) }),
+    answers: { 200: 'Integration' },
     handle: async ({ operations, params }) => {
       const all = await integrationObjects(operations)
       const found = all.find(({ name }) => name === params.integration)

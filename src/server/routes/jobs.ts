@@ -22,6 +22,7 @@ export const jobRoutes: readonly Route[] = [
       status: z.enum(['queued', 'running', 'succeeded', 'failed', 'held', 'cancelled']).optional(),
       ...pageQuery,
     }),
+    answers: { 200: 'JobPage' },
     handle: async ({ operations, query: { sync, status, ...page }, key }) => {
       const filter = { ...(sync === undefined ? {} : { sync }), ...(status === undefined ? {} : { status }) }
       const { items, next } = await readPage(
@@ -40,6 +41,7 @@ export const jobRoutes: readonly Route[] = [
     tag: 'jobs',
     scope: 'read',
     params: one,
+    answers: { 200: 'Job' },
     handle: async ({ operations, params, key }) => ({ body: jobObject(await find(operations, key, params.job)) }),
   }),
   route({
@@ -49,6 +51,7 @@ export const jobRoutes: readonly Route[] = [
     tag: 'jobs',
     scope: 'operate',
     params: one,
+    answers: { 200: 'Job' },
     handle: async ({ operations, params, key }) => {
       await find(operations, key, params.job)
       return { body: jobObject(await operations.service.cancel(params.job)) }

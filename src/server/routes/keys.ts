@@ -18,6 +18,7 @@ export const keyRoutes: readonly Route[] = [
     summary: 'The keys, without their secrets',
     tag: 'keys',
     scope: 'admin',
+    answers: { 200: 'KeyList' },
     handle: async ({ operations, key }) => {
       const keys = await listKeys(operations.store.records)
       return { body: { items: keys.filter((one) => maySee(key, one.project)).map(keyObject) } }
@@ -35,6 +36,7 @@ export const keyRoutes: readonly Route[] = [
       scope: z.enum(scopes),
       project: project.nullable().default(null),
     }),
+    answers: { 201: 'NewKey' },
     handle: async ({ operations, body, key }) => {
       if (!maySee(key, body.project)) throw new SyncError('FORBIDDEN', 'this key makes keys of its own project only')
       const { key: made, text } = await createKey(operations.store.records, body, systemClock.now())
@@ -49,6 +51,7 @@ export const keyRoutes: readonly Route[] = [
     tag: 'keys',
     scope: 'admin',
     params: z.object({ id: z.string().min(1).max(100) }),
+    answers: { 204: null },
     handle: async ({ operations, params, key }) => {
       const visible = (await listKeys(operations.store.records)).filter((one) => maySee(key, one.project))
       const found = visible.find(({ id }) => id === params.id)

@@ -14,6 +14,7 @@ export const limitRoutes: readonly Route[] = [
     tag: 'connections',
     scope: 'read',
     query: z.object(namedPageQuery),
+    answers: { 200: 'LimitPage' },
     handle: async ({ operations, query, key }) => {
       const { items, next } = cutPage(visibleConnections(operations, key), query, ({ name }) => name)
       const found = await operations.limits(items.map(({ name }) => name))

@@ -23,6 +23,7 @@ export const runRoutes: readonly Route[] = [
       status: z.enum(['running', 'succeeded', 'failed', 'held', 'interrupted']).optional(),
       ...pageQuery,
     }),
+    answers: { 200: 'RunPage' },
     handle: async ({ operations, query: { sync, status, ...page }, key }) => {
       const { runs } = operations.store
       // The run that a page ended with may be forgotten by the time that the next is asked for.
@@ -43,6 +44,7 @@ export const runRoutes: readonly Route[] = [
     tag: 'runs',
     scope: 'read',
     params: one,
+    answers: { 200: 'Run' },
     handle: async ({ operations, params, key }) => ({ body: runObject(await find(operations, key, params.run)) }),
   }),
   route({
@@ -52,6 +54,7 @@ export const runRoutes: readonly Route[] = [
     tag: 'runs',
     scope: 'operate',
     params: one,
+    answers: { 200: 'Run' },
     handle: async ({ operations, params, key }) => {
       const { sync } = await find(operations, key, params.run)
       const known = operations.sync(sync)

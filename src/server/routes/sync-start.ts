@@ -38,6 +38,7 @@ export const startRoutes: readonly Route[] = [
     tag: 'sync',
     scope: 'operate',
     body: request,
+    answers: { 200: 'SyncResult', 202: 'SyncScheduled', default: 'SyncResult' },
     handle: async ({ operations, body, key, ...call }) => {
       if (key?.project != null && key.project !== body.project_id)
         throw new SyncError('FORBIDDEN', 'this key is of another project')

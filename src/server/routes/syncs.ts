@@ -14,6 +14,7 @@ import { verifyTwoWay } from '../../engine/two-way-verify.ts'
 import { verifySync } from '../../engine/verify.ts'
 import { resetSync } from '../../engine/worker.ts'
 import { iso, jobObject, runObject } from '../../protocol/objects.ts'
+import { printable } from '../../protocol/printable.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { visibleSync, visibleSyncs } from '../lookup.ts'
@@ -34,6 +35,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     query: z.object(namedPageQuery),
+    answers: { 200: 'SyncPage' },
     handle: async ({ operations, query, key }) => {
       const { items, next } = cutPage(visibleSyncs(operations, key), query, ({ sync }) => sync.id)
       return { body: { items: await Promise.all(items.map((known) => describe(operations, known))), next } }
@@ -46,6 +48,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, key }) => ({
       body: await describe(operations, visibleSync(operations, key, params.name)),
     }),
@@ -57,7 +60,9 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
-    body: z.looseObject({}),
+    // Its own schema is the config's, which says better what is wrong.
+    body: z.looseObject({}).meta({ $ref: '#/components/schemas/SyncDefinition' }),
+    answers: { 200: 'SyncList', 201: 'SyncList' },
     handle: async ({ operations, params, body, key }) => {
       const known = operations
         .syncs()
@@ -86,6 +91,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
+    answers: { 204: null },
     handle: async ({ operations, params, key }) => {
       // By the name it was made under, also a pattern's, and while it is set aside.
       const made = operations.madeSync(params.name)
@@ -108,6 +114,7 @@ export const syncRoutes: readonly Route[] = [
     scope: 'operate',
     params: named,
     body: z.object({ priority: z.enum(priorities).default('default') }).nullish(),
+    answers: { 202: 'Job' },
     handle: async ({ operations, params, body, key }) => {
       const known = visibleSync(operations, key, params.name)
       return { status: 202, body: jobObject(await queueRun(operations, known, body?.priority ?? 'default', key)) }
@@ -121,6 +128,7 @@ export const syncRoutes: readonly Route[] = [
       tag: 'syncs',
       scope: 'operate',
       params: named,
+      answers: { 200: 'Sync' },
       handle: async ({ operations, params, key }) => {
         const known = visibleSync(operations, key, params.name)
         await setPaused(operations.store, systemClock, known.sync.id, action === 'pause')
@@ -139,6 +147,7 @@ export const syncRoutes: readonly Route[] = [
     scope: 'operate',
     params: named,
     body: z.strictObject({ schedule: scheduleText }),
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, body, key }) => {
       const known = visibleSync(operations, key, params.name)
       await setSchedule(operations, known, readSchedule(body.schedule), key)
@@ -152,6 +161,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'operate',
     params: named,
+    answers: { 200: 'Sync' },
     handle: async ({ operations, params, key }) => {
       const known = visibleSync(operations, key, params.name)
       await takeScheduleBack(operations, known, key)
@@ -165,14 +175,14 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Plan' },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       return await operations.use(async (project) => {
-        if (isTwoWay(sync)) return { body: await planTwoWay(sync, project) }
+        if (isTwoWay(sync)) return { body: printable(await planTwoWay(sync, project)) }
         const { schema, ...plan } = await planSync(sync, project)
-        return {
-          body: { ...plan, schema: schema.map((change) => ({ ...change, description: describeChange(change) })) },
-        }
+        const changes = schema.map((change) => ({ ...change, description: describeChange(change) }))
+        return { body: printable({ ...plan, schema: changes }) }
       }, signal)
     },
   }),
@@ -183,14 +193,17 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'read',
     params: named,
+    answers: { 200: 'Verification' },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       const quietly = () => {}
       return await operations.use(
         async (project) => ({
-          body: isTwoWay(sync)
-            ? await verifyTwoWay(sync, project, quietly)
-            : await verifySync(sync, project, { repair: false, onProgress: quietly }),
+          body: printable(
+            isTwoWay(sync)
+              ? await verifyTwoWay(sync, project, quietly)
+              : await verifySync(sync, project, { repair: false, onProgress: quietly }),
+          ),
         }),
         signal,
       )
@@ -203,6 +216,7 @@ export const syncRoutes: readonly Route[] = [
     tag: 'syncs',
     scope: 'admin',
     params: named,
+    answers: { 204: null },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
       await operations.use((project) => resetSync(sync, project, { drop: false }), signal)

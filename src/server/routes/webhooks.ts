@@ -18,6 +18,7 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Where events are sent',
     tag: 'webhooks',
     scope: 'admin',
+    answers: { 200: 'WebhookList' },
     handle: async ({ operations, key }) => ({ body: { items: await visible(operations, key) } }),
   }),
   route({
@@ -31,6 +32,7 @@ export const webhookRoutes: readonly Route[] = [
       url: z.url().max(2000),
       events: z.array(z.string().min(1).max(100)).min(1).max(50).default(['*']),
     }),
+    answers: { 201: 'NewWebhook' },
     handle: async ({ operations, body, key }) => {
       const { webhook, secret } = await operations.webhooks.create({ ...body, project: key?.project ?? null })
       announce(operations, key, { what: 'webhook', name: webhook.id, change: 'made', project: webhook.project })
@@ -44,6 +46,7 @@ export const webhookRoutes: readonly Route[] = [
     tag: 'webhooks',
     scope: 'admin',
     params: one,
+    answers: { 204: null },
     handle: async ({ operations, params, key }) => {
       const { project } = await find(operations, key, params.id)
       await operations.webhooks.delete(params.id)
@@ -59,6 +62,7 @@ export const webhookRoutes: readonly Route[] = [
     scope: 'admin',
     params: one,
     query: z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) }),
+    answers: { 200: 'DeliveryList' },
     handle: async ({ operations, params, query, key }) => {
       await find(operations, key, params.id)
       const deliveries = await operations.webhooks.deliveries(params.id, query.limit)
