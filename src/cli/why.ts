@@ -1,9 +1,7 @@
 /** `syncline why <sync> <key>`: a row's story. */
 import type { Command } from 'commander'
-import { parseKeyText } from '../core/key-text.ts'
-import { conflictObject, keyNames } from '../engine/conflict-object.ts'
+import { storyObject, valuesOf } from '../engine/story-object.ts'
 import { type Story, whyRow } from '../engine/why.ts'
-import type { JournalEntry } from '../store/pairs.ts'
 import { twoWaySync } from './conflicts.ts'
 import { exitCodes } from './exit-code.ts'
 import { instant, key, table, value } from './format.ts'
@@ -27,24 +25,8 @@ export function addWhy(program: Command, execute: Execute): void {
 async function why(shell: Shell, name: string, text: string): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   const story = await whyRow(await twoWaySync(opened, name), opened.project, text)
-  const writes = story.writes.map(writeObject)
-  const keys = await keyNames(opened.project.store.pairs, name)
-  const conflicts = story.conflicts.map((record) => ({ event: 'conflict', ...conflictObject(record, keys) }))
-  show(shell, { event: 'why', ...story, conflicts, writes }, () => print(shell, story))
+  show(shell, { event: 'why', ...(await storyObject(story, opened.project.store.pairs)) }, () => print(shell, story))
   return exitCodes.fine
-}
-
-function writeObject(entry: JournalEntry): Record<string, unknown> {
-  const { run, atMs, side, kind, reason } = entry
-  const [before, after] = [valuesOf(entry.before), valuesOf(entry.after)]
-  const fields = Object.fromEntries(
-    entry.fields.map((name, at) => [name, { before: before?.[at] ?? null, after: after?.[at] ?? null }]),
-  )
-  return { run, at: new Date(atMs).toISOString(), side, kind, fields, reason }
-}
-
-function valuesOf(text: string | null) {
-  return text === null ? null : parseKeyText(text)
 }
 
 function waitsFor({ state, message }: NonNullable<Story['waiting']>): string {

@@ -167,6 +167,7 @@ describe('the server', () => {
           .replace('{job}', String(run.body.id))
           .replace('{run}', String(redRun?.run))
           .replace(/\{\w+\}/g, '1')
+          .replace(/why$/, 'why?key=1')
         const sent = path.endsWith('/resolve')
           ? { take: 'left' }
           : path.endsWith('/schedule')
@@ -448,6 +449,20 @@ describe('what waits for a person', () => {
     assert.equal((await api.get('/api/conflicts?all=true')).body.items?.length, 1)
     assert.deepEqual(it.project.query('crm.db', 'select name from contacts where id = 7')[0]?.name, 'Right')
     assert.equal((await api.get('/api/conflicts/99')).status, 404)
+    const story = (await api.get('/api/syncs/contacts/why?key=7')).body
+    assert.deepEqual(
+      [story.pair, story.there],
+      [
+        { left: { id: 7 }, right: { id: 1 } },
+        { left: true, right: true },
+      ],
+    )
+    assert.deepEqual((story.fields as Record<string, unknown>).name, { base: 'Right', left: 'Right', right: 'Right' })
+    const [write] = story.writes as readonly Readonly<Record<string, unknown>>[]
+    assert.deepEqual([write?.side, write?.fields], ['left', { name: { before: 'Left', after: 'Right' } }])
+    assert.deepEqual(story.conflicts, [], 'those that are over are told by /api/conflicts')
+    assert.equal((await api.get('/api/syncs/contacts/why?key=99')).body.code, 'ROW_UNKNOWN')
+    assert.equal((await api.get('/api/syncs/strict/why?key=1')).body.code, 'CONFIG_INVALID')
     assert.deepEqual((await api.get('/api/syncs/strict/dead-letters')).body.items, [])
     await run('strict')
     const [letter] = (await api.get('/api/syncs/strict/dead-letters')).body.items ?? []

@@ -16,7 +16,18 @@ import {
   limit,
 } from './connections.ts'
 import { count, failure, instant, list, page, text } from './parts.ts'
-import { conflict, deadLetter, job, plan, run, sync, twoWayPlan, twoWayVerification, verification } from './syncs.ts'
+import {
+  conflict,
+  deadLetter,
+  job,
+  plan,
+  run,
+  story,
+  sync,
+  twoWayPlan,
+  twoWayVerification,
+  verification,
+} from './syncs.ts'
 
 const problem = z.strictObject({
   type: z.literal('about:blank'),
@@ -94,6 +105,7 @@ export const answers = {
   SyncPage: page(sync),
   Plan: z.union([plan, twoWayPlan]),
   Verification: z.union([verification, twoWayVerification]),
+  Story: story,
   DeadLetter: deadLetter,
   DeadLetterPage: page(deadLetter),
   Run: run,

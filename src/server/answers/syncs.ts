@@ -172,4 +172,40 @@ export const conflict = z.strictObject({
   openedAt: instant,
   closedAt: instant.nullable(),
 })
+const now = value.exactOptional().describe('absent: the side has no such row')
+export const story = z.strictObject({
+  sync: text,
+  pair: z.strictObject({ left: key, right: key }).nullable().describe('null: the row has no counterpart'),
+  there: z.strictObject({ left: z.boolean(), right: z.boolean() }),
+  fields: z.record(text, z.strictObject({ base: value, left: now, right: now })),
+  unpaired: z
+    .strictObject({
+      side,
+      state: z.enum(['alone', 'parted', 'ambiguous', 'deferred', 'rejected']),
+      message: text.nullable(),
+    })
+    .nullable()
+    .describe('why it has no pair, where that is known'),
+  waiting: z
+    .strictObject({
+      state: z.enum(['deferred', 'rejected', 'held', 'again']),
+      code: text.nullable(),
+      message: text.nullable(),
+    })
+    .nullable()
+    .describe('why it is looked at again on every run'),
+  conflicts: z.array(conflict),
+  writes: z
+    .array(
+      z.strictObject({
+        run: text,
+        at: instant,
+        side,
+        kind: z.enum(['insert', 'update', 'delete']),
+        fields: z.record(text, z.strictObject({ before: value, after: value })).describe('of inserts none are kept'),
+        reason: text,
+      }),
+    )
+    .describe('newest first'),
+})
 export const deadLetter = z.strictObject({ key, code: text, message: text }) satisfies z.ZodType<DeadLetter>

@@ -5,7 +5,7 @@ import { systemClock } from '../../engine/clock.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { runObject } from '../../protocol/objects.ts'
-import { seesSync } from '../lookup.ts'
+import { seesSync, visibleSync } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
@@ -57,8 +57,9 @@ export const runRoutes: readonly Route[] = [
     answers: { 200: 'Run' },
     handle: async ({ operations, params, key }) => {
       const { sync } = await find(operations, key, params.run)
-      const known = operations.sync(sync)
-      if (known !== null && key !== null) await operations.askForRun(known, key)
+      // One that is not there, or set aside, could not be run.
+      const known = visibleSync(operations, key, sync)
+      if (key !== null) await operations.askForRun(known, key)
       const released = await operations.store.runs.release(params.run, systemClock.now())
       await operations.service.trigger(released.sync, 'high', { key })
       return { body: runObject(released) }

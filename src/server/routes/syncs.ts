@@ -9,9 +9,11 @@ import { systemClock } from '../../engine/clock.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { planSync } from '../../engine/plan.ts'
 import { setPaused } from '../../engine/service.ts'
+import { storyObject } from '../../engine/story-object.ts'
 import { planTwoWay } from '../../engine/two-way-plan.ts'
 import { verifyTwoWay } from '../../engine/two-way-verify.ts'
 import { verifySync } from '../../engine/verify.ts'
+import { whyRow } from '../../engine/why.ts'
 import { resetSync } from '../../engine/worker.ts'
 import { iso, jobObject, runObject } from '../../protocol/objects.ts'
 import { printable } from '../../protocol/printable.ts'
@@ -207,6 +209,27 @@ export const syncRoutes: readonly Route[] = [
         }),
         signal,
       )
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/api/syncs/:name/why',
+    summary: 'A row’s story: its pair, base, both values now, the last ten writes and why; of a two-way sync',
+    tag: 'syncs',
+    scope: 'read',
+    params: named,
+    query: z.object({
+      key: z.string().min(1).max(5000).describe('as the left or the right side has it; parts are separated by commas'),
+    }),
+    answers: { 200: 'Story' },
+    handle: async ({ operations, params, query, key, signal }) => {
+      const { sync } = visibleSync(operations, key, params.name)
+      if (!isTwoWay(sync))
+        throw new SyncError('CONFIG_INVALID', `sync "${sync.id}" is not two-way`, {
+          hint: 'Only syncs with `between` have pairs and a journal; a one-way sync keeps counts (GET /api/runs).',
+        })
+      const story = await operations.use((project) => whyRow(sync, project, query.key), signal)
+      return { body: printable(await storyObject(story, operations.store.pairs)) }
     },
   }),
   route({
