@@ -7,7 +7,7 @@ import { type Combination, playRound, type Tally } from './oracle/round.ts'
 
 // CI plays the same seeds each time, so that a change is judged by itself; everywhere else they are new.
 const seed = Number(process.env.SYNCLINE_ORACLE_SEED ?? (process.env.CI === 'true' ? 1 : Date.now() % 1_000_000_000))
-const rounds = Number(process.env.SYNCLINE_ORACLE_ROUNDS ?? 5)
+const rounds = Number(process.env.SYNCLINE_ORACLE_ROUNDS ?? 3)
 
 const combinations: readonly Combination[] = [
   { name: 'postgres → sqlite', source: 'postgres', target: 'sqlite' },

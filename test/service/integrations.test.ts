@@ -245,6 +245,15 @@ test('commands take the syncs of connections by name: they plan, run, verify and
   assert.doesNotMatch(all, /canary/)
 })
 
+const BAD_RUNS_NOTHING = `permit: ({ kind, key }) => kind !== 'run' || key?.name !== 'bad' || 'not you',`
+
+/** Keys that are called bad and good. */
+async function operatorKeys(it: Served, admin: Api): Promise<readonly [Api, Api]> {
+  const keyed = async (name: string) =>
+    new Api(it.url, String((await admin.post('/api/keys', { name, scope: 'operate' })).body.key))
+  return [await keyed('bad'), await keyed('good')]
+}
+
 /** Of the projects red and blue. */
 async function projectKeys(it: Served, admin: Api): Promise<readonly [Api, Api]> {
   const keyOf = async (project: string) =>
@@ -365,13 +374,9 @@ describe('permit', () => {
 
   test('who may not run a sync takes its run from nobody who may', async () => {
     await using crm = await new Crm().start()
-    await using it = new Served({
-      config: crm.config(`permit: ({ kind, key }) => kind !== 'run' || key?.name !== 'bad' || 'not you',`),
-    })
+    await using it = new Served({ config: crm.config(BAD_RUNS_NOTHING) })
     const api = await it.ready()
-    const keyed = async (name: string) =>
-      new Api(it.url, String((await api.post('/api/keys', { name, scope: 'operate' })).body.key))
-    const [bad, good] = [await keyed('bad'), await keyed('good')]
+    const [bad, good] = await operatorKeys(it, api)
     const start = { project_id: 'p', sync_type: 'pull', source_platform: 'shop', target_entity: 'orders' }
     const asked = [
       () => bad.post('/api/syncs/orders/run'),
@@ -392,13 +397,9 @@ describe('permit', () => {
 
   test('is asked when a held run is released by a key: who may not run it does not let its deletions go on', async () => {
     await using crm = await new Crm().start()
-    await using it = new Served({
-      config: crm.config(`permit: ({ kind, key }) => kind !== 'run' || key?.name !== 'bad' || 'not you',`),
-    })
+    await using it = new Served({ config: crm.config(BAD_RUNS_NOTHING) })
     const api = await it.ready()
-    const keyed = async (name: string) =>
-      new Api(it.url, String((await api.post('/api/keys', { name, scope: 'operate' })).body.key))
-    const [bad, good] = [await keyed('bad'), await keyed('good')]
+    const [bad, good] = await operatorKeys(it, api)
     const change = (sql: string) => it.project.change('shop.db', sql)
     const copied = () => it.project.query('copy.db', 'select count(*) as n from orders')[0]?.n
     change(

@@ -24,6 +24,7 @@ const UNIQUE_VIOLATION = '23505'
 export class PostgresDelivery implements Delivery, AsyncDisposable {
   readonly #database: Database
   readonly #options: ConstructorOptions
+  readonly #schema: string
   /** To send takes no connection, timer or check of its own: a process that only sends never starts it. */
   #sender: Promise<PgBoss> | null = null
   readonly #sends = new Gathering<null, null>(async (sends) => {
@@ -31,10 +32,13 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
     return sends.map(() => null)
   })
   #sent: Promise<unknown> = Promise.resolve()
+  /** Whether anybody has ever waited here: he makes the schema. */
+  #made = false
 
   constructor(database: Database, url: string, schema: string) {
     this.#database = database
-    this.#options = { db: dbOf(database, url), schema: deliverySchema(schema), schedule: false, useListenNotify: true }
+    this.#schema = deliverySchema(schema)
+    this.#options = { db: dbOf(database, url), schema: this.#schema, schedule: false, useListenNotify: true }
   }
 
   /** To be called when what was put is committed: else who takes the message at once would not see it. */
@@ -81,11 +85,18 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
 
   async #send(): Promise<void> {
     try {
+      this.#made ||= await this.#isMade()
+      if (!this.#made) return
       this.#sender ??= this.#make()
       await (await this.#sender).send(QUEUE)
     } catch {
-      // Nobody has ever waited here, or can't be reached: then he looks by himself.
+      // Who can't be reached looks by himself.
     }
+  }
+
+  async #isMade(): Promise<boolean> {
+    const [row] = await this.#database.query(`select to_regclass($1) is not null as made`, [`${this.#schema}.job`])
+    return row?.made === true
   }
 
   async #make(): Promise<PgBoss> {
