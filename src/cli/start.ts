@@ -12,6 +12,7 @@ import { endInTime, endProcess, listenForInterrupts } from './interrupt.ts'
 import { jsonLine } from './json.ts'
 import { addListenOptions, type ListenOptions, listening, type MetricsOptions, metricsListening } from './listening.ts'
 import { type Execute, version } from './main.ts'
+import { collectAfterStart } from './memory.ts'
 import { openMonitoring } from './monitoring.ts'
 import { openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
@@ -100,6 +101,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
           redact: clean,
         })
   ready(shell, options.works ? count : null, what, serving)
+  collectAfterStart()
   const { path } = running.config
   using _watch = watchConfig(options.watchConfig ? path : null, async () => {
     try {
