@@ -98,6 +98,7 @@ export class RunningProject {
       rows: rowsPlace(store, join(opened.config.folder, '.syncline', 'collections')),
       acting: (id) => actingIn(this.#config, id),
       taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
+      reconsider: (id, there) => this.service.reconsider(id, there),
       changed: async () => {
         this.service.wake()
         await this.#known.look()

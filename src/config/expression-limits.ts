@@ -38,6 +38,8 @@ export function isLarger(value: unknown, characters: number): boolean {
   const fits = (part: unknown): boolean => {
     if (typeof part === 'string' || part instanceof Uint8Array) return spend(PART + part.length)
     if (!spend(PART) || typeof part !== 'object' || part === null) return left >= 0
+    // By its length first: to list millions of entries is a step that nothing can end.
+    if (Array.isArray(part)) return left >= part.length * PART && part.every(fits)
     return Object.entries(part).every(([name, inner]) => spend(name.length) && fits(inner))
   }
   return !fits(value)

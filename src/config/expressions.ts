@@ -85,9 +85,9 @@ function bounded(text: string, expression: Expression, quick: boolean): Expressi
   expression.assign('ask', ask)
   const evaluate = (input: unknown) => {
     const result: unknown = expression.evaluate(input) ?? null
+    if (isLarger(result, MAX_TEXT)) throw tooLarge()
     if (holdsFunction(result))
       throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)
-    if (isLarger(result, MAX_TEXT)) throw tooLarge()
     return result
   }
   const watched = (input: unknown) => {

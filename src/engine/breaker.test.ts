@@ -41,6 +41,21 @@ describe('the breaker', () => {
     assert.deepEqual(await breaker.enter(['a'], 6000), { kind: 'admitted', tries: new Map() })
   })
 
+  test('a connection that was changed may be tried at once, by one; of one that is gone nothing is known', async () => {
+    const breaker = new Breaker()
+    for (const name of ['a', 'b']) for (let times = 0; times < 6; times++) await fail(breaker, name, times * 100_000)
+    await breaker.reconsider('a', true, 501_000)
+    const admissions = await Promise.all([1, 2].map(() => breaker.enter(['a'], 501_000)))
+    assert.deepEqual(
+      admissions.map((one) => (one.kind === 'wait' ? one.untilMs : [...one.tries])),
+      [[['a', 3]], 506_000],
+    )
+    assert.equal(await breaker.succeeded('a', 501_000), true, 'that it answers again is told')
+    await breaker.reconsider('b', false, 501_000)
+    assert.deepEqual(await breaker.enter(['b'], 501_000), { kind: 'admitted', tries: new Map() })
+    await breaker.reconsider('nobody', true, 501_000)
+  })
+
   test('one that gets through between two failures is not left alone', async () => {
     const breaker = new Breaker()
     for (let round = 0; round < 5; round++) {

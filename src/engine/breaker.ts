@@ -81,6 +81,16 @@ export class Breaker {
     }
   }
 
+  /** It is another now: it may be tried at once. One that is gone (`there` false) is forgotten. */
+  async reconsider(connection: string, there: boolean, nowMs: number): Promise<void> {
+    for (;;) {
+      await this.#lookAgain(nowMs)
+      const seen = this.#known.get(connection) ?? null
+      if (seen === null || (there && !isOpen(seen))) return
+      if (await this.#replace(connection, seen, there ? { failures: FAILURES, openUntil: nowMs } : null)) return
+    }
+  }
+
   #readyAt(connections: readonly string[]): number {
     return Math.max(
       0,

@@ -55,6 +55,8 @@ export interface ConnectedOptions {
   readonly taken?: (id: string) => boolean
   /** Connections of the config that can act; no other has the name of one. Default: none. */
   readonly acting?: (id: string) => ActingConnection | null
+  /** After a connection was changed, or is gone. Absent: nobody here knows how connections answer. */
+  readonly reconsider?: (connection: string, there: boolean) => Promise<void>
   /** After connections or their schedules have changed. */
   readonly changed: () => Promise<void>
 }
@@ -136,6 +138,7 @@ export class Connected {
     const { updated, moved } = await updateConnection(id, change, anew, connections, integrations)
     // They are of an account of another system.
     if (moved) await this.#tokens.delete(id)
+    await this.#options.reconsider?.(id, true)
     await this.#schedules.renew(id)
     return updated
   }
@@ -169,6 +172,7 @@ export class Connected {
     // A connection without tokens can be forgotten again; tokens without one would be the next one's of that name.
     await this.#tokens.delete(id)
     await connections.delete(id)
+    await this.#options.reconsider?.(id, false)
     await this.#options.changed()
   }
 

@@ -284,6 +284,7 @@ export class Engine {
       ...{ integrations: this.#integrations, limiter: this.#limiter },
       minutesBetweenSyncs: this.#options.minutesBetweenSyncs ?? 15,
       events: this.#events,
+      reconsider: (id, there) => service.reconsider(id, there),
       changed: async () => service.wake(),
     })
     this.#connected = connected

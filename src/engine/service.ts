@@ -38,16 +38,18 @@ export class Service {
   readonly #workers: Workers
   readonly #scheduler: Scheduler
   readonly #slots: Slots
+  readonly #breaker: Breaker
 
   constructor(options: ServiceOptions) {
     const { store, clock, random, definitions, worker, concurrency, events, log } = options
     this.#options = options
+    this.#breaker = new Breaker(store.circuits)
     this.#slots = new Slots(options.makeProject, clock)
     const task = {
       definitions,
       slots: this.#slots,
       mutex: new Mutex(),
-      breaker: new Breaker(store.circuits),
+      breaker: this.#breaker,
       events,
       clock,
     }
@@ -93,6 +95,11 @@ export class Service {
   /** Connections may be others now: later runs open them anew. */
   async renew(): Promise<void> {
     await this.#slots.renew()
+  }
+
+  /** A connection was changed, or is gone (`there` false): how it answered says nothing any more. */
+  async reconsider(connection: string, there: boolean): Promise<void> {
+    await this.#breaker.reconsider(connection, there, this.#options.clock.now())
   }
 
   /** Schedules may have changed: they are looked at now. */

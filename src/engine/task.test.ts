@@ -68,6 +68,20 @@ test('a run that is given up while a connection opens and does not come back giv
   assert.match(JSON.stringify(result), /"kind":"ended","status":"failed".*TIMED_OUT/)
 })
 
+test('a job looks again after some seconds, however long its connection is left alone: it may be mended meanwhile', async () => {
+  const clock = new ManualClock(1000)
+  const breaker = new Breaker()
+  let tries = new Map<string, number>()
+  for (let times = 0; times < 12; times++) {
+    await breaker.failed('left', tries, 1000)
+    tries = new Map([['left', times + 1]])
+  }
+  assert.equal(await breaker.readyAt(['left'], 1000), 301_000)
+  const never: Opener = { open: () => assert.fail('it is left alone') }
+  const [task = assert.fail()] = await tasks(clock, never, ['orders'], breaker)
+  assert.deepEqual(await task, { kind: 'postponed', untilMs: 16_000 })
+})
+
 test('of jobs that begin together when a connection was left alone long enough, one tries; the others are put off', async () => {
   const clock = new ManualClock(6000)
   const breaker = new Breaker()

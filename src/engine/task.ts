@@ -27,6 +27,8 @@ export interface Definitions {
 
 /** When what can't run yet is looked at again. */
 const SOON_MS = 1000
+/** How often a job looks whether its connections may be used again: a pause of minutes may be over in seconds. */
+const LOOK_AGAIN_MS = 15_000
 
 export interface TaskOptions {
   readonly definitions: Definitions
@@ -47,13 +49,13 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   }
   const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
   const readyAt = await breaker.readyAt(connections, clock.now())
-  if (readyAt > clock.now()) return { kind: 'postponed', untilMs: readyAt }
+  if (readyAt > clock.now()) return waiting(readyAt, clock.now())
   const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
   if (veto !== null) return vetoed(sync, claim, veto, events)
   using _held = await mutex.hold(definitions.exclusive(sync))
   if (signal.aborted) return { kind: 'interrupted', run: null }
   const admission = await breaker.enter(connections, clock.now())
-  if (admission.kind === 'wait') return { kind: 'postponed', untilMs: admission.untilMs }
+  if (admission.kind === 'wait') return waiting(admission.untilMs, clock.now())
   using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)
   await using slot = slots.take(limit.signal, definitions.lasting(sync))
   const { context } = slot.project
@@ -104,6 +106,11 @@ function resultOf({ id, status, error }: RunRecord): JobResult {
 
 function mayPass(error: Failure | null): boolean {
   return error !== null && isErrorCode(error.code) && errorCodes[error.code].retry === 'retry'
+}
+
+/** A pause may be over sooner: somebody tries meanwhile, or mends it. */
+function waiting(untilMs: number, nowMs: number): JobResult {
+  return { kind: 'postponed', untilMs: Math.min(untilMs, nowMs + LOOK_AGAIN_MS) }
 }
 
 /** A connection that could not be opened rests after a few times; its other syncs wait with it. */

@@ -76,7 +76,10 @@ function* mistakesWithoutEnvironment(
     yield { path: 'url', message: 'its host is a socket of this machine: say it as `host`' }
   for (const [name, value] of said.parameters)
     if (name !== 'sslmode' || !sslModes.has(value))
-      yield { path: 'url', message: `only sslmode (${[...sslModes.keys()].join(', ')}) may be a parameter of it` }
+      yield {
+        path: 'url',
+        message: `takes no ${name === 'sslmode' ? `sslmode=${value}` : `parameter ${name}`}: take it out (there is only sslmode: ${[...sslModes.keys()].join(', ')})`,
+      }
 }
 
 /** A Postgres database, as source or target. */

@@ -14,6 +14,8 @@ import { listen } from './hints.ts'
 const QUEUE = 'work'
 /** `short`: of messages that nobody has taken there is one. Who died with a message has not lost anything: others look by themselves. */
 const queue = { policy: 'short', notify: true, retryLimit: 0, deleteAfterSeconds: 60 } as const
+/** pg-boss deletes once a day by itself, and looks through the whole table once a minute. */
+const MAINTENANCE_SECONDS = 60
 /** Held until there is a free hand, so as long as runs take. As long as pg-boss allows. */
 const HELD_SECONDS = 86_400
 /** pg-boss derives names from that of its schema. */
@@ -38,7 +40,10 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
   constructor(database: Database, url: string, schema: string) {
     this.#database = database
     this.#schema = deliverySchema(schema)
-    this.#options = { db: dbOf(database, url), schema: this.#schema, schedule: false, useListenNotify: true }
+    this.#options = {
+      ...{ db: dbOf(database, url), schema: this.#schema, schedule: false, useListenNotify: true },
+      maintenanceIntervalSeconds: MAINTENANCE_SECONDS,
+    }
   }
 
   /** To be called when what was put is committed: else who takes the message at once would not see it. */
