@@ -82,6 +82,20 @@ test('a job looks again after some seconds, however long its connection is left 
   assert.deepEqual(await task, { kind: 'postponed', untilMs: 16_000 })
 })
 
+test('a try that is stopped before it learned anything leaves it to the next', async () => {
+  const clock = new ManualClock(6000)
+  const breaker = new Breaker()
+  for (let times = 0; times < 3; times++) await breaker.failed('left', new Map(), 1000)
+  const stopped: Opener = {
+    open: async () => {
+      throw new SyncError('INTERRUPTED', 'the run was stopped')
+    },
+  }
+  const [task = assert.fail()] = await tasks(clock, stopped, ['orders'], breaker)
+  assert.notEqual((await task).kind, 'postponed')
+  assert.equal(await breaker.readyAt(['left'], 6000), 6000)
+})
+
 test('of jobs that begin together when a connection was left alone long enough, one tries; the others are put off', async () => {
   const clock = new ManualClock(6000)
   const breaker = new Breaker()

@@ -64,7 +64,9 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     ...slot.project,
     connection: async (name) => {
       const opened = await slot.project.connection(name).catch(asSyncError)
-      health.set(name, opened instanceof SyncError ? failureOf(opened) : null)
+      // Who was stopped meanwhile has learned nothing.
+      if (!(opened instanceof SyncError)) health.set(name, null)
+      else if (opened.code !== 'INTERRUPTED') health.set(name, failureOf(opened))
       if (opened instanceof SyncError) throw opened
       return opened
     },
@@ -127,4 +129,7 @@ async function noteHealth(
     const until = await breaker.failed(connection, tries, clock.now())
     if (until !== null) events.emit({ event: 'connection.unhealthy', connection, until, error })
   }
+  // A try that came to nothing, because the run ended before, keeps nobody waiting.
+  for (const connection of tries.keys())
+    if (!health.has(connection)) await breaker.reconsider(connection, true, clock.now())
 }

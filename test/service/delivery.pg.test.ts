@@ -96,6 +96,33 @@ test('processes that begin at the same time on a new store all hear', async () =
   for (const store of stores) await store[Symbol.asyncDispose]()
 })
 
+test('who waits when somebody drops the schema of pg-boss is told, and makes it anew when he waits again', async () => {
+  await using database = await createDatabase()
+  await using store = await openPostgresStore(database.url)
+  const stop = new AbortController()
+  const receive = async () => {
+    const messages = store.delivery?.receive(stop.signal)[Symbol.asyncIterator]()
+    assert.equal((await messages?.next())?.done, false)
+    return messages
+  }
+  const next = (await receive())?.next()
+  const admin = new pg.Client({ connectionString: database.url })
+  admin.on('error', () => {})
+  await admin.connect()
+  // Until it works: what is dropped before would be made by nobody.
+  await sleep(500)
+  await admin.query('drop schema syncline_pgboss cascade')
+  // It hears of that when it looks for a message.
+  await admin.query(`select pg_notify('pgboss_' || left(encode(sha224('syncline_pgboss'::bytea), 'hex'), 24), 'work')`)
+  await assert.rejects(next ?? assert.fail(), /does not exist/)
+  const again = await receive()
+  await store.jobs.enqueue(request('orders'), 10_000)
+  assert.equal((await again?.next())?.done, false)
+  stop.abort()
+  await again?.next()
+  await admin.end()
+})
+
 test('where pg-boss may not have its schema, the worker says what is missing, and looks by itself', async () => {
   await using database = await createDatabase()
   await using owner = await openPostgresStore(database.url)

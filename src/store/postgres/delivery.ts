@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConstructorOptions, Db, PgBoss } from 'pg-boss'
+import { SyncError } from '../../core/error.ts'
 import type { Delivery } from '../delivery.ts'
 import { codeOf, type Database } from './database.ts'
 import { Gathering } from './gathering.ts'
@@ -22,6 +23,8 @@ const HELD_SECONDS = 86_400
 const LONGEST_SCHEMA = 50
 const STOP_MS = 2000
 const UNIQUE_VIOLATION = '23505'
+/** Somebody dropped them. */
+const NO_TABLES: ReadonlySet<string> = new Set(['42P01', '3F000', '42883'])
 
 export class PostgresDelivery implements Delivery, AsyncDisposable {
   readonly #database: Database
@@ -53,14 +56,19 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
 
   async *receive(signal: AbortSignal): AsyncGenerator<void> {
     const boss = await this.#make()
-    // What goes wrong later passes, or the queue itself does not answer either: whoever looks there says so.
-    boss.on('error', () => {})
     const aborted = signal.aborted ? Promise.resolve() : once(signal, 'abort')
+    // What goes wrong later passes, or the queue itself does not answer either: whoever looks there says so. But tables do not come back.
+    const gone = Promise.withResolvers<never>()
+    gone.promise.catch(() => {})
+    boss.on('error', (error) => {
+      if ('code' in error && NO_TABLES.has(String(error.code)))
+        gone.reject(new SyncError('CONNECTION_LOST', `the schema ${this.#schema} of pg-boss is gone: ${error.message}`))
+    })
     let arrived = Promise.withResolvers<void>()
     let released = Promise.withResolvers<void>()
     try {
-      await start(boss)
-      await boss.createQueue(QUEUE, { ...queue, expireInSeconds: HELD_SECONDS })
+      await Promise.race([begin(boss), aborted])
+      if (signal.aborted) return
       // What is sent from here on waits until somebody asks.
       yield
       await boss.work(QUEUE, async () => {
@@ -68,7 +76,7 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
         await released.promise
       })
       for (;;) {
-        await Promise.race([arrived.promise, aborted])
+        await Promise.race([arrived.promise, aborted, gone.promise])
         if (signal.aborted) break
         arrived = Promise.withResolvers()
         yield
@@ -111,13 +119,14 @@ export class PostgresDelivery implements Delivery, AsyncDisposable {
 }
 
 /** Of several that make the schema at the same time one does it; to the others it is there, of which pg-boss knows only one way to be told. */
-async function start(boss: PgBoss): Promise<void> {
+async function begin(boss: PgBoss): Promise<void> {
   try {
     await boss.start()
   } catch (error) {
     if (codeOf(error) !== UNIQUE_VIOLATION) throw error
     await boss.start()
   }
+  await boss.createQueue(QUEUE, { ...queue, expireInSeconds: HELD_SECONDS })
 }
 
 /** The schema that pg-boss has for a store's schema: some of its tables have the names of the store's. */
