@@ -196,6 +196,25 @@ describe('the server', () => {
     assert.equal((await red.call('PUT', '/api/syncs/orders', { from: 'shop.orders', to: 'copy.o' })).status, 403)
   })
 
+  test('every list is read page by page', async () => {
+    await using it = new Served()
+    const api = await it.ready()
+    for (const name of ['a', 'b', 'c']) await api.post('/api/keys', { name, scope: 'read' })
+    for (const port of [1, 2, 3]) await api.post('/api/webhooks', { url: `http://127.0.0.1:${port}/` })
+    for (const list of ['keys', 'webhooks', 'connections', 'syncs', 'connectors', 'integrations', 'limits']) {
+      const whole = (await api.get(`/api/${list}`)).body.items ?? []
+      const pages: unknown[] = []
+      for (let after: unknown = ''; after !== null; ) {
+        const { body } = await api.get(`/api/${list}?limit=2${after === '' ? '' : `&after=${after}`}`)
+        assert.ok((body.items?.length ?? 3) <= 2, list)
+        pages.push(...(body.items ?? []))
+        after = body.next
+      }
+      assert.deepEqual(pages, whole, list)
+      assert.equal((await api.get(`/api/${list}?after=nowhere`)).body.code, 'USAGE_INVALID', list)
+    }
+  })
+
   test('a sync of the config that says whose it is, is seen and run by keys of that project; one made by the API can’t say so', async () => {
     const orders = { from: 'shop.orders', to: 'copy', schedule: 'manual' }
     await using it = new Served({ syncs: { ours: { ...orders, project: 'red' }, nobodys: { ...orders, to: 'crm.o' } } })

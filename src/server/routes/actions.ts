@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { visibleConnection } from '../lookup.ts'
+import { cutPage, namedPageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'
 import { actionObject } from '../schema-object.ts'
 
@@ -15,10 +16,12 @@ export const actionRoutes: readonly Route[] = [
     tag: 'actions',
     scope: 'read',
     params: named,
-    answers: { 200: 'ActionList' },
-    handle: async ({ operations, params, key }) => {
+    query: z.object(namedPageQuery),
+    answers: { 200: 'ActionPage' },
+    handle: async ({ operations, params, query, key }) => {
       const actions = [...operations.actionsOf(visibleConnection(operations, key, params.name))]
-      return { body: { items: actions.map(([name, action]) => actionObject(name, action)) } }
+      const { items, next } = cutPage(actions, query, ([name]) => name)
+      return { body: { items: items.map(([name, action]) => actionObject(name, action)), next } }
     },
   }),
   route({

@@ -5,6 +5,7 @@ import type { CatalogueService } from '../../engine/catalogue.ts'
 import type { Integration } from '../../engine/connections.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing } from '../lookup.ts'
+import { cutPage, namedPageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'
 import { actionObject, schemaObject } from '../schema-object.ts'
 
@@ -15,8 +16,12 @@ export const integrationRoutes: readonly Route[] = [
     summary: 'The kinds of systems that integrations may be of',
     tag: 'integrations',
     scope: 'read',
-    answers: { 200: 'ConnectorList' },
-    handle: async ({ operations }) => ({ body: { items: operations.integrations.connectors.map(connectorObject) } }),
+    query: z.object(namedPageQuery),
+    answers: { 200: 'ConnectorPage' },
+    handle: async ({ operations, query }) => {
+      const { items, next } = cutPage(operations.integrations.connectors, query, ({ name }) => name)
+      return { body: { items: items.map(connectorObject), next } }
+    },
   }),
   route({
     method: 'GET',
@@ -24,8 +29,11 @@ export const integrationRoutes: readonly Route[] = [
     summary: 'What there is to connect to: syncs, actions, and how accounts are connected',
     tag: 'integrations',
     scope: 'read',
-    answers: { 200: 'IntegrationList' },
-    handle: async ({ operations }) => ({ body: { items: await integrationObjects(operations) } }),
+    query: z.object(namedPageQuery),
+    answers: { 200: 'IntegrationPage' },
+    handle: async ({ operations, query }) => ({
+      body: cutPage(await integrationObjects(operations), query, ({ name }) => String(name)),
+    }),
   }),
   route({
     method: 'GET',

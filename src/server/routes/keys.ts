@@ -7,6 +7,7 @@ import { iso } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { nothing } from '../lookup.ts'
+import { cutPage, pageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
 const project = z.string().regex(/^[\w-]{1,100}$/, 'letters, digits, _ and -')
@@ -18,10 +19,11 @@ export const keyRoutes: readonly Route[] = [
     summary: 'The keys, without their secrets',
     tag: 'keys',
     scope: 'admin',
-    answers: { 200: 'KeyList' },
-    handle: async ({ operations, key }) => {
-      const keys = await listKeys(operations.store.records)
-      return { body: { items: keys.filter((one) => maySee(key, one.project)).map(keyObject) } }
+    query: z.object(pageQuery),
+    answers: { 200: 'KeyPage' },
+    handle: async ({ operations, query, key }) => {
+      const keys = (await listKeys(operations.store.records)).filter((one) => maySee(key, one.project))
+      return { body: cutPage(keys.map(keyObject), query, ({ id }) => String(id)) }
     },
   }),
   route({

@@ -7,8 +7,11 @@ import { iso } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
 import { nothing } from '../lookup.ts'
+import { cutPage, pageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
+/** More than are kept. */
+const MOST_DELIVERIES = 100_000
 const one = z.object({ id: z.string().min(1).max(100) })
 
 export const webhookRoutes: readonly Route[] = [
@@ -18,8 +21,11 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Where events are sent',
     tag: 'webhooks',
     scope: 'admin',
-    answers: { 200: 'WebhookList' },
-    handle: async ({ operations, key }) => ({ body: { items: await visible(operations, key) } }),
+    query: z.object(pageQuery),
+    answers: { 200: 'WebhookPage' },
+    handle: async ({ operations, query, key }) => ({
+      body: cutPage(await visible(operations, key), query, ({ id }) => id),
+    }),
   }),
   route({
     method: 'POST',
@@ -61,20 +67,18 @@ export const webhookRoutes: readonly Route[] = [
     tag: 'webhooks',
     scope: 'admin',
     params: one,
-    query: z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) }),
-    answers: { 200: 'DeliveryList' },
+    query: z.object(pageQuery),
+    answers: { 200: 'DeliveryPage' },
     handle: async ({ operations, params, query, key }) => {
       await find(operations, key, params.id)
-      const deliveries = await operations.webhooks.deliveries(params.id, query.limit)
-      return {
-        body: {
-          items: deliveries.map(({ createdAt, nextAt, ...delivery }) => ({
-            ...delivery,
-            createdAt: iso(createdAt),
-            nextAt: delivery.status === 'pending' ? iso(nextAt) : null,
-          })),
-        },
-      }
+      const deliveries = await operations.webhooks.deliveries(params.id, MOST_DELIVERIES)
+      const { items, next } = cutPage(deliveries, query, ({ id }) => id)
+      const described = items.map(({ createdAt, nextAt, ...delivery }) => ({
+        ...delivery,
+        createdAt: iso(createdAt),
+        nextAt: delivery.status === 'pending' ? iso(nextAt) : null,
+      }))
+      return { body: { items: described, next } }
     },
   }),
 ]
