@@ -36,10 +36,9 @@ export async function takeScheduleBack(
   const before = await schedules.get(sync.id)
   if (before?.origin !== 'api') return
   await schedules.remove(sync.id)
-  await schedules.put(
-    { sync: sync.id, schedule: sync.schedule, origin: 'config' },
-    firstInstant(sync.schedule, systemClock.now()),
-  )
+  // What is paused is not due for a moment either.
+  const firstMs = before.paused ? null : firstInstant(sync.schedule, systemClock.now())
+  await schedules.put({ sync: sync.id, schedule: sync.schedule, origin: 'config' }, firstMs)
   if (before.paused) await schedules.pause(sync.id, true, null)
   operations.service.wake()
   announce(operations, key, { what: 'schedule', name: sync.id, change: 'changed', project })
