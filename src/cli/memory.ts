@@ -24,7 +24,7 @@ export function boundYoungGeneration(): void {
 
 /**
  * Gives back once what starting has left behind. A service that waits allocates so little that V8 would keep it for hours: measured with 10,000
- * schedules, it holds 98 MB after this and 120 MB without; it takes 25 ms. Keeps no process alive.
+ * schedules, it holds 98 MB after this and 120 MB without; it takes 25 ms, and 0.1 s of CPU in the seconds after. Keeps no process alive.
  */
 export function collectAfterStart(): void {
   const timer = setTimeout(() => {
