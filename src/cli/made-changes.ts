@@ -8,8 +8,9 @@ import { SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
 import { systemClock } from '../engine/clock.ts'
 import type { KnownConnections } from '../engine/known-connections.ts'
-import { dropSync, formerOwner, keepFormerOwner, keepSync, type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
+import { dropSync, formerlyOthers, keepFormerOwner, keepSync, type MadeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { Mutex } from '../engine/mutex.ts'
+import type { PutSync } from '../engine/operations.ts'
 import type { Store } from '../store/store.ts'
 
 /** The lease of who changes them. */
@@ -21,10 +22,19 @@ export interface MadeChangesOptions {
   readonly store: Store
   readonly config: () => LoadedConfig
   readonly known: KnownConnections
+  /** Whether a connection has this name, or had it and was another project's. */
+  readonly claimed: (name: string, project: string | null) => Promise<boolean>
   /** What there would be with these syncs made. */
   readonly tryMade: (made: ReadonlyMap<string, Made>) => Promise<Expansion>
   /** Takes up what the store says now. */
   readonly reload: () => Promise<void>
+}
+
+/** A sync as a caller writes it, and whose key that is; null: a key of no project. */
+export interface WrittenSync {
+  readonly name: string
+  readonly definition: Readonly<Record<string, unknown>>
+  readonly project: string | null
 }
 
 export class MadeChanges {
@@ -35,30 +45,34 @@ export class MadeChanges {
     this.#options = options
   }
 
-  /** `project`: of the caller; whoever changes a sync, it stays whose it was. Throws what is wrong with it. */
-  async put({ name, definition, project }: MadeSync): Promise<void> {
-    const { store, config, known, tryMade, reload } = this.#options
+  /**
+   * Whoever changes a sync, it stays whose it was. FORBIDDEN: the name is the config file's or another project's, whether what has it
+   * works, is set aside or is gone. Throws what is wrong with the definition. Says what was done.
+   */
+  async put({ name, definition, project }: WrittenSync): Promise<Omit<PutSync, 'syncs'>> {
+    const { store, config, known, claimed, tryMade, reload } = this.#options
     refuseReferences(name, definition)
-    if (known.find(name) !== null)
-      throw new SyncError('CONFIG_INVALID', `there is a connection "${name}"`, { hint: 'Choose another name.' })
-    await this.#alone(async () => {
+    return await this.#alone(async () => {
+      if (await claimed(name, project)) throw notYours(name)
+      if (isOfConfig(name, config()))
+        throw new SyncError('FORBIDDEN', `sync "${name}" is in the config file`, { hint: 'Change it there.' })
       const all = new Map((await madeSyncs(store.records)).map((one) => [one.name, one]))
       const before = all.get(name)
-      if (before !== undefined && project !== null && before.project !== project) throw notYours(name)
+      if (before !== undefined && !mayChange(project, before)) throw notYours(name)
       const whose = before === undefined ? project : before.project
-      const former = await formerOwner(store.records, name)
-      if (former !== null && whose !== null && former !== whose) throw notYours(name)
+      if (await formerlyOthers(store.records, name, whose)) throw notYours(name)
       refuseUnknown({ name, definition, project }, { config: config(), known, made: [...all.values()] })
       all.set(name, { name, definition, project: whose })
       const failed = (await tryMade(all)).failures.find((failure) => failure.name === name)
       if (failed !== undefined) throw told(failed.error, name, project)
       await keepSync(store.records, { name, definition, project: whose })
       await reload()
+      return { change: before === undefined ? 'made' : 'changed', project: whose }
     })
   }
 
-  /** False: there was none. SYNC_USED: others name it. */
-  async remove(name: string): Promise<boolean> {
+  /** `project`: of the caller. False: there was none. FORBIDDEN: it is another project's. SYNC_USED: others name it. */
+  async remove(name: string, project: string | null): Promise<boolean> {
     const { store, reload } = this.#options
     return await this.#alone(async () => {
       const all = await madeSyncs(store.records)
@@ -68,8 +82,9 @@ export class MadeChanges {
         throw new SyncError('SYNC_USED', `sync "${name}" is named by ${users} other(s) made by the API`, {
           hint: 'Those that run after it, or refer to its rows, have to be changed or taken away first.',
         })
-      const project = all.find((one) => one.name === name)?.project ?? null
-      if (project !== null) await keepFormerOwner(store.records, name, project)
+      const found = all.find((one) => one.name === name)
+      if (found !== undefined && !mayChange(project, found)) throw notYours(name)
+      if (found !== undefined) await keepFormerOwner(store.records, name, found.project)
       const dropped = await dropSync(store.records, name)
       for (const { sync } of await store.schedules.list({})) if (isOf(sync, name)) await store.schedules.remove(sync)
       await reload()
@@ -103,6 +118,17 @@ export class MadeChanges {
   }
 }
 
+/** Whether a caller's key may change what there is: one of a project what is that project's, one of none everything. */
+function mayChange(project: string | null, { project: owner }: MadeSync): boolean {
+  return project === null || owner === project
+}
+
+/** Also of one that its pattern expands to, and of one that fails as it is written. */
+function isOfConfig(name: string, { syncs, made }: LoadedConfig): boolean {
+  const written = name.split('/')[0] ?? name
+  return !made.has(written) && syncs.some((setup) => setup.name === written)
+}
+
 function notYours(name: string): SyncError {
   return new SyncError('FORBIDDEN', `sync "${name}" is not for this key to change`, { hint: 'Choose another name.' })
 }
@@ -114,7 +140,7 @@ function isOf(id: string, definition: string): boolean {
 
 /** Of what other projects have, a key of a project hears nothing, also not that there is any. */
 function refuseUnknown(
-  { name: sync, definition, project }: MadeSync,
+  { name: sync, definition, project }: WrittenSync,
   { config, known, made }: { config: LoadedConfig; known: KnownConnections; made: readonly MadeSync[] },
 ): void {
   const kept = known.all.filter((one) => project === null || one.project === project).map(({ id }) => id)

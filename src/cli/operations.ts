@@ -50,7 +50,10 @@ export interface OperationsOptions {
 export function openOperations(options: OperationsOptions): Operations {
   const { store, service, events, definitions, config, makeProject, reload, tryMade, webhooks } = options
   const { connected, integrations, known, made, limiter, catchUp, catalogue, sharedEvents } = options
-  const changes = new MadeChanges({ store, config, known, tryMade, reload })
+  const changes = new MadeChanges({
+    ...{ store, config, known, tryMade, reload },
+    claimed: (name, project) => connected.claims(name, project),
+  })
   const ownSync = (sync: AnySync): KnownSync => {
     const found = madeOf(made(), sync.id)
     return { sync, origin: found === undefined ? 'config' : 'api', project: found?.project ?? sync.project ?? null }
@@ -113,8 +116,8 @@ export function openOperations(options: OperationsOptions): Operations {
       return await work(project)
     },
     putSync: async (name, written, project) => {
-      await changes.put({ name, definition: z.record(z.string(), z.unknown()).parse(written), project })
-      return syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name)
+      const put = await changes.put({ name, definition: z.record(z.string(), z.unknown()).parse(written), project })
+      return { ...put, syncs: syncs().filter(({ sync }) => madeOf(made(), sync.id)?.name === name) }
     },
     usersOf: (connection) =>
       made().flatMap(({ name, definition }) =>
@@ -122,7 +125,7 @@ export function openOperations(options: OperationsOptions): Operations {
       ),
     madeSync: (name) => made().find((one) => one.name === name) ?? null,
     setAside: (name) => definitions.failure(name),
-    removeSync: (name) => changes.remove(name),
+    removeSync: (name, project) => changes.remove(name, project),
   }
 }
 

@@ -20,7 +20,7 @@ import type { Events } from '../engine/events.ts'
 import { gatheredBy, partsOf } from '../engine/handler-syncs.ts'
 import { Integrations } from '../engine/integrations.ts'
 import { KnownConnections } from '../engine/known-connections.ts'
-import { type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
+import { formerlyOthers, type MadeSync, madeOf, madeSync, madeSyncs } from '../engine/made-syncs.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
 import { permitting } from '../engine/permit.ts'
 import { rowsPlace } from '../engine/rows-place.ts'
@@ -97,7 +97,11 @@ export class RunningProject {
       limiter: opened.limiter,
       rows: rowsPlace(store, join(opened.config.folder, '.syncline', 'collections')),
       acting: (id) => actingIn(this.#config, id),
-      taken: (id) => this.#config.connections.has(id) || this.#config.syncs.some(({ name }) => name === id),
+      taken: async (id, project) =>
+        this.#config.connections.has(id) ||
+        this.#config.syncs.some(({ name }) => name === id) ||
+        (await madeSync(store.records, id)) !== null ||
+        (await formerlyOthers(store.records, id, project)),
       reconsider: (id, there) => this.service.reconsider(id, there),
       changed: async () => {
         this.service.wake()

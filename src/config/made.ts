@@ -6,6 +6,7 @@ import { connectionsNamed, examineConfig, type ProjectConfig, type Surroundings,
 
 /** One of them, as a config would write it in JSON. */
 export interface Made {
+  /** Null: its record can't be read. */
   readonly definition: unknown
   /** Null: nobody's in particular. */
   readonly project: string | null
@@ -21,9 +22,10 @@ export function withMade(
   if (made.size === 0 || typeof raw !== 'object' || raw === null) return config
   const setAside = new Map<string, SyncError>()
   const own = Object(Reflect.get(raw, 'syncs'))
-  for (const name of made.keys())
+  for (const [name, { definition }] of made)
     if (Object.hasOwn(own, name))
       setAside.set(name, new SyncError('CONFIG_INVALID', `the config file has a sync "${name}", too`))
+    else if (definition === null) setAside.set(name, unreadable(name))
   // One may name another: what is wrong with that one is only seen when the other is gone.
   for (;;) {
     const left = [...made].filter(([name]) => !setAside.has(name))
@@ -38,6 +40,12 @@ export function withMade(
     }
     if (setAside.size === before) throw mistakesError(surroundings.file, mistakes)
   }
+}
+
+function unreadable(name: string): SyncError {
+  return new SyncError('CONFIG_INVALID', `the record of sync "${name}" in the store can’t be read`, {
+    hint: 'With a key of no project, write it again (PUT /api/syncs/<name>) or take it away (DELETE).',
+  })
 }
 
 /** The connections that these syncs name, also those that they act through, and that the config does not have. */

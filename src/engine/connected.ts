@@ -51,8 +51,8 @@ export interface ConnectedOptions {
   /** For syncs that say nothing else. */
   readonly minutesBetweenSyncs: number
   readonly events: Events
-  /** Names that something else has: no new connection gets one. Default: none. */
-  readonly taken?: (id: string) => boolean
+  /** Whether a new connection of this project may not have a name, as something else has it or had it. Default: nothing has. */
+  readonly taken?: (id: string, project: string | null) => Promise<boolean>
   /** Connections of the config that can act; no other has the name of one. Default: none. */
   readonly acting?: (id: string) => ActingConnection | null
   /** After a connection was changed, or is gone. Absent: nobody here knows how connections answer. */
@@ -123,7 +123,8 @@ export class Connected {
   async add(connection: EngineConnection): Promise<EngineConnection> {
     const { connections, taken } = this.#options
     checkConnection(connection, this.#options.integrations)
-    if (taken?.(connection.id) === true || (await this.#formerly(connection))) throw takenId(connection.id)
+    const { id, project = null } = connection
+    if ((await taken?.(id, project)) === true || (await this.#formerly(id, project))) throw takenId(id)
     const created = await connections.create(connection)
     await this.schedule(created.id)
     return created
@@ -202,6 +203,13 @@ export class Connected {
   async unlisted(id: string): Promise<SyncError | null> {
     const outline = await outlineOf(this.#options.connections, id).catch(asSyncError)
     return outline instanceof SyncError && isUnreadable(outline) ? outline : null
+  }
+
+  /** Whether there is a connection of that id, also one that can't be read, or another project had one: its runs are still there. */
+  async claims(id: string, project: string | null): Promise<boolean> {
+    const outline = await outlineOf(this.#options.connections, id).catch(asSyncError)
+    if (outline instanceof SyncError && !isUnreadable(outline)) throw outline
+    return outline !== undefined || (await this.#formerly(id, project))
   }
 
   /** Undefined: there is none of that id. */
@@ -296,9 +304,9 @@ export class Connected {
   }
 
   /** Whether another project had a connection of that id: what it gathered and its history are still there. */
-  async #formerly({ id, project = '' }: EngineConnection): Promise<boolean> {
+  async #formerly(id: string, project: string | null): Promise<boolean> {
     const record = await this.#options.store.records.get(FORMER, id)
-    return record !== null && (former.parse(JSON.parse(record.body)).project ?? '') !== project
+    return record !== null && former.parse(JSON.parse(record.body)).project !== project
   }
 
   /** What a connection acts by, and the names of what it can do. */

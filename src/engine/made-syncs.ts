@@ -8,19 +8,27 @@ const body = z.object({ definition: z.record(z.string(), z.unknown()), project: 
 
 export interface MadeSync {
   readonly name: string
-  readonly definition: Readonly<Record<string, unknown>>
+  /** Null: its record can't be read. It is set aside, and belongs to no project, so that only a key of none may replace it. */
+  readonly definition: Readonly<Record<string, unknown>> | null
   readonly project: string | null
 }
 
 export async function madeSyncs(records: RecordStore): Promise<readonly MadeSync[]> {
-  const made = ({ id, body: text }: StoredRecord) => ({ name: id, ...body.parse(JSON.parse(text)) })
-  return await Array.fromAsync(allRecords(records, KIND), made)
+  return await Array.fromAsync(allRecords(records, KIND), readMade)
 }
 
 /** Null: there is none of that name. */
 export async function madeSync(records: RecordStore, name: string): Promise<MadeSync | null> {
   const found = await records.get(KIND, name)
-  return found === null ? null : { name, ...body.parse(JSON.parse(found.body)) }
+  return found === null ? null : readMade(found)
+}
+
+function readMade({ id, body: text }: StoredRecord): MadeSync {
+  try {
+    return { name: id, ...body.parse(JSON.parse(text)) }
+  } catch {
+    return { name: id, definition: null, project: null }
+  }
 }
 
 /** The one that a sync's id belongs to; a pattern's name stands before a slash. */
@@ -39,14 +47,14 @@ export async function dropSync(records: RecordStore, name: string): Promise<bool
 
 /** Names of syncs that are no more, and whose they were: their runs and conflicts are still there. */
 const FORMER = 'former-sync'
-const former = z.object({ project: z.string() })
+const former = z.object({ project: z.string().nullable() })
 
-/** Null: nobody's in particular. */
-export async function formerOwner(records: RecordStore, name: string): Promise<string | null> {
+/** Whether a sync of that name was another's: of this project (null: of none) a new one may not have it. */
+export async function formerlyOthers(records: RecordStore, name: string, project: string | null): Promise<boolean> {
   const found = await records.get(FORMER, name)
-  return found === null ? null : former.parse(JSON.parse(found.body)).project
+  return found !== null && project !== null && former.parse(JSON.parse(found.body)).project !== project
 }
 
-export async function keepFormerOwner(records: RecordStore, name: string, project: string): Promise<void> {
+export async function keepFormerOwner(records: RecordStore, name: string, project: string | null): Promise<void> {
   await records.put({ kind: FORMER, id: name, body: JSON.stringify({ project }), expiresAt: null })
 }

@@ -55,16 +55,26 @@ export interface Operations {
   askForRun(known: KnownSync, key: KeyName): Promise<void>
   /** Lends a project with open connections, which only reads. */
   use<Result>(work: (project: Project) => Promise<Result>, signal: AbortSignal): Promise<Result>
-  /** Adds or replaces a sync, written as in a config file. CONFIG_INVALID tells every mistake. */
-  putSync(name: string, definition: unknown, project: string | null): Promise<readonly KnownSync[]>
+  /**
+   * Adds or replaces a sync, written as in a config file. `caller`: the project of the key that asks, null for a key of none. FORBIDDEN: the name
+   * is not for this caller. CONFIG_INVALID tells every mistake.
+   */
+  putSync(name: string, definition: unknown, caller: string | null): Promise<PutSync>
   /** Syncs made by calls of the API that use this connection. */
   usersOf(connection: string): readonly string[]
   /** A sync that a call of the API made, also while it is set aside; null: there is none of that name. */
   madeSync(name: string): { readonly name: string; readonly project: string | null } | null
   /** Why a sync that is written does not run; null: nothing is known to keep it. */
   setAside(name: string): SyncError | null
-  /** False: no call of the API made it. SYNC_USED. */
-  removeSync(name: string): Promise<boolean>
+  /** `caller`: as above. False: no call of the API made it. FORBIDDEN, SYNC_USED. */
+  removeSync(name: string, caller: string | null): Promise<boolean>
+}
+
+export interface PutSync {
+  readonly change: 'made' | 'changed'
+  /** Whose it is now. */
+  readonly project: string | null
+  readonly syncs: readonly KnownSync[]
 }
 
 export interface KnownSync {

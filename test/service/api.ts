@@ -2,11 +2,11 @@
 import { assertDescribed, assertDescribedSync } from './described.ts'
 
 export class Api {
-  readonly #url: string
+  readonly url: string
   readonly #key: string | null
 
   constructor(url: string, key: string | null) {
-    this.#url = url
+    this.url = url
     this.#key = key
   }
 
@@ -16,7 +16,7 @@ export class Api {
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<Called> {
-    const answer = await fetch(`${this.#url}${path}`, {
+    const answer = await fetch(`${this.url}${path}`, {
       method,
       headers: {
         ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),

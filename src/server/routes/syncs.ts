@@ -66,23 +66,11 @@ export const syncRoutes: readonly Route[] = [
     body: z.looseObject({}).meta({ $ref: '#/components/schemas/SyncDefinition' }),
     answers: { 200: 'SyncList', 201: 'SyncList' },
     handle: async ({ operations, params, body, key }) => {
-      const known = operations
-        .syncs()
-        .find(({ sync }) => sync.id === params.name || sync.id.startsWith(`${params.name}/`))
-      if (known !== undefined && (known.origin !== 'api' || (key?.project != null && known.project !== key.project))) {
-        throw new SyncError('FORBIDDEN', `sync "${params.name}" is not for this key to change`, {
-          hint: known.origin === 'config' ? 'It is in the config file: change it there.' : 'Choose another name.',
-        })
-      }
-      // Whoever changes it, it stays whose it was.
-      const owner = operations.madeSync(params.name)
-      const project = owner === null ? (key?.project ?? null) : owner.project
-      const made = await operations.putSync(params.name, body, project)
-      const change = owner === null ? 'made' : 'changed'
+      const { change, project, syncs } = await operations.putSync(params.name, body, key?.project ?? null)
       announce(operations, key, { what: 'sync', name: params.name, change, project })
       return {
-        status: known === undefined ? 201 : 200,
-        body: { items: await Promise.all(made.map((one) => describe(operations, one))) },
+        status: change === 'made' ? 201 : 200,
+        body: { items: await Promise.all(syncs.map((one) => describe(operations, one))) },
       }
     },
   }),
@@ -103,7 +91,7 @@ export const syncRoutes: readonly Route[] = [
           hint: 'One of the config file is taken out there; one that a pattern expanded to goes with its pattern.',
         })
       }
-      await operations.removeSync(params.name)
+      await operations.removeSync(params.name, key?.project ?? null)
       announce(operations, key, { what: 'sync', name: params.name, change: 'removed', project: made.project })
       return { status: 204 }
     },
