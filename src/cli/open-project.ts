@@ -88,6 +88,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
     },
     [Symbol.asyncDispose]: async () => {
       await pool[Symbol.asyncDispose]()
+      await reach[Symbol.asyncDispose]()
       await store[Symbol.asyncDispose]()
     },
   }

@@ -23,7 +23,7 @@ interface Reached {
 }
 
 /** Loaded by the first step, and by the first name that is not one of the config: few commands need it. */
-export class Reach {
+export class Reach implements AsyncDisposable {
   readonly #config: LoadedConfig
   readonly #open: () => Promise<Reached>
   #opened: Promise<Reached> | null = null
@@ -79,6 +79,10 @@ export class Reach {
   /** Takes the secrets of connections out of a text. */
   redact(text: string): string {
     return this.#connected?.redact(text) ?? text
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connected?.[Symbol.asyncDispose]()
   }
 
   async #reached(): Promise<Reached> {

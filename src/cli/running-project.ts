@@ -157,6 +157,10 @@ export class RunningProject {
     return await this.look()
   }
 
+  get connected(): Connected {
+    return this.#connected
+  }
+
   get operations(): Operations {
     if (this.#operations === null) throw new SyncError('INTERNAL', 'the project has not begun')
     return this.#operations

@@ -83,6 +83,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
   events.subscribe((event) => tell(shell, event, reporter))
   const running = new RunningProject({ shell, opened, events, signal, concurrency: options.concurrency, log })
   await using _told = running.sharedEvents
+  await using _tokens = running.connected
   const count = await running.begin()
   const { operations } = running
   shell.secretSources?.add(() => operations.connected.secrets)

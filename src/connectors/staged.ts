@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { fromFunction } from '../core/convert.ts'
 import { SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
+import { orAborted } from '../core/or-aborted.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Row, Value } from '../core/value.ts'
@@ -226,15 +227,6 @@ async function* untilAborted<Item>(items: AsyncGenerator<Item>, signal: AbortSig
     const ended = items.return(undefined).catch(() => {})
     if (!signal.aborted) await orAborted(ended, signal).catch(() => {})
   }
-}
-
-/** Of its own for each: a promise that lasts as long as the signal would keep every result. */
-function orAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort)
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }
 
 /** HANDLER_FAILED: what the handler throws that is none of our errors. */

@@ -61,7 +61,7 @@ export interface ConnectedOptions {
   readonly changed: () => Promise<void>
 }
 
-export class Connected {
+export class Connected implements AsyncDisposable {
   readonly #options: ConnectedOptions
   readonly #tokens: TokenStore
   readonly #schedules: ConnectionSchedules
@@ -88,6 +88,11 @@ export class Connected {
         })
       },
     })
+  }
+
+  /** Waits until the tokens that are being refreshed are kept. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tokens[Symbol.asyncDispose]()
   }
 
   /** Sets up a connector for use, or changes how it is. */

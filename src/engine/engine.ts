@@ -302,6 +302,7 @@ export class Engine {
       ...{ store, connections, connected, service },
       running: service.run(this.#stop.signal),
       close: async () => {
+        await connected[Symbol.asyncDispose]()
         await lock?.[Symbol.asyncDispose]()
         if (typeof given === 'string') await store[Symbol.asyncDispose]()
       },

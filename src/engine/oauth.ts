@@ -8,14 +8,19 @@ import { z } from 'zod'
 import type { Clock } from '../connectors/connector.ts'
 import type { OAuth } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
+import { orAborted } from '../core/or-aborted.ts'
 import type { LeaseStore } from '../store/store.ts'
 import type { TokenSource } from './calls.ts'
 import type { Vault } from './vault.ts'
 
 /** So long before it expires a token is refreshed. */
 const EARLY_MS = 60_000
+/** The answer to a refresh is waited for so long, whoever asked for it: the old refresh token may be spent. */
+const REFRESH_MS = 30_000
 /** A refresh that has not ended by then has died with its process. */
-const LEASE_MS = 30_000
+const LEASE_MS = 45_000
+/** A stop waits so long for the answers of refreshes, so that they are kept. */
+const STOP_MS = 12_000
 const LOOK_MS = 100
 
 const tokens = z.object({
@@ -68,16 +73,18 @@ export async function endAuthorization(
       parameters,
       settings.redirectUrl,
       begun.verifier,
-      options,
+      { ...options, signal: AbortSignal.timeout(REFRESH_MS) },
     )
     return toTokens(await library.processAuthorizationCodeResponse(server, client, answer), null, nowMs)
   })
 }
 
-export class TokenStore {
+export class TokenStore implements AsyncDisposable {
   readonly #vault: Vault
   readonly #leases: LeaseStore
   readonly #clock: Clock
+  /** Refreshes that go on, also those whose askers are gone. */
+  readonly #refreshing = new Set<Promise<unknown>>()
 
   constructor(vault: Vault, leases: LeaseStore, clock: Clock) {
     this.#vault = vault
@@ -114,23 +121,40 @@ export class TokenStore {
         await this.#clock.sleep(LOOK_MS, signal)
         continue
       }
-      try {
-        // Another process may have refreshed it between our look and our lease.
-        const now = await this.#read(connection)
-        if (now === null || now.accessToken !== known.accessToken) continue
-        const fresh = await this.#refresh(connection, settings, now, signal)
-        if (fresh !== null) return fresh
-      } finally {
-        await this.#leases.free(`oauth/${connection}`, lease)
-      }
+      const refreshing = this.#underLease(connection, settings, known, lease)
+      this.#refreshing.add(refreshing)
+      const over = () => this.#refreshing.delete(refreshing)
+      refreshing.then(over, over)
+      const fresh = await orAborted(refreshing, signal)
+      if (fresh !== null) return fresh
+    }
+  }
+
+  /** Waits for refreshes that go on, so that what a system has answered is kept. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = new AbortController()
+    const late = this.#clock.sleep(STOP_MS, ended.signal).catch(() => {})
+    await Promise.race([Promise.allSettled(this.#refreshing), late])
+    ended.abort()
+  }
+
+  /** Hears no signal of who asks: a refresh that is given up halfway costs the account where refresh tokens are good once. */
+  async #underLease(connection: string, settings: OAuth, known: Tokens, lease: number): Promise<string | null> {
+    try {
+      // Another process may have refreshed it between our look and our lease.
+      const now = await this.#read(connection)
+      if (now === null || now.accessToken !== known.accessToken) return null
+      return await this.#refresh(connection, settings, now)
+    } finally {
+      await this.#leases.free(`oauth/${connection}`, lease)
     }
   }
 
   /** Null: somebody else's refresh came first after all. */
-  async #refresh(connection: string, settings: OAuth, known: Tokens, signal: AbortSignal): Promise<string | null> {
+  async #refresh(connection: string, settings: OAuth, known: Tokens): Promise<string | null> {
     const { library, server, client, clientAuth, options } = await prepare(settings)
     try {
-      const asked = { ...options, signal: AbortSignal.any([signal, AbortSignal.timeout(LEASE_MS / 2)]) }
+      const asked = { ...options, signal: AbortSignal.timeout(REFRESH_MS) }
       const answer = await library.refreshTokenGrantRequest(server, client, clientAuth, known.refreshToken ?? '', asked)
       const fresh = toTokens(
         await library.processRefreshTokenResponse(server, client, answer),

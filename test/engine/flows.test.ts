@@ -6,10 +6,12 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { defineConnector } from '../../src/connectors/kit.ts'
+import { SyncError } from '../../src/core/error.ts'
 import { Flows } from '../../src/engine/flows.ts'
-import { TokenStore } from '../../src/engine/oauth.ts'
+import { beginAuthorization, endAuthorization, TokenStore } from '../../src/engine/oauth.ts'
 import { StoreVault } from '../../src/engine/vault.ts'
 import { readKeys } from '../../src/engine/vault-keys.ts'
 import { Engine, type FlowSession } from '../../src/index.ts'
@@ -25,6 +27,8 @@ after(() => {
 class Provider implements AsyncDisposable {
   refreshes = 0
   refused = 0
+  /** A refresh is answered so much later than its token is spent. */
+  slowMs = 0
   /** Milliseconds for which the next access tokens say they are good. */
   lifeMs = 3_600_000
   #codes = new Map<string, { readonly challenge: string; readonly redirect: string }>()
@@ -35,7 +39,10 @@ class Provider implements AsyncDisposable {
     const answer = (status: number, body: unknown) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     if (request.url?.startsWith('/token') === true)
-      return void bodyOf(request).then((form) => answer(...this.#token(form)))
+      return void bodyOf(request).then((form) => {
+        const answered = this.#token(form)
+        setTimeout(() => answer(...answered), form.get('grant_type') === 'refresh_token' ? this.slowMs : 0)
+      })
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? ''
     if (!this.#access.has(token)) {
       this.refused++
@@ -327,48 +334,74 @@ describe('hazard 20: tokens', () => {
     }
   })
 
+  test('hazard 41: whoever asked for a refresh is gone before its answer: the answer is kept', async () => {
+    await using provider = await new Provider().start()
+    await using it = await expiring(provider, 1)
+    provider.slowMs = 300
+    const stop = new AbortController()
+    const asked = it.stores[0]?.sourceOf('c', it.settings).get(null, stop.signal)
+    while (provider.refreshes === 0) await sleep(10)
+    stop.abort(new SyncError('INTERRUPTED', 'stopped'))
+    await assert.rejects(asked ?? Promise.resolve(), { code: 'INTERRUPTED' })
+    const next = await it.stores[0]?.sourceOf('c', it.settings).get(null, new AbortController().signal)
+    assert.deepEqual([provider.refreshes, next === it.tokens.accessToken], [1, false])
+  })
+
+  test('hazard 41: a process that stops while a token is refreshed keeps the answer', async () => {
+    await using provider = await new Provider().start()
+    const folder = newFolder()
+    const engine = makeEngine(folder)
+    await engine.addIntegration(integrationOf(provider))
+    const id = await connect(engine, provider)
+    provider.revoke()
+    provider.slowMs = 300
+    const asking = engine.executeSync(id, 'contacts')
+    while (provider.refreshes === 0) await sleep(10)
+    await engine.destroy()
+    await asking
+    const next = makeEngine(folder)
+    try {
+      await next.addIntegration(integrationOf(provider))
+      assert.equal((await next.executeSync(id, 'contacts')).success, true)
+      assert.equal(provider.refreshes, 1)
+    } finally {
+      await next.destroy()
+    }
+  })
+
   test('many who need a new one at the same time, in several processes, ask for it once', async () => {
     await using provider = await new Provider().start()
-    const engine = makeEngine(newFolder())
-    let given: string | null = null
-    try {
-      await engine.addIntegration(integrationOf(provider))
-      await connect(engine, provider)
-    } finally {
-      await engine.destroy()
-    }
-    await using store = openMemoryStore()
-    const keys = readKeys(join(newFolder(), 'vault.key'), {})
-    const vault = new StoreVault(store.records, () => keys)
-    const { setTimeout: sleep } = await import('node:timers/promises')
-    const clock = {
-      now: () => Date.now(),
-      sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
-    }
-    const settings = {
-      authorizationUrl: `${provider.url}/authorize`,
-      tokenUrl: `${provider.url}/token`,
-      clientId: 'app',
-      clientSecret: 'canary-app-secret',
-      redirectUrl: 'https://app.example/back',
-    }
-    const { beginAuthorization, endAuthorization } = await import('../../src/engine/oauth.ts')
-    const begun = await beginAuthorization(settings)
-    const callback = new URL(provider.agree(begun.url)).searchParams
-    const tokens = await endAuthorization(settings, begun, callback, Date.now())
-    const processes = Array.from({ length: 8 }, () => new TokenStore(vault, store.leases, clock))
-    await processes[0]?.put('c', { ...tokens, expiresAt: Date.now() + 1000 })
-    const before = provider.refreshes
+    await using it = await expiring(provider, 8)
     const signal = new AbortController().signal
     const got = await Promise.all(
-      processes.flatMap((one) => [1, 2, 3].map(() => one.sourceOf('c', settings).get(null, signal))),
+      it.stores.flatMap((one) => [1, 2, 3].map(() => one.sourceOf('c', it.settings).get(null, signal))),
     )
-    given = got[0] ?? null
-    assert.equal(provider.refreshes, before + 1)
+    assert.equal(provider.refreshes, 1)
     assert.equal(new Set(got).size, 1)
-    assert.notEqual(given, tokens.accessToken)
+    assert.notEqual(got[0], it.tokens.accessToken)
   })
 })
+
+/** Tokens of a connection `c` that are about to expire, in a store that so many processes share. */
+async function expiring(provider: Provider, processes: number) {
+  const store = openMemoryStore()
+  const keys = readKeys(join(newFolder(), 'vault.key'), {})
+  const vault = new StoreVault(store.records, () => keys)
+  const settings = {
+    authorizationUrl: `${provider.url}/authorize`,
+    tokenUrl: `${provider.url}/token`,
+    clientId: 'app',
+    clientSecret: 'canary-app-secret',
+    redirectUrl: 'https://app.example/back',
+  }
+  const begun = await beginAuthorization(settings)
+  const callback = new URL(provider.agree(begun.url)).searchParams
+  const tokens = await endAuthorization(settings, begun, callback, Date.now())
+  const clock = { now: () => Date.now(), sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }) }
+  const stores = Array.from({ length: processes }, () => new TokenStore(vault, store.leases, clock))
+  await stores[0]?.put('c', { ...tokens, expiresAt: Date.now() + 1000 })
+  return { stores, settings, tokens, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
 
 /** Every file of the engine's state, as text. */
 function stateOf(folder: string): readonly string[] {
