@@ -150,7 +150,7 @@ export class Webhooks {
     })
     const now = clock.now()
     for (const { id: webhook } of wanted) {
-      const id = `${now.toString(36).padStart(9, '0')}${(this.#count++ % 1296).toString(36).padStart(2, '0')}${randomBytes(3).toString('hex')}`
+      const id = `${now.toString(36).padStart(9, '0')}${(this.#count++ % 1296).toString(36).padStart(2, '0')}${randomBytes(8).toString('hex')}`
       const body = JSON.stringify({ type: event.event, timestamp: new Date(now).toISOString(), data: event })
       const delivery: StoredDelivery = {
         webhook,

@@ -274,10 +274,11 @@ function failed(error: SyncError): Outcome {
   return { status, error: failureOf(error), heldDeletes: null }
 }
 
-/** Sorts by time and is short enough to type: base 36 of the milliseconds, then four random letters. */
-export function newRunId({ context }: Project): string {
-  const tail = Math.floor(context.random() * 36 ** 4)
-    .toString(36)
-    .padStart(4, '0')
-  return `${context.clock.now().toString(36)}${tail}`
+/** Sorts by time: base 36 of the milliseconds, then 62 random bits, so that of all runs of all processes no two have the same. */
+export function newRunId({ context }: Pick<Project, 'context'>): string {
+  const sixRandom = () =>
+    Math.floor(context.random() * 36 ** 6)
+      .toString(36)
+      .padStart(6, '0')
+  return `${context.clock.now().toString(36)}${sixRandom()}${sixRandom()}`
 }
