@@ -65,7 +65,7 @@ interface PairStanding {
 const MAX_WAITING = 20
 
 async function pairStanding(name: string, pairs: PairStore): Promise<PairStanding> {
-  await using memory = await pairs.open(name, { readOnly: true })
+  await using memory = await pairs.read(name)
   const found = await memory.waiting()
   const stored = await memory.byIds(found.pairs.map(({ pair }) => pair))
   const keyOf = (text: string | undefined) => (text === undefined ? null : parseKeyText(text))

@@ -6,7 +6,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import { type Action, flows } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Row, Type, Value } from '../core/value.ts'
-import type { ConflictChange, StoredPair } from '../store/pairs.ts'
+import type { ConflictChange, PairRun, StoredPair } from '../store/pairs.ts'
 import type { Changes } from './changes.ts'
 import type { LoadedItem } from './items.ts'
 import { type PairSides, rowCells } from './pair-sides.ts'
@@ -118,7 +118,7 @@ export interface Outcome {
 
 /** Intents, then the writes. `forget`: intents whose outcome is in the memory. */
 export async function applyRequests(
-  sides: PairSides,
+  pairs: PairRun,
   writers: Readonly<Record<SideName, Writer>>,
   generation: number,
   batch: string,
@@ -129,7 +129,7 @@ export async function applyRequests(
     .map((side) => ({ side, id: `${batch}/${side}`, own: requests.filter(({ prepared }) => prepared.side === side) }))
     .filter(({ own }) => own.length > 0)
   if (parts.length === 0) return { outcomes: [], intents: [] }
-  await sides.memory.intend(
+  await pairs.intend(
     generation,
     parts.map(({ side, id, own }) => ({ id, side, body: JSON.stringify(own.map(({ prepared }) => prepared)) })),
   )

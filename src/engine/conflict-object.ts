@@ -9,7 +9,7 @@ export type KeyNames = Layout['keys']
 
 /** How the key fields of a sync's sides are called, as its last run found them. */
 export async function keyNames(pairs: PairStore, sync: string): Promise<KeyNames> {
-  await using memory = await pairs.open(sync, { readOnly: true })
+  await using memory = await pairs.read(sync)
   return (await memory.state()).layouts.at(-1)?.keys ?? { left: [], right: [] }
 }
 

@@ -25,7 +25,7 @@ export async function resolveConflict(
 ): Promise<ConflictRecord> {
   refuseClosed(record)
   if (record.kind === 'undo') return await acknowledge(record, project, choice)
-  await using sides = await openPairSides(sync, project, { readOnly: true })
+  await using sides = await openPairSides(sync, project)
   const fields: Record<string, ConflictField> = { ...record.fields }
   const open = Object.keys(fields).filter((name) => ['open', 'decided'].includes(fields[name]?.status ?? ''))
   if (record.kind === 'delete' && Object.keys(choice.set).length > 0)

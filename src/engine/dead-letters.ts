@@ -21,7 +21,7 @@ export async function deadLetters(sync: AnySync, project: Project): Promise<read
 }
 
 async function refusedPairs(sync: string, { store }: Project): Promise<readonly DeadLetter[]> {
-  await using memory = await store.pairs.open(sync, { readOnly: true })
+  await using memory = await store.pairs.read(sync)
   const { pairs, unpaired } = await memory.waiting()
   const stored = await memory.byIds(pairs.map(({ pair }) => pair))
   const text = (key: string) => parseKeyText(key).join(', ')

@@ -8,7 +8,7 @@ import { keyOf } from '../core/mapping.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { otherSide, type SideName } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
-import type { Mark, StoredPair, Unpaired } from '../store/pairs.ts'
+import type { Mark, PairRun, PairWork, StoredPair, Unpaired } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
 import type { Tally } from './tally.ts'
@@ -20,32 +20,34 @@ export interface Detected {
   readonly rows: Readonly<Record<SideName, number>>
 }
 
-/**
- * Marks work in the memory of the sync. Rows that meet and are alike become pairs; null generation: nothing durable changes.
- * `whole`: the last run came to its end. After one that did not, a key used again may be of a row that it inserted.
- */
-export async function detect(
-  sides: PairSides,
-  tally: Tally,
-  generation: number | null,
-  whole = false,
-): Promise<Detected> {
+/** The run that looks. */
+export interface Finder {
+  readonly pairs: PairRun
+  readonly generation: number
+  /** The last run came to its end. After one that did not, a key used again may be of a row that it inserted. */
+  readonly whole: boolean
+}
+
+/** Puts what is to be done on a work list. Rows that meet and are alike become pairs; null: a plan, nothing durable changes. */
+export async function detect(sides: PairSides, work: PairWork, tally: Tally, run: Finder | null): Promise<Detected> {
   const waiting = await sides.memory.waiting()
-  await sides.memory.work.add([
+  await work.add([
     ...waiting.pairs.map(({ pair }) => ({ pair })),
     ...waiting.unpaired.map(({ side, key, match }) => ({ side, key, match })),
   ])
   // Two full sides that meet for the first time: what is alike is paired without a second look.
   const bulk =
     sides.afresh !== null && waiting.unpaired.length === 0 && sides.sync.match.length > 0 && spelledAlike(sides)
-  const { memory } = sides
-  const nothing = bulk && (await memory.known('left')) === 0 && (await memory.known('right')) === 0
-  const reading = { bulk, nothing, generation, whole }
+  const nothing = bulk && (await work.known('left')) === 0 && (await work.known('right')) === 0
+  const reading = { bulk, nothing, work, run }
   const found = {
     left: await readSide(sides, 'left', tally, reading),
     right: await readSide(sides, 'right', tally, reading),
   }
-  if (bulk) tally.add({ unchanged: await sides.memory.work.pairAlike(generation, sides.layout.id) })
+  if (bulk) {
+    const alike = run === null ? work.passAlike() : run.pairs.pairAlike(run.generation, sides.layout.id)
+    tally.add({ unchanged: await alike })
+  }
   return {
     cursors: { left: found.left.cursor, right: found.right.cursor },
     rows: { left: found.left.rows, right: found.right.rows },
@@ -64,10 +66,8 @@ interface Reading {
   readonly bulk: boolean
   /** Nothing is known yet: there is nothing to look up. */
   readonly nothing: boolean
-  /** Null: nothing durable changes. */
-  readonly generation: number | null
-  /** Whether what the side says of keys used again can be told from our own inserts. */
-  readonly whole: boolean
+  readonly work: PairWork
+  readonly run: Finder | null
 }
 
 interface ReadSide {
@@ -99,23 +99,23 @@ async function readFrom(
   tally: Tally,
   reading: Reading,
 ): Promise<ReadSide> {
-  const { memory, pairing, project } = sides
+  const { pairing, project } = sides
   const side = pairing[name]
   let hinted = 0
   for await (const page of collection.read(cursor, {
     fields: side.fields,
     where: null,
     signal: project.context.signal,
-    readOnly: reading.generation === null,
+    readOnly: reading.run === null,
   })) {
     if (project.context.signal.aborted) throw interrupted(sides)
     hinted += await markPage(sides, name, page, reading)
     tally.add({ read: page.puts.length + page.deletes.length })
     if (page.view === undefined) continue
     const rows = await page.view.count()
-    if (rows !== (await memory.known(name)) - hinted) {
+    if (rows !== (await reading.work.known(name)) - hinted) {
       tally.enter('sweep', null)
-      await sweep(sides, name, page.view)
+      await sweep(sides, reading.work, name, page.view)
     }
     return { cursor: collection.feed === 'none' ? null : page.cursor, rows }
   }
@@ -124,11 +124,11 @@ async function readFrom(
 
 /** Marks rows that differ from their base, and rows without a pair. Returns how many known keys the page said are gone. */
 async function markPage(sides: PairSides, name: SideName, page: Page, reading: Reading): Promise<number> {
-  const { bulk, generation, whole } = reading
-  const { memory, pairing } = sides
+  const { bulk, run, work } = reading
+  const { pairing } = sides
   const { mode } = sides.layout
   const side = pairing[name]
-  if (generation !== null && whole) await partReplaced(sides, name, page, generation)
+  if (run?.whole === true) await partReplaced(sides, name, page, run)
   const keys = page.puts.map((row) => keyText(keyOfSide(side, row)))
   const others = [...page.deletes.map(keyText), ...page.rejects.map(({ key }) => keyText(key))]
   const { pairs, alone, open } = reading.nothing ? nothingKnown : await lookUp(sides, name, [...keys, ...others])
@@ -157,7 +157,7 @@ async function markPage(sides: PairSides, name: SideName, page: Page, reading: R
     const pair = pairs.get(keyText(key))
     marks.push(pair === undefined ? { side: name, key: keyText(key), match: null } : { pair: pair.id })
   }
-  await memory.work.add(marks)
+  await work.add(marks)
   return gone
 }
 
@@ -179,7 +179,7 @@ async function lookUp({ memory, project, sync }: PairSides, name: SideName, keys
 }
 
 /** A row whose key another row had is not that row: the pair has lost its row. Unless the match says that it is the same. */
-async function partReplaced(sides: PairSides, name: SideName, page: Page, generation: number): Promise<void> {
+async function partReplaced(sides: PairSides, name: SideName, page: Page, run: Finder): Promise<void> {
   const { memory, pairing, collections } = sides
   const replaced = new Set((page.replaced ?? []).map(keyText))
   if (replaced.size === 0) return
@@ -202,8 +202,8 @@ async function partReplaced(sides: PairSides, name: SideName, page: Page, genera
   if (taken.length === 0) return
   const changes = new Changes(sides, '')
   for (const pair of taken) changes.lose(name, pair)
-  await memory.commit(generation, changes.commit())
-  await memory.work.add(taken.map(({ id }) => ({ pair: id })))
+  await run.pairs.commit(run.generation, changes.commit())
+  await run.pairs.work.add(taken.map(({ id }) => ({ pair: id })))
 }
 
 function differs(sides: PairSides, name: SideName, pair: StoredPair, row: Row): boolean {
@@ -218,17 +218,17 @@ function differs(sides: PairSides, name: SideName, pair: StoredPair, row: Row): 
 }
 
 /** Marks every known key that the side does not have. */
-async function sweep(sides: PairSides, name: SideName, view: View): Promise<void> {
-  const { memory, pairing, project } = sides
+async function sweep(sides: PairSides, work: PairWork, name: SideName, view: View): Promise<void> {
+  const { pairing, project } = sides
   const side = pairing[name]
-  await memory.sweep.begin(name)
+  await work.sweep.begin(name)
   const at = side.keyTypes.map((_type, part) => part)
   for await (const chunk of view.scan(everything, side.schema.key)) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    await memory.sweep.saw(chunk.rows.map((row) => keyText(keyOf(row, at, side.keyTypes))))
-    await memory.sweep.saw(chunk.rejects.map(({ key }) => keyText(key)))
+    await work.sweep.saw(chunk.rows.map((row) => keyText(keyOf(row, at, side.keyTypes))))
+    await work.sweep.saw(chunk.rejects.map(({ key }) => keyText(key)))
   }
-  await memory.sweep.end()
+  await work.sweep.end()
 }
 
 export function interrupted({ sync }: PairSides): SyncError {

@@ -5,7 +5,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import { givenValue, type Held, type Item, missingParent, type Resolution } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import { canonical, type Row, type Value } from '../core/value.ts'
-import type { ConflictRecord, MatchedRow, StoredPair, Unpaired, WorkItem } from '../store/pairs.ts'
+import type { ConflictRecord, MatchedRow, PairWork, StoredPair, Unpaired, WorkItem } from '../store/pairs.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
 
 /** One logical row, ready to be decided about. */
@@ -52,7 +52,8 @@ export interface Loaded {
 type Rows = Record<SideName, Map<string, Row>>
 type Unreadable = Record<SideName, Map<string, { code: string; message: string }>>
 
-export async function loadItems(sides: PairSides, works: readonly WorkItem[]): Promise<Loaded> {
+/** `work`: the list that the items are on; it knows rows met in this run. */
+export async function loadItems(sides: PairSides, work: PairWork, works: readonly WorkItem[]): Promise<Loaded> {
   const { memory, pairing, project, sync } = sides
   const pairs = new Map(
     (await memory.byIds(works.flatMap(({ pair }) => (pair === null ? [] : [pair])))).map((pair) => [pair.id, pair]),
@@ -75,9 +76,9 @@ export async function loadItems(sides: PairSides, works: readonly WorkItem[]): P
     const keys = lone.filter((work) => work.side === side).map(({ key }) => key)
     for (const one of await memory.unpaired(side, keys)) known[side].set(one.key, one)
   }
-  const moved = await findMoved(sides, pairs, rows, unreadable)
+  const moved = await findMoved(sides, work, pairs, rows, unreadable)
   const left = lone.filter((work) => !moved.taken.has(`${work.side}${work.key}`))
-  const matched = await matchLone(sides, left, rows, unreadable)
+  const matched = await matchLone(sides, work, left, rows, unreadable)
   const conflicts = await project.store.pairs.conflicts.ofPairs(sync.id, [...pairs.keys()])
   const items: LoadedItem[] = []
   for (const work of works) {
@@ -157,11 +158,12 @@ async function fetchRows(
 /** Pairs that lost a row on one side, where exactly one row without a pair has the match of the other: its key was changed. */
 async function findMoved(
   sides: PairSides,
+  work: PairWork,
   pairs: ReadonlyMap<number, StoredPair>,
   rows: Rows,
   unreadable: Unreadable,
 ): Promise<{ pairs: Map<number, { pair: StoredPair; side: SideName }>; taken: Set<string> }> {
-  const { memory, pairing, sync } = sides
+  const { pairing, sync } = sides
   const found = { pairs: new Map<number, { pair: StoredPair; side: SideName }>(), taken: new Set<string>() }
   if (sync.match.length === 0) return found
   for (const side of sideNames) {
@@ -173,7 +175,7 @@ async function findMoved(
       return gone && match !== null ? [{ pair, match }] : []
     })
     if (lost.length === 0) continue
-    const partners = await memory.partners(
+    const partners = await work.partners(
       side,
       lost.map(({ match }) => match),
     )
@@ -211,11 +213,12 @@ interface Matched {
 /** Finds partners of rows without a pair. What the memory says of a match is checked against the rows as they are now. */
 async function matchLone(
   sides: PairSides,
+  work: PairWork,
   lone: readonly (WorkItem & { pair: null })[],
   rows: Rows,
   unreadable: Unreadable,
 ): Promise<Matched> {
-  const { memory, pairing } = sides
+  const { pairing } = sides
   const matched: Matched = { meetings: [], ambiguities: [], taken: new Set() }
   const matches = new Set<string>()
   for (const { side, key } of lone) {
@@ -231,7 +234,7 @@ async function matchLone(
     return group
   }
   for (const side of sideNames) {
-    const remembered = (await memory.partners(side, [...matches])).map(({ key }) => key)
+    const remembered = (await work.partners(side, [...matches])).map(({ key }) => key)
     const candidates = new Set([...remembered, ...lone.filter((work) => work.side === side).map(({ key }) => key)])
     await fetchRows(sides, side, [...candidates], rows, unreadable)
     for (const key of candidates) {

@@ -6,7 +6,7 @@ import { bindPairing, type Pairing, type PairSide } from '../core/pairing.ts'
 import type { SideName, TwoWaySync } from '../core/two-way.ts'
 import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
-import type { Layout, PairMemory, PairState, StoredPair } from '../store/pairs.ts'
+import type { Layout, PairReader, PairRun, PairState, StoredPair } from '../store/pairs.ts'
 import type { Project } from './project.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
 
@@ -15,7 +15,7 @@ export interface PairSides extends AsyncDisposable {
   readonly project: Project
   readonly pairing: Pairing
   readonly collections: Readonly<Record<SideName, Collection>>
-  readonly memory: PairMemory
+  readonly memory: PairReader
   readonly state: PairState
   /** What the cells of new bases are. */
   readonly layout: Layout
@@ -25,12 +25,8 @@ export interface PairSides extends AsyncDisposable {
   readonly columns: ColumnMarks
 }
 
-/** Opens both sides; writes nothing to either. */
-export async function openPairSides(
-  sync: TwoWaySync,
-  project: Project,
-  options: { readonly readOnly: boolean },
-): Promise<PairSides> {
+/** Opens both sides; writes nothing to either, and nothing to the memory. */
+export async function openPairSides(sync: TwoWaySync, project: Project): Promise<PairSides> {
   const open = async (side: SideName): Promise<Collection> => {
     const { connection, collection } = sync[side]
     return (await project.connection(connection)).collection(collection, { key: sync.key[side] })
@@ -38,7 +34,7 @@ export async function openPairSides(
   const collections = { left: await open('left'), right: await open('right') }
   const pairing = bindPairing(sync, collections.left.schema, collections.right.schema)
   refuseReadOnly(sync, collections)
-  const memory = await project.store.pairs.open(sync.id, options)
+  const memory = await project.store.pairs.read(sync.id)
   const state = await memory.state()
   refuseOtherPlaces(sync, state)
   const width = pairing.fields.length
@@ -133,6 +129,7 @@ function fenceName(sync: TwoWaySync, side: SideName): string {
 /** Takes the fence of both sides: whoever wrote for this sync before writes nothing more. `generation`: of the lease. */
 export async function openWriters(
   sides: PairSides,
+  pairs: PairRun,
   fences: Fences,
   generation: number,
 ): Promise<Readonly<Record<SideName, Writer>> & AsyncDisposable> {
@@ -162,7 +159,7 @@ export async function openWriters(
     const right = await open('right')
     writers.right = right
     // Before anything is written: what a run does that is killed later must not look like it was never done.
-    await sides.memory.claimed(generation, { left: seenOf(left), right: seenOf(right) })
+    await pairs.claimed(generation, { left: seenOf(left), right: seenOf(right) })
     return { left, right, [Symbol.asyncDispose]: dispose }
   } catch (error) {
     await dispose()

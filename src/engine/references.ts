@@ -37,7 +37,7 @@ export function byReference({ code }: { readonly code: string | null }): boolean
 
 /** Whether a reference stood in the way of something that waits for other syncs. */
 export async function waitsForOthers(sync: TwoWaySync, { store }: Project): Promise<boolean> {
-  await using memory = await store.pairs.open(sync.id, { readOnly: true })
+  await using memory = await store.pairs.read(sync.id)
   const { pairs, unpaired } = await memory.waiting()
   return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && byReference(one))
 }

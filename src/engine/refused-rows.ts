@@ -1,5 +1,5 @@
 /** Which rows of a two-way sync are refused now and were not before: those are told of, once they are on record. */
-import type { PairMemory } from '../store/pairs.ts'
+import type { PairReader } from '../store/pairs.ts'
 import { aloneId } from './references.ts'
 import type { RefusedRow, StepEvents } from './step-events.ts'
 
@@ -13,7 +13,7 @@ export class RefusedRows {
   }
 
   /** Takes note of those of earlier runs. */
-  begin({ pairs, unpaired }: Awaited<ReturnType<PairMemory['waiting']>>): void {
+  begin({ pairs, unpaired }: Awaited<ReturnType<PairReader['waiting']>>): void {
     for (const { pair, state } of pairs) if (state === 'rejected') this.#known.add(pairId(pair))
     for (const { side, key, state } of unpaired) if (state === 'rejected') this.#known.add(aloneId(side, key))
   }

@@ -13,7 +13,7 @@ import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
-import type { ConflictChange, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
+import type { ConflictChange, PairRun, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
@@ -52,14 +52,16 @@ export interface RunLease {
 const MAX_TRIES = 4
 
 export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
-  await using sides = await openPairSides(sync, project, { readOnly: false })
+  await using sides = await openPairSides(sync, project)
   const replaced = await replacedSide(sides)
   if (replaced !== null) throw replaced
-  await using line = new Line(sides, tally, lease)
+  await using pairs = await project.store.pairs.run(sync.id)
+  await using line = new Line(sides, pairs, tally, lease)
   await line.recover()
   await line.begin()
-  const detected = await detect(sides, tally, lease.generation, await lastCameToItsEnd(sync, project, lease))
-  tally.enter('apply', (await sides.memory.work.count('writes')) || null)
+  const whole = await lastCameToItsEnd(sync, project, lease)
+  const detected = await detect(sides, pairs.work, tally, { pairs, generation: lease.generation, whole })
+  tally.enter('apply', (await pairs.work.count('writes')) || null)
   await line.work('writes')
   const deletes = line.deletes.left + line.deletes.right
   const released = await project.store.runs.released(sync.id)
@@ -89,6 +91,7 @@ async function lastCameToItsEnd({ id }: TwoWaySync, { store }: Project, lease: R
 class Line implements AsyncDisposable {
   readonly deletes: Record<SideName, number> = { left: 0, right: 0 }
   readonly #sides: PairSides
+  readonly #pairs: PairRun
   readonly #tally: Tally
   readonly #lease: RunLease
   #writers: (Readonly<Record<SideName, Writer>> & AsyncDisposable) | null = null
@@ -105,11 +108,12 @@ class Line implements AsyncDisposable {
   readonly #standing: StandingConflicts
   readonly #refused: RefusedRows
 
-  constructor(sides: PairSides, tally: Tally, lease: RunLease) {
+  constructor(sides: PairSides, pairs: PairRun, tally: Tally, lease: RunLease) {
     this.#sides = sides
+    this.#pairs = pairs
     this.#tally = tally
     this.#lease = lease
-    this.#standing = new StandingConflicts(sides, lease.run, tally.steps)
+    this.#standing = new StandingConflicts(sides, pairs, lease.run, tally.steps)
     this.#refused = new RefusedRows(tally.steps)
   }
 
@@ -134,7 +138,7 @@ class Line implements AsyncDisposable {
       })
       changes.carried(id)
     }
-    await memory.commit(this.#lease.generation, changes.commit())
+    await this.#pairs.commit(this.#lease.generation, changes.commit())
     for (const side of sideNames) await writers[side].forget()
   }
 
@@ -152,16 +156,16 @@ class Line implements AsyncDisposable {
     const changed = layoutChanges(this.#sides)
     if (changed.length > 0) this.#tally.steps.schema(changed, true)
     const cursors = { left: null, right: null }
-    await memory.finish(this.#lease.generation, { cursors, layouts: [...state.layouts, layout], runs: state.runs })
+    await this.#pairs.finish(this.#lease.generation, { cursors, layouts: [...state.layouts, layout], runs: state.runs })
   }
 
   async work(phase: Phase): Promise<void> {
-    const { memory, sync, project } = this.#sides
+    const { sync, project } = this.#sides
     for (;;) {
       if (project.context.signal.aborted) throw interrupted(this.#sides)
-      const works = await memory.work.next(phase, sync.batch.rows)
+      const works = await this.#pairs.work.next(phase, sync.batch.rows)
       if (works.length === 0) return
-      await this.#step(await loadItems(this.#sides, works), phase)
+      await this.#step(await loadItems(this.#sides, this.#pairs.work, works), phase)
     }
   }
 
@@ -179,7 +183,7 @@ class Line implements AsyncDisposable {
     for (let before = -1; before !== this.#written; ) {
       before = this.#written
       const { pairs, unpaired } = await memory.waiting()
-      await memory.work.add([
+      await this.#pairs.work.add([
         ...pairs.filter(refused).map(({ pair }) => ({ pair })),
         ...unpaired.filter(refused).map(({ side, key, match }) => ({ side, key, match })),
       ])
@@ -190,15 +194,15 @@ class Line implements AsyncDisposable {
 
   /** Keeps the deletions for a later run. */
   async hold(): Promise<void> {
-    const { memory, sync } = this.#sides
+    const { sync } = this.#sides
     for (;;) {
-      const works = await memory.work.next('deletes', sync.batch.rows)
+      const works = await this.#pairs.work.next('deletes', sync.batch.rows)
       if (works.length === 0) return
       const changes = new Changes(this.#sides, this.#lease.run)
       for (const { pair } of works)
         if (pair !== null) changes.pend({ pair, state: 'held', code: 'GUARD_HELD', message: null })
-      await memory.commit(this.#lease.generation, changes.commit())
-      await memory.work.done(works)
+      await this.#pairs.commit(this.#lease.generation, changes.commit())
+      await this.#pairs.work.done(works)
     }
   }
 
@@ -208,7 +212,7 @@ class Line implements AsyncDisposable {
     const marks = this.#columns ?? this.#sides.columns
     const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
     const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true, columns }]
-    await memory.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
+    await this.#pairs.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
     if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
     const waiting = await memory.waiting()
     const rejected = [...waiting.pairs, ...waiting.unpaired].filter((one) => one.state === 'rejected')
@@ -222,7 +226,7 @@ class Line implements AsyncDisposable {
 
   async #claim(): Promise<Readonly<Record<SideName, Writer>>> {
     if (this.#writers !== null) return this.#writers
-    this.#writers = await openWriters(this.#sides, this.#lease.fences, this.#lease.generation)
+    this.#writers = await openWriters(this.#sides, this.#pairs, this.#lease.fences, this.#lease.generation)
     // A system that gets tables of ours, at the first claim, may count that as a change of its schema.
     const { fences } = this.#sides.state
     if (fences.left === null && fences.right === null) this.#columns = await columnMarks(this.#sides.collections)
@@ -251,21 +255,21 @@ class Line implements AsyncDisposable {
     for (const intent of done.intents) changes.carried(intent)
     const change = changes.commit()
     if (Object.values(change).some((part: readonly unknown[]) => part.length > 0))
-      this.#tally.steps.conflicts(change.conflicts, await memory.commit(generation, change))
+      this.#tally.steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
     this.#tally.applied()
     this.#refused.tell()
     this.#settled = done.intents
     this.#tally.add({ conflicts: changes.opened })
-    await memory.work.postpone(postponed)
+    await this.#pairs.work.postpone(postponed)
     const waits = new Set([...postponed, ...again])
-    await memory.work.done(loaded.works.filter((work) => !waits.has(work)))
+    await this.#pairs.work.done(loaded.works.filter((work) => !waits.has(work)))
     // Rows that met and do not agree are pairs now, and decided about as such.
     if (met.length > 0) {
       const pairs = await memory.byKeys(
         'left',
         met.map(({ keys }) => keys.left),
       )
-      await memory.work.add(pairs.map(({ id }) => ({ pair: id })))
+      await this.#pairs.work.add(pairs.map(({ id }) => ({ pair: id })))
     }
   }
 
@@ -286,7 +290,7 @@ class Line implements AsyncDisposable {
   async #apply(requests: readonly Request[]) {
     const writers = await this.#claim()
     const batch = `${this.#lease.run}.${this.#lease.attempt}-${String(this.#batch++).padStart(6, '0')}`
-    return await applyRequests(this.#sides, writers, this.#lease.generation, batch, requests, this.#settled)
+    return await applyRequests(this.#pairs, writers, this.#lease.generation, batch, requests, this.#settled)
   }
 
   /** Makes two rows a pair. True when they agree in everything: then nothing is left to decide. */

@@ -1,6 +1,6 @@
 /** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
 import { sideNames } from '../core/two-way.ts'
-import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus } from '../store/pairs.ts'
+import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus, PairRun } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import type { Ambiguity } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
@@ -11,13 +11,15 @@ const leftTheMapping = 'the field has left the mapping; both sides keep what the
 
 export class StandingConflicts {
   readonly #sides: PairSides
+  readonly #pairs: PairRun
   readonly #run: string
   readonly #steps: StepEvents
   /** Match values that this run found not to be unique. */
   readonly #matches = new Set<string>()
 
-  constructor(sides: PairSides, run: string, steps: StepEvents) {
+  constructor(sides: PairSides, pairs: PairRun, run: string, steps: StepEvents) {
     this.#sides = sides
+    this.#pairs = pairs
     this.#run = run
     this.#steps = steps
   }
@@ -39,7 +41,7 @@ export class StandingConflicts {
     for (const { id } of await memory.byIds(pairs))
       changes.pend({ pair: id, state: 'again', code: null, message: null })
     const change = changes.commit()
-    this.#steps.conflicts(change.conflicts, await memory.commit(generation, change))
+    this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
   }
 
   async putAmbiguous(changes: Changes, ambiguities: readonly Ambiguity[]): Promise<void> {
@@ -60,7 +62,7 @@ export class StandingConflicts {
     const changes = new Changes(this.#sides, this.#run)
     for (const record of over) changes.conflict(this.#ended(record, Object.entries(record.fields)))
     const change = changes.commit()
-    this.#steps.conflicts(change.conflicts, await this.#sides.memory.commit(generation, change))
+    this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
   }
 
   async #matchConflicts(): Promise<readonly ConflictRecord[]> {

@@ -71,17 +71,17 @@ const MAX_SAMPLES_PER_KIND = 5
 const MAX_CONFLICTS = 20
 
 export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<TwoWayPlan> {
-  await using sides = await openPairSides(sync, project, { readOnly: true })
+  await using sides = await openPairSides(sync, project)
+  await using work = await project.store.pairs.plan(sync.id)
   const tally = new Tally(project.context, () => {})
-  const detected = await detect(sides, tally, null)
+  const detected = await detect(sides, work, tally, null)
   const draft = new Draft(sides)
   draft.pairs = tally.counts.unchanged
-  const { work } = sides.memory
   for (;;) {
     if (project.context.signal.aborted) break
     const works = await work.next('writes', sync.batch.rows)
     if (works.length === 0) break
-    const loaded = await loadItems(sides, works)
+    const loaded = await loadItems(sides, work, works)
     for (const meeting of loaded.meetings) draft.meet(meeting)
     for (const { match, keys } of loaded.ambiguities) draft.ambiguous(match, keys)
     for (const one of loaded.items) draft.item(one)

@@ -44,7 +44,7 @@ export async function verifyTwoWay(
   project: Project,
   onProgress: (compared: number, total: number | null) => void,
 ): Promise<TwoWayVerification> {
-  await using sides = await openPairSides(sync, project, { readOnly: true })
+  await using sides = await openPairSides(sync, project)
   const counts = { left: 0, right: 0, conflict: 0, ignored: 0, settled: 0 }
   const suspects: Suspect[] = []
   let more = 0

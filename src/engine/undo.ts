@@ -9,7 +9,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
-import type { ConflictChange, JournalEntry, StoredPair } from '../store/pairs.ts'
+import type { ConflictChange, JournalEntry, PairRun, StoredPair } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import { cellsOfPair, openPairSides, openWriters, type PairSides, replacedSide, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
@@ -39,10 +39,12 @@ export async function undoRun(
     throw new SyncError('RUN_UNKNOWN', `the journal holds no writes of run ${run}`, {
       hint: 'It wrote nothing, or longer ago than the journal keeps (journal: { keepDays }). `syncline history` lists the runs.',
     })
-  await using sides = await openPairSides(sync, project, { readOnly: options.lease === null })
+  await using sides = await openPairSides(sync, project)
   const replaced = await replacedSide(sides)
   if (replaced !== null) throw replaced
-  return options.lease === null ? await plan(sides, entries) : await carryOut(sides, entries, options.lease, options.id)
+  if (options.lease === null) return await plan(sides, entries)
+  await using pairs = await project.store.pairs.run(sync.id)
+  return await carryOut(sides, pairs, entries, options.lease, options.id)
 }
 
 async function plan(sides: PairSides, entries: readonly JournalEntry[]): Promise<Undone[]> {
@@ -65,12 +67,12 @@ const nothingLeft = 'it is as it was before the run: nothing is left to undo'
 
 async function carryOut(
   sides: PairSides,
+  pairs: PairRun,
   entries: readonly JournalEntry[],
   generation: number,
   id: string,
 ): Promise<Undone[]> {
-  const { memory } = sides
-  await using writers = await openWriters(sides, {}, generation)
+  await using writers = await openWriters(sides, pairs, {}, generation)
   const undone: Undone[] = []
   const originals = originalsOf(entries)
   for (const entry of entries) {
@@ -92,7 +94,7 @@ async function carryOut(
       if (conflict !== null) changes.conflict(conflict)
       undone.push(describe(sides, entry, 'changed', changedMessage))
     }
-    await memory.commit(generation, changes.commit())
+    await pairs.commit(generation, changes.commit())
   }
   for (const side of ['left', 'right'] as const) await writers[side].forget()
   return undone

@@ -34,7 +34,7 @@ const WRITES = 10
 
 /** `text`: a key as people write it: `5`, or `5,de` for one of two parts; of the left side, else of the right. */
 export async function whyRow(sync: TwoWaySync, project: Project, text: string): Promise<Story> {
-  await using sides = await openPairSides(sync, project, { readOnly: true })
+  await using sides = await openPairSides(sync, project)
   const { memory, pairing } = sides
   let best: { side: SideName; key: string } | null = null
   for (const side of sideNames) {

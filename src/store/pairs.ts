@@ -4,8 +4,12 @@ import type { SideName } from '../core/two-way.ts'
 
 /** The memory of two-way syncs. */
 export interface PairStore {
-  /** One sync's pairs. `readOnly`: what is marked is forgotten at the end, and nothing else is written. */
-  open(sync: SyncId, options: { readonly readOnly: boolean }): Promise<PairMemory>
+  /** One sync's pairs, to look at. Any number of readers may stand beside a run: none touches what it marked. */
+  read(sync: SyncId): Promise<PairReader>
+  /** A work list for a plan: nothing durable is written. */
+  plan(sync: SyncId): Promise<PairWork>
+  /** For a run, or an undo: only its holder of the lease can write. */
+  run(sync: SyncId): Promise<PairRun>
   readonly conflicts: ConflictStore
   readonly journal: JournalStore
   /** The other side's keys of these, through the pairs of a sync; those without a pair are left out. */
@@ -131,50 +135,57 @@ export interface PairCommit {
   readonly carried: readonly string[]
 }
 
-export interface PairMemory extends AsyncDisposable {
+/** What is durable of a sync, as it stands at each call. */
+export interface PairReader extends AsyncDisposable {
   state(): Promise<PairState>
-  /** How many keys of this side are known: paired or not. */
-  known(side: SideName): Promise<number>
   byKeys(side: SideName, keys: readonly string[]): Promise<readonly StoredPair[]>
   byIds(ids: readonly number[]): Promise<readonly StoredPair[]>
   /** Pairs in the order of their ids, for verify. */
   after(id: number, limit: number): Promise<readonly StoredPair[]>
   unpaired(side: SideName, keys: readonly string[]): Promise<readonly Unpaired[]>
-  /** Rows without a pair that have one of these match values, also those marked in this run. */
+  /** All pending pairs and the unpaired rows in these states. */
+  waiting(): Promise<{ readonly pairs: readonly Pending[]; readonly unpaired: readonly Unpaired[] }>
+  intents(): Promise<readonly Intent[]>
+}
+
+/** What one run or plan still has to look at. It belongs to this opening alone, and is forgotten with it. */
+export interface PairWork extends AsyncDisposable {
+  /** How many keys of this side are known: paired, without a pair, or marked here. */
+  known(side: SideName): Promise<number>
+  /** Rows without a pair that have one of these match values, also those marked here. */
   partners(
     side: SideName,
     matches: readonly string[],
   ): Promise<readonly { readonly match: string; readonly key: string }[]>
-  /** All pending pairs and the unpaired rows in these states. */
-  waiting(): Promise<{ readonly pairs: readonly Pending[]; readonly unpaired: readonly Unpaired[] }>
-  readonly work: WorkList
+  add(marks: readonly Mark[]): Promise<void>
+  /** The next items of a phase: pairs first, so that one that lost a row can take a row without a pair. */
+  next(phase: Phase, limit: number): Promise<readonly WorkItem[]>
+  done(items: readonly WorkItem[]): Promise<void>
+  /** Deletions wait until all else is done. */
+  postpone(items: readonly WorkItem[]): Promise<void>
+  count(phase: Phase): Promise<number>
+  /**
+   * Of rows marked with cells: takes off the list those whose match is unique on both sides and whose cells are the same,
+   * and marks the others as work. Returns how many pairs the former would be.
+   */
+  passAlike(): Promise<number>
   readonly sweep: Sweep
-  intents(): Promise<readonly Intent[]>
-  /** Fenced: LEASE_LOST when the generation is not the newest. */
+}
+
+/** All that a run may do. Each write is fenced: LEASE_LOST when the generation is not the newest. */
+export interface PairRun extends AsyncDisposable {
+  readonly work: PairWork
+  /** As `passAlike` of the work, but the alike become pairs. */
+  pairAlike(generation: number, layout: number): Promise<number>
   intend(generation: number, intents: readonly Intent[]): Promise<void>
   /** Returns how its conflicts stand, in their order. */
   commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]>
   /** The fences of both sides were taken. */
   claimed(generation: number, fences: PairState['fences']): Promise<void>
-  /** The end of a run: how far it has read. */
+  /** How far a run has read. INTERNAL when something that it marked was neither done nor settled: it would be skipped for good. */
   finish(generation: number, state: Omit<PairState, 'fences'>): Promise<void>
 }
 
-/** What a run still has to look at. Kept for the run only. */
-export interface WorkList {
-  add(marks: readonly Mark[]): Promise<void>
-  /** The next items of a phase: pairs first, so that one that lost a row can take a row without a pair. */
-  next(phase: Phase, limit: number): Promise<readonly WorkItem[]>
-  done(items: readonly WorkItem[]): Promise<void>
-  /**
-   * Of rows marked with cells: makes pairs of those whose match is unique on both sides and whose cells are the same, and
-   * marks the others as work. Null generation: only takes the former off the list. Returns how many pairs there are.
-   */
-  pairAlike(generation: number | null, layout: number): Promise<number>
-  /** Deletions wait until all else is done. */
-  postpone(items: readonly WorkItem[]): Promise<void>
-  count(phase: Phase): Promise<number>
-}
 export type Phase = 'writes' | 'deletes'
 
 /** Finds known keys that a side does not have any more. */

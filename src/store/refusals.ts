@@ -14,6 +14,17 @@ export function leaseLost(sync: string): SyncError {
   })
 }
 
+/** Of a run whose marks and what was done about them don't add up. */
+export function marksLost(sync: string, count: number): SyncError {
+  return new SyncError(
+    'INTERNAL',
+    `sync ${sync}: this run did not look at ${count} of the rows that it marked as changed`,
+    {
+      hint: 'Nothing is lost: the next run finds them again. This is a bug in Syncline; please report it.',
+    },
+  )
+}
+
 export function jobUnknown(id: string): SyncError {
   return new SyncError('JOB_UNKNOWN', `there is no job ${id}`, {
     hint: 'Ended jobs are forgotten after a while; `syncline history` lists the runs.',

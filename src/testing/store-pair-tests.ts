@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SyncError } from '../core/error.ts'
-import type { Layout, NewPair, PairCommit, PairMemory } from '../store/pairs.ts'
+import type { Layout, NewPair, PairCommit, PairReader, PairRun, PairWork } from '../store/pairs.ts'
 import type { Store } from '../store/store.ts'
 import type { StoreState } from './store-tests.ts'
 
@@ -35,9 +35,9 @@ function pair(left: string, right: string, rightBase: string | null = null): New
 
 interface Given {
   readonly store: Store
-  readonly memory: PairMemory
+  readonly memory: PairReader
+  readonly pairs: PairRun
   readonly generation: number
-  again(): Promise<PairMemory>
 }
 
 export function pairTests(withState: (run: (state: StoreState) => Promise<void>) => () => Promise<void>): void {
@@ -45,15 +45,15 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
     withState(async (state) => {
       await using store = await state.open()
       const generation = await store.leases.take('contacts', 'me', 1000, 60_000)
-      const again = () => store.pairs.open('contacts', { readOnly: false })
-      await using memory = await again()
-      await run({ store, memory, generation, again })
+      await using pairs = await store.pairs.run('contacts')
+      await using memory = await store.pairs.read('contacts')
+      await run({ store, memory, pairs, generation })
     })
 
   test(
     'pairs are found by either key and by id, change and go',
-    withMemory(async ({ memory, generation, store }) => {
-      await memory.commit(generation, { ...nothing, insert: [pair('1', '51'), pair('2', '52', '"x"')] })
+    withMemory(async ({ store, memory, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51'), pair('2', '52', '"x"')] })
       const [first] = await memory.byKeys('left', ['1', '9'])
       const [second] = await memory.byKeys('right', ['52'])
       assert.ok(first !== undefined && second !== undefined)
@@ -61,35 +61,35 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       assert.deepEqual(await memory.byIds([second.id]), [second])
       assert.deepEqual(await memory.after(first.id, 10), [second])
       assert.deepEqual(await store.pairs.counterparts('contacts', 'left', ['1', '3']), new Map([['1', '51']]))
-      await memory.commit(generation, { ...nothing, update: [{ ...first, right: '61' }], remove: [second.id] })
+      await pairs.commit(generation, { ...nothing, update: [{ ...first, right: '61' }], remove: [second.id] })
       assert.deepEqual(
         (await memory.byKeys('right', ['61', '52'])).map(({ left }) => left),
         ['1'],
       )
-      assert.equal(await memory.known('left'), 1)
+      assert.equal(await pairs.work.known('left'), 1)
     }),
   )
 
   test(
     'fences that were taken are known from then on, whatever becomes of the run',
-    withMemory(async ({ memory, generation, again }) => {
+    withMemory(async ({ store, memory, pairs, generation }) => {
       assert.deepEqual((await memory.state()).fences, { left: null, right: null })
-      await memory.claimed(generation, { left: 3, right: null })
-      await memory.finish(generation, { cursors: { left: 'c', right: null }, layouts: [layout], runs: 1 })
-      await using later = await again()
+      await pairs.claimed(generation, { left: 3, right: null })
+      await pairs.finish(generation, { cursors: { left: 'c', right: null }, layouts: [layout], runs: 1 })
+      await using later = await store.pairs.read('contacts')
       assert.deepEqual((await later.state()).fences, { left: 3, right: null })
-      await assert.rejects(memory.claimed(generation - 1, { left: 4, right: 4 }), /took over/)
+      await assert.rejects(pairs.claimed(generation - 1, { left: 4, right: 4 }), /took over/)
     }),
   )
 
   test(
     'a reset that keeps pairs forgets bases, cursors and fences, and nothing else',
-    withMemory(async ({ memory, generation, store, again }) => {
-      await memory.commit(generation, { ...nothing, insert: [pair('1', '51')] })
-      await memory.claimed(generation, { left: 3, right: 4 })
-      await memory.finish(generation, { cursors: { left: 'c', right: 'd' }, layouts: [layout], runs: 1 })
+    withMemory(async ({ store, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] })
+      await pairs.claimed(generation, { left: 3, right: 4 })
+      await pairs.finish(generation, { cursors: { left: 'c', right: 'd' }, layouts: [layout], runs: 1 })
       await store.pairs.reset('contacts', { keepPairs: true })
-      await using after = await again()
+      await using after = await store.pairs.read('contacts')
       const none = { left: null, right: null }
       assert.deepEqual(await after.state(), {
         cursors: none,
@@ -104,35 +104,35 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
 
   test(
     'bases of hashes come back as they were',
-    withMemory(async ({ memory, generation }) => {
+    withMemory(async ({ memory, pairs, generation }) => {
       const hashes = `#${String.fromCharCode(0, 255, 10, 65, 200, 1, 2, 3)}`
-      await memory.commit(generation, { ...nothing, insert: [{ ...pair('1', '51'), leftBase: hashes }] })
+      await pairs.commit(generation, { ...nothing, insert: [{ ...pair('1', '51'), leftBase: hashes }] })
       assert.equal((await memory.byKeys('left', ['1']))[0]?.leftBase, hashes)
     }),
   )
 
   test(
     'a worker that lost its lease commits nothing',
-    withMemory(async ({ memory, generation, store }) => {
+    withMemory(async ({ store, memory, pairs, generation }) => {
       await store.leases.take('contacts', 'me', 1000, 60_000)
       for (const work of [
-        () => memory.commit(generation, { ...nothing, insert: [pair('1', '51')] }),
-        () => memory.intend(generation, [{ id: 'i', side: 'left', body: '' }]),
-        () => memory.finish(generation, { cursors: { left: 'x', right: 'y' }, layouts: [], runs: 1 }),
+        () => pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] }),
+        () => pairs.intend(generation, [{ id: 'i', side: 'left', body: '' }]),
+        () => pairs.finish(generation, { cursors: { left: 'x', right: 'y' }, layouts: [], runs: 1 }),
       ])
         await assert.rejects(work, (error) => error instanceof SyncError && error.code === 'LEASE_LOST')
-      assert.equal(await memory.known('left'), 0)
+      assert.equal(await pairs.work.known('left'), 0)
       assert.deepEqual(await memory.intents(), [])
     }),
   )
 
   test(
     'intents stay until they are carried out; state, pending pairs and rows without a pair stay over runs',
-    withMemory(async ({ memory, generation, again }) => {
-      await memory.commit(generation, { ...nothing, insert: [pair('1', '51')] })
+    withMemory(async ({ store, memory, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] })
       const [one] = await memory.byKeys('left', ['1'])
-      await memory.intend(generation, [{ id: 'i', side: 'right', body: 'b' }])
-      await memory.commit(generation, {
+      await pairs.intend(generation, [{ id: 'i', side: 'right', body: 'b' }])
+      await pairs.commit(generation, {
         ...nothing,
         pending: [{ pair: one?.id ?? 0, state: 'rejected', code: 'c', message: 'm' }],
         unpaired: [
@@ -141,16 +141,16 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
         ],
       })
       const state = { cursors: { left: 'l', right: null }, layouts: [layout], runs: 3 }
-      await memory.finish(generation, state)
-      await using later = await again()
+      await pairs.finish(generation, state)
+      await using later = await store.pairs.read('contacts')
       assert.deepEqual(await later.state(), { ...state, fences: { left: null, right: null } })
       assert.deepEqual(await later.intents(), [{ id: 'i', side: 'right', body: 'b' }])
       const waiting = await later.waiting()
       assert.deepEqual([waiting.pairs.length, waiting.unpaired.map(({ key }) => key)], [1, ['7']])
-      assert.deepEqual(await later.partners('left', ['m7', 'none']), [{ match: 'm7', key: '7' }])
-      assert.deepEqual([await later.known('left'), await later.known('right')], [2, 2])
+      assert.deepEqual(await pairs.work.partners('left', ['m7', 'none']), [{ match: 'm7', key: '7' }])
+      assert.deepEqual([await pairs.work.known('left'), await pairs.work.known('right')], [2, 2])
       const settled = [{ side: 'left' as const, key: '7' }]
-      await later.commit(generation, { ...nothing, carried: ['i'], unpend: [one?.id ?? 0], settled })
+      await pairs.commit(generation, { ...nothing, carried: ['i'], unpend: [one?.id ?? 0], settled })
       assert.deepEqual(await later.intents(), [])
       assert.deepEqual(await later.waiting(), { pairs: [], unpaired: [] })
     }),
@@ -158,9 +158,9 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
 
   test(
     'what a run marks is worked through once, deletions last, and forgotten with the run',
-    withMemory(async ({ memory, again }) => {
-      await memory.work.add([{ pair: 5 }, { side: 'left', key: '1', match: 'm' }, { pair: 5 }])
-      const items = await memory.work.next('writes', 10)
+    withMemory(async ({ store, pairs }) => {
+      await pairs.work.add([{ pair: 5 }, { side: 'left', key: '1', match: 'm' }, { pair: 5 }])
+      const items = await pairs.work.next('writes', 10)
       assert.deepEqual(
         items.map(({ pair: id, side }) => [id, side]),
         [
@@ -168,38 +168,119 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
           [null, 'left'],
         ],
       )
-      assert.deepEqual(await memory.partners('left', ['m']), [{ match: 'm', key: '1' }])
-      await memory.work.postpone(items.slice(0, 1))
-      await memory.work.done(items.slice(1))
-      assert.deepEqual([await memory.work.count('writes'), await memory.work.count('deletes')], [0, 1])
-      await memory[Symbol.asyncDispose]()
-      await using later = await again()
+      assert.deepEqual(await pairs.work.partners('left', ['m']), [{ match: 'm', key: '1' }])
+      await pairs.work.postpone(items.slice(0, 1))
+      await pairs.work.done(items.slice(1))
+      assert.deepEqual([await pairs.work.count('writes'), await pairs.work.count('deletes')], [0, 1])
+      await pairs[Symbol.asyncDispose]()
+      await using later = await store.pairs.run('contacts')
       assert.equal(await later.work.count('deletes'), 0)
+    }),
+  )
+
+  const marksOf = async (work: PairWork) => {
+    const items = await work.next('writes', 100)
+    return items.map((item) => (item.side === null ? item.pair : `${item.side} ${item.key}`))
+  }
+
+  for (const other of ['contacts', 'orders']) {
+    const whose = other === 'contacts' ? 'one sync' : 'two syncs'
+    test(
+      `hazard 29: two work lists of ${whose} at once hold their own work only`,
+      withMemory(async ({ store, pairs, generation }) => {
+        const theirs = await store.pairs.run(other)
+        const mark = (side: 'left' | 'right', key: string, cells?: string) => ({
+          side,
+          key,
+          match: `m${key}`,
+          ...(cells === undefined ? {} : { cells }),
+        })
+        await pairs.work.add([{ pair: 7 }, mark('left', '1'), mark('left', '3', 'same'), mark('right', '3', 'same')])
+        await theirs.work.add([{ pair: 7 }, { pair: 8 }, mark('left', '2'), mark('left', '4', 'x')])
+        assert.deepEqual([await pairs.work.known('left'), await theirs.work.known('left')], [2, 2])
+        assert.equal(await pairs.pairAlike(generation, 1), 1)
+        assert.equal(await theirs.work.passAlike(), 0)
+        await pairs.work.sweep.begin('left')
+        await theirs.work.sweep.begin('left')
+        await theirs.work.sweep.saw(['1', '2', '3'])
+        assert.equal(await pairs.work.sweep.end(), 1)
+        assert.equal(await theirs.work.sweep.end(), 0)
+        assert.deepEqual(await pairs.work.partners('left', ['m1', 'm2']), [{ match: 'm1', key: '1' }])
+        const mine = await pairs.work.next('writes', 1)
+        await pairs.work.done(mine)
+        // The number of a mark that is gone may be given to another.
+        await theirs.work.add([{ pair: 9 }])
+        await pairs.work.done(mine)
+        await pairs.work.postpone(mine)
+        assert.deepEqual(await marksOf(theirs.work), [7, 8, 9, 'left 2', 'left 4'])
+        await theirs[Symbol.asyncDispose]()
+        assert.equal((await marksOf(pairs.work)).at(-1), 'left 1')
+      }),
+    )
+  }
+
+  test(
+    'hazard 29: a reader and a plan beside a run leave its marks alone',
+    withMemory(async ({ store, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] })
+      await pairs.work.add([{ pair: 5 }, { side: 'left', key: '1', match: 'm' }])
+      for (let i = 0; i < 2; i++) {
+        await using reader = await store.pairs.read('contacts')
+        await reader.waiting()
+        assert.equal((await reader.byKeys('left', ['1']))[0]?.right, '51')
+        await using plan = await store.pairs.plan('contacts')
+        assert.deepEqual([await plan.count('writes'), await plan.known('left')], [0, 1])
+        await plan.add([{ pair: 5 }])
+        await plan.done(await plan.next('writes', 10))
+      }
+      assert.deepEqual(await marksOf(pairs.work), [5, 'left 1'])
+    }),
+  )
+
+  test(
+    'a run that did not do all that it marked does not move its cursors',
+    withMemory(async ({ memory, pairs, generation }) => {
+      const end = () => pairs.finish(generation, { cursors: { left: 'c', right: 'd' }, layouts: [layout], runs: 1 })
+      await pairs.work.add([{ pair: 5 }, { side: 'left', key: '1', match: null }, { pair: 5 }])
+      await assert.rejects(end, (error) => error instanceof SyncError && error.code === 'INTERNAL')
+      await pairs.work.add([{ side: 'right', key: '2', match: 'x', cells: 'c' }])
+      await pairs.work.done((await pairs.work.next('writes', 1)).slice(0, 1))
+      // A row that was settled on the way is done, too.
+      await pairs.commit(generation, { ...nothing, settled: [{ side: 'left', key: '1' }] })
+      await assert.rejects(end, /1 of the rows that it marked/)
+      assert.equal(await pairs.pairAlike(generation, 1), 0)
+      await assert.rejects(end, /1 of the rows that it marked/)
+      await pairs.work.postpone(await pairs.work.next('writes', 9))
+      await assert.rejects(end, /1 of the rows that it marked/)
+      await pairs.work.done(await pairs.work.next('deletes', 9))
+      assert.deepEqual((await memory.state()).cursors, { left: null, right: null })
+      await end()
+      assert.deepEqual((await memory.state()).cursors, { left: 'c', right: 'd' })
     }),
   )
 
   test(
     'a sweep marks the known keys that were not seen',
-    withMemory(async ({ memory, generation }) => {
-      await memory.commit(generation, { ...nothing, insert: [pair('1', '51'), pair('2', '52'), pair('3', '53')] })
-      await memory.sweep.begin('left')
-      await memory.sweep.saw(['1', '3', '9'])
-      assert.equal(await memory.sweep.end(), 1)
-      const [item] = await memory.work.next('writes', 10)
+    withMemory(async ({ memory, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51'), pair('2', '52'), pair('3', '53')] })
+      await pairs.work.sweep.begin('left')
+      await pairs.work.sweep.saw(['1', '3', '9'])
+      assert.equal(await pairs.work.sweep.end(), 1)
+      const [item] = await pairs.work.next('writes', 10)
       assert.equal((await memory.byIds([item?.pair ?? 0]))[0]?.left, '2')
     }),
   )
 
   test(
     'rows that are alike and unique in their match become pairs; the others are work',
-    withMemory(async ({ memory, generation }) => {
+    withMemory(async ({ memory, pairs, generation }) => {
       const mark = (side: 'left' | 'right', key: string, match: string | null, cells: string) => ({
         side,
         key,
         match,
         cells,
       })
-      await memory.work.add([
+      await pairs.work.add([
         mark('left', '1', 'a', 'same'),
         mark('left', '2', 'b', 'x'),
         mark('left', '3', 'c', 'same'),
@@ -209,18 +290,18 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
         mark('right', '52', 'b', 'y'),
         mark('right', '53', 'c', 'same'),
       ])
-      assert.equal(await memory.known('left'), 5)
-      assert.equal(await memory.work.pairAlike(null, 1), 1)
+      assert.equal(await pairs.work.known('left'), 5)
+      assert.equal(await pairs.work.passAlike(), 1)
       assert.equal((await memory.byKeys('left', ['1'])).length, 0)
-      await memory.work.done(await memory.work.next('writes', 100))
-      await memory.work.add([
+      await pairs.work.done(await pairs.work.next('writes', 100))
+      await pairs.work.add([
         mark('left', '1', 'a', 'same'),
         mark('right', '51', 'a', 'same'),
         mark('left', '6', 'd', 'z'),
       ])
-      assert.equal(await memory.work.pairAlike(generation, 1), 1)
+      assert.equal(await pairs.pairAlike(generation, 1), 1)
       assert.equal((await memory.byKeys('left', ['1']))[0]?.right, '51')
-      const rest = await memory.work.next('writes', 100)
+      const rest = await pairs.work.next('writes', 100)
       assert.deepEqual(
         rest.map((item) => (item.side === null ? null : item.key)),
         ['6'],
@@ -230,12 +311,12 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
 
   test(
     'conflicts open, change field by field, are decided and end',
-    withMemory(async ({ memory, generation, store }) => {
-      await memory.commit(generation, { ...nothing, insert: [pair('1', '51')] })
+    withMemory(async ({ store, memory, pairs, generation }) => {
+      await pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] })
       const id = (await memory.byKeys('left', ['1']))[0]?.id ?? 0
       const field = { values: '[null,"l","r"]', rule: 'ask', outcome: 'open', status: 'open' as const }
       const change = { kind: 'fields' as const, pair: id, left: '1', right: '51', run: 'r1', atMs: 5 }
-      const committed = await memory.commit(generation, {
+      const committed = await pairs.commit(generation, {
         ...nothing,
         conflicts: [{ ...change, id: null, fields: { a: field, b: field } }],
       })
@@ -262,7 +343,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       )
       const resolved = { a: { ...field, status: 'resolved' as const }, b: { ...field, status: 'agreed' as const } }
       const over = [{ ...change, id: opened?.id ?? 0, fields: resolved }]
-      assert.deepEqual(await memory.commit(generation, { ...nothing, conflicts: over }), [
+      assert.deepEqual(await pairs.commit(generation, { ...nothing, conflicts: over }), [
         { id: opened?.id, status: 'resolved' },
       ])
       assert.equal((await conflicts.get(opened?.id ?? 0))?.status, 'resolved')
@@ -278,7 +359,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
 
   test(
     'the journal tells of a row and of a run, newest first, and forgets what is old',
-    withMemory(async ({ memory, generation, store }) => {
+    withMemory(async ({ store, pairs, generation }) => {
       const entry = (run: string, atMs: number) => ({
         sync: 'contacts',
         run,
@@ -293,7 +374,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
         after: '["y"]',
         reason: 'left changed',
       })
-      await memory.commit(generation, { ...nothing, journal: [entry('r1', 10), entry('r2', 20)] })
+      await pairs.commit(generation, { ...nothing, journal: [entry('r1', 10), entry('r2', 20)] })
       const { journal } = store.pairs
       assert.deepEqual(
         (await journal.ofRow('contacts', 'left', '1', 10)).map(({ run }) => run),

@@ -1,12 +1,16 @@
 /** Worse dependencies than the shipped ones: what each safeguard is there for shows when it is missing. */
 import type { Collection, Writer } from '../../src/connectors/connector.ts'
-import type { PairMemory, StoredPair } from '../../src/store/pairs.ts'
+import type { PairReader, PairRun, StoredPair } from '../../src/store/pairs.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Sabotage } from './world.ts'
 
 /** Nothing is known after a crash about writes that were asked for. */
 export const noIntents: Sabotage = {
-  store: (store) => withMemory(store, (memory) => ({ ...memory, intend: async () => {}, intents: async () => [] })),
+  store: (store) =>
+    withPairs(store, {
+      run: (pairs) => ({ ...pairs, intend: async () => {} }),
+      read: (memory) => ({ ...memory, intents: async () => [] }),
+    }),
 }
 
 /** Writes whatever the row holds by now. */
@@ -26,30 +30,34 @@ export const noCompareAndSet: Sabotage = {
 /** One base for both sides: what a system made of a value looks like an edit. */
 export const oneBase: Sabotage = {
   store: (store) =>
-    withMemory(store, (memory) => ({
-      ...memory,
-      commit: (generation, change) => {
-        const same = <T extends Pick<StoredPair, 'rightBase'>>(pair: T): T => ({ ...pair, rightBase: null })
-        return memory.commit(generation, {
-          ...change,
-          insert: change.insert.map(same),
-          update: change.update.map(same),
-        })
-      },
-    })),
+    withPairs(store, {
+      run: (pairs) => ({
+        ...pairs,
+        commit: (generation, change) => {
+          const same = <T extends Pick<StoredPair, 'rightBase'>>(pair: T): T => ({ ...pair, rightBase: null })
+          return pairs.commit(generation, {
+            ...change,
+            insert: change.insert.map(same),
+            update: change.update.map(same),
+          })
+        },
+      }),
+    }),
 }
 
 /** A process that was taken over goes on as if nothing had happened. */
 export const noFences: Sabotage = {
   store: (store) => {
     let newest = 0
-    const unfenced = withMemory(store, (memory) => ({
-      ...memory,
-      intend: (_generation, intents) => memory.intend(newest, intents),
-      commit: (_generation, change) => memory.commit(newest, change),
-      claimed: (_generation, fences) => memory.claimed(newest, fences),
-      finish: (_generation, state) => memory.finish(newest, state),
-    }))
+    const unfenced = withPairs(store, {
+      run: (pairs) => ({
+        ...pairs,
+        intend: (_generation, intents) => pairs.intend(newest, intents),
+        commit: (_generation, change) => pairs.commit(newest, change),
+        claimed: (_generation, fences) => pairs.claimed(newest, fences),
+        finish: (_generation, state) => pairs.finish(newest, state),
+      }),
+    })
     return {
       ...unfenced,
       leases: {
@@ -73,7 +81,12 @@ export const noFences: Sabotage = {
   }),
 }
 
-function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): Store {
+interface PairChanges {
+  readonly run: (pairs: PairRun) => PairRun
+  readonly read?: (memory: PairReader) => PairReader
+}
+
+function withPairs(store: Store, { run, read = (memory) => memory }: PairChanges): Store {
   const { pairs } = store
   return {
     projectId: () => store.projectId(),
@@ -85,7 +98,9 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
     schedules: store.schedules,
     records: store.records,
     pairs: {
-      open: async (...args) => change(bound(await pairs.open(...args))),
+      read: async (sync) => read(boundReader(await pairs.read(sync))),
+      plan: (sync) => pairs.plan(sync),
+      run: async (sync) => run(boundRun(await pairs.run(sync))),
       conflicts: pairs.conflicts,
       journal: pairs.journal,
       counterparts: (...args) => pairs.counterparts(...args),
@@ -96,24 +111,28 @@ function withMemory(store: Store, change: (memory: PairMemory) => PairMemory): S
 }
 
 /** The methods of an object of a class, so that they can be spread. */
-function bound(memory: PairMemory): PairMemory {
+function boundReader(memory: PairReader): PairReader {
   return {
     state: () => memory.state(),
-    known: (side) => memory.known(side),
     byKeys: (...args) => memory.byKeys(...args),
     byIds: (ids) => memory.byIds(ids),
     after: (...args) => memory.after(...args),
     unpaired: (...args) => memory.unpaired(...args),
-    partners: (...args) => memory.partners(...args),
     waiting: () => memory.waiting(),
-    work: memory.work,
-    sweep: memory.sweep,
     intents: () => memory.intents(),
-    intend: (...args) => memory.intend(...args),
-    commit: (...args) => memory.commit(...args),
-    claimed: (...args) => memory.claimed(...args),
-    finish: (...args) => memory.finish(...args),
     [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+  }
+}
+
+function boundRun(pairs: PairRun): PairRun {
+  return {
+    work: pairs.work,
+    pairAlike: (...args) => pairs.pairAlike(...args),
+    intend: (...args) => pairs.intend(...args),
+    commit: (...args) => pairs.commit(...args),
+    claimed: (...args) => pairs.claimed(...args),
+    finish: (...args) => pairs.finish(...args),
+    [Symbol.asyncDispose]: () => pairs[Symbol.asyncDispose](),
   }
 }
 

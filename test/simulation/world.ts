@@ -12,7 +12,7 @@ import { type AnySync, type SideName, sideNames, type TwoWaySync } from '../../s
 import type { Row, Value } from '../../src/core/value.ts'
 import type { Project } from '../../src/engine/project.ts'
 import { runSync } from '../../src/engine/worker.ts'
-import { type PairCommit, type PairMemory, statusOf } from '../../src/store/pairs.ts'
+import { type PairCommit, type PairReader, type PairRun, statusOf } from '../../src/store/pairs.ts'
 import { emptyState, openMemoryStore } from '../../src/store/sqlite/store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Random } from '../oracle/random.ts'
@@ -175,7 +175,7 @@ export class World {
       const record = await this.#calmRun()
       this.model.check(record.inserted + record.updated + record.deleted === 0, 'I1: a run at rest writes')
     }
-    const memory = await this.store.pairs.open(this.sync.id, { readOnly: true })
+    const memory = await this.store.pairs.read(this.sync.id)
     const waiting = await memory.waiting()
     const stuck = [...waiting.pairs, ...waiting.unpaired.filter(({ state }) => state !== 'ambiguous')]
     this.model.check(stuck.length === 0, `progress: rows are stuck: ${JSON.stringify(stuck)}`)
@@ -392,33 +392,34 @@ export class World {
       await this.#point(`after store.${name}`)
       return result
     }
-    const memoryOf = (memory: PairMemory): PairMemory => ({
+    const readerOf = (memory: PairReader): PairReader => ({
       state: () => memory.state(),
-      known: (side) => memory.known(side),
       byKeys: (side, keys) => memory.byKeys(side, keys),
       byIds: (ids) => memory.byIds(ids),
       after: (id, limit) => memory.after(id, limit),
       unpaired: (side, keys) => memory.unpaired(side, keys),
-      partners: (side, matches) => memory.partners(side, matches),
       waiting: () => memory.waiting(),
-      work: memory.work,
-      sweep: memory.sweep,
       intents: () => around('intents', () => memory.intents()),
+      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+    })
+    const runOf = (pairs: PairRun): PairRun => ({
+      work: pairs.work,
+      pairAlike: (generation, layout) => around('pairAlike', () => pairs.pairAlike(generation, layout)),
       intend: (generation, intents) => {
         process.inHand = intents.flatMap(({ side, body }) =>
           (JSON.parse(body) as { kind: string }[]).map(({ kind }) => `${kind} ${side}`),
         )
-        return around('intend', () => memory.intend(generation, intents))
+        return around('intend', () => pairs.intend(generation, intents))
       },
       commit: async (generation, change) => {
         process.inHand = [...new Set([...process.inHand, ...kindsOf(change)])]
-        const committed = await around('commit', () => memory.commit(generation, change))
+        const committed = await around('commit', () => pairs.commit(generation, change))
         process.inHand = []
         return committed
       },
-      claimed: (generation, fences) => around('claimed', () => memory.claimed(generation, fences)),
-      finish: (generation, state) => around('finish', () => memory.finish(generation, state)),
-      [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
+      claimed: (generation, fences) => around('claimed', () => pairs.claimed(generation, fences)),
+      finish: (generation, state) => around('finish', () => pairs.finish(generation, state)),
+      [Symbol.asyncDispose]: () => pairs[Symbol.asyncDispose](),
     })
     return {
       projectId: () => store.projectId(),
@@ -441,7 +442,9 @@ export class World {
       schedules: store.schedules,
       records: store.records,
       pairs: {
-        open: async (sync, options) => memoryOf(await store.pairs.open(sync, options)),
+        read: async (sync) => readerOf(await store.pairs.read(sync)),
+        plan: (sync) => store.pairs.plan(sync),
+        run: async (sync) => runOf(await store.pairs.run(sync)),
         conflicts: store.pairs.conflicts,
         journal: store.pairs.journal,
         counterparts: (sync, side, keys) => store.pairs.counterparts(sync, side, keys),

@@ -296,11 +296,11 @@ test('a key used again by a row that this sync inserted, in a run that was cut o
   world.right.assigned = 2001
   world.left.put('contacts', [3, 'Cid', 'cid@x.org', '3'])
   const { pairs } = world.store
-  const open = pairs.open.bind(pairs)
-  pairs.open = async (...args) =>
+  const open = pairs.run.bind(pairs)
+  pairs.run = async (...args) =>
     Object.assign(await open(...args), { finish: async () => Promise.reject(new Error('cut off')) })
   assert.equal((await world.sync()).status, 'failed')
-  pairs.open = open
+  pairs.run = open
   world.right.put('contacts', [2002, 'Cyd', 'cid@x.org', '3'])
   await succeeds(world)
   assert.deepEqual(

@@ -70,7 +70,6 @@ async function writePending(queries: Queries, pairing: number, { unpend, pending
   ])
 }
 
-/** A row that is dealt with is not looked at again, also if it was marked by itself. */
 async function writeUnpaired(queries: Queries, pairing: number, { settled, unpaired }: PairCommit): Promise<void> {
   if (settled.length > 0) await queries.execute(statements.settle, [pairing, ...placesOf(settled)])
   const last = [...new Map(unpaired.map((row) => [`${row.side} ${row.key}`, row])).values()]
@@ -83,10 +82,15 @@ async function writeUnpaired(queries: Queries, pairing: number, { settled, unpai
       last.map(({ code }) => code),
       last.map(({ message }) => message),
     ])
-  const done = [...settled, ...last]
-  if (done.length === 0) return
-  await queries.execute(statements.forgetFound, [...placesOf(done)])
-  await queries.execute(statements.forgetMarked, [...placesOf(done)])
+}
+
+/** Rows that are dealt with are not looked at again, also if they were marked by themselves. Returns how many were. */
+export async function forgetMarked(
+  queries: Queries,
+  rows: readonly { readonly side: string; readonly key: string }[],
+): Promise<number> {
+  await queries.execute(statements.forgetFound, [...placesOf(rows)])
+  return await queries.execute(statements.forgetMarked, [...placesOf(rows)])
 }
 
 async function writeConflict(

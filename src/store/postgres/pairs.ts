@@ -1,10 +1,12 @@
 /** What two-way syncs remember, in Postgres. */
 import type { SideName } from '../../core/two-way.ts'
-import type { ConflictStore, JournalStore, PairMemory, PairState, PairStore } from '../pairs.ts'
+import type { ConflictStore, JournalStore, PairReader, PairRun, PairState, PairStore, PairWork } from '../pairs.ts'
 import { PostgresConflictStore } from './conflicts.ts'
 import type { Database } from './database.ts'
 import { PostgresJournalStore } from './journal.ts'
-import { openPairMemory } from './pair-memory.ts'
+import { PostgresPairReader } from './pair-reader.ts'
+import { openPairRun } from './pair-run.ts'
+import { openPairWork } from './pair-work.ts'
 
 export class PostgresPairStore implements PairStore {
   readonly conflicts: ConflictStore
@@ -17,8 +19,16 @@ export class PostgresPairStore implements PairStore {
     this.journal = new PostgresJournalStore(database)
   }
 
-  async open(sync: string, options: { readonly readOnly: boolean }): Promise<PairMemory> {
-    return await openPairMemory(this.#database, sync, options.readOnly)
+  async read(sync: string): Promise<PairReader> {
+    return new PostgresPairReader(this.#database, sync)
+  }
+
+  async plan(sync: string): Promise<PairWork> {
+    return await openPairWork(this.#database, sync)
+  }
+
+  async run(sync: string): Promise<PairRun> {
+    return await openPairRun(this.#database, sync)
   }
 
   async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {

@@ -1,5 +1,5 @@
-/** Statements, each prepared once per database. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+/** Statements, each prepared once per database, and transactions. */
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 
 const known = new WeakMap<DatabaseSync, Map<string, StatementSync>>()
 
@@ -15,4 +15,40 @@ export function prepared(database: DatabaseSync, sql: string): StatementSync {
     statements.set(sql, statement)
   }
   return statement
+}
+
+/** `begin`: of temporary tables alone, nobody else has to wait. */
+export function transact<T>(
+  database: DatabaseSync,
+  work: () => T,
+  begin: 'begin immediate' | 'begin' = 'begin immediate',
+): T {
+  database.exec(begin)
+  try {
+    const result = work()
+    database.exec('commit')
+    return result
+  } catch (error) {
+    if (database.isTransaction) database.exec('rollback')
+    throw error
+  }
+}
+
+export function marks(count: number): string {
+  return Array(count).fill('?').join(', ')
+}
+
+/** How many values go into one statement. */
+const PER_STATEMENT = 500
+
+/** Whole chunks first, so that few different statements are prepared; the rest is padded with its last value. */
+export function chunks<T extends SQLInputValue>(values: readonly T[]): T[][] {
+  const parts: T[][] = []
+  for (let start = 0; start < values.length; start += PER_STATEMENT) {
+    const part = values.slice(start, start + PER_STATEMENT)
+    const size = part.length <= 10 ? part.length : PER_STATEMENT
+    while (part.length < size) part.push(part.at(-1) as T)
+    parts.push(part)
+  }
+  return parts
 }
