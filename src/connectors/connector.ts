@@ -339,6 +339,11 @@ export interface SinkTransaction {
   rollback(): Promise<void>
 }
 
+/** A row that the target took without an error and does not hold: a trigger swallowed it, or another row took its place. */
+export function notKept(key: Key): Rejection {
+  return { key, code: 'ROW_NOT_KEPT', message: 'the table took the row and did not keep it' }
+}
+
 export interface PutResult {
   readonly inserted: number
   readonly updated: number

@@ -72,6 +72,14 @@ export class Batch implements AsyncDisposable {
     this.#rows += rows.length
   }
 
+  /** Keeps rows as rejected that were found to be so after they were put. */
+  async refuse(rejections: readonly Rejection[]): Promise<void> {
+    if (rejections.length === 0) return
+    await this.#open()
+    this.#reject(rejections)
+    await this.commit(null)
+  }
+
   /** Passes rows through as the source encoded them. */
   async putEncoded(encoded: Encoded): Promise<void> {
     const { sync } = this.#sides.spec

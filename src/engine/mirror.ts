@@ -107,7 +107,8 @@ async function readBy(
   const hints: Key[] = []
   const encoded =
     copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
-  let held = target.empty ? 0 : null
+  // An adopted table may give up one row for another: its rows are always counted, at the end.
+  let held = target.empty && !sides.spec.adopt ? 0 : null
   for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal, encoded })) {
     // The source goes on reading meanwhile. Of an adopted table, rows count that were there and are only now found equal.
     if (held === null && !sides.spec.adopt) held = await countTarget(sides)

@@ -1,9 +1,12 @@
 /**
  * The end of a mirror run: rejected rows are tried again, then deletions are found. Once all puts are applied, the
  * target's keys are a superset of the source's, so EQUAL COUNTS MEAN EQUAL KEYS: only unequal counts cost a sweep.
+ *
+ * A sweep may find rows that are missing; they are put, and another round looks again. Each round has to come closer:
+ * what was put and is missing again, and what was deleted and is still there, is a rejected row (hazard 30).
  */
 import type { Range, View } from '../connectors/connector.ts'
-import { everything } from '../connectors/connector.ts'
+import { everything, notKept } from '../connectors/connector.ts'
 import { compareRows } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
@@ -51,11 +54,14 @@ export async function settle(ending: Ending): Promise<Settlement> {
   counting.catch(() => {})
   if (batch.rejected.length === 0 && ending.held !== null && ending.held + batch.inserted === (await counting))
     return { status: 'succeeded' }
+  let last: LastRound = { put: new Set(), deficit: Number.POSITIVE_INFINITY }
   for (let round = ending; ; round = { ...ending, held: null, hints: [] }) {
     const result = await settleRound(round, counting)
-    if (result.status === 'held' || result.missing.length === 0) return result
-    await putMissing(ending, result.missing)
+    if (result.status === 'held') return result
+    await refuseUndeleted(ending, result.undeleted)
+    if (result.missing.length > 0) last = await putMissing(ending, result, last)
     tally.setRejected(batch.rejected.length)
+    if (result.missing.length === 0) return { status: 'succeeded' }
   }
 }
 
@@ -74,8 +80,22 @@ export async function countsAhead(ending: Omit<Ending, 'ahead'>): Promise<RangeC
 }
 
 type Round =
-  | { readonly status: 'succeeded'; readonly missing: readonly Key[] }
-  | { readonly status: 'held'; readonly deletes: number; readonly missing: readonly Key[] }
+  | {
+      readonly status: 'succeeded'
+      /** Keys that only the source has, at most MAX_MISSING. */
+      readonly missing: readonly Key[]
+      /** How many rows the target lacks. */
+      readonly deficit: number
+      /** Keys that only the target has, and had after it was asked to delete them. */
+      readonly undeleted: readonly Key[]
+    }
+  | { readonly status: 'held'; readonly deletes: number }
+
+interface LastRound {
+  /** Keys as text. */
+  readonly put: ReadonlySet<string>
+  readonly deficit: number
+}
 
 async function settleRound(ending: Ending, counting: Promise<number>): Promise<Round> {
   const { sides, batch, held, project, tally } = ending
@@ -84,30 +104,35 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
   const keeps = sides.sync.deletes === 'keep'
-  if (targetRows === expected || (keeps && targetRows > expected)) return { status: 'succeeded', missing: [] }
+  const settled = { status: 'succeeded', missing: [], deficit: 0, undeleted: [] } as const
+  if (targetRows === expected || (keeps && targetRows > expected)) return settled
   tally.enter('sweep', null)
-  if (keeps) return { status: 'succeeded', missing: await sweep(ending, target, targetRows, async () => {}) }
+  const deficit = expected - targetRows
+  if (keeps) return { ...settled, deficit, missing: await sweep(ending, target, targetRows, async () => {}) }
   const released = await project.store.runs.released(sides.sync.id)
   const transaction = await sides.sink.begin()
   try {
     let deletes = 0
+    const doubtful: Key[] = []
     const drop = async (keys: readonly Key[]) => {
       if (keys.length === 0) return
       if (deletes === 0) tally.applying()
-      deletes += await transaction.delete(sides.spec.sync, keys)
+      const gone = await transaction.delete(sides.spec.sync, keys)
+      deletes += gone
+      if (gone < keys.length && doubtful.length < MAX_MISSING) doubtful.push(...keys)
     }
     await drop(await gone(ending))
     const missing = targetRows - deletes === expected ? [] : await sweep(ending, target, targetRows, drop)
     if (holds(sides.sync.guard, { deletes, targetRows, sourceRows, released })) {
       await transaction.rollback()
-      return { status: 'held', deletes, missing: [] }
+      return { status: 'held', deletes }
     }
     tally.check()
     await transaction.checkpoint(sides.spec.sync, null)
     await transaction.commit()
     tally.add({ deleted: deletes })
     if (deletes > 0) tally.applied()
-    return { status: 'succeeded', missing }
+    return { status: 'succeeded', missing, deficit: deficit + deletes, undeleted: await stillThere(doubtful, sides) }
   } catch (error) {
     await transaction.rollback()
     throw error
@@ -193,13 +218,36 @@ async function retryRejected({ sides, batch, source }: Ending): Promise<void> {
   await batch.commit(null)
 }
 
-async function putMissing({ sides, batch, source }: Ending, missing: readonly Key[]): Promise<void> {
-  for (let start = 0; start < missing.length; start += 1000) {
-    const chunk = await source.fetch(missing.slice(start, start + 1000), sides.mapping.selection.fields)
+/** Of keys that the target was asked to delete, those that it holds all the same. */
+async function stillThere(keys: readonly Key[], { sink, spec }: Sides): Promise<readonly Key[]> {
+  if (keys.length === 0) return []
+  await using target = await sink.view(spec, 'written')
+  return (await target.fetch(keys, spec.schema.key)).rows
+}
+
+async function refuseUndeleted({ batch }: Ending, keys: readonly Key[]): Promise<void> {
+  if (keys.length === 0) return
+  const message = 'the table was asked to delete the row and kept it'
+  await batch.refuse(keys.map((key) => ({ key, code: 'ROW_NOT_DELETED', message })))
+}
+
+/** Puts what a round found missing, but for what the last round put already: the table does not keep it. */
+async function putMissing(
+  { sides, batch, source }: Ending,
+  { missing, deficit }: { readonly missing: readonly Key[]; readonly deficit: number },
+  last: LastRound,
+): Promise<LastRound> {
+  // Where a round came no closer, rows push each other out, in whatever order.
+  const futile = (key: Key) => deficit >= last.deficit || last.put.has(keyText(key))
+  await batch.refuse(missing.filter(futile).map(notKept))
+  const keys = missing.filter((key) => !futile(key))
+  for (let start = 0; start < keys.length; start += 1000) {
+    const chunk = await source.fetch(keys.slice(start, start + 1000), sides.mapping.selection.fields)
     await batch.put(chunk.rows, chunk.rejects, chunk.bytes, false)
     await batch.commitIfDue(null)
   }
   await batch.commit(null)
+  return { put: new Set(keys.map(keyText)), deficit }
 }
 
 function interrupted({ sync }: Sides): SyncError {

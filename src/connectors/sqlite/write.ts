@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import type { Clock, PutResult, TargetSpec } from '../connector.ts'
+import { type Clock, notKept, type PutResult, type TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { isRowError, keepsNul, prepareArrays } from './database.ts'
 import { deletedField, ownedTable, rowsTable } from './table.ts'
@@ -31,6 +31,8 @@ export class TableWriter {
   /** Leaves rows out that are marked as deleted. */
   readonly #live: string
   readonly #perStatement: number
+  /** Whether the table may take a row without an error and not keep it: an adopted one by its constraints, any by a trigger. */
+  readonly #maySwallow: boolean
   readonly #statements = new Map<string, StatementSync>()
   readonly #inserts: string[] = []
   readonly #upserts: string[] = []
@@ -50,7 +52,8 @@ export class TableWriter {
     )
     this.#keepsNul = keepsNul(database)
     this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
-    this.#perStatement = Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
+    this.#maySwallow = spec.adopt || hasTrigger(database, this.#table)
+    this.#perStatement = this.#maySwallow ? 1 : Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
   }
 
   put(rows: readonly Row[], fresh: boolean): PutResult {
@@ -58,9 +61,8 @@ export class TableWriter {
     let inserted = 0
     let updated = 0
     let done = 0
-    const size = this.#spec.adopt ? 1 : this.#perStatement
-    for (let start = 0; start < rows.length; start += size) {
-      const end = Math.min(start + size, rows.length)
+    for (let start = 0; start < rows.length; start += this.#perStatement) {
+      const end = Math.min(start + this.#perStatement, rows.length)
       const [more, changed] = this.#putChunk(rows, start, end, fresh, rejected)
       inserted += more
       updated += changed
@@ -90,10 +92,14 @@ export class TableWriter {
   #putChunk(rows: readonly Row[], start: number, end: number, fresh: boolean, rejected: Rejection[]): [number, number] {
     try {
       const values = this.#bind(rows, start, end)
-      if (fresh && !this.#spec.adopt) return [this.#run(this.#insertSql(end - start), values), 0]
+      if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
       const existing = this.#existing(rows, start, end)
       const changed = this.#run(this.#upsertSql(end - start), values)
       const inserted = end - start - existing
+      if (this.#maySwallow && changed < inserted) {
+        rejected.push(notKept(this.#keyOf(rows[start] as Row)))
+        return [0, 0]
+      }
       if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
       return [inserted, changed - inserted]
     } catch (error) {
@@ -237,4 +243,10 @@ export class TableWriter {
     this.#statements.set(sql, statement)
     return statement
   }
+}
+
+function hasTrigger(database: DatabaseSync, table: string): boolean {
+  const found = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE
+    UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE`
+  return database.prepare(found).get(table, table) !== undefined
 }
