@@ -81,6 +81,37 @@ export const noFences: Sabotage = {
   }),
 }
 
+/** Whoever looks at a sync, or begins a run, empties the work lists of the others. */
+export const sharedWork: Sabotage = {
+  store: (store) => {
+    let latest: PairRun | null = null
+    const empty = async () => {
+      for (const phase of ['writes', 'deletes'] as const)
+        await latest?.work.done(await latest.work.next(phase, 1_000_000))
+    }
+    const shared = withPairs(store, {
+      run: (pairs) => {
+        latest = pairs
+        return pairs
+      },
+    })
+    return {
+      ...shared,
+      pairs: {
+        ...shared.pairs,
+        run: async (sync) => {
+          await empty()
+          return await shared.pairs.run(sync)
+        },
+        plan: async (sync) => {
+          await empty()
+          return await shared.pairs.plan(sync)
+        },
+      },
+    }
+  },
+}
+
 interface PairChanges {
   readonly run: (pairs: PairRun) => PairRun
   readonly read?: (memory: PairReader) => PairReader

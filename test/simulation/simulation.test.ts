@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { noCompareAndSet, noFences, noIntents, oneBase } from './sabotage.ts'
-import { type Coverage, type Sabotage, World } from './world.ts'
-import { liveAll, violationOf } from './worlds.ts'
+import { noCompareAndSet, noFences, noIntents, oneBase, sharedWork } from './sabotage.ts'
+import { type Coverage, liveTogether, type Sabotage } from './world.ts'
+import { companionsOf, liveAll } from './worlds.ts'
 
 const seed = process.env.SYNCLINE_SIMULATION_SEED
 const runs = Number(process.env.SYNCLINE_SIMULATION_RUNS ?? (seed === undefined ? 20_000 : 1))
@@ -14,10 +14,12 @@ const first = Number(seed ?? 1)
 const THREADS = 2
 
 test(`${runs} simulated worlds hold every invariant`, async () => {
-  const { coverage, failures, steps } = await liveAll(first, runs, Math.min(THREADS, runs))
-  console.log(`${runs} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
+  const { coverage, failures, steps, worlds } = await liveAll(first, runs, Math.min(THREADS, runs))
+  console.log(`${worlds} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
   for (const line of tableOf(coverage)) console.log(line)
   assert.deepEqual(failures, [])
+  for (const point of ['looks at a run', 'others went on'])
+    console.log(`${point}: ${[...(coverage.get(point) ?? [])].map(([kind, count]) => `${kind} ${count}`).join(', ')}`)
   if (runs >= 20_000) assert.deepEqual(missedBy(coverage), [])
 })
 
@@ -27,13 +29,15 @@ describe('the simulation finds out when a safeguard is missing:', () => {
     ['compare-and-set', noCompareAndSet],
     ['a base per side', oneBase],
     ['fencing', noFences],
+    ['work lists of their own', sharedWork],
   ]
   for (const [name, sabotage] of cases) {
     test(name, async () => {
       for (let at = 1; at <= 5000; at++) {
-        const violation = await violationOf(new World(at, new Map(), sabotage))
+        const seeds = sabotage === sharedWork ? companionsOf(at) : [at]
+        const { violation } = await liveTogether(seeds, new Map(), sabotage)
         if (violation === null) continue
-        console.log(`without ${name}: seed ${at}: ${violation}`)
+        console.log(`without ${name}: ${violation}`)
         return
       }
       assert.fail(`5,000 worlds without ${name}, and no violation`)
@@ -70,7 +74,16 @@ function hits(coverage: Coverage, decision: string, point: string): number {
 }
 
 function missedBy(coverage: Coverage): string[] {
-  return wanted.filter(([decision, point]) => hits(coverage, decision, point) === 0).map((pair) => pair.join(' × '))
+  const atOnce = [
+    ...['why', 'plan', 'dead letters', 'conflicts'].map((look) => ['looks at a run', look] as const),
+    ...['store.intend', 'store.commit', 'left.write', 'right.read page'].map(
+      (point) => ['others went on', point] as const,
+    ),
+  ].filter(([point, kind]) => (coverage.get(point)?.get(kind) ?? 0) === 0)
+  const crashes = wanted
+    .filter(([decision, point]) => hits(coverage, decision, point) === 0)
+    .map((pair) => pair.join(' × '))
+  return [...atOnce.map((pair) => pair.join(': ')), ...crashes]
 }
 
 function tableOf(coverage: Coverage): string[] {

@@ -15,6 +15,8 @@ export interface Traits {
   readonly faults: number
   /** Chance that a lookup is answered by a replica that lags. */
   readonly staleness: number
+  /** Chance that somebody looks at the sync. */
+  readonly looks: number
 }
 
 const habits: readonly ((text: string) => string)[] = [
@@ -33,10 +35,11 @@ export function drawTraits(random: Random): Traits {
     freezes: random.pick([0, 0, 0.005, 0.02]),
     faults: random.pick([0, 0, 0.01, 0.03]),
     staleness: random.pick([0, 0, 0.1]),
+    looks: random.pick([0, 0.003, 0.015]),
   }
 }
 
-export function drawSync(random: Random): TwoWaySync {
+export function drawSync(random: Random, id: string): TwoWaySync {
   const rules: readonly Rule[] = [
     'left',
     'right',
@@ -46,7 +49,7 @@ export function drawSync(random: Random): TwoWaySync {
     (_base, left) => (left === null ? ask : left),
   ]
   return contactsSync({
-    id: 'rows',
+    id,
     left: { connection: 'left', collection: 'rows' },
     right: { connection: 'right', collection: 'rows' },
     match: [{ field: 'email', by: null }],

@@ -1,7 +1,8 @@
 /**
  * A deterministic world for two-way syncs: two systems in memory with habits of their own, users who edit at any moment,
- * a network that loses responses, and processes that die or freeze at any await. One seed replays everything. The engine
- * and the store are the shipped ones; all they get is injected.
+ * a network that loses responses, and processes that die or freeze at any await. People look at the sync meanwhile, and the
+ * syncs of other worlds run at the same time on the same store. One seed replays everything. The engine and the store are the
+ * shipped ones; all they get is injected.
  */
 import type { Collection, Connection, Context, Writer } from '../../src/connectors/connector.ts'
 import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
@@ -10,7 +11,11 @@ import { keyText } from '../../src/core/key-text.ts'
 import type { RunRecord } from '../../src/core/run.ts'
 import { type AnySync, type SideName, sideNames, type TwoWaySync } from '../../src/core/two-way.ts'
 import type { Row, Value } from '../../src/core/value.ts'
+import { conflictObject, keyNames } from '../../src/engine/conflict-object.ts'
+import { deadLetters } from '../../src/engine/dead-letters.ts'
 import type { Project } from '../../src/engine/project.ts'
+import { planTwoWay } from '../../src/engine/two-way-plan.ts'
+import { whyRow } from '../../src/engine/why.ts'
 import { runSync } from '../../src/engine/worker.ts'
 import { type PairCommit, type PairReader, type PairRun, statusOf } from '../../src/store/pairs.ts'
 import { emptyState, openMemoryStore } from '../../src/store/sqlite/store.ts'
@@ -19,6 +24,7 @@ import { Random } from '../oracle/random.ts'
 import { schemaOf } from '../two-way/world.ts'
 import { Model } from './model.ts'
 import { drawSync, drawTraits, type Traits } from './traits.ts'
+import { Turns } from './turns.ts'
 
 /** Dependencies that a negative test swaps for worse ones. */
 export interface Sabotage {
@@ -46,6 +52,9 @@ interface Process {
   /** How it ends, or what stops it next. */
   ended: PromiseWithResolvers<End>
 }
+
+/** An await of the engine, by what it waits for. */
+type Point = (name: string) => Promise<void>
 
 /** A world that takes more awaits than this hangs. */
 const MAX_STEPS = 100_000
@@ -76,12 +85,46 @@ class WatchedSystem extends MemorySystem {
   }
 }
 
-/** The shipped store, emptied for each world: making its tables takes longer than a world lives. */
+/** The shipped store, emptied each time: making its tables takes longer than a world lives. */
 const database = emptyState()
 const tables = ['run', 'lease', 'pairing', 'pair', 'unpaired', 'pending', 'intent', 'conflict', 'journal']
 function emptyStore(): Store {
-  database.exec(tables.map((table) => `delete from ${table}`).join(';'))
+  // What processes that died had in hand. The numbers of openings go on.
+  const temporary = database
+    .prepare("select name from sqlite_temp_master where type = 'table' and name <> 'opening'")
+    .all()
+  const names = [...tables, ...temporary.map(({ name }) => `temp.${name}`)]
+  database.exec(names.map((name) => `delete from ${name}`).join(';'))
   return openMemoryStore(database)
+}
+
+/** Lets the worlds of these seeds live at once on one store, and returns what is wrong with the first that finds something. */
+export async function liveTogether(
+  seeds: readonly number[],
+  coverage: Coverage,
+  sabotage: Sabotage = {},
+): Promise<{ readonly violation: string | null; readonly steps: number }> {
+  const store = emptyStore()
+  const turns = new Turns(new Random(seeds[0] ?? 0))
+  const worlds = seeds.map((seed, at) => new World(seed, coverage, { store, turns, at }, sabotage))
+  const lives = worlds.map((world) => turns.start(() => world.live()))
+  turns.begin()
+  const violations = (await Promise.allSettled(lives)).flatMap((life, at) =>
+    life.status === 'fulfilled' ? [] : [`seed ${seeds[at]}: ${messageOf(life.reason)}`],
+  )
+  return { violation: violations[0] ?? null, steps: worlds.reduce((sum, { steps }) => sum + steps, 0) }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** What worlds share that live at once. */
+export interface Surroundings {
+  readonly store: Store
+  readonly turns: Turns
+  /** Which of them this one is. */
+  readonly at: number
 }
 
 export class World {
@@ -98,7 +141,11 @@ export class World {
   readonly #frozen: Process[] = []
   readonly #earlier: Record<SideName, MemorySystem['tables'] | null> = { left: null, right: null }
   #processes = 0
-  #now = Date.UTC(2026, 0, 1)
+  #now: number
+  readonly #turns: Turns
+  /** Whether somebody is looking at the sync. */
+  #watched = false
+  #seen: unknown = null
   /** False: nobody edits, nothing fails. */
   #wild = true
   #counter = 0
@@ -107,13 +154,15 @@ export class World {
   /** Whether runs are those of a worker or a command, which hold the lease from before they begin. */
   readonly #leased: boolean
 
-  constructor(seed: number, coverage: Coverage, sabotage: Sabotage = {}) {
+  constructor(seed: number, coverage: Coverage, { store, turns, at }: Surroundings, sabotage: Sabotage = {}) {
     this.random = new Random(seed)
     this.#leased = seed % 2 === 1
     this.coverage = coverage
     this.#sabotage = sabotage
     this.traits = drawTraits(this.random)
-    this.sync = drawSync(this.random)
+    this.sync = drawSync(this.random, `rows${at}`)
+    this.#turns = turns
+    this.#now = Date.UTC(2026 + at, 0, 1)
     const system = (side: SideName) => {
       const plain = new WatchedSystem((row) => this.model.engineWrites(this.#turn?.id ?? null, side, row))
       const made = sabotage.system?.(plain) ?? plain
@@ -134,7 +183,6 @@ export class World {
       return made
     }
     this.systems = { left: system('left'), right: system('right') }
-    const store = emptyStore()
     this.store = sabotage.store?.(store) ?? store
     this.model = new Model(this.systems, collectionName)
   }
@@ -152,6 +200,8 @@ export class World {
     }
     while (this.#frozen.length > 0) await this.#thawOne()
     await this.#rest()
+    while (this.#watched) await this.#turns.pass()
+    if (this.#seen !== null) throw this.#seen
   }
 
   /** With nobody editing: equal within two runs (one more for each release), and then nothing is written. */
@@ -186,7 +236,9 @@ export class World {
       right: new Set((await memory.unpaired('right', this.#keys('right'))).map(({ key }) => key)),
     }
     await memory[Symbol.asyncDispose]()
-    const conflicts = await this.store.pairs.conflicts.list({ limit: 100_000 })
+    const plan = await planTwoWay(this.sync, this.#project(null))
+    this.model.check(plan.inserts + plan.updates + plan.deletes === 0, 'a plan at rest would write')
+    const conflicts = await this.store.pairs.conflicts.list({ sync: this.sync.id, limit: 100_000 })
     this.model.atRest(pairs, unpaired, conflicts, (side, row) => this.#stored(side, row))
   }
 
@@ -254,8 +306,10 @@ export class World {
     this.#now += this.random.between(0, 5)
     const process = this.#turn
     if (process?.dead === true) await new Promise(() => {})
-    if (process === null || !this.#wild) return
     const { traits, random } = this
+    if (random.chance(traits.looks)) this.#somebodyLooks()
+    if (await this.#turns.pass()) this.#count('others went on', name.replace(/^(before|after) /, ''))
+    if (process === null || !this.#wild) return
     if (random.chance(traits.edits)) this.#userActs()
     if (random.chance(traits.crashes)) {
       this.#note(`crash at ${name}`, process)
@@ -278,20 +332,58 @@ export class World {
     }
   }
 
-  #note(point: string, { inHand }: Process): void {
-    const row = this.coverage.get(point) ?? new Map<string, number>()
-    this.coverage.set(point, row)
-    for (const kind of inHand.length === 0 ? ['nothing'] : inHand) row.set(kind, (row.get(kind) ?? 0) + 1)
+  /** Somebody looks at the sync, also while it runs: each await of the look lets others go on. */
+  #somebodyLooks(): void {
+    if (this.#watched) return
+    this.#watched = true
+    const looks: Readonly<Record<string, (project: Project) => Promise<unknown>>> = {
+      why: (project) => whyRow(this.sync, project, String(this.random.between(1001, 1004))),
+      plan: (project) => planTwoWay(this.sync, project),
+      'dead letters': (project) => deadLetters(this.sync, project),
+      conflicts: async ({ store }) => {
+        for (const record of await store.pairs.conflicts.list({ sync: this.sync.id, limit: 100 }))
+          conflictObject(record, await keyNames(store.pairs, this.sync.id))
+      },
+    }
+    const name = this.random.pick(Object.keys(looks))
+    void this.#turns
+      .start(async () => {
+        this.#count('looks at a run', name)
+        await looks[name]?.(this.#project(null))
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof SyncError) || error.code !== 'ROW_UNKNOWN') this.#seen = error
+      })
+      .finally(() => {
+        this.#watched = false
+      })
   }
 
-  #project(process: Process): Project {
+  #note(point: string, { inHand }: Process): void {
+    for (const kind of inHand.length === 0 ? ['nothing'] : inHand) this.#count(point, kind)
+  }
+
+  #count(point: string, kind: string): void {
+    const row = this.coverage.get(point) ?? new Map<string, number>()
+    this.coverage.set(point, row)
+    row.set(kind, (row.get(kind) ?? 0) + 1)
+  }
+
+  /** As a process has it; null: somebody who looks, to whom nothing happens. */
+  #project(process: Process | null): Project {
+    const point: Point =
+      process === null
+        ? async () => {
+            await this.#turns.pass()
+          }
+        : (name: string) => this.#point(name)
     const context: Context = {
       signal: new AbortController().signal,
       clock: {
         now: () => this.#now,
         sleep: async (ms) => {
           this.#now += ms
-          await this.#point('sleep')
+          await point('sleep')
         },
       },
       random: () => this.random.next(),
@@ -302,12 +394,12 @@ export class World {
       const open = await memoryConnector.open({ system: this.systems[side] }, context)
       return {
         ...open,
-        collection: async (of, options) => this.#collection(side, await open.collection(of, options), process),
+        collection: async (of, options) => this.#collection(side, await open.collection(of, options), process, point),
       }
     }
     return {
       id: 'project',
-      store: this.#storeOf(process),
+      store: this.#storeOf(process, point),
       context,
       connection,
       reconnect: async () => {},
@@ -317,11 +409,11 @@ export class World {
   }
 
   /** The collection as this process reaches it over the network. */
-  #collection(side: SideName, plain: Collection, process: Process): Collection {
+  #collection(side: SideName, plain: Collection, process: Process | null, pointOf: Point): Collection {
     const collection = this.#sabotage.collection?.(plain) ?? plain
-    const point = (name: string) => this.#point(`${side}.${name}`)
+    const point = (name: string) => pointOf(`${side}.${name}`)
     const remember = () => {
-      this.#earlier[side] = this.systems[side].tables
+      if (process !== null) this.#earlier[side] = this.systems[side].tables
     }
     return {
       ...collection,
@@ -344,6 +436,7 @@ export class World {
       },
       writer: async (spec) => {
         await point('claim')
+        if (process === null) throw new Error('somebody who looks takes a fence')
         const writer = (await collection.writer?.(spec)) as Writer
         this.model.claimed(process.id, side)
         await point('claimed')
@@ -384,12 +477,12 @@ export class World {
   }
 
   /** The store as this process reaches it: an await before and after each of its transactions. */
-  #storeOf(process: Process): Store {
+  #storeOf(process: Process | null, point: Point): Store {
     const { store } = this
     const around = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-      await this.#point(`before store.${name}`)
+      await point(`before store.${name}`)
       const result = await work()
-      await this.#point(`after store.${name}`)
+      await point(`after store.${name}`)
       return result
     }
     const readerOf = (memory: PairReader): PairReader => ({
@@ -398,11 +491,11 @@ export class World {
       byIds: (ids) => memory.byIds(ids),
       after: (id, limit) => memory.after(id, limit),
       unpaired: (side, keys) => memory.unpaired(side, keys),
-      waiting: () => memory.waiting(),
+      waiting: () => (process === null ? around('waiting', () => memory.waiting()) : memory.waiting()),
       intents: () => around('intents', () => memory.intents()),
       [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
     })
-    const runOf = (pairs: PairRun): PairRun => ({
+    const runOf = (pairs: PairRun, process: Process): PairRun => ({
       work: pairs.work,
       pairAlike: (generation, layout) => around('pairAlike', () => pairs.pairAlike(generation, layout)),
       intend: (generation, intents) => {
@@ -444,7 +537,10 @@ export class World {
       pairs: {
         read: async (sync) => readerOf(await store.pairs.read(sync)),
         plan: (sync) => store.pairs.plan(sync),
-        run: async (sync) => runOf(await store.pairs.run(sync)),
+        run: async (sync) => {
+          if (process === null) throw new Error('somebody who looks opens a run')
+          return runOf(await store.pairs.run(sync), process)
+        },
         conflicts: store.pairs.conflicts,
         journal: store.pairs.journal,
         counterparts: (sync, side, keys) => store.pairs.counterparts(sync, side, keys),
@@ -540,7 +636,7 @@ export class World {
   }
 
   async #personDecides(): Promise<void> {
-    const open = await this.store.pairs.conflicts.list({ status: ['open'], limit: 10 })
+    const open = await this.store.pairs.conflicts.list({ sync: this.sync.id, status: ['open'], limit: 10 })
     const conflict = open.filter(({ kind }) => kind === 'fields' || kind === 'delete')[0]
     if (conflict === undefined) return
     const side = this.random.pick(sideNames)

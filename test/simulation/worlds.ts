@@ -3,42 +3,44 @@
  * two threads use two cores.
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { type Coverage, World } from './world.ts'
+import { type Coverage, liveTogether } from './world.ts'
 
 export interface Lived {
   readonly coverage: Coverage
   readonly failures: readonly string[]
   readonly steps: number
+  readonly worlds: number
 }
 
 /** Of many, the first failures are enough. */
 const MOST_FAILURES = 20
 
-/** Every `step`th world from `first` on, below `end`. */
+/** Every `step`th group from the `at`th on, of those with a seed from `first` on and below `end`. */
 export interface Span {
   readonly first: number
   readonly end: number
+  readonly at: number
   readonly step: number
 }
 
 /** Lives through the worlds of the seeds from `first` on, in as many threads. */
 export async function liveAll(first: number, runs: number, threads: number): Promise<Lived> {
-  const spans = Array.from({ length: threads }, (_, at) => ({ first: first + at, end: first + runs, step: threads }))
+  const spans = Array.from({ length: threads }, (_, at) => ({ first, end: first + runs, at, step: threads }))
   const parts = await Promise.all(spans.map(inThread))
+  const sum = (of: 'steps' | 'worlds') => parts.reduce((total, part) => total + part[of], 0)
   return {
     coverage: merged(parts.map(({ coverage }) => coverage)),
     failures: parts.flatMap(({ failures }) => failures),
-    steps: parts.reduce((sum, { steps }) => sum + steps, 0),
+    steps: sum('steps'),
+    worlds: sum('worlds'),
   }
 }
 
-export async function violationOf(world: World): Promise<string | null> {
-  try {
-    await world.live()
-    return null
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
+/** Of six seeds the first lives alone, the next two at once, and the last three. */
+export function companionsOf(seed: number): readonly number[] {
+  const place = (seed - 1) % 6
+  const [before, size] = place === 0 ? [0, 1] : place < 3 ? [place - 1, 2] : [place - 3, 3]
+  return Array.from({ length: size }, (_, at) => seed - before + at)
 }
 
 async function inThread(span: Span): Promise<Lived> {
@@ -50,17 +52,21 @@ async function inThread(span: Span): Promise<Lived> {
   })
 }
 
-async function live({ first, end, step }: Span): Promise<Lived> {
+async function live({ first, end, at, step }: Span): Promise<Lived> {
   const coverage: Coverage = new Map()
   const failures: string[] = []
-  let steps = 0
-  for (let seed = first; seed < end && failures.length < MOST_FAILURES; seed += step) {
-    const world = new World(seed, coverage)
-    const violation = await violationOf(world)
-    if (violation !== null) failures.push(`seed ${seed}: ${violation}`)
-    steps += world.steps
+  const lived = { steps: 0, worlds: 0 }
+  let group = 0
+  for (let seed = first; seed < end && failures.length < MOST_FAILURES; group++) {
+    const seeds = companionsOf(seed)
+    seed = (seeds.at(-1) ?? seed) + 1
+    if (group % step !== at) continue
+    const { violation, steps } = await liveTogether(seeds, coverage)
+    if (violation !== null) failures.push(violation)
+    lived.steps += steps
+    lived.worlds += seeds.length
   }
-  return { coverage, failures, steps }
+  return { coverage, failures, ...lived }
 }
 
 function merged(parts: readonly Coverage[]): Coverage {
