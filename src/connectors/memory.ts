@@ -28,6 +28,7 @@ import type {
   WriteResult,
 } from './connector.ts'
 import { openMemoryWriter } from './memory-writer.ts'
+import { refuseOtherOwner } from './ownership.ts'
 
 /** Called before each operation; what it throws, the operation throws. */
 export type Fault = (operation: MemoryOperation, collection: string) => void | Promise<void>
@@ -273,6 +274,7 @@ function openSink(system: MemorySystem): Sink {
       }
       for (const change of changes) alter(system, spec, change)
       const table = system.targets.get(spec.collection) ?? newTarget(spec)
+      refuseOtherOwner(spec, table.owner)
       system.targets = new Map(system.targets).set(spec.collection, table)
       const generation = before + 1
       system.fences = new Map(system.fences).set(fence(spec), generation)
@@ -300,8 +302,9 @@ function openSink(system: MemorySystem): Sink {
     rejections: async ({ collection }) => [...(system.targets.get(collection)?.rejected.values() ?? [])],
     reset: async (spec, drop) => {
       system.checkpoints = without(system.checkpoints, fence(spec))
-      if (!drop) return
-      system.tables = without(system.tables, spec.collection)
+      const owner = system.targets.get(spec.collection)?.owner
+      if (!drop || owner?.project !== spec.project || owner.sync !== spec.sync) return
+      if (system.targets.get(spec.collection)?.adopted !== true) system.tables = without(system.tables, spec.collection)
       system.targets = without(system.targets, spec.collection)
     },
     [Symbol.asyncDispose]: async () => {},

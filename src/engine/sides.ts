@@ -1,5 +1,6 @@
 /** Both sides of a mirror sync, opened and checked: the source collection, the sink, and the mapping between them. */
 import type { Collection, CollectionOptions, Sink, TargetSpec, TargetState } from '../connectors/connector.ts'
+import { refuseOtherOwner } from '../connectors/ownership.ts'
 import { SyncError } from '../core/error.ts'
 import { fingerprint } from '../core/fingerprint.ts'
 import { bindMapping, type Mapping } from '../core/mapping.ts'
@@ -128,18 +129,5 @@ function refuseForeign(spec: TargetSpec, state: TargetState): void {
       },
     )
   }
-  if (state.owner.project !== spec.project) {
-    throw new SyncError(
-      'TARGET_NOT_OURS',
-      `the target table ${spec.collection} belongs to another Syncline project (sync ${state.owner.sync})`,
-      {
-        hint: 'Choose another name with `to`. Was .syncline/state.db lost or copied? Its project id owns the table.',
-      },
-    )
-  }
-  if (state.owner.sync !== spec.sync) {
-    throw new SyncError('TARGET_SHARED', `the target table ${spec.collection} belongs to sync ${state.owner.sync}`, {
-      hint: `Choose another name with \`to\`, or give the table up first: syncline reset ${state.owner.sync} --drop.`,
-    })
-  }
+  refuseOtherOwner(spec, state.owner)
 }

@@ -32,6 +32,7 @@ export function sinkTests(connector: ConnectorUnderTest, target: NonNullable<Con
     await run({ sink, system })
   }
   transactionTests(withSink)
+  ownershipTests(withSink)
   putTests(withSink)
   schemaTests(withSink)
   valueTests(withSink)
@@ -199,6 +200,46 @@ function transactionTests(withSink: WithSink): void {
       assert.deepEqual([anew.empty, anew.checkpoint], [true, null])
     }),
   )
+}
+
+/** What is asked of a table by a sync that does not own it: another project's of the same name, and another of the same project. */
+function ownershipTests(withSink: WithSink): void {
+  const others = { 'another project': { project: 'other' }, 'another sync': { sync: 'other' } }
+  for (const [who, over] of Object.entries(others))
+    for (const adopt of [false, true]) {
+      const spec = specOf(items, { adopt })
+      const kind = adopt ? 'an adopted table' : 'a table that a sync made'
+
+      test(
+        `${kind} is neither dropped nor given up by a reset of ${who}`,
+        withSink(async ({ sink, system }) => {
+          if (adopt) await system.create(items, rows.slice(0, 1))
+          await claim(sink, spec)
+          await transact(sink, async (transaction) => void (await put(transaction, rows)))
+          const before = await sink.inspect(spec)
+          const written = await held(sink, spec)
+          await sink.reset({ ...spec, ...over }, true)
+          assert.deepEqual(await sink.inspect(spec), before)
+          assertRows(items, await held(sink, spec), written)
+        }),
+      )
+
+      test(
+        `${kind} is not claimed by ${who} that saw it before it had an owner`,
+        withSink(async ({ sink, system }) => {
+          if (adopt) await system.create(items, rows.slice(0, 1))
+          const other = { ...spec, ...over }
+          await using late = await openSink(await system.connect())
+          const seen = await late.inspect(other)
+          await claim(sink, spec)
+          const changes = adopt ? diffSchema(seen.schema, spec.schema, seen.orphans) : []
+          await assert.rejects(late.claim(other, changes, null), (error: unknown) =>
+            /^TARGET_(NOT_OURS|SHARED)$/.test(String(Reflect.get(Object(error), 'code'))),
+          )
+          assert.equal((await sink.inspect(spec)).owner?.project, 'project')
+        }),
+      )
+    }
 }
 
 function putTests(withSink: WithSink): void {

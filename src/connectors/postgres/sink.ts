@@ -12,7 +12,7 @@ import { quoteText } from './copy.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
-import { adoptable, applyChanges, deletedField, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
+import { adoptable, applyChanges, deletedField, ownerOf, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -387,13 +387,12 @@ async function reset(
   }
 }
 
-/** Only a table that this project made is dropped; an adopted one stays. */
+/** Only a table that this sync made is dropped; one that it adopted stays, and is given up. Another's is not touched. */
 async function dropTable(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>): Promise<void> {
-  const [row] = await client.query(
-    'DELETE FROM _syncline_collection WHERE name = $1 AND project = $2 AND sync = $3 RETURNING adopted',
-    [spec.collection, spec.project, spec.sync],
-  )
   await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
+  const owner = await ownerOf(client, spec.collection)
+  if (owner?.project !== spec.project || owner.sync !== spec.sync) return
+  await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
   await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
-  if (row?.[0] === 'f') await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)
+  if (!owner.adopted) await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)
 }

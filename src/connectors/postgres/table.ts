@@ -1,7 +1,8 @@
 /** Making and altering target tables in Postgres. */
 import { SyncError } from '../../core/error.ts'
 import { describeChange, type Field, type Schema, type SchemaChange } from '../../core/schema.ts'
-import type { TargetSpec } from '../connector.ts'
+import type { Owner, TargetSpec } from '../connector.ts'
+import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { nameParts, type Table, tableSql } from './catalog.ts'
 import { type Client, isRefusedChange } from './client.ts'
@@ -15,6 +16,17 @@ export const deletedField = '_deleted_at'
 export function rowsTableSql(collection: string): string {
   const [schema, table] = nameParts(collection)
   return `${quote(schema)}.${quote(`_syncline_rows_${table}`)}`
+}
+
+/** Null: a table that Syncline did not make and has not adopted. */
+export async function ownerOf(
+  client: Client,
+  collection: string,
+): Promise<(Owner & { readonly adopted: boolean }) | null> {
+  const [row] = await client.query('SELECT project, sync, adopted FROM _syncline_collection WHERE name = $1', [
+    collection,
+  ])
+  return row === undefined ? null : { project: String(row[0]), sync: String(row[1]), adopted: row[2] === 't' }
 }
 
 /** The schema with the types its columns have in this database: a type that is not there (an enum, say) becomes text. */
@@ -38,9 +50,11 @@ export async function resolveTypes(client: Client, schema: Schema): Promise<Sche
 export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
   const resolved = await resolveTypes(client, spec.schema)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
-  const [before] = await client.query('SELECT schema, orphans FROM _syncline_collection WHERE name = $1', [
-    spec.collection,
-  ])
+  const [before] = await client.query(
+    'SELECT schema, orphans, project, sync FROM _syncline_collection WHERE name = $1',
+    [spec.collection],
+  )
+  if (before !== undefined) refuseOtherOwner(spec, { project: String(before[2]), sync: String(before[3]) })
   const orphans = before === undefined ? [] : (JSON.parse(String(before[1])) as string[])
   for (const change of changes) {
     if (change.kind === 'create') await createTable(client, spec, native)
@@ -138,9 +152,10 @@ async function remember(
   const wanted = new Set(spec.schema.fields.map((field) => field.name))
   const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
   const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
-  await client.query(
-    `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
+  const written = await client.execute(
+    `INSERT INTO _syncline_collection AS held (name, project, sync, schema, orphans, adopted) VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (name) DO UPDATE SET schema = excluded.schema, orphans = excluded.orphans
+       WHERE held.project = excluded.project AND held.sync = excluded.sync`,
     [
       spec.collection,
       spec.project,
@@ -150,4 +165,8 @@ async function remember(
       spec.adopt,
     ],
   )
+  if (written === 1) return
+  // Another's came first, between our look and this.
+  const owner = await ownerOf(client, spec.collection)
+  if (owner !== null) refuseOtherOwner(spec, owner)
 }

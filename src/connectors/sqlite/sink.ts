@@ -8,11 +8,11 @@ import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { describeTable, isRowidKey, parseSchema, tableKind } from './catalog.ts'
-import { attempt, enterBulk, leaveBulk, prepareArrays } from './database.ts'
+import { attempt, enterBulk, leaveBulk } from './database.ts'
 import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
-import { adoptable, applyChanges, deletedField, ownedTable, rowsTable } from './table.ts'
+import { adoptable, applyChanges, deletedField, ownedTable, ownerOf, rowsTable } from './table.ts'
 import { floatLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
@@ -291,16 +291,12 @@ function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'
   }
 }
 
-/** Only a table that this project made is dropped; an adopted one stays. */
+/** Only a table that this sync made is dropped; one that it adopted stays, and is given up. Another's is not touched. */
 function dropTable(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'>, table: string): void {
-  const row = prepareArrays(
-    database,
-    'SELECT adopted FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?',
-  ).get(table, spec.project, spec.sync) as unknown as [number] | undefined
-  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
-  database
-    .prepare('DELETE FROM _syncline_collection WHERE name = ? AND project = ? AND sync = ?')
-    .run(table, spec.project, spec.sync)
   database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
-  if (row !== undefined && row[0] === 0) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
+  const owner = ownerOf(database, table)
+  if (owner?.project !== spec.project || owner.sync !== spec.sync) return
+  database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
+  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
+  if (!owner.adopted) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
 }

@@ -3,7 +3,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { formatName, parseName } from '../../core/name.ts'
 import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
-import type { TargetSpec } from '../connector.ts'
+import type { Owner, TargetSpec } from '../connector.ts'
+import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { parseSchema } from './catalog.ts'
 import { storageOf, typeOf } from './types.ts'
@@ -15,6 +16,13 @@ export function ownedTable(spec: Pick<TargetSpec, 'collection'>): string {
   return parseName(spec.collection).at(-1) ?? spec.collection
 }
 
+/** Null: a table that Syncline did not make and has not adopted. */
+export function ownerOf(database: DatabaseSync, table: string): (Owner & { readonly adopted: boolean }) | null {
+  const row = database.prepare('SELECT project, sync, adopted FROM _syncline_collection WHERE name = ?').get(table)
+  if (row === undefined) return null
+  return { project: String(row.project), sync: String(row.sync), adopted: Number(row.adopted) === 1 }
+}
+
 /** Beside an adopted table: the keys this sync put there, and whether it wrote the row or found it equal. */
 export function rowsTable(table: string): string {
   return `_syncline_rows_${table}`
@@ -23,6 +31,8 @@ export function rowsTable(table: string): string {
 /** Applies what diffSchema found, and remembers the declared types. */
 export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[]): void {
   const table = ownedTable(spec)
+  const owner = ownerOf(database, table)
+  if (owner !== null) refuseOtherOwner(spec, owner)
   refuseTwins(spec.schema)
   const before = database.prepare('SELECT schema, orphans FROM _syncline_collection WHERE name = ?').get(table)
   const orphans: string[] = before === undefined ? [] : (JSON.parse(String(before.orphans)) as string[])
@@ -143,7 +153,7 @@ function remember(database: DatabaseSync, spec: TargetSpec, before: Schema | nul
   database
     .prepare(
       `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET project = excluded.project, sync = excluded.sync, schema = excluded.schema, orphans = excluded.orphans`,
+       ON CONFLICT (name) DO UPDATE SET schema = excluded.schema, orphans = excluded.orphans`,
     )
     .run(
       ownedTable(spec),
