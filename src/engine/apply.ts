@@ -8,6 +8,7 @@ import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Row, Type, Value } from '../core/value.ts'
 import type { ConflictChange, PairRun, StoredPair } from '../store/pairs.ts'
 import type { Changes } from './changes.ts'
+import { intentBody } from './intents.ts'
 import type { LoadedItem } from './items.ts'
 import { type PairSides, rowCells } from './pair-sides.ts'
 
@@ -18,7 +19,7 @@ export interface Prepared {
   /** Null: the pair is made by this insert. */
   readonly pair: number | null
   readonly keys: Readonly<Record<SideName, string | null>>
-  /** Fields written, and of each: the value sent, and what the other side held, as texts of keys. */
+  /** Fields written (of a deletion: all), and of each the value sent, and what the other side held, as texts of keys. */
   readonly at: readonly number[]
   readonly sent: string
   readonly origin: string
@@ -91,7 +92,7 @@ export function requestOf(
     case 'delete': {
       const prepared: Prepared = {
         ...common,
-        at: [],
+        at: pairing.fields.map((_field, at) => at),
         sent: '[]',
         origin: '[]',
         before: keyText(pairing.fields.map((_field, at) => own?.[at] ?? null)),
@@ -106,11 +107,6 @@ export function requestOf(
   }
 }
 
-/** How many writes an intent asks for. */
-export function intendedWrites(body: string): number {
-  return (JSON.parse(body) as readonly Prepared[]).length
-}
-
 export interface Outcome {
   readonly request: Request
   readonly result: WriteResult
@@ -118,6 +114,7 @@ export interface Outcome {
 
 /** Intents, then the writes. `forget`: intents whose outcome is in the memory. */
 export async function applyRequests(
+  sides: PairSides,
   pairs: PairRun,
   writers: Readonly<Record<SideName, Writer>>,
   generation: number,
@@ -131,7 +128,15 @@ export async function applyRequests(
   if (parts.length === 0) return { outcomes: [], intents: [] }
   await pairs.intend(
     generation,
-    parts.map(({ side, id, own }) => ({ id, side, body: JSON.stringify(own.map(({ prepared }) => prepared)) })),
+    parts.map(({ side, id, own }) => ({
+      id,
+      side,
+      body: intentBody(
+        sides,
+        side,
+        own.map(({ prepared }) => prepared),
+      ),
+    })),
   )
   const outcomes: Outcome[] = []
   for (const { side, id, own } of parts) {
@@ -207,7 +212,7 @@ export function takeResult(
       kind: 'delete',
       pair: pair.id,
       ...keys,
-      fields: pairing.fields.map(({ name }) => name),
+      fields: names,
       before: prepared.before,
       after: null,
       reason: prepared.reason,

@@ -37,6 +37,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
   const memory = await project.store.pairs.read(sync.id)
   const state = await memory.state()
   refuseOtherPlaces(sync, state)
+  refuseOtherKeys(sync, pairing, state)
   const width = pairing.fields.length
   const sides: PairSides = {
     sync,
@@ -196,6 +197,24 @@ function refuseOtherPlaces(sync: TwoWaySync, { layouts }: PairState): void {
   })
 }
 
+/** Pairs remember keys by their values, in the order of the key's fields: of another key they say nothing. */
+function refuseOtherKeys(sync: TwoWaySync, pairing: Pairing, { layouts }: PairState): void {
+  const known = layouts.at(-1)?.keys
+  if (known === undefined) return
+  for (const side of sideNames) {
+    const now = pairing[side].schema.key
+    if (JSON.stringify(known[side]) === JSON.stringify(now)) continue
+    const { connection, collection } = sync[side]
+    throw new SyncError(
+      'SCHEMA_DRIFT',
+      `sync ${sync.id}: the key of ${connection}.${collection} changed from ${known[side].join(', ')} to ${now.join(', ')}`,
+      {
+        hint: `Nothing was written. If the new key is right, let the sync forget its pairs: syncline reset ${sync.id}. The next run then pairs the rows by their match (\`syncline plan ${sync.id}\` shows what it would do).`,
+      },
+    )
+  }
+}
+
 function placesText({ left, right }: TwoWaySync): string {
   return JSON.stringify([left, right])
 }
@@ -247,27 +266,26 @@ function layoutOf(
 /** A stored base in the present layout. */
 export function cellsOfPair(sides: PairSides, pair: StoredPair): Record<SideName, string[]> {
   const { layout, state } = sides
-  const decode = (text: string, from: Layout) => {
-    const cells = decodeCells(from.mode, text)
-    if (from.id === layout.id) return cells
-    return layout.fields.map(({ name, since }) => {
-      const at = from.fields.findIndex((field) => field.name === name)
-      const cell = at < 0 || since > from.id ? unknownCell : (cells[at] ?? unknownCell)
-      if (from.mode === layout.mode) return cell
-      return from.mode === 'values' ? hashCell(cell) : hashedCell(cell)
-    })
-  }
   if (pair.layout === 0) {
     const none = layout.fields.map(() => neverCell)
     return { left: none, right: [...none] }
   }
   const from = pair.layout === layout.id ? layout : state.layouts.find(({ id }) => id === pair.layout)
-  if (from === undefined) {
-    const none = layout.fields.map(() => unknownCell)
-    return { left: none, right: [...none] }
-  }
-  const left = decode(pair.leftBase, from)
-  return { left, right: pair.rightBase === null ? [...left] : decode(pair.rightBase, from) }
+  const decode = (text: string) => cellsIn(sides, from, decodeCells(from?.mode ?? layout.mode, text))
+  const left = decode(pair.leftBase)
+  return { left, right: pair.rightBase === null ? [...left] : decode(pair.rightBase) }
+}
+
+/** Cells of an earlier layout in the present one. Undefined: nobody knows which it was. */
+export function cellsIn({ layout }: PairSides, from: Layout | undefined, cells: readonly string[]): string[] {
+  if (from === undefined) return layout.fields.map(() => unknownCell)
+  if (from.id === layout.id) return [...cells]
+  return layout.fields.map(({ name, since }) => {
+    const at = from.fields.findIndex((field) => field.name === name)
+    const cell = at < 0 || since > from.id ? unknownCell : (cells[at] ?? unknownCell)
+    if (from.mode === layout.mode) return cell
+    return from.mode === 'values' ? hashCell(cell) : hashedCell(cell)
+  })
 }
 
 /** The stored form of both sides' cells. */

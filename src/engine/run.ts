@@ -17,6 +17,7 @@ import type { ConflictChange, PairRun, Pending, Phase, Unpaired, WorkItem } from
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { detect, interrupted } from './detect.ts'
+import { readIntent } from './intents.ts'
 import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
 import {
   columnMarks,
@@ -125,15 +126,15 @@ class Line implements AsyncDisposable {
     const writers = await this.#claim()
     const changes = new Changes(this.#sides, this.#lease.run)
     for (const { id, side, body } of intents) {
-      const prepared = JSON.parse(body) as Prepared[]
+      const asked = readIntent(this.#sides, side, body)
       const results = (await writers[side].recall(id)) ?? []
-      const ids = prepared.flatMap(({ pair }) => (pair === null ? [] : [pair]))
+      const ids = asked.writes.flatMap(({ pair }) => (pair === null ? [] : [pair]))
       const pairs = new Map((await memory.byIds(ids)).map((pair) => [pair.id, pair]))
-      prepared.forEach((one, at) => {
+      asked.writes.forEach((one, at) => {
         const result = results[at]
         const pair = one.pair === null ? null : (pairs.get(one.pair) ?? null)
         if (result?.status !== 'written' || (one.pair !== null && pair === null)) return
-        takeResult(this.#sides, changes, one, result.row, pair)
+        takeResult(this.#sides, changes, one, result.row === null ? null : asked.row(result.row), pair)
         this.#count(one.kind)
       })
       changes.carried(id)
@@ -290,7 +291,15 @@ class Line implements AsyncDisposable {
   async #apply(requests: readonly Request[]) {
     const writers = await this.#claim()
     const batch = `${this.#lease.run}.${this.#lease.attempt}-${String(this.#batch++).padStart(6, '0')}`
-    return await applyRequests(this.#pairs, writers, this.#lease.generation, batch, requests, this.#settled)
+    return await applyRequests(
+      this.#sides,
+      this.#pairs,
+      writers,
+      this.#lease.generation,
+      batch,
+      requests,
+      this.#settled,
+    )
   }
 
   /** Makes two rows a pair. True when they agree in everything: then nothing is left to decide. */

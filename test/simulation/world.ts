@@ -500,7 +500,7 @@ export class World {
       pairAlike: (generation, layout) => around('pairAlike', () => pairs.pairAlike(generation, layout)),
       intend: (generation, intents) => {
         process.inHand = intents.flatMap(({ side, body }) =>
-          (JSON.parse(body) as { kind: string }[]).map(({ kind }) => `${kind} ${side}`),
+          (JSON.parse(body) as { writes: { kind: string }[] }).writes.map(({ kind }) => `${kind} ${side}`),
         )
         return around('intend', () => pairs.intend(generation, intents))
       },
