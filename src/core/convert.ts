@@ -52,7 +52,7 @@ function toText(type: Type, value: Exclude<Value, null>): string {
 function fromText(type: Type, text: string): Value {
   switch (type) {
     case 'boolean':
-      return /^(true|t|1)$/i.test(text) ? true : /^(false|f|0)$/i.test(text) ? false : null
+      return /^(true|t|yes|y|on|1)$/i.test(text) ? true : /^(false|f|no|n|off|0)$/i.test(text) ? false : null
     case 'integer':
       return integerOf(text)
     case 'float':

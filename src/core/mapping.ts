@@ -80,8 +80,9 @@ export function keyOf(row: Row, at: readonly number[], keyTypes: readonly Type[]
 function targetField(sync: Sync, source: Schema, name: string, rule: FieldRule): Field {
   if (rule.kind === 'compute') return { name, type: rule.type, native: '', nullable: true, writable: true }
   const from = sourceField(sync, source, name, rule.from)
-  if (rule.type === undefined || rule.type === from.type) return { ...from, name, writable: true }
-  return { name, type: rule.type, native: '', nullable: from.nullable, writable: true }
+  const asSystem = from.systemType === undefined
+  if (asSystem && (rule.type === undefined || rule.type === from.type)) return { ...from, name, writable: true }
+  return { name, type: rule.type ?? from.type, native: '', nullable: from.nullable, writable: true }
 }
 
 function sourceField(sync: Sync, source: Schema, name: string, from: string): Field {

@@ -10,6 +10,8 @@ export interface Field {
   readonly native: string
   readonly nullable: boolean
   readonly writable: boolean
+  /** What the system's own declaration means, where the config says another `type`: values are read as the config says. */
+  readonly systemType?: Type
 }
 
 /** The shape of a collection's rows. */

@@ -26,6 +26,8 @@ export class Batch implements AsyncDisposable {
   /** Refused now and not before: told of when that is durable. */
   #news: RefusedRow[] = []
   #announced = false
+  /** Rows refused in this run whose key can't be told. */
+  #keyless = 0
   /** Counted when it is committed: a transaction that fails has written nothing. */
   #written = nothingWritten
   #inserted = 0
@@ -163,7 +165,11 @@ export class Batch implements AsyncDisposable {
     this.#written = { inserted: more + inserted, updated: changed + updated, unchanged: same + unchanged }
   }
 
-  #reject(rejections: readonly Rejection[]): void {
+  #reject(given: readonly Rejection[]): void {
+    // Rows without a key are counted each: a number behind the parts that are known tells them apart. They are met again by every run.
+    const rejections = given.map((one) =>
+      one.key.includes(null) ? { ...one, key: [...one.key, ++this.#keyless] } : one,
+    )
     for (const rejection of rejections) {
       const refused = refusedRow(rejection)
       if (!this.#rejected.has(refused.key)) this.#news.push(refused)

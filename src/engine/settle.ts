@@ -212,7 +212,8 @@ async function absent(batch: Batch, target: View, { spec }: Sides): Promise<numb
 async function retryRejected({ sides, batch, source }: Ending): Promise<void> {
   const keys = batch.unseen.map(({ key }) => key)
   if (keys.length === 0) return
-  const chunk = await source.fetch(keys, sides.mapping.selection.fields)
+  const whole = keys.filter((key) => !key.includes(null))
+  const chunk = await source.fetch(whole, sides.mapping.selection.fields)
   await batch.put(chunk.rows, chunk.rejects, chunk.bytes, false)
   await batch.settle(keys)
   await batch.commit(null)

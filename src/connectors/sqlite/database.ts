@@ -5,6 +5,7 @@ import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
 import { canonical, type Type, types, type Value } from '../../core/value.ts'
 import type { SqliteConfig } from './index.ts'
+import { type Bindable, fromStorage, toStorage } from './types.ts'
 
 /** Opens the file for reading or for writing; a missing file is made only when `create` says so. */
 export function openDatabase(
@@ -33,6 +34,7 @@ export function openDatabase(
     database.function('_syncline_canonical', pure, (type, value) =>
       value === null || typeof value === 'object' ? value : String(canonical(asType(type), String(value))),
     )
+    database.function('_syncline_said', pure, (type, value) => said(asType(type), value as Bindable))
     registerProbe(database)
     return database
   })
@@ -156,6 +158,17 @@ export function isRowError(error: unknown): boolean {
   if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
   // 19 constraint, 20 mismatch, 18 too big.
   return isSqliteError(error) && [18, 19, 20].includes(error.errcode & 0xff)
+}
+
+/** A stored value of any class as a type, in that type's storage; null where it is none. */
+function said(type: Type, stored: Bindable): Bindable {
+  try {
+    const field = { name: '', type, native: '', nullable: true, writable: true, systemType: type }
+    const value = fromStorage(field, stored)
+    return toStorage(field, value === null ? null : canonical(type, value), true)
+  } catch {
+    return null
+  }
 }
 
 function asType(value: unknown): Type {

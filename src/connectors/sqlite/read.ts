@@ -299,7 +299,12 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
 function beginSnapshot(database: DatabaseSync, config: SqliteConfig, schema: Schema): void {
   attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
   const now = describeTable(database, tableOf(schema))
-  refuseChanged(schema, now && withTypes(now, new Map(schema.fields.map(({ name, type }) => [name, type]))))
+  const said = schema.fields.filter(({ systemType }) => systemType !== undefined)
+  refuseChanged(schema, now && withTypes(now, new Map(said.map(({ name, type }) => [name, type]))))
+}
+
+function asSystem({ systemType, ...field }: Field): Field {
+  return systemType === undefined ? field : { ...field, type: systemType }
 }
 
 /** Columns of somebody else's table that the config says more about than their declaration does. */
@@ -314,15 +319,20 @@ function viewTriggers(config: SqliteConfig, schema: Schema): boolean {
 
 function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'schema'>, selection: Selection): Relation {
   const { schema } = source
-  const filter = selection.where === null ? null : bindFilter(selection.where, schema)
+  const table = tableOf(schema)
+  // A filter compares what the file holds, whatever the config reads it as.
+  const asStands = { ...schema, fields: schema.fields.map(asSystem) }
+  const filter = selection.where === null ? null : bindFilter(selection.where, asStands)
+  const said = schema.key.some((name) => fieldNamed(schema, name).systemType !== undefined)
   return {
     file: source.config.file,
-    from: quote(tableOf(schema)),
+    from: quote(table),
     where: filter === null ? null : filterSql(filter, sqliteDialect),
     fields: schema.fields,
     key: schema.key.map((name) => fieldNamed(schema, name)),
     system: schema.system,
-    rowidKey: isRowidKey(database, tableOf(schema), schema.key),
+    rowids: hasRowids(database, table),
+    rowidKey: !said && isRowidKey(database, table, schema.key),
   }
 }
 

@@ -7,7 +7,7 @@ import { type Field, type Schema, type SchemaChange, withTheirs } from '../../co
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { quote } from '../sql.ts'
-import { describeTable, isRowidKey, parseSchema, tableKind } from './catalog.ts'
+import { describeTable, hasRowids, isRowidKey, parseSchema, tableKind } from './catalog.ts'
 import { attempt, enterBulk, leaveBulk } from './database.ts'
 import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
@@ -257,6 +257,7 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, 
     key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
     // An adopted table is not STRICT: its values may be of any storage class.
     system: spec.adopt ? 'sqlite' : 'syncline',
+    rowids: hasRowids(database, table),
     rowidKey: isRowidKey(database, table, schema.key) && !schema.key.some((name) => widening.has(name)),
     widening,
   }

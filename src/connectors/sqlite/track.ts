@@ -14,6 +14,8 @@ import { tableKind } from './catalog.ts'
 export function untrackable(schema: Schema, kind: 'table' | 'view' | null): string | null {
   if (kind !== 'table') return 'it is a view'
   if (schema.key.length === 0) return 'it has no key'
+  if (keyFields(schema).some(({ systemType }) => systemType !== undefined))
+    return 'the config reads its key as another type than the file declares'
   const field = keyFields(schema).find(
     ({ type }) => !['integer', 'text', 'uuid', 'date', 'time', 'timestamp', 'instant', 'boolean'].includes(type),
   )

@@ -1,4 +1,5 @@
 /** SQLite's declared types and storage classes, and Syncline's types. */
+import { convert } from '../../core/convert.ts'
 import { SyncError } from '../../core/error.ts'
 import type { Field } from '../../core/schema.ts'
 import type { Type, Value } from '../../core/value.ts'
@@ -9,7 +10,7 @@ export function typeOf(declared: string): Type {
   if (/^BOOL/.test(name)) return 'boolean'
   if (/^JSON/.test(name)) return 'json'
   if (/^(UUID|GUID)/.test(name)) return 'uuid'
-  if (timeName.test(name)) return 'text'
+  if (timeName.test(name) || textName.test(name)) return 'text'
   if (name.includes('INT')) return 'integer'
   if (/CHAR|CLOB|TEXT/.test(name)) return 'text'
   if (name.includes('BLOB')) return 'bytes'
@@ -18,11 +19,28 @@ export function typeOf(declared: string): Type {
 }
 
 const timeName = /^(DATE|TIME)/i
+/** Names that other systems give to texts; SQLite takes them for numbers, and keeps what looks like one as a number. */
+const textName = /^(STRING|ENUM|SET|INET|CIDR|MACADDR|XML|CITEXT|NAME|INTERVAL)\b/i
 
-/** A time as SQLite's users store it: text or, where the config says so, a number since some epoch. */
+/** The types that a stored value of any class is read as, where the config says so. From others' texts the mapping converts. */
+const readable: readonly Type[] = ['text', 'bytes', 'boolean', 'integer', 'float', 'decimal']
+
+/** A column as the config says, whatever the file declares: its values are read by that type. */
 export function asDeclared(field: Field, type: Type | undefined): Field {
-  const counts = type === 'integer' || type === 'float' || type === 'decimal'
-  return counts && field.type === 'text' && timeName.test(field.native) ? { ...field, type } : field
+  if (type === undefined) return field
+  const read = readable.includes(type) ? type : 'text'
+  if (read === field.type && (type !== read || isCertain(field))) return field
+  return { ...field, type: read, systemType: field.type }
+}
+
+/** Whether a column that is read as it declares gives all that may be read so: texts are in others too, and yes and t stand for true. */
+function isCertain({ type, native }: Field): boolean {
+  return type === 'text' ? /CHAR|CLOB|TEXT/i.test(native) : type !== 'bytes' && type !== 'boolean'
+}
+
+/** Whether a column that is text by its name may hold numbers, as SQLite takes it for one of these. */
+export function keepsDigits({ native }: Field): boolean {
+  return ['', 'ANY'].includes(native.toUpperCase()) || textName.test(native)
 }
 
 /** The storage of a type in a STRICT table that Syncline makes. */
@@ -72,6 +90,7 @@ export function toStorage(field: Field, value: Value, keepsNul: boolean): Bindab
 /** A stored value as its field's type; throws VALUE_REFUSED for a value of the wrong storage class. */
 export function fromStorage(field: Field, stored: Bindable): Value {
   if (stored === null) return null
+  if (field.systemType !== undefined) return fromAnyStorage(field, stored)
   switch (field.type) {
     case 'boolean':
       if (stored === 0 || stored === 0n) return false
@@ -98,8 +117,37 @@ export function fromStorage(field: Field, stored: Bindable): Value {
       break
     default:
       if (typeof stored === 'string') return stored
+      if (textName.test(field.native) && typeof stored !== 'object') return spelled(stored)
   }
   throw refused(field, `a stored ${className(stored)}`)
+}
+
+/** A stored value of any class as the type that the config says; throws VALUE_REFUSED where it is none. */
+function fromAnyStorage(field: Field, stored: Exclude<Bindable, null>): Value {
+  if (field.type === 'bytes') {
+    if (typeof stored === 'object') return stored
+    throw refused(field, `a stored ${className(stored)}`)
+  }
+  const text = typeof stored === 'object' ? utf8(field, stored) : spelled(stored)
+  try {
+    return convert(text, 'text', field.type)
+  } catch {
+    throw refused(field, `a stored ${className(stored)}`)
+  }
+}
+
+/** A number keeps its class: 3.0 is not 3. */
+function spelled(stored: string | number | bigint): string {
+  const text = String(stored)
+  return typeof stored === 'number' && /^-?\d+$/.test(text) ? `${text}.0` : text
+}
+
+function utf8(field: Field, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw refused(field, 'a stored blob that is no text')
+  }
 }
 
 /** NaN and −0 are what SQLite can't hold of a float. */
@@ -108,6 +156,13 @@ export function floatLoss(value: Value): Value {
 }
 
 const decimalText = /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/
+
+/** Text whose bytes are none in the encoding of its file: decoding would put U+FFFD in their place. */
+export function undecodable(field: Field): SyncError {
+  return new SyncError('VALUE_REFUSED', `column ${field.name} holds text that is not valid in the file's encoding`, {
+    hint: "Mend the row, or declare the field as bytes: { from: '…', type: 'bytes' } copies it as it is.",
+  })
+}
 
 function refused(field: Field, what: string): SyncError {
   return new SyncError('VALUE_REFUSED', `column ${field.name} (${field.type}) can't hold ${what}`, {

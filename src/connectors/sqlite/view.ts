@@ -7,7 +7,7 @@ import type { Key, Row, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { attempt, prepareArrays } from './database.ts'
-import { type Bindable, fromStorage, storageOf, toStorage } from './types.ts'
+import { type Bindable, fromStorage, keepsDigits, storageOf, toStorage, undecodable } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
 export interface Relation {
@@ -20,6 +20,8 @@ export interface Relation {
   readonly system: string
   /** Whether the key is the table's rowid, so that rowid order is key order. */
   readonly rowidKey: boolean
+  /** Whether rows can be asked for by their rowid. */
+  readonly rowids: boolean
   /** Columns that the next run converts to what their fields have become: they are read as they will be. */
   readonly widening?: ReadonlySet<string>
 }
@@ -101,10 +103,9 @@ export function rowidPages(
   relation: Relation,
   names: readonly string[],
 ): (options: PageOptions) => AsyncIterable<RowidChunk> {
-  const decode = rowDecoder(relation, names)
-  // Where the key is the rowid, it is among the columns already.
-  const keyAt = relation.rowidKey ? names.indexOf(relation.key[0]?.name ?? '') : -1
-  const columns = columnsSql(relation, names) + (keyAt < 0 ? `, ${safeIntegerSql('rowid')}` : '')
+  const decode = rowDecoder(database, relation, names)
+  const columns = columnsSql(relation, names, { paged: true })
+  const at = rowidAt(relation, names)
   const prepare = preparing(database)
   const page = (conditions: readonly string[]) =>
     prepare(`SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
@@ -119,7 +120,7 @@ export function rowidPages(
       const chunk = emptyChunk()
       for (const row of stored) {
         const values = asStored(row)
-        last = rowidOf(keyAt < 0 ? values.pop() : values[keyAt])
+        last = rowidOf(values[at])
         decode(values, chunk)
       }
       yield { ...chunk, last: last ?? 0 }
@@ -157,7 +158,7 @@ export async function* rowsOf(
   values: readonly Bindable[],
   names: readonly string[],
 ): AsyncIterable<Chunk> {
-  const decode = rowDecoder(relation, names)
+  const decode = rowDecoder(database, relation, names)
   const rows = attempt(relation.file, () => prepareArrays(database, sql).iterate(...values))
   let chunk = emptyChunk()
   for (;;) {
@@ -194,12 +195,12 @@ export function fetchRows(
   keys: readonly Key[],
   names: readonly string[],
 ): Chunk {
-  const decode = rowDecoder(relation, names)
+  const decode = rowDecoder(database, relation, names)
   const chunk = emptyChunk()
   const perStatement = Math.max(1, Math.floor(900 / relation.key.length))
   for (let start = 0; start < keys.length; start += perStatement) {
     const part = keys.slice(start, start + perStatement)
-    const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [keysSql(relation.key, part.length)])}`
+    const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [keysSql(keyParts(relation), part.length)])}`
     const values = part.flatMap((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
     for (const stored of attempt(relation.file, () => prepareArrays(database, sql).all(...values)))
       decode(asStored(stored), chunk)
@@ -207,12 +208,11 @@ export function fetchRows(
   return chunk
 }
 
-/** `key IN (?, ?)`, or `(a, b) IN (VALUES (?, ?), …)`. */
-export function keysSql(key: readonly Field[], count: number): string {
-  const names = key.map((field) => quote(field.name))
-  if (names.length === 1) return `${names[0]} IN (${Array(count).fill('?').join(', ')})`
-  const tuple = `(${names.map(() => '?').join(', ')})`
-  return `(${names.join(', ')}) IN (VALUES ${Array(count).fill(tuple).join(', ')})`
+/** `key IN (?, ?)`, or `(a, b) IN (VALUES (?, ?), …)`. `key`: an expression per part. */
+export function keysSql(key: readonly string[], count: number): string {
+  if (key.length === 1) return `${key[0]} IN (${Array(count).fill('?').join(', ')})`
+  const tuple = `(${key.map(() => '?').join(', ')})`
+  return `(${key.join(', ')}) IN (VALUES ${Array(count).fill(tuple).join(', ')})`
 }
 
 /** The FROM and WHERE of a relation with more conditions. */
@@ -221,20 +221,40 @@ export function clause(relation: Relation, conditions: readonly string[]): strin
   return all.length === 0 ? relation.from : `${relation.from} WHERE ${all.join(' AND ')}`
 }
 
-/** Columns in the order of `names`, integers beyond 2^53 as text so that reading never fails and never rounds. */
-export function columnsSql(relation: Relation, names: readonly string[]): string {
-  return names.map((name) => columnSql(relation, fieldNamed(relation, name))).join(', ')
+/**
+ * Columns in the order of `names`, integers beyond 2^53 as text so that reading never fails and never rounds. Behind them what tells
+ * whether a text was decoded exactly, where others may have written it: the rowid, or the bytes of each text. `paged`: the rowid in any case.
+ */
+export function columnsSql(relation: Relation, names: readonly string[], { paged = false } = {}): string {
+  const fields = names.map((name) => fieldNamed(relation, name))
+  const columns = fields.map((field) => columnSql(relation, field))
+  const checked = relation.system === 'sqlite'
+  if (paged || (checked && relation.rowids)) {
+    if (rowidAt(relation, names) === names.length) columns.push(safeIntegerSql('rowid'))
+  } else if (checked) columns.push(...fields.filter(isText).map(({ name }) => `CAST(${quote(name)} AS BLOB)`))
+  return columns.join(', ')
+}
+
+/** Where a stored row has its rowid: among its columns where that is the key, else behind them. */
+function rowidAt({ rowidKey, key }: Relation, names: readonly string[]): number {
+  const at = rowidKey ? names.indexOf(key[0]?.name ?? '') : -1
+  return at < 0 ? names.length : at
+}
+
+function isText({ type }: Field): boolean {
+  return !['boolean', 'integer', 'float', 'decimal', 'bytes'].includes(type)
 }
 
 function columnSql(relation: Relation, field: Field): string {
   const column = storedSql(relation, field)
+  if (field.systemType !== undefined) return anyStorageSql(column, field)
   if (field.type === 'integer') return safeIntegerSql(column)
   // A REAL column turns integers into reals, and a TEXT column into text.
   const holdsNone =
     (field.type === 'float' && /REAL|FLOA|DOUB/i.test(field.native)) ||
     (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
   if (relation.system !== 'sqlite' || holdsNone) return column
-  const digits = ['decimal', 'json', 'bytes'].includes(field.type) || ['', 'ANY'].includes(field.native.toUpperCase())
+  const digits = ['decimal', 'json', 'bytes'].includes(field.type) || keepsDigits(field)
   if (digits) return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
   return field.type === 'boolean' || field.type === 'float' ? safeIntegerSql(column) : safeNumberSql(column)
 }
@@ -249,6 +269,12 @@ function safeNumberSql(column: string): string {
   return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS REAL) ELSE ${column} END`
 }
 
+/** For a column that holds what the config says, in whatever class: numbers as their digits, and texts as bytes where bytes are asked for. */
+function anyStorageSql(column: string, { type }: Field): string {
+  const digits = `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT)`
+  return `${digits}${type === 'bytes' ? ` WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB)` : ''} ELSE ${column} END`
+}
+
 /** A column's value in the storage of its field. */
 function storedSql({ widening }: Relation, { name, type }: Field): string {
   return widening?.has(name) === true ? `CAST(${quote(name)} AS ${storageOf(type)})` : quote(name)
@@ -257,10 +283,21 @@ function storedSql({ widening }: Relation, { name, type }: Field): string {
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
 function keySql(relation: Relation, field: Field): string {
   const column = storedSql(relation, field)
+  if (field.systemType !== undefined) return saidSql(field)
   // Others spell these as they like: 1e20, an upper-case UUID.
   if (relation.system === 'sqlite' && ['decimal', 'uuid'].includes(field.type))
     return `_syncline_canonical('${field.type}', ${column})`
   return ['integer', 'boolean', 'float', 'bytes'].includes(field.type) ? column : `${column} COLLATE BINARY`
+}
+
+/** What a column holds, read as the config says; NULL where it can't be. */
+function saidSql(field: Field): string {
+  return `_syncline_said('${field.type}', ${anyStorageSql(quote(field.name), field)})`
+}
+
+/** Parts of a key as they are compared with given ones. */
+function keyParts({ key }: Relation): readonly string[] {
+  return key.map((field) => (field.systemType === undefined ? quote(field.name) : saidSql(field)))
 }
 
 function rangeSql(relation: Relation, range: Range): [string[], Bindable[]] {
@@ -287,12 +324,18 @@ function summarize(database: DatabaseSync, relation: Relation, bounds: readonly 
   return counts
 }
 
-/** Decodes a stored row in place and adds it to a chunk; a value of the wrong storage class rejects the row. */
-function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bindable[], chunk: GrowingChunk) => void {
+/** Decodes a stored row in place and adds it to a chunk; a value of the wrong storage class, or text that is none, rejects the row. */
+function rowDecoder(
+  database: DatabaseSync,
+  relation: Relation,
+  names: readonly string[],
+): (stored: Bindable[], chunk: GrowingChunk) => void {
   const fields = names.map((name) => fieldNamed(relation, name))
   const keyAt = relation.key.map((field) => names.indexOf(field.name))
   // Strings need no decoding in a text column, and most columns are that.
-  const plainText = fields.map((field) => !['boolean', 'integer', 'float', 'decimal', 'bytes'].includes(field.type))
+  const plainText = fields.map(isText)
+  const checked = relation.system === 'sqlite'
+  const exact = checked ? exactness(database, relation, names) : () => true
   const reject = (row: readonly Value[], chunk: GrowingChunk, message: string) =>
     chunk.rejects.push({ key: keyAt.map((at) => row[at] ?? null), code: 'VALUE_REFUSED', message })
   return (stored, chunk) => {
@@ -303,23 +346,65 @@ function rowDecoder(relation: Relation, names: readonly string[]): (stored: Bind
       if (value === null) continue
       if (typeof value === 'string') {
         bytes += value.length
-        if (plainText[i] === true) continue
+        if (plainText[i] === true) {
+          if (!checked || exact(stored, i)) continue
+          // A key of which a part can't be told is none.
+          const key = keyAt.map((at) => (at === i || !exact(stored, at) ? null : (row[at] ?? null)))
+          chunk.rejects.push({ key, code: 'VALUE_REFUSED', message: undecodable(fields[i] as Field).message })
+          return
+        }
       }
       const field = fields[i] as Field
       if (field.type === 'integer' && Number.isInteger(value)) continue
       try {
         if (typeof value === 'object') bytes += value.length
         row[i] =
-          field.type === 'integer' && typeof value === 'string' ? bigintOf(field, value) : fromStorage(field, value)
+          field.type === 'integer' && field.systemType === undefined && typeof value === 'string'
+            ? bigintOf(field, value)
+            : fromStorage(field, value)
       } catch (error) {
         if (!(error instanceof SyncError)) throw error
         reject(stored, chunk, error.message)
         return
       }
     }
+    stored.length = fields.length
     chunk.bytes += bytes
     if (keyAt.some((at) => row[at] === null)) reject(row, chunk, 'a key field is NULL')
     else chunk.rows.push(row)
+  }
+}
+
+/** What decoding puts in the place of bytes that are no text; a text may hold it, too. */
+const REPLACED = /\uFFFD/
+/** Of a file in UTF-16 SQLite makes one character of a lone surrogate and whatever follows it. */
+const PAIRED = /[\uD800-\uDFFF\uFFFD]/
+
+/** Whether the text of a stored row at a place of `names` is what its bytes say. */
+function exactness(
+  database: DatabaseSync,
+  relation: Relation,
+  names: readonly string[],
+): (stored: readonly Bindable[], at: number) => boolean {
+  const textAt = names.flatMap((name, at) => (isText(fieldNamed(relation, name)) ? [at] : []))
+  const prepare = preparing(database)
+  const bytesOf = (stored: readonly Bindable[], at: number): unknown => {
+    if (!relation.rowids) return stored[names.length + textAt.indexOf(at)]
+    const sql = `SELECT CAST(${quote(names[at] ?? '')} AS BLOB) FROM ${relation.from} WHERE rowid = ?`
+    return asStored(prepare(sql).get(rowidOf(stored[rowidAt(relation, names)])))[0]
+  }
+  const encoding = String(database.prepare('PRAGMA encoding').get()?.encoding)
+  const suspect = encoding === 'UTF-8' ? REPLACED : PAIRED
+  const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true })
+  return (stored, at) => {
+    const text = stored[at]
+    if (typeof text !== 'string' || !suspect.test(text)) return true
+    const bytes = bytesOf(stored, at)
+    try {
+      return bytes instanceof Uint8Array && decoder.decode(bytes) === text
+    } catch {
+      return false
+    }
   }
 }
 

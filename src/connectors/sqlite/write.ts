@@ -24,6 +24,7 @@ export class TableWriter {
   readonly #table: string
   readonly #fields: readonly Field[]
   readonly #key: readonly Field[]
+  readonly #keyNames: readonly string[]
   readonly #keyAt: readonly number[]
   /** Parts of the key whose type has several spellings of one value. */
   readonly #respelled: readonly number[]
@@ -46,6 +47,7 @@ export class TableWriter {
     this.#table = ownedTable(spec)
     this.#fields = spec.schema.fields
     this.#key = spec.schema.key.flatMap((name) => this.#fields.filter((field) => field.name === name))
+    this.#keyNames = this.#key.map(({ name }) => quote(name))
     this.#keyAt = this.#key.map((field) => this.#fields.indexOf(field))
     this.#respelled = this.#key.flatMap(({ type }, at) =>
       ['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : [],
@@ -77,7 +79,7 @@ export class TableWriter {
     for (let start = 0; start < keys.length; start += PARAMETERS) {
       const part = keys.slice(start, start + PARAMETERS)
       const values = part.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
-      const isKey = keysSql(this.#key, part.length)
+      const isKey = keysSql(this.#keyNames, part.length)
       if (this.#spec.adopt) this.#forget(isKey, values)
       deleted += this.#run(
         `${this.#deleteSql()} ${isKey}${this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''}`,
@@ -164,7 +166,7 @@ export class TableWriter {
       for (let k = 0; k < this.#keyAt.length; k++)
         values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
     const statement = this.#statement(
-      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#key, end - start)}${this.#live}`,
+      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#keyNames, end - start)}${this.#live}`,
     )
     return Number((statement.get(...values) as unknown as [number])[0])
   }
