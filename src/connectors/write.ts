@@ -65,6 +65,13 @@ interface Waiting {
   readonly refusal: { readonly code: string; readonly message: string } | null
 }
 
+/** What a write is that the table takes without an error and does not keep. */
+export function notKept({ kind }: Write): WriteResult {
+  const what = kind === 'insert' ? 'row' : kind === 'update' ? 'change' : 'deletion'
+  const message = `the table did not keep the ${what} (row-level security, a trigger or a rule?)`
+  return { status: 'rejected', code: 'VALUE_REFUSED', message }
+}
+
 /** What a write is that a foreign key refused. */
 export function refusedByReference({ kind }: Write, message: string): WriteResult {
   return { status: 'rejected', code: kind === 'delete' ? 'ROW_REFERENCED' : 'PARENT_MISSING', message }

@@ -270,11 +270,31 @@ function grantHint(message: string): string {
   return 'Grant the missing right; docs/connectors/postgres.md lists what a source and a target need.'
 }
 
-/** Whether the error is about one row's values: data exceptions and integrity violations. */
+/** Classes of errors that a row brings about: data exceptions, integrity violations, and what triggers, functions and checked views raise. */
+const rowClasses = ['09', '21', '22', '23', '27', '2F', '38', '39', '44', 'P0']
+const INDEX_ENTRY_TOO_LARGE = '54000'
+
+/** The function of the server that refuses for a missing right. Its name is the same in all languages. */
+const LACKS_RIGHT = 'aclcheck_error'
+
+/** Whether the user lacks a right. Row-level security and triggers refuse single rows with the same code, by other functions. */
+export function isMissingRight(error: unknown): boolean {
+  const told = toldByServer(error)
+  return told?.code === '42501' && told.routine === LACKS_RIGHT
+}
+
+/** What the server said, where an error is its or was made of it. */
+export function toldByServer(error: unknown): pg.DatabaseError | null {
+  const told = error instanceof SyncError ? error.cause : error
+  return told instanceof pg.DatabaseError ? told : null
+}
+
+/** Whether the error is about one row. */
 export function isRowError(error: unknown): boolean {
-  if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false
-  return error.code.startsWith('22') || error.code.startsWith('23') || error.code === '54000'
+  if (error instanceof SyncError && error.code === 'VALUE_REFUSED') return true
+  const code = toldByServer(error)?.code ?? ''
+  if (code === '42501') return !isMissingRight(error)
+  return rowClasses.includes(code.slice(0, 2)) || code === INDEX_ENTRY_TOO_LARGE
 }
 
 /** Whether Postgres refused to alter a table: something depends on the column (0A, 2B), or the change does not fit (42). `detail` names what. */

@@ -3,7 +3,7 @@
  * of them is refused, the batch is done again one by one.
  */
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
-import type { Row, Value } from '../../core/value.ts'
+import type { Row } from '../../core/value.ts'
 import type { Context, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import {
@@ -12,16 +12,18 @@ import {
   type Blocked,
   decodeResults,
   encodeResults,
+  notKept,
   refusedByReference,
   swapParked,
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
-import { type Client, connect, isRowError } from './client.ts'
+import { type Client, connect, isMissingRight, isRowError, toldByServer } from './client.ts'
+import { Columns } from './columns.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { beginFenced, type Fence, raiseFence, takeFence } from './sink.ts'
-import { fromText, toText } from './types.ts'
+import { fromText } from './types.ts'
 
 export async function openWriter(
   config: PostgresConfig,
@@ -121,9 +123,9 @@ class Table implements Transaction {
       const results = await this.#together(writes)
       // What would be checked at the end of the transaction would then refuse all of it.
       await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE')
-      if (results !== null) return results
+      if (results !== null) return await this.#notKept(writes, results)
     } catch (error) {
-      if (!isRowError(error)) throw error
+      if (!isRowError(error) && !isMissingRight(error)) throw error
     }
     await this.#client.query('ROLLBACK TO SAVEPOINT batch; SET CONSTRAINTS ALL IMMEDIATE')
     return await applyOneByOne(writes, this)
@@ -169,25 +171,22 @@ class Table implements Transaction {
     await this.#client.query('SAVEPOINT one')
     try {
       const [result] = (await this.#together([write])) ?? []
-      if (result === undefined) {
+      if (result?.status !== 'written') {
         await this.#client.query('ROLLBACK TO SAVEPOINT one')
-        return {
-          status: 'rejected',
-          code: 'VALUE_REFUSED',
-          message: 'the table swallowed the row (a trigger or rule?)',
-        }
+        return await this.#refusal(write)
       }
       await this.#client.query('RELEASE SAVEPOINT one')
       return result
     } catch (error) {
-      if (!isRowError(error) || !(error instanceof Error)) throw error
+      if (!(isRowError(error) || isMissingRight(error)) || !(error instanceof Error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT one')
-      const constraint = 'constraint' in error ? String(error.constraint) : ''
-      if ('code' in error && error.code === '23505')
-        return { status: 'taken', columns: await this.#columnsOf(constraint), message: error.message }
-      if ('code' in error && ['23503', '23001'].includes(String(error.code)))
-        return refusedByReference(write, error.message)
-      return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
+      if (isMissingRight(error)) return await this.#withoutRight(write, error)
+      const told = toldByServer(error)
+      const message = told?.message ?? error.message
+      if (told?.code === '23505')
+        return { status: 'taken', columns: await this.#columnsOf(told.constraint ?? ''), message }
+      if (told?.code === '23503' || told?.code === '23001') return refusedByReference(write, message)
+      return { status: 'rejected', code: 'VALUE_REFUSED', message }
     }
   }
 
@@ -196,6 +195,62 @@ class Table implements Transaction {
     const results = await swapParked(members, this.#schema, this.#context.random, (write) => this.attempt(write))
     if (results === null) await this.#client.query('ROLLBACK TO SAVEPOINT swap')
     return results
+  }
+
+  async #notKept(writes: readonly Write[], results: readonly WriteResult[]): Promise<WriteResult[]> {
+    const known = [...results]
+    for (const [at, { status }] of results.entries())
+      if (status === 'stale') known[at] = await this.#refusal(writes[at] as Write)
+    return known
+  }
+
+  /** Why a write had no effect, though nothing was refused. */
+  async #refusal(write: Write): Promise<WriteResult> {
+    const columns = new Columns(this.#schema)
+    if (write.kind !== 'delete') {
+      const given = write.kind === 'insert' ? write.row : write.fields
+      for (const [name, value] of Object.entries(given)) columns.assign(name, [value])
+      const bent = await this.#bent(columns)
+      if (bent !== null)
+        return {
+          status: 'rejected',
+          code: 'VALUE_REFUSED',
+          message: `column ${bent.name} (${bent.native}) would round the value`,
+        }
+    }
+    if (write.kind === 'insert') return notKept(write)
+    const there = new Columns(this.#schema)
+    const where = this.#condition([write], there)
+    const found = await this.#client.query(
+      `SELECT 1 FROM ${tableSql(this.#schema.name)}, ${there.source} WHERE ${where.join(' AND ')} LIMIT 1`,
+      there.arrays,
+    )
+    return found.length > 0 ? notKept(write) : { status: 'stale' }
+  }
+
+  /** The column that would not keep its value as it is; null: none. */
+  async #bent(columns: Columns): Promise<Field | null> {
+    if (columns.keeping.length === 0) return null
+    const checks = columns.keeping.map(({ sql }) => sql).join(', ')
+    const [row] = await this.#client.query(`SELECT ${checks} FROM ${columns.source}`, columns.arrays)
+    return columns.keeping.find((_, at) => row?.[at] === 'f')?.field ?? null
+  }
+
+  /** A column that the user may not write concerns the rows that need it. Any other right is about the table: its error is thrown. */
+  async #withoutRight(write: Write, error: Error): Promise<WriteResult> {
+    const names =
+      write.kind === 'insert' ? Object.keys(write.row) : write.kind === 'update' ? Object.keys(write.fields) : []
+    const right = write.kind.toUpperCase()
+    const [row] = await this.#client.query(
+      `SELECT has_any_column_privilege($1::regclass, $2),
+         (SELECT min(name) FROM unnest($3::text[]) AS name WHERE NOT has_column_privilege($1::regclass, name, $2))`,
+      [tableSql(this.#schema.name), right, names],
+    )
+    const [any, column] = row ?? []
+    if (any !== 't' || column == null) throw error
+    const grant = `GRANT ${right} (${quote(column)}) ON ${tableSql(this.#schema.name)}`
+    const message = `there is no right to ${write.kind} column ${column} (as the table's owner: ${grant} TO <user>)`
+    return { status: 'rejected', code: 'VALUE_REFUSED', message }
   }
 
   /** One statement per shape. Null: an insert gave fewer rows than it got. */
@@ -247,39 +302,46 @@ class Table implements Transaction {
         return rows
       }
       const values = names.map((name) =>
-        columns.add(
+        columns.assign(
           name,
           group.map((write) => (write.kind === 'insert' ? (write.row[name] ?? null) : null)),
         ),
       )
       return await this.#client.query(
         `INSERT INTO ${table} (${names.map(quote).join(', ')}) OVERRIDING SYSTEM VALUE
-         SELECT ${values.join(', ')} FROM ${columns.source} ORDER BY w.ord RETURNING ${returning}`,
+         SELECT ${values.join(', ')} FROM ${columns.source} ${whereAll(columns.kept)} ORDER BY w.ord RETURNING ${returning}`,
         columns.arrays,
       )
     }
-    const key = this.#schema.key.map((name, part) => {
-      const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
-      return `${table}.${quote(name)} = ${columns.add(name, values)}`
-    })
-    const expected = Object.keys(first.expected).map((name) => {
-      const values = group.map((write) => (write.kind === 'insert' ? null : (write.expected[name] ?? null)))
-      return same(fieldNamed(this.#schema, name), `${table}.${quote(name)}`, columns.add(name, values))
-    })
-    const where = [...key, ...expected].join(' AND ')
+    const where = this.#condition(group, columns)
     if (first.kind === 'delete')
       return await this.#client.query(
-        `DELETE FROM ${table} USING ${columns.source} WHERE ${where} RETURNING w.ord`,
+        `DELETE FROM ${table} USING ${columns.source} ${whereAll(where)} RETURNING w.ord`,
         columns.arrays,
       )
     const sets = Object.keys(first.fields).map((name) => {
       const values = group.map((write) => (write.kind === 'update' ? (write.fields[name] ?? null) : null))
-      return `${quote(name)} = ${columns.add(name, values)}`
+      return `${quote(name)} = ${columns.assign(name, values)}`
     })
     return await this.#client.query(
-      `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} WHERE ${where} RETURNING w.ord, ${returning}`,
+      `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} ${whereAll([...where, ...columns.kept])} RETURNING w.ord, ${returning}`,
       columns.arrays,
     )
+  }
+
+  /** That a row has its key and is as it is expected. */
+  #condition(group: readonly Write[], columns: Columns): string[] {
+    const table = tableSql(this.#schema.name)
+    const key = this.#schema.key.map((name, part) => {
+      const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
+      return `${table}.${quote(name)} = ${columns.add(name, values)}`
+    })
+    const first = group[0]
+    const expected = Object.keys(first === undefined || first.kind === 'insert' ? {} : first.expected).map((name) => {
+      const values = group.map((write) => (write.kind === 'insert' ? null : (write.expected[name] ?? null)))
+      return same(fieldNamed(this.#schema, name), `${table}.${quote(name)}`, columns.add(name, values))
+    })
+    return [...key, ...expected]
   }
 
   #decode(row: readonly (string | null)[]): Row {
@@ -299,26 +361,8 @@ class Table implements Transaction {
   }
 }
 
-/** Values of a group as columns of text, cast where they are used. */
-class Columns {
-  readonly arrays: (string | null)[][] = []
-  readonly #schema: Schema
-
-  constructor(schema: Schema) {
-    this.#schema = schema
-  }
-
-  /** The expression of the new column in the statement. */
-  add(name: string, values: readonly Value[]): string {
-    const field = fieldNamed(this.#schema, name)
-    this.arrays.push(values.map((value) => (value === null ? null : toText(field, value))))
-    return `w.c${this.arrays.length}::${field.native}`
-  }
-
-  get source(): string {
-    const names = this.arrays.map((_, at) => `c${at + 1}`)
-    return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS w(${[...names, 'ord'].join(', ')})`
-  }
+function whereAll(conditions: readonly string[]): string {
+  return conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
 }
 
 function shapeOf(write: Write): string {

@@ -12,6 +12,7 @@ import {
   decodeResults,
   encodeResults,
   leaseLost,
+  notKept,
   refusedByReference,
   swapParked,
   type Transaction,
@@ -195,7 +196,7 @@ class Table implements Transaction {
     try {
       const result = this.#apply(write)
       this.#database.exec('RELEASE one')
-      return result
+      return result.status === 'stale' && this.#asExpected(write) ? notKept(write) : result
     } catch (error) {
       this.#database.exec('ROLLBACK TO one; RELEASE one')
       if (!isRowError(error) || !(error instanceof Error)) throw error
@@ -240,15 +241,10 @@ class Table implements Transaction {
           ? 'DEFAULT VALUES'
           : `(${names.map(quote).join(', ')}) VALUES (${names.map(() => '?').join(', ')})`
       const stored = this.#run(`INSERT INTO ${this.#table} ${values} ${returning}`, this.#bind(write.row))
+      if (stored === undefined) return notKept(write)
       return { status: 'written', row: this.#decode(stored) }
     }
-    const expected = Object.keys(write.expected)
-    const keys = this.#schema.key.map((name, at) => [name, write.key[at] ?? null] as const)
-    const where = [
-      ...keys.map(([name]) => `${quote(name)} = ?`),
-      ...expected.map((name) => `${quote(name)} IS ?`),
-    ].join(' AND ')
-    const bound = [...this.#bind(Object.fromEntries(keys)), ...this.#bind(write.expected)]
+    const { where, bound } = this.#condition(write)
     if (write.kind === 'delete') {
       const gone = this.#run(`DELETE FROM ${this.#table} WHERE ${where} RETURNING 1`, bound)
       return gone === undefined ? { status: 'stale' } : { status: 'written', row: null }
@@ -259,6 +255,22 @@ class Table implements Transaction {
       ...bound,
     ])
     return stored === undefined ? { status: 'stale' } : { status: 'written', row: this.#decode(stored) }
+  }
+
+  /** That the row has its key and is as it is expected. */
+  #condition(write: Exclude<Write, { kind: 'insert' }>): { readonly where: string; readonly bound: Bindable[] } {
+    const keys = this.#schema.key.map((name, at) => [name, write.key[at] ?? null] as const)
+    const where = [
+      ...keys.map(([name]) => `${quote(name)} = ?`),
+      ...Object.keys(write.expected).map((name) => `${quote(name)} IS ?`),
+    ].join(' AND ')
+    return { where, bound: [...this.#bind(Object.fromEntries(keys)), ...this.#bind(write.expected)] }
+  }
+
+  #asExpected(write: Write): boolean {
+    if (write.kind === 'insert') return false
+    const { where, bound } = this.#condition(write)
+    return this.#run(`SELECT 1 FROM ${this.#table} WHERE ${where}`, bound) !== undefined
   }
 
   #bind(patch: Patch): Bindable[] {

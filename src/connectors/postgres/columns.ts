@@ -1,0 +1,57 @@
+/** Values of several writes as columns of one statement. */
+import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
+import type { Value } from '../../core/value.ts'
+import { toText } from './types.ts'
+
+/** Values of a group as columns of text, cast where they are used. */
+export class Columns {
+  readonly arrays: (string | null)[][] = []
+  /** Conditions that a column keeps its value as it is, and the column. */
+  readonly keeping: { readonly field: Field; readonly sql: string }[] = []
+  readonly #schema: Schema
+
+  constructor(schema: Schema) {
+    this.#schema = schema
+  }
+
+  /** The expression of the new column in the statement. */
+  add(name: string, values: readonly Value[]): string {
+    const field = fieldNamed(this.#schema, name)
+    this.arrays.push(values.map((value) => (value === null ? null : toText(field, value))))
+    return `w.c${this.arrays.length}::${field.native}`
+  }
+
+  /**
+   * The expression of a value that a column gets. It is cast to the type without its limits: a cast to `varchar(3)` cuts, an assignment
+   * refuses. Numbers and times are rounded by an assignment, too, and have a condition of their own.
+   */
+  assign(name: string, values: readonly Value[]): string {
+    const field = fieldNamed(this.#schema, name)
+    const loose = withoutLimits(field.native)
+    if (loose === field.native) return this.add(name, values)
+    this.add(name, values)
+    const value = `w.c${this.arrays.length}::${loose}`
+    if (/^(numeric|time|interval)/.test(loose))
+      this.keeping.push({ field, sql: `(${value})::${field.native} IS NOT DISTINCT FROM ${value}` })
+    return value
+  }
+
+  get kept(): readonly string[] {
+    return this.keeping.map(({ sql }) => sql)
+  }
+
+  get source(): string {
+    const names = this.arrays.map((_, at) => `c${at + 1}`)
+    return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS w(${[...names, 'ord'].join(', ')})`
+  }
+}
+
+/** A type without length, precision and scale. Without them `character` and `bit` would mean a length of one. */
+function withoutLimits(native: string): string {
+  if (native.startsWith('"')) return native
+  return native
+    .replace(/^interval [a-z ]+/, 'interval')
+    .replace(/\([^")]*\)/, '')
+    .replace(/^character(?! varying)/, 'bpchar')
+    .replace(/^bit(?! varying)/, 'bit varying')
+}
