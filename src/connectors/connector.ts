@@ -344,6 +344,15 @@ export function notKept(key: Key): Rejection {
   return { key, code: 'ROW_NOT_KEPT', message: 'the table took the row and did not keep it' }
 }
 
+/** A row whose key the target takes for that of another row, because it compares without case, blanks or accents. */
+export function keyTaken(key: Key): Rejection {
+  return {
+    key,
+    code: 'KEY_TAKEN',
+    message: 'the target takes its key for the key of another row: it compares them without case, blanks or accents',
+  }
+}
+
 export interface PutResult {
   readonly inserted: number
   readonly updated: number

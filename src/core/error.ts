@@ -28,6 +28,7 @@ export const errorCodes = {
   SIDE_REPLACED: { retry: 'person', status: 409 },
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
+  KEY_TAKEN: { retry: 'never', status: 422 },
   ROW_NOT_KEPT: { retry: 'never', status: 422 },
   ROW_NOT_DELETED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },

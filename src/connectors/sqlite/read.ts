@@ -358,7 +358,7 @@ function openLookup(config: SqliteConfig, schema: Schema): Lookup {
 function refuseDuplicates(database: DatabaseSync, relation: Relation, schema: Schema): void {
   const declared = requireTable(database, schema.name).key
   if (schema.key.length === 0 || declared.join('\0') === schema.key.join('\0')) return
-  const names = relation.key.map((field) => quote(field.name)).join(', ')
+  const names = relation.key.map((field) => `${quote(field.name)} COLLATE BINARY`).join(', ')
   const row = attempt(relation.file, () =>
     database.prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`).get(),
   )

@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import { type Clock, notKept, type PutResult, type TargetSpec } from '../connector.ts'
+import { type Clock, keyTaken, notKept, type PutResult, type TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { isRowError, keepsNul, prepareArrays } from './database.ts'
 import { deletedField, ownedTable, rowsTable } from './table.ts'
@@ -79,7 +79,7 @@ export class TableWriter {
     for (let start = 0; start < keys.length; start += PARAMETERS) {
       const part = keys.slice(start, start + PARAMETERS)
       const values = part.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
-      const isKey = keysSql(this.#keyNames, part.length)
+      const isKey = keysSql(this.#keyNames, part.length, this.#spec.adopt)
       if (this.#spec.adopt) this.#forget(isKey, values)
       deleted += this.#run(
         `${this.#deleteSql()} ${isKey}${this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''}`,
@@ -99,7 +99,7 @@ export class TableWriter {
       const changed = this.#run(this.#upsertSql(end - start), values)
       const inserted = end - start - existing
       if (this.#maySwallow && changed < inserted) {
-        rejected.push(notKept(this.#keyOf(rows[start] as Row)))
+        rejected.push(this.#unkept(rows[start] as Row))
         return [0, 0]
       }
       if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
@@ -128,6 +128,15 @@ export class TableWriter {
       updated += changed
     }
     return [inserted, updated]
+  }
+
+  /** Why a row is not there after it was put: the table takes its key for another row's, or does not keep it. */
+  #unkept(row: Row): Rejection {
+    const key = this.#keyOf(row)
+    const same = this.#keyNames.map((name) => `${name} = ?`).join(' AND ')
+    const statement = this.#statement(`SELECT 1 FROM ${quote(this.#table)} WHERE ${same}`)
+    const other = statement.get(...key.map((value, at) => this.#keyValue(at, value)))
+    return other === undefined ? notKept(key) : keyTaken(key)
   }
 
   #bind(rows: readonly Row[], start: number, end: number): Bindable[] {
@@ -166,7 +175,7 @@ export class TableWriter {
       for (let k = 0; k < this.#keyAt.length; k++)
         values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
     const statement = this.#statement(
-      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#keyNames, end - start)}${this.#live}`,
+      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#keyNames, end - start, this.#spec.adopt)}${this.#live}`,
     )
     return Number((statement.get(...values) as unknown as [number])[0])
   }
@@ -218,11 +227,16 @@ export class TableWriter {
       ...(marks ? [`${quote(deletedField)} = NULL`] : []),
     ]
     const differs = [
-      ...others.map((name) => `${table}.${name} IS NOT excluded.${name}`),
+      ...others.map((name) => `${table}.${name} COLLATE BINARY IS NOT excluded.${name}`),
       ...(marks ? [`${table}.${quote(deletedField)} IS NOT NULL`] : []),
     ]
-    const target = this.#key.map(({ name }) => quote(name)).join(', ')
-    const action = sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE ${differs.join(' OR ')}`
+    const target = this.#keyNames.join(', ')
+    // Of an adopted table the key may be without case: then it is another row's.
+    const same = this.#spec.adopt
+      ? this.#keyNames.map((name) => ` AND ${table}.${name} COLLATE BINARY = excluded.${name}`).join('')
+      : ''
+    const action =
+      sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE (${differs.join(' OR ')})${same}`
     return `${this.#insertSql(count)} ON CONFLICT (${target}) ${action}`
   }
 

@@ -221,13 +221,13 @@ class Table implements Transaction {
   asTheyAre(results: readonly WriteResult[]): readonly WriteResult[] {
     if (!hasTriggers(this.#database, this.#schema)) return results
     const names = this.#fields.map(({ name }) => name)
-    const where = this.#schema.key.map((name) => `${quote(name)} = ?`).join(' AND ')
-    const sql = `SELECT ${names.map(quote).join(', ')} FROM ${this.#table} WHERE ${where}`
+    const sql = `SELECT ${names.map(quote).join(', ')} FROM ${this.#table} WHERE ${sameKeySql(this.#schema)}`
     return results.map((result) => {
       if (result.status !== 'written' || result.row === null) return result
       const row = result.row
       const key = Object.fromEntries(this.#schema.key.map((name) => [name, row[names.indexOf(name)] ?? null]))
-      const stored = this.#run(sql, this.#bind(key))
+      const bound = this.#bind(key)
+      const stored = this.#run(sql, [...bound, ...bound])
       return stored === undefined ? result : { status: 'written', row: this.#decode(stored) }
     })
   }
@@ -260,11 +260,12 @@ class Table implements Transaction {
   /** That the row has its key and is as it is expected. */
   #condition(write: Exclude<Write, { kind: 'insert' }>): { readonly where: string; readonly bound: Bindable[] } {
     const keys = this.#schema.key.map((name, at) => [name, write.key[at] ?? null] as const)
-    const where = [
-      ...keys.map(([name]) => `${quote(name)} = ?`),
-      ...Object.keys(write.expected).map((name) => `${quote(name)} IS ?`),
-    ].join(' AND ')
-    return { where, bound: [...this.#bind(Object.fromEntries(keys)), ...this.#bind(write.expected)] }
+    const expected = Object.keys(write.expected).map((name) => `${quote(name)} COLLATE BINARY IS ?`)
+    const key = this.#bind(Object.fromEntries(keys))
+    return {
+      where: [sameKeySql(this.#schema), ...expected].join(' AND '),
+      bound: [...key, ...key, ...this.#bind(write.expected)],
+    }
   }
 
   #asExpected(write: Write): boolean {
@@ -294,6 +295,12 @@ class Table implements Transaction {
   #decode(stored: readonly Bindable[] | undefined): Row {
     return this.#fields.map((field, at) => fromStorage(field, stored?.[at] ?? null))
   }
+}
+
+/** The row of a key, its values bound twice: a column may compare without case, and the bytes are compared beside that (hazard 33). */
+function sameKeySql({ key }: Schema): string {
+  const parts = (collation: string) => key.map((name) => `${quote(name)}${collation} = ?`)
+  return [...parts(''), ...parts(' COLLATE BINARY')].join(' AND ')
 }
 
 function isReferenceError(error: unknown): error is SqliteError {
