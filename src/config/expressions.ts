@@ -84,7 +84,7 @@ function bounded(text: string, expression: Expression, quick: boolean): Expressi
   expression.registerFunction('json', (value: string) => JSON.parse(value), '<s-:x>')
   expression.assign('ask', ask)
   const evaluate = (input: unknown) => {
-    const result: unknown = expression.evaluate(input) ?? null
+    const result: unknown = expression.evaluate(input)
     if (isLarger(result, MAX_TEXT)) throw tooLarge()
     if (holdsFunction(result))
       throw new SyncError('VALUE_REFUSED', `the expression ${shortened(text)} gives a function, which is no value`)

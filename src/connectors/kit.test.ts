@@ -87,7 +87,7 @@ describe('the connector kit', () => {
       [2, 'Bo', '1.50', '["a",{"b":1}]', '1970-01-01T00:00:00.000000Z'],
     ])
     assert.equal(rejects.length, 2)
-    assert.match(rejects[0] ?? '', /^3: the handler returned a string that is no decimal/)
+    assert.match(rejects[0] ?? '', /^3: the handler returned a string, which is no decimal/)
     assert.match(rejects[1] ?? '', /a row without id/)
   })
 

@@ -263,7 +263,7 @@ function toRow({ fields, key }: Schema, row: HandlerRow, rejects: Rejection[]): 
   const whole = fields.length === 2 && fields[1]?.name === 'data' && !Object.hasOwn(row, 'data')
   const given = (name: string) => (whole && name === 'data' ? row : row[name])
   try {
-    const values = fields.map(({ name, type }): Value => fromFunction(type, given(name)))
+    const values = fields.map(({ name, type }): Value => fromFunction(type, given(name) ?? null, 'the handler'))
     const missing = key.filter((name) => values[fields.findIndex((field) => field.name === name)] === null)
     if (missing.length > 0) throw new SyncError('KEY_MISSING', `a row without ${missing.join(', ')}`)
     return [values]
@@ -272,11 +272,7 @@ function toRow({ fields, key }: Schema, row: HandlerRow, rejects: Rejection[]): 
     const id = key.map(
       (name): Value => (typeof row[name] === 'string' || typeof row[name] === 'number' ? row[name] : null),
     )
-    rejects.push({
-      key: id,
-      code: known.code,
-      message: known.message.replace(/^compute returned/, 'the handler returned'),
-    })
+    rejects.push({ key: id, code: known.code, message: known.message })
     return []
   }
 }

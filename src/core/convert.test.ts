@@ -133,7 +133,9 @@ describe('what a function returns', () => {
     ['text', 5, '5'],
     ['text', 5n, '5'],
     ['text', true, 'true'],
-    ['text', undefined, null],
+    ['text', null, null],
+    ['text', undefined, 'refused'],
+    ['json', undefined, 'refused'],
     ['text', null, null],
     ['text', { a: 1 }, 'refused'],
     ['text', () => 1, 'refused'],
@@ -156,8 +158,8 @@ describe('what a function returns', () => {
   ]
   for (const [type, returned, value] of table) {
     test(`${spell(returned)} as ${type} is ${String(value)}`, () => {
-      if (value === 'refused') assert.throws(() => fromFunction(type, returned), refused)
-      else assert.deepEqual(fromFunction(type, returned), value)
+      if (value === 'refused') assert.throws(() => fromFunction(type, returned, 'compute'), refused)
+      else assert.deepEqual(fromFunction(type, returned, 'compute'), value)
     })
   }
 })

@@ -12,10 +12,17 @@ export function convert(value: Value, from: Type, to: Type): Value {
   throw new SyncError('VALUE_REFUSED', `a ${from} that is no ${to}`, { hint: `Declare another type, or mend the row.` })
 }
 
-/** What a config's function returned, as a value of the declared type; throws VALUE_REFUSED for anything else. */
-export function fromFunction(type: Type, result: unknown): Value {
-  if (result === null || result === undefined) return null
-  if (result instanceof Date && !Number.isNaN(result.getTime())) return fromFunction(type, result.toISOString())
+/**
+ * What a config's function returned, as a value of the declared type; throws VALUE_REFUSED for anything else. `name`: of the function, for
+ * people. NULL has to be said: a forgotten return, or an expression about a field that is not there, gives `undefined`.
+ */
+export function fromFunction(type: Type, result: unknown, name: string): Value {
+  if (result === null) return null
+  if (result === undefined)
+    throw new SyncError('VALUE_REFUSED', `${name} returned undefined`, {
+      hint: 'Is a `return` missing, or a name mistyped? To write NULL, return null.',
+    })
+  if (result instanceof Date && !Number.isNaN(result.getTime())) return fromFunction(type, result.toISOString(), name)
   if (result instanceof Uint8Array && type === 'bytes') return result
   if (type === 'json' && typeof result === 'object' && !(result instanceof Date)) return JSON.stringify(result)
   if (type === 'text' && typeof result !== 'object' && typeof result !== 'function') return String(result)
@@ -26,9 +33,13 @@ export function fromFunction(type: Type, result: unknown): Value {
       ? null
       : fromText(type, given === 'boolean' ? (result ? 'true' : 'false') : String(result))
   if (value !== null) return value
-  throw new SyncError('VALUE_REFUSED', `compute returned a ${typeof result} that is no ${type}`, {
+  throw new SyncError('VALUE_REFUSED', `${name} returned ${withArticle(typeof result)}, which is no ${type}`, {
     hint: 'Return a value of the declared `type`, or null.',
   })
+}
+
+function withArticle(kind: string): string {
+  return `${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${kind}`
 }
 
 export function isType(name: string): name is Type {

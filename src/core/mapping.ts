@@ -141,7 +141,11 @@ function cellsOf(
   return rules.map(([name, rule], at): Cell => {
     if (rule.kind === 'compute') {
       return (row) =>
-        fromFunction(rule.type, rule.compute(Object.fromEntries(read.map((field, i) => [field, row[i] ?? null]))))
+        fromFunction(
+          rule.type,
+          rule.compute(Object.fromEntries(read.map((field, i) => [field, row[i] ?? null]))),
+          `compute of field ${name}`,
+        )
     }
     // Without computed fields, rows are read in target order, and a field may be read twice.
     const from = rules.some(([, other]) => other.kind === 'compute') ? read.indexOf(rule.from) : at

@@ -167,7 +167,7 @@ function bindField(sync: TwoWaySync, field: PairField, leftSchema: Schema, right
       const [source, target] = from === 'left' ? [left, right] : [right, left]
       if (value === null && custom === null) return null
       try {
-        if (custom !== null) return fromFunction(target.type, custom(value))
+        if (custom !== null) return fromFunction(target.type, custom(value), from === 'left' ? 'toRight' : 'toLeft')
         return through(value, source.type, target.type)
       } catch (error) {
         if (endsRun(error)) throw error

@@ -388,10 +388,10 @@ function askFunction(
   const right = field.cross('right', values.right)
   const result = rule(base?.value('left', at) ?? null, values.left, right)
   if (result === ask || result === 'ask') return 'open'
-  return { value: givenValue(field, result) }
+  return { value: fromFunction(field.left.type, result, `onConflict of field ${field.name}`) }
 }
 
-/** What a rule function or a person gave, as the left side's type. */
+/** What a person gave, as the left side's type. */
 export function givenValue(field: BoundField, given: unknown): Value {
-  return fromFunction(field.left.type, given)
+  return fromFunction(field.left.type, given, 'a person')
 }

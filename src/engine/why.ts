@@ -102,7 +102,9 @@ function parseKey({ pairing }: PairSides, side: SideName, text: string): string 
   const parts = keyTypes.length === 1 ? [text] : text.split(',').map((part) => part.trim())
   if (parts.length !== keyTypes.length) return null
   try {
-    return keyText(parts.map((part, at) => canonical(keyTypes[at] as Type, fromFunction(keyTypes[at] as Type, part))))
+    return keyText(
+      parts.map((part, at) => canonical(keyTypes[at] as Type, fromFunction(keyTypes[at] as Type, part, 'the key'))),
+    )
   } catch {
     return null
   }
