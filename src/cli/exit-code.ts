@@ -10,6 +10,7 @@ const usageErrors: readonly string[] = [
   'CONFIG_INVALID',
   'ENV_MISSING',
   'COLLECTION_UNKNOWN',
+  'COLLECTION_UNREADABLE',
   'SYNC_UNKNOWN',
   'RUN_UNKNOWN',
   'JOB_UNKNOWN',

@@ -82,7 +82,7 @@ export async function openProject(shell: Shell, options: OpenOptions): Promise<O
       const found = await Promise.all(names.map((name) => reach.find(name)))
       const own = names.filter((_name, at) => found[at] === null)
       const gathering = new Map(found.flatMap((syncs) => syncs ?? []).map((sync) => [sync.id, sync]))
-      if (names.length > 0 && own.length === 0) return { syncs: [...gathering.values()], failures: [] }
+      if (names.length > 0 && own.length === 0) return { syncs: [...gathering.values()], failures: [], leftOut: [] }
       const expansion = await expandSyncs(config, own, async (name) => (await pool.get(name)).discover())
       return { ...expansion, syncs: [...expansion.syncs, ...gathering.values()] }
     },

@@ -6,6 +6,7 @@ import { type Plan, planSync, type Sample } from '../engine/plan.ts'
 import { planTwoWay } from '../engine/two-way-plan.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { count, counted, key, value } from './format.ts'
+import { expandTold, strictOption } from './left-out.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show, showError } from './shell.ts'
@@ -16,6 +17,7 @@ export function addPlan(program: Command, execute: Execute): void {
     .command('plan')
     .description('what a run would change, with samples; writes nothing')
     .argument('[sync...]', 'their names (default: all)')
+    .option(...strictOption)
     .addHelpText(
       'after',
       `
@@ -24,12 +26,14 @@ the source, and whether the delete guard would hold it.
 With --json, one object per sync: sync, inserts, updates, deletes, schema, samples, reading, held. Of a two-way sync
 also left and right (the counts of each side), pairs, conflicts, conflictSamples, warnings; its samples have side and reason.`,
     )
-    .action((syncs: string[]) => execute((shell) => plan(shell, syncs)))
+    .action((syncs: string[], { strict }: { strict?: boolean }) =>
+      execute((shell) => plan(shell, syncs, strict === true)),
+    )
 }
 
-async function plan(shell: Shell, names: readonly string[]): Promise<number> {
+async function plan(shell: Shell, names: readonly string[], strict: boolean): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
-  const { syncs, failures } = await opened.expand(names)
+  const { syncs, failures } = await expandTold(opened, names, shell, strict)
   const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
   for (const sync of syncs) {
     try {

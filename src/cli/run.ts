@@ -14,6 +14,7 @@ import { waitsForOthers } from '../engine/references.ts'
 import type { RunOptions } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
+import { expandTold, strictOption } from './left-out.ts'
 import type { Execute } from './main.ts'
 import { type OpenProject, openProject } from './open-project.ts'
 import { runReporter } from './run-reporter.ts'
@@ -24,6 +25,7 @@ export function addRun(program: Command, execute: Execute): void {
     .command('run')
     .description('bring the targets up to date, once')
     .argument('[sync...]', 'their names (default: all of the config); a pattern’s name means all it expands to')
+    .option(...strictOption)
     .addHelpText(
       'after',
       `
@@ -33,10 +35,12 @@ is tried again at the end, in reverse order: such a sync has two runs. Ctrl-C fi
 the next run goes on from there. A sync of a connection that the API made is run by its name (acme/contacts; acme: all of its).
 With --json, run.started, run.progress and at last run.finished for each run: status, counts, durationMs, error.`,
     )
-    .action((syncs: string[]) => execute((shell) => run(shell, syncs)))
+    .action((syncs: string[], { strict }: { strict?: boolean }) =>
+      execute((shell) => run(shell, syncs, strict === true)),
+    )
 }
 
-async function run(shell: Shell, names: readonly string[]): Promise<number> {
+async function run(shell: Shell, names: readonly string[], strict: boolean): Promise<number> {
   using interrupts = listenForInterrupts(shell.terminal)
   const reporter = runReporter(shell, { onlyNews: false })
   await using opened = await openProject(shell, { ...reporter, readOnly: false, signal: interrupts.signal })
@@ -52,12 +56,12 @@ async function run(shell: Shell, names: readonly string[]): Promise<number> {
       ran.push(sync)
     }
   }
-  const { syncs, failures } = await opened.expand(names)
+  const { syncs, failures } = await expandTold(opened, names, shell, strict)
   const chained = failures.filter((failure) => isFed(failure, opened.config))
-  await runAll({ syncs, failures: failures.filter((failure) => !chained.includes(failure)) })
+  await runAll({ syncs, failures: failures.filter((failure) => !chained.includes(failure)), leftOut: [] })
   for (const { name } of chained) {
     if (interrupts.signal.aborted) break
-    await runAll(await opened.expand(membersOf(name, names)))
+    await runAll(await expandTold(opened, membersOf(name, names), shell, strict))
   }
   for (const sync of ran.filter(isTwoWay).reverse()) {
     if (interrupts.signal.aborted) break

@@ -205,9 +205,10 @@ export class RunningProject {
     await this.#known.look()
   }
 
-  async #take({ syncs, failures }: Expansion): Promise<number> {
+  async #take({ syncs, failures, leftOut }: Expansion): Promise<number> {
     const { log } = this.#options
     const wrong = new Map(failures.map(({ name, error }) => [name, error.message]))
+    for (const { name, error } of leftOut) wrong.set(name, `left out: ${error.message}`)
     for (const id of this.#known.hidden)
       wrong.set(`connection ${id}`, 'the one made by the API is set aside: the config file has one of that name')
     for (const [name, message] of wrong) if (this.#told.get(name) !== message) log(`${name}: ${message}`, 'warn')

@@ -7,6 +7,7 @@ import { type TwoWayVerification, verifyTwoWay } from '../engine/two-way-verify.
 import { type Verification, verifySync } from '../engine/verify.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { count, counted, key } from './format.ts'
+import { expandTold, strictOption } from './left-out.ts'
 import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { ProgressLine } from './progress.ts'
@@ -18,6 +19,7 @@ export function addVerify(program: Command, execute: Execute): void {
     .description('prove that both sides are equal, by value over all mapped fields')
     .argument('[sync...]', 'their names (default: all)')
     .option('--repair', 'make the target equal where it is not')
+    .option(...strictOption)
     .addHelpText(
       'after',
       `
@@ -25,15 +27,19 @@ Reads both sides in full. Rows that differ are read once more before they are re
 not called a difference. Exits 1 when sides are not equal.
 With --json, one object per sync: sync, equal, left, right, missing, extra, different, and at most 20 keys of each.`,
     )
-    .action((syncs: string[], options: { repair?: boolean }) =>
-      execute((shell) => verify(shell, syncs, options.repair === true)),
+    .action((syncs: string[], { repair = false, strict = false }: { repair?: boolean; strict?: boolean }) =>
+      execute((shell) => verify(shell, syncs, { repair, strict })),
     )
 }
 
-async function verify(shell: Shell, names: readonly string[], repair: boolean): Promise<number> {
+async function verify(
+  shell: Shell,
+  names: readonly string[],
+  { repair, strict }: { readonly repair: boolean; readonly strict: boolean },
+): Promise<number> {
   await using opened = await openProject(shell, { readOnly: !repair })
   await using _lock = repair ? await opened.project.store.lock() : null
-  const { syncs, failures } = await opened.expand(names)
+  const { syncs, failures } = await expandTold(opened, names, shell, strict)
   const codes = failures.map(({ name: sync, error }) => exitCodeOfError(showError(shell, error, { sync })))
   for (const sync of syncs) {
     const progress = new ProgressLine(shell)

@@ -66,7 +66,7 @@ async function watchUntil(
     ranAt.push(nowMs)
     return { status: status(nowMs) }
   }
-  const watch = new Watch(project, run, async () => ({ syncs: [sync], failures: [] }))
+  const watch = new Watch(project, run, async () => ({ syncs: [sync], failures: [], leftOut: [] }))
   assert.equal(await watch.start(), 1)
   await watch.run()
   return ranAt

@@ -39,6 +39,10 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
   const expand = async (): Promise<Expansion> => {
     const expansion = await opened.expand(names)
     for (const sync of expansion.syncs) refuseGathering(sync)
+    for (const { name, error } of expansion.leftOut) {
+      if (failed.get(name) !== error.message) reporter.log(`left out: ${name}: ${error.message}`)
+      failed.set(name, error.message)
+    }
     const { failures } = expansion
     for (const failure of failures) {
       if (failed.get(failure.name) !== failure.error.message) await recordFailure(failure, project)
@@ -47,7 +51,8 @@ async function watch(shell: Shell, names: readonly string[]): Promise<number> {
       for (const setup of opened.config.syncs)
         if (setup.name === failure.name && setup.kind === 'one-way') await project.reconnect(setup.from.connection)
     }
-    for (const name of failed.keys()) if (!failures.some((failure) => failure.name === name)) failed.delete(name)
+    for (const name of failed.keys())
+      if (![...failures, ...expansion.leftOut].some((one) => one.name === name)) failed.delete(name)
     return expansion
   }
   const loop = new Watch(project, (sync) => runOne(sync, opened), expand)

@@ -19,7 +19,7 @@ const tables = ['public.orders', 'public.audit_log', 'sales.orders', 'public."od
 function expand(syncs: unknown, chosen: string[] = [], names: readonly string[] = tables) {
   const config = parseConfig({ connections, syncs }, { file: 'c.ts', folder: '/p', environment: {} })
   return expandSyncs(config, chosen, async () =>
-    names.map((name) => ({ name, system: 'postgres', fields: [], key: [] })),
+    names.map((name) => ({ name, system: 'postgres', fields: [], key: ['id'] })),
   )
 }
 

@@ -1,7 +1,7 @@
 /** From the syncs of a config file to the syncs that run: patterns expanded, targets named, every target written once. */
 import { asSyncError, SyncError } from '../core/error.ts'
 import { didYouMean, reserved, selectNames } from '../core/name.ts'
-import type { Schema } from '../core/schema.ts'
+import { type Schema, whyNotSynced } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
 import { unusableOf } from './made.ts'
@@ -23,6 +23,8 @@ export interface Expansion {
   readonly syncs: readonly AnySync[]
   /** Definitions that could not be expanded, because their source could not be read or a connection of theirs is gone. */
   readonly failures: readonly ExpansionFailure[]
+  /** Collections that a pattern names and that can't be synced: they have no key, or can't be read. The others run. */
+  readonly leftOut: readonly ExpansionFailure[]
 }
 export interface ExpansionFailure {
   /** The definition's name. */
@@ -44,6 +46,7 @@ export async function expandSyncs(
     chosen.length === 0 || chosen.some((name) => name === setup.name || name.startsWith(`${setup.name}/`))
   const failures: ExpansionFailure[] = [...config.setAside].map(([name, error]) => ({ name, error }))
   const found: Member[] = []
+  const leftOut: ExpansionFailure[] = []
   const schemas = new Map<string, Promise<readonly Schema[]>>()
   const list = (connection: string) => {
     const listed = schemas.get(connection) ?? discover(connection)
@@ -56,7 +59,9 @@ export async function expandSyncs(
     else if (setup.kind === 'one-way' && setup.patterns !== null && !wanted(setup)) continue
     else {
       try {
-        found.push(...(await syncsOf(setup, config, list)).map((sync) => ({ setup, sync })))
+        const { syncs, without } = await syncsOf(setup, config, list)
+        found.push(...syncs.map((sync) => ({ setup, sync })))
+        leftOut.push(...without)
       } catch (error) {
         // A source that can't be read is no mistake of the file; what else is wrong in it is told at once.
         if (setup.patterns === null && !config.made.has(setup.name)) throw error
@@ -66,17 +71,29 @@ export async function expandSyncs(
   }
   const all = withOwnTargets(found, config, failures)
   const syncs = all.map(({ sync }) => sync)
+  // What is asked for by its own name is not left out in silence.
+  failures.push(...leftOut.filter(({ name }) => chosen.includes(name)))
   checkExpanded(chosen, config, syncs, failures)
   const asked = ({ name }: ExpansionFailure) =>
-    chosen.length === 0 || chosen.some((one) => one === name || one.startsWith(`${name}/`))
+    chosen.length === 0 ||
+    chosen.some((one) => one === name || one.startsWith(`${name}/`) || name.startsWith(`${one}/`))
   const selected = (member: Member) =>
     chosen.length === 0 || chosen.includes(member.setup.name) || chosen.includes(member.sync.id)
-  return { syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)), failures: failures.filter(asked) }
+  return {
+    syncs: parentsFirst(all.filter(selected).map(({ sync }) => sync)),
+    failures: failures.filter(asked),
+    leftOut: leftOut.filter((one) => asked(one) && !failures.includes(one)),
+  }
 }
 
-async function syncsOf(setup: SyncSetup, config: ProjectConfig, list: Discover): Promise<readonly AnySync[]> {
-  if (setup.kind === 'two-way') return [twoWaySync(setup, config)]
-  if (setup.patterns === null) return [singleSync(setup, config)]
+interface Expanded {
+  readonly syncs: readonly AnySync[]
+  readonly without: readonly ExpansionFailure[]
+}
+
+async function syncsOf(setup: SyncSetup, config: ProjectConfig, list: Discover): Promise<Expanded> {
+  if (setup.kind === 'two-way') return { syncs: [twoWaySync(setup, config)], without: [] }
+  if (setup.patterns === null) return { syncs: [singleSync(setup, config)], without: [] }
   return expandPatterns(setup, setup.patterns, config, await list(setup.from.connection))
 }
 
@@ -90,7 +107,7 @@ function expandPatterns(
   patterns: readonly string[],
   config: ProjectConfig,
   schemas: readonly Schema[],
-): Sync[] {
+): Expanded {
   const names = schemas.map((schema) => schema.name)
   const chosen = selectNames(names, patterns)
   if (chosen.length === 0) {
@@ -106,13 +123,21 @@ function expandPatterns(
     )
   }
   const [source, target] = [systemOf(config, setup.from.connection), systemOf(config, setup.to.connection)]
-  return chosen.map((name) => ({
-    ...timeoutOf(config, setup.from.connection, name),
-    ...setup.options,
-    id: `${setup.name}/${shortName(name, source)}`,
-    from: { connection: setup.from.connection, collection: name },
-    to: { connection: setup.to.connection, collection: targetName(name, source, target) },
-  }))
+  const idOf = (name: string) => `${setup.name}/${shortName(name, source)}`
+  const without = schemas.flatMap((schema): ExpansionFailure[] => {
+    const error = chosen.includes(schema.name) ? whyNotSynced(schema) : null
+    return error === null ? [] : [{ name: idOf(schema.name), error }]
+  })
+  const syncs = chosen.map(
+    (name): Sync => ({
+      ...timeoutOf(config, setup.from.connection, name),
+      ...setup.options,
+      id: idOf(name),
+      from: { connection: setup.from.connection, collection: name },
+      to: { connection: setup.to.connection, collection: targetName(name, source, target) },
+    }),
+  )
+  return { syncs: syncs.filter(({ id }) => without.every(({ name }) => name !== id)), without }
 }
 
 function singleSync(setup: OneWaySetup, config: ProjectConfig): Sync {
@@ -272,7 +297,7 @@ function checkExpanded(
   failures: readonly ExpansionFailure[],
 ): void {
   for (const name of chosen) {
-    const failed = failures.some((failure) => name.startsWith(`${failure.name}/`))
+    const failed = failures.some((failure) => name === failure.name || name.startsWith(`${failure.name}/`))
     if (failed || config.syncs.some((setup) => setup.name === name) || syncs.some((sync) => sync.id === name)) continue
     throw unknownSync(name, [...new Set([...config.syncs.map((setup) => setup.name), ...syncs.map((sync) => sync.id)])])
   }

@@ -9,6 +9,7 @@ export const errorCodes = {
   CONFIG_INVALID: { retry: 'never', status: 422 },
   ENV_MISSING: { retry: 'never', status: 422 },
   COLLECTION_UNKNOWN: { retry: 'never', status: 404 },
+  COLLECTION_UNREADABLE: { retry: 'never', status: 422 },
   SYNC_UNKNOWN: { retry: 'never', status: 404 },
   SYNC_AMBIGUOUS: { retry: 'never', status: 409 },
   SYNC_USED: { retry: 'never', status: 409 },

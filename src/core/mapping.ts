@@ -3,7 +3,7 @@ import { convert, fromFunction } from './convert.ts'
 import { endsRun, SyncError } from './error.ts'
 import type { Where } from './filter.ts'
 import { nearestNames } from './name.ts'
-import type { Field, Schema } from './schema.ts'
+import { type Field, type Schema, whyNotSynced } from './schema.ts'
 import type { FieldRule, Rejection, Sync } from './sync.ts'
 import { canonical, type Key, type Row, type Type, type Value } from './value.ts'
 
@@ -36,15 +36,8 @@ type Cell = (row: Row) => Value
 
 /** Binds a sync to its source's schema. `lossOf` tells what the target can't keep of a field. */
 export function bindMapping(sync: Sync, source: Schema, lossOf: (field: Field) => Loss | null): Mapping {
-  if (source.key.length === 0) {
-    throw new SyncError(
-      'KEY_MISSING',
-      `${source.name} has no primary key and no unique index over columns that are never NULL`,
-      {
-        hint: `Say in a sync of its own what identifies a row (key: ['…']), or leave it out of a pattern ('!${source.name}').`,
-      },
-    )
-  }
+  const obstacle = whyNotSynced(source)
+  if (obstacle !== null) throw obstacle
   const rules = [
     ...(sync.fields ??
       new Map(source.fields.map((field): [string, FieldRule] => [field.name, { kind: 'from', from: field.name }]))),

@@ -23,6 +23,24 @@ export interface Schema {
   readonly fields: readonly Field[]
   /** Names of the key fields, in key order. Empty: the system declares none. */
   readonly key: readonly string[]
+  /** Why its rows can't be read at all: a view of a table that is gone, or of functions that only its application has. It has no fields then. */
+  readonly unreadable?: string
+}
+
+/** KEY_MISSING, COLLECTION_UNREADABLE: why a collection can't be synced as it is; null: nothing is known to keep it. */
+export function whyNotSynced({ name, key, unreadable }: Schema): SyncError | null {
+  if (unreadable !== undefined)
+    return new SyncError('COLLECTION_UNREADABLE', `${name} can't be read: ${unreadable}`, {
+      hint: `Mend it, or leave it out of the pattern ('!${name}').`,
+    })
+  if (key.length > 0) return null
+  return new SyncError(
+    'KEY_MISSING',
+    `${name} has no primary key and no unique index over columns that are never NULL`,
+    {
+      hint: `Say in a sync of its own what identifies a row (key: ['…']), or leave it out of a pattern ('!${name}').`,
+    },
+  )
 }
 
 /** A field by its name; CONFIG_INVALID lists what there is. */

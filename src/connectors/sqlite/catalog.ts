@@ -2,8 +2,9 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { formatName, nearestNames, parseName } from '../../core/name.ts'
-import type { Field, Schema } from '../../core/schema.ts'
+import { type Field, type Schema, whyNotSynced } from '../../core/schema.ts'
 import { quote } from '../sql.ts'
+import { isSqliteError } from './database.ts'
 import { typeOf } from './types.ts'
 
 /** All tables and views but SQLite's and Syncline's own, by name. */
@@ -14,12 +15,23 @@ export function discoverTables(database: DatabaseSync): Schema[] {
        AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_syncline\\_%' ESCAPE '\\' ORDER BY name`,
     )
     .all()
-  return names.map((row) => describeTable(database, String(row.name))).filter((schema) => schema !== null)
+  return names.map((row) => describeAny(database, String(row.name))).filter((schema) => schema !== null)
+}
+
+/** A view whose table is gone, or whose functions only its application has, does not keep the others from being read. */
+function describeAny(database: DatabaseSync, table: string): Schema | null {
+  try {
+    return describeTable(database, table)
+  } catch (error) {
+    if (!isSqliteError(error) || tableKind(database, table) !== 'view') throw error
+    return { name: formatName([table]), system: 'sqlite', fields: [], key: [], unreadable: error.message }
+  }
 }
 
 /** The schema of one table, or COLLECTION_UNKNOWN with the nearest names. */
 export function requireTable(database: DatabaseSync, name: string): Schema {
-  const schema = describeTable(database, parseName(name).at(-1) ?? name)
+  const schema = describeAny(database, parseName(name).at(-1) ?? name)
+  if (schema?.unreadable !== undefined) throw whyNotSynced(schema) ?? schema
   if (schema !== null) return schema
   const names = discoverTables(database).map((known) => known.name)
   const nearest = nearestNames(name, names)
