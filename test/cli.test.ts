@@ -137,7 +137,7 @@ describe('from the first run to the proof', () => {
     assert.equal(verified.code, 0)
     for (const { event, equal, left, right, missing, extra, different, keys } of verified.json()) {
       assert.deepEqual([event, equal, left === right, missing, extra, different], ['verify', true, true, 0, 0, 0])
-      assert.deepEqual(keys, { missing: [], extra: [], different: [] })
+      assert.deepEqual(keys, { missing: [], extra: [], different: [], unreadable: [] })
     }
   })
 
@@ -181,7 +181,12 @@ describe('from the first run to the proof', () => {
     assert.equal(found.code, 1)
     const [orders] = found.json()
     assert.deepEqual([orders.equal, orders.missing, orders.extra, orders.different], [false, 1, 1, 1])
-    assert.deepEqual(orders.keys, { missing: [{ id: 4 }], extra: [{ id: 900 }], different: [{ id: 3 }] })
+    assert.deepEqual(orders.keys, {
+      missing: [{ id: 4 }],
+      extra: [{ id: 900 }],
+      different: [{ id: 3 }],
+      unreadable: [],
+    })
     assert.match((await call(folder, 'verify')).out, /✗ everything\/orders {2}not equal[\s\S]*id 900[\s\S]*--repair/)
     assert.equal((await call(folder, 'verify', '--repair')).code, 0)
     assert.equal((await call(folder, 'verify')).code, 0)

@@ -4,7 +4,7 @@ import { SyncError } from '../core/error.ts'
 import { isTwoWay } from '../core/two-way.ts'
 import { underLease } from '../engine/alone.ts'
 import { type TwoWayVerification, verifyTwoWay } from '../engine/two-way-verify.ts'
-import { type Verification, verifySync } from '../engine/verify.ts'
+import { differences, type Verification, verifySync } from '../engine/verify.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { count, counted, key } from './format.ts'
 import { expandTold, strictOption } from './left-out.ts'
@@ -25,7 +25,7 @@ export function addVerify(program: Command, execute: Execute): void {
       `
 Reads both sides in full. Rows that differ are read once more before they are reported, so that a write in passing is
 not called a difference. Exits 1 when sides are not equal.
-With --json, one object per sync: sync, equal, left, right, missing, extra, different, and at most 20 keys of each.`,
+With --json, one object per sync: sync, equal, left, right, missing, extra, different, unreadable, and at most 20 keys of each.`,
     )
     .action((syncs: string[], { repair = false, strict = false }: { repair?: boolean; strict?: boolean }) =>
       execute((shell) => verify(shell, syncs, { repair, strict })),
@@ -67,8 +67,8 @@ async function verify(
 }
 
 function report(shell: Shell, verification: Verification | TwoWayVerification): void {
-  const { sync, equal, left, right, missing, extra, different, keys, ...rest } = verification
-  show(shell, { event: 'verify', sync, equal, left, right, missing, extra, different, keys, ...rest }, () =>
+  const { sync, equal, left, right, missing, extra, different, unreadable, keys, ...rest } = verification
+  show(shell, { event: 'verify', sync, equal, left, right, missing, extra, different, unreadable, keys, ...rest }, () =>
     print(shell, verification),
   )
 }
@@ -84,7 +84,7 @@ function print({ terminal }: Shell, verification: Verification | TwoWayVerificat
   terminal.out(
     `${terminal.paint('red', '✗')} ${sync}  not equal: ${count(left)} at the source, ${count(right)} in the target${repairs}`,
   )
-  for (const kind of ['missing', 'extra', 'different'] as const) {
+  for (const kind of differences) {
     const total = verification[kind]
     if (total === 0) continue
     terminal.out(`  ${count(total)} ${kind}`)

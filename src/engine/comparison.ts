@@ -8,28 +8,33 @@ import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import { isForeign, type Sides } from './sides.ts'
 
-/** Rows the source can't give, found on the way. */
+/** Rows that a side can't give, found on the way. */
 export interface Found extends Differences {
+  /** Of the source, or not to be mapped. */
   readonly rejects: readonly Rejection[]
+  /** Of the target: such a row counts as missing there, if the source has it. */
+  readonly unreadable: readonly Rejection[]
 }
 
 /** Every difference between what the target should hold and what it holds. A null target holds nothing. */
 export async function* compareSides(sides: Sides, source: View, target: View | null): AsyncIterable<Found> {
   const { mapping, spec } = sides
   const rejects: Rejection[] = []
+  const unreadable: Rejection[] = []
   const types = spec.schema.fields.map((field) => field.type)
   const stream = compareRows(
     shouldHold(sides, source.scan(everything, mapping.selection.fields), rejects),
-    target === null ? none() : holds(sides, target),
+    target === null ? none() : holds(sides, target, unreadable),
     {
       keyAt: mapping.keyAtTarget,
       keyTypes: mapping.keyTypes,
       differs: differsByMeaning(types),
     },
   )
-  for await (const found of stream) yield { ...found, rejects: rejects.splice(0) }
+  const met = () => ({ rejects: rejects.splice(0), unreadable: unreadable.splice(0) })
+  for await (const found of stream) yield { ...found, ...met() }
   // Where no row could be given, or none after the last that could, nothing was compared.
-  if (rejects.length > 0) yield { missing: [], extra: [], different: [], same: 0, rejects: rejects.splice(0) }
+  if (rejects.length + unreadable.length > 0) yield { missing: [], extra: [], different: [], same: 0, ...met() }
 }
 
 /** A row's key as people see it. */
@@ -71,9 +76,12 @@ async function* shouldHold(
   }
 }
 
-async function* holds(sides: Sides, target: View): AsyncIterable<readonly Row[]> {
+async function* holds(sides: Sides, target: View, unreadable: Rejection[]): AsyncIterable<readonly Row[]> {
   const { names, pad } = targetFields(sides)
-  for await (const { rows } of target.scan(everything, names)) yield pad(rows)
+  for await (const { rows, rejects } of target.scan(everything, names)) {
+    unreadable.push(...rejects)
+    yield pad(rows)
+  }
 }
 
 async function* none(): AsyncIterable<readonly Row[]> {}

@@ -16,7 +16,7 @@ import type { StoredPair } from '../store/pairs.ts'
 import { cellsOfPair, openPairSides, type PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { printSideKey } from './two-way-plan.ts'
-import type { Verification } from './verify.ts'
+import { byDifference, type Difference, differences, type Verification } from './verify.ts'
 
 export interface TwoWayVerification extends Verification {
   /** Pairs with a field that waits for a person. */
@@ -27,11 +27,10 @@ export interface TwoWayVerification extends Verification {
   readonly settled: number
 }
 
-type Kind = 'missing' | 'extra' | 'different'
-type Verdict = Kind | 'conflict' | 'ignored' | 'settled' | null
+type Verdict = Difference | 'conflict' | 'ignored' | 'settled' | null
 
 interface Suspect {
-  readonly kind: Kind
+  readonly kind: Difference
   readonly side: SideName
   readonly key: string
 }
@@ -55,10 +54,10 @@ export async function verifyTwoWay(
     else more++
   }
   const total = (await sides.collections.left.estimate?.()) ?? null
-  for await (const { keys, rows } of rowsOf(sides, 'left', sides.pairing.left.fields)) {
+  for await (const found of rowsOf(sides, 'left', sides.pairing.left.fields)) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    counts.left += keys.length
-    for (const [key, verdict] of await judge(sides, 'left', keys, rows)) note(verdict, 'left', key)
+    counts.left += found.keys.length
+    for (const [key, verdict] of await judge(sides, 'left', found.keys, found)) note(verdict, 'left', key)
     onProgress(counts.left, total)
   }
   // A pair has been judged from the left; from the right, only what the left does not have.
@@ -67,7 +66,7 @@ export async function verifyTwoWay(
     counts.right += keys.length
     for (const [key, verdict] of await judgeRight(sides, keys)) note(verdict, 'right', key)
   }
-  const found: Record<Kind, Suspect[]> = { missing: [], extra: [], different: [] }
+  const found = byDifference<Suspect[]>(() => [])
   for (let start = 0; start < suspects.length; start += 1000) {
     for (const side of ['left', 'right'] as const) {
       const part = suspects.slice(start, start + 1000).filter((suspect) => suspect.side === side)
@@ -78,12 +77,12 @@ export async function verifyTwoWay(
           : await judge(sides, 'left', keys, await fetchRows(sides, 'left', keys, sides.pairing.left.fields))
       for (const { key } of part) {
         const verdict = again.get(key) ?? null
-        if (verdict === 'missing' || verdict === 'extra' || verdict === 'different')
-          found[verdict].push({ kind: verdict, side, key })
+        const kind = differences.find((one) => one === verdict)
+        if (kind !== undefined) found[kind].push({ kind, side, key })
       }
     }
   }
-  const print = (kind: Kind): PrintedKey[] =>
+  const print = (kind: Difference): PrintedKey[] =>
     found[kind].slice(0, MAX_KEYS).map(({ side, key }) => printSideKey(sides, side, key))
   return {
     sync: sync.id,
@@ -93,7 +92,8 @@ export async function verifyTwoWay(
     missing: found.missing.length,
     extra: found.extra.length,
     different: found.different.length + more,
-    keys: { missing: print('missing'), extra: print('extra'), different: print('different') },
+    unreadable: found.unreadable.length,
+    keys: byDifference(print),
     repaired: 0,
     conflicts: counts.conflict,
     ignored: counts.ignored,
@@ -101,10 +101,14 @@ export async function verifyTwoWay(
   }
 }
 
-interface Scanned {
-  readonly keys: readonly string[]
-  /** By key; a row that can't be read is not among them. */
+interface Rows {
   readonly rows: ReadonlyMap<string, Row>
+  /** Keys of rows that are there and can't be read. */
+  readonly unreadable: ReadonlySet<string>
+}
+
+interface Scanned extends Rows {
+  readonly keys: readonly string[]
 }
 
 /** All rows of a side, in chunks. */
@@ -117,7 +121,8 @@ async function* rowsOf(sides: PairSides, name: SideName, fields: readonly string
   const at = side.schema.key.map((part) => fields.indexOf(part))
   for await (const chunk of view.scan(everything, fields)) {
     const rows = new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
-    yield { keys: [...rows.keys(), ...chunk.rejects.map(({ key }) => keyText(key))], rows }
+    const unreadable = new Set(chunk.rejects.map(({ key }) => keyText(key)))
+    yield { keys: [...rows.keys(), ...unreadable], rows, unreadable }
   }
 }
 
@@ -131,7 +136,8 @@ async function judgeRight(sides: PairSides, keys: readonly string[]): Promise<Ma
     pairs.map((pair) => pair.left),
     pairing.left.schema.key,
   )
-  const paired = new Set(pairs.filter((pair) => left.has(pair.left)).map((pair) => pair.right))
+  const there = (key: string) => left.rows.has(key) || left.unreadable.has(key)
+  const paired = new Set(pairs.filter((pair) => there(pair.left)).map((pair) => pair.right))
   const rest = keys.filter((key) => !paired.has(key))
   return await judge(sides, 'right', rest, await fetchRows(sides, 'right', rest, pairing.right.fields))
 }
@@ -141,7 +147,7 @@ async function judge(
   sides: PairSides,
   name: SideName,
   keys: readonly string[],
-  own: ReadonlyMap<string, Row>,
+  own: Rows,
 ): Promise<Map<string, Verdict>> {
   if (keys.length === 0) return new Map()
   const { memory, pairing, project, sync } = sides
@@ -170,12 +176,15 @@ async function judge(
   }
   for (const key of keys) {
     const pair = pairs.get(key)
+    const row = own.rows.get(key)
+    // What can't be read is equal to nothing.
+    if (own.unreadable.has(key) || (pair !== undefined && others.unreadable.has(pair[other]))) {
+      verdicts.set(key, 'unreadable')
+      continue
+    }
+    // It is gone since it was met.
+    if (row === undefined) continue
     if (pair === undefined) {
-      // What can't be read is equal to nothing; on the right, a key that was fetched in vain is gone.
-      if (own.get(key) === undefined) {
-        if (name === 'left') verdicts.set(key, 'different')
-        continue
-      }
       const state = known.get(key)?.state
       if (state === 'ambiguous') verdicts.set(key, 'conflict')
       else if (state === 'alone' || state === 'parted' || !flows(pairing.sync.direction, name))
@@ -183,15 +192,14 @@ async function judge(
       else verdicts.set(key, name === 'left' ? 'missing' : 'extra')
       continue
     }
-    const row = own.get(key)
-    const match = others.get(pair[other])
+    const match = others.rows.get(pair[other])
     const names = held.get(pair.id) ?? new Set<string>()
     if (match === undefined)
       verdicts.set(
         key,
         names.has('*') ? 'conflict' : flows(sync.direction, name) ? (name === 'left' ? 'missing' : 'extra') : 'ignored',
       )
-    else if (name === 'left' && row !== undefined) verdicts.set(key, await compare(sides, pair, row, match, names))
+    else if (name === 'left') verdicts.set(key, await compare(sides, pair, row, match, names))
   }
   return verdicts
 }
@@ -236,12 +244,15 @@ async function fetchRows(
   name: SideName,
   keys: readonly string[],
   fields: readonly string[],
-): Promise<Map<string, Row>> {
-  if (keys.length === 0) return new Map()
+): Promise<Rows> {
+  if (keys.length === 0) return { rows: new Map(), unreadable: new Set() }
   const side = sides.pairing[name]
   const at = side.schema.key.map((part) => fields.indexOf(part))
   const chunk = await sides.collections[name].lookup.fetch(keys.map(parseKeyText), fields)
-  return new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
+  return {
+    rows: new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row])),
+    unreadable: new Set(chunk.rejects.map(({ key }) => keyText(key))),
+  }
 }
 
 function interrupted({ sync }: PairSides): SyncError {

@@ -17,15 +17,17 @@ export interface Verification {
   readonly missing: number
   readonly extra: number
   readonly different: number
+  /** Rows that a side can't give, or that can't be mapped: nobody can say that they are equal. */
+  readonly unreadable: number
   /** At most 20 keys each. */
-  readonly keys: {
-    readonly missing: readonly PrintedKey[]
-    readonly extra: readonly PrintedKey[]
-    readonly different: readonly PrintedKey[]
-  }
+  readonly keys: Readonly<Record<Difference, readonly PrintedKey[]>>
   /** Rows written or deleted by `--repair`; 0 without it. */
   readonly repaired: number
 }
+
+/** What keeps two sides from being equal. Every row of a side is the same, or is one of these. */
+export type Difference = 'missing' | 'extra' | 'different' | 'unreadable'
+export const differences: readonly Difference[] = ['missing', 'extra', 'different', 'unreadable']
 
 export interface VerifyOptions {
   readonly repair: boolean
@@ -38,15 +40,12 @@ export interface VerifyOptions {
 const MAX_KEYS = 20
 const MAX_SUSPECTS = 100_000
 
-type Kind = 'missing' | 'extra' | 'different'
-const kinds: readonly Kind[] = ['missing', 'extra', 'different']
-
 interface Suspects {
   left: number
   right: number
-  readonly keys: Record<Kind, Key[]>
+  readonly keys: Record<Difference, Key[]>
   /** Beyond `maxSuspects`. */
-  readonly more: Record<Kind, number>
+  readonly more: Record<Difference, number>
 }
 
 export async function verifySync(sync: Sync, project: Project, options: VerifyOptions): Promise<Verification> {
@@ -56,18 +55,26 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
   const { suspects, repaired } = options.repair
     ? await repairAll(sides, found, project, options)
     : { suspects: found, repaired: 0 }
-  const counts = Object.fromEntries(
-    kinds.map((kind) => [kind, suspects.keys[kind].length + suspects.more[kind]]),
-  ) as Record<Kind, number>
-  const print = (kind: Kind) => suspects.keys[kind].slice(0, MAX_KEYS).map((key) => printKey(sides, key))
+  const counts = byDifference((kind) => suspects.keys[kind].length + suspects.more[kind])
+  const print = (kind: Difference) => suspects.keys[kind].slice(0, MAX_KEYS).map((key) => printKey(sides, key))
   return {
     sync: sync.id,
-    equal: kinds.every((kind) => counts[kind] === 0),
+    equal: differences.every((kind) => counts[kind] === 0),
     left: suspects.left,
     right: suspects.right,
     ...counts,
-    keys: { missing: print('missing'), extra: print('extra'), different: print('different') },
+    keys: byDifference(print),
     repaired,
+  }
+}
+
+/** One for each kind of difference. */
+export function byDifference<Of>(make: (kind: Difference) => Of): Record<Difference, Of> {
+  return {
+    missing: make('missing'),
+    extra: make('extra'),
+    different: make('different'),
+    unreadable: make('unreadable'),
   }
 }
 
@@ -79,15 +86,16 @@ async function repairAll(
   options: VerifyOptions,
 ): Promise<{ suspects: Suspects; repaired: number }> {
   let repaired = 0
-  const refused: Suspects['keys'] = { missing: [], extra: [], different: [] }
+  const refused = byDifference<Key[]>(() => [])
   for (let suspects = found, here = sides; ; ) {
     repaired += await repair(here, suspects)
     // The table may be there only now, or have fields only now.
     here = { ...sides, changes: [], state: await sides.sink.inspect(sides.spec) }
     await lookAgain(here, suspects)
-    for (const kind of kinds) for (const key of suspects.keys[kind]) refused[kind].push(key)
-    if (kinds.every((kind) => suspects.more[kind] === 0)) return { suspects: { ...suspects, keys: refused }, repaired }
-    const known = new Set(kinds.flatMap((kind) => refused[kind].map(keyText)))
+    for (const kind of differences) for (const key of suspects.keys[kind]) refused[kind].push(key)
+    if (differences.every((kind) => suspects.more[kind] === 0))
+      return { suspects: { ...suspects, keys: refused }, repaired }
+    const known = new Set(differences.flatMap((kind) => refused[kind].map(keyText)))
     suspects = await findSuspects(here, project, options, known)
   }
 }
@@ -113,13 +121,12 @@ async function compareOnce(
   const suspects: Suspects = {
     left: 0,
     right: 0,
-    keys: { missing: [], extra: [], different: [] },
-    more: { missing: 0, extra: 0, different: 0 },
+    keys: byDifference<Key[]>(() => []),
+    more: byDifference(() => 0),
   }
   const { maxSuspects = MAX_SUSPECTS } = options
-  const suspect = (kind: Kind, rows: readonly Row[]) => {
-    for (const row of rows) {
-      const key = keyOfRow(sides, row)
+  const suspect = (kind: Difference, keys: readonly Key[]) => {
+    for (const key of keys) {
       if (known.size > 0 && known.has(keyText(key))) continue
       if (suspects.keys[kind].length < maxSuspects) suspects.keys[kind].push(key)
       else suspects.more[kind]++
@@ -131,15 +138,15 @@ async function compareOnce(
   for await (const found of compareSides(sides, source, target)) {
     if (project.context.signal.aborted) throw new SyncError('INTERRUPTED', `verify of ${sides.sync.id} was interrupted`)
     suspects.left += found.same + found.missing.length + found.different.length + found.rejects.length
-    suspects.right += found.same + found.extra.length + found.different.length
-    suspect('missing', found.missing)
-    suspect('extra', keepsExtra(sides) ? [] : found.extra)
+    suspects.right += found.same + found.extra.length + found.different.length + found.unreadable.length
+    const keysOf = (rows: readonly Row[]) => rows.map((row) => keyOfRow(sides, row))
+    suspect('missing', keysOf(found.missing))
+    suspect('extra', keepsExtra(sides) ? [] : keysOf(found.extra))
+    suspect('different', keysOf(found.different.map((pair) => pair.left)))
     suspect(
-      'different',
-      found.different.map((pair) => pair.left),
+      'unreadable',
+      [...found.rejects, ...found.unreadable].map(({ key }) => key),
     )
-    // A row that can't be read or mapped is not equal to anything.
-    for (const { key } of found.rejects) if (!known.has(keyText(key))) suspects.keys.different.push(key)
     options.onProgress(suspects.left, total)
   }
   return suspects
@@ -147,22 +154,26 @@ async function compareOnce(
 
 /** Reads the differing keys once more, so that writes between the two reads are not called differences. */
 async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
-  const all = kinds.flatMap((kind) => suspects.keys[kind].map((key) => ({ kind, key })))
+  const all = differences.flatMap((kind) => suspects.keys[kind].map((key) => ({ kind, key })))
   if (all.length === 0) return
   const keys = all.map(({ key }) => key).filter((key) => !key.includes(null))
-  const { left, right, rejected } = await fetchBoth(sides, keys)
-  for (const kind of kinds) suspects.keys[kind].length = 0
+  const { left, right, unreadable } = await fetchBoth(sides, keys)
+  for (const kind of differences) suspects.keys[kind].length = 0
   const seen = new Set<string>()
   for (const { key } of all) {
     const id = keyText(key)
     if (seen.has(id)) continue
     seen.add(id)
-    const kind = rejected.has(id) || key.includes(null) ? 'different' : judge(sides, left.get(id), right.get(id))
+    const broken =
+      unreadable.left.has(id) ||
+      key.includes(null) ||
+      (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
+    const kind = broken ? 'unreadable' : judge(sides, left.get(id), right.get(id))
     if (kind !== null) suspects.keys[kind].push(key)
   }
 }
 
-function judge(sides: Sides, left: Row | undefined, right: Row | undefined): Kind | null {
+function judge(sides: Sides, left: Row | undefined, right: Row | undefined): Difference | null {
   if (left === undefined) return right === undefined || keepsExtra(sides) ? null : 'extra'
   if (right === undefined) return 'missing'
   return sides.spec.schema.fields.every(({ type }, at) => equal(type, left[at] ?? null, right[at] ?? null))
@@ -173,28 +184,39 @@ function judge(sides: Sides, left: Row | undefined, right: Row | undefined): Kin
 async function fetchBoth(
   sides: Sides,
   keys: readonly Key[],
-): Promise<{ left: Map<string, Row>; right: Map<string, Row>; rejected: Set<string> }> {
+): Promise<{
+  left: Map<string, Row>
+  right: Map<string, Row>
+  unreadable: Readonly<Record<'left' | 'right', ReadonlySet<string>>>
+}> {
   const { mapping, spec, sink, state } = sides
   // Target first: a row on its way is then missing or older at the target for sure, and a live writer's next run mends it.
   const right = new Map<string, Row>()
+  const unreadable = { left: new Set<string>(), right: new Set<string>() }
   if (state.schema !== null) {
     await using target = await sink.view(spec)
     const { names, pad } = targetFields(sides)
-    for (const row of pad((await target.fetch(keys, names)).rows)) right.set(keyText(keyOfRow(sides, row)), row)
+    const chunk = await target.fetch(keys, names)
+    for (const row of pad(chunk.rows)) right.set(keyText(keyOfRow(sides, row)), row)
+    for (const { key } of chunk.rejects) unreadable.right.add(keyText(key))
   }
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
   const mapped = mapping.map(chunk.rows)
   const left = new Map(mapped.rows.map((row) => [keyText(keyOfRow(sides, row)), row]))
-  const rejected = new Set([...chunk.rejects, ...mapped.rejects].map(({ key }) => keyText(key)))
-  return { left, right, rejected }
+  for (const { key } of [...chunk.rejects, ...mapped.rejects]) unreadable.left.add(keyText(key))
+  return { left, right, unreadable }
 }
 
 /** Writes what is missing or different and deletes what is extra, in one fenced transaction. */
 async function repair(sides: Sides, suspects: Suspects): Promise<number> {
   const { sink, spec } = sides
   await sink.claim(spec, sides.changes, null)
-  const { left } = await fetchBoth(sides, [...suspects.keys.missing, ...suspects.keys.different])
+  const { left } = await fetchBoth(sides, [
+    ...suspects.keys.missing,
+    ...suspects.keys.different,
+    ...suspects.keys.unreadable.filter((key) => !key.includes(null)),
+  ])
   const transaction = await sink.begin()
   try {
     const put = await transaction.put(spec.sync, [...left.values()], { fresh: false })

@@ -132,8 +132,9 @@ export const verification = z.strictObject({
   missing: count,
   extra: count,
   different: count,
+  unreadable: count,
   keys: z
-    .strictObject({ missing: z.array(key), extra: z.array(key), different: z.array(key) })
+    .strictObject({ missing: z.array(key), extra: z.array(key), different: z.array(key), unreadable: z.array(key) })
     .describe('at most 20 of each'),
   repaired: count,
 }) satisfies z.ZodType<Verification>

@@ -1,0 +1,67 @@
+/** Rows that a side can't give as its schema declares them: whatever else is right, the sides are not proven equal. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openPair, sqliteDatabase } from '../hazards/pair.ts'
+import { openTwoWay } from './pair.ts'
+import { field } from './world.ts'
+
+async function paired() {
+  const [left, right] = [await sqliteDatabase(), await sqliteDatabase()]
+  for (const { sql } of [left, right])
+    await sql('CREATE TABLE contacts (id INTEGER PRIMARY KEY, ok BOOLEAN); INSERT INTO contacts VALUES (1, 1), (2, 0)')
+  const pair = openTwoWay(left, right, { fields: [field('id'), field('ok')], match: [{ field: 'id', by: null }] })
+  assert.equal(await pair.writes(), 0)
+  return pair
+}
+
+const unreadable = "x'00'"
+
+for (const side of ['left', 'right'] as const) {
+  const there = side === 'left' ? 'right' : 'left'
+
+  test(`point 60: a row of the ${side} that can't be read and has no pair is listed, and nothing is equal`, async () => {
+    await using pair = await paired()
+    await pair[side].sql(`INSERT INTO contacts VALUES (10, ${unreadable})`)
+    for (let run = 0; run < 2; run++) {
+      const found = await pair.verify()
+      assert.deepEqual([found.equal, found[side], found[there]], [false, 3, 2])
+      assert.deepEqual(
+        [found.missing, found.extra, found.different, found.unreadable, found.keys.unreadable],
+        [0, 0, 0, 1, [{ id: 10 }]],
+      )
+      assert.equal((await pair.run()).rejected, 1)
+    }
+    await pair[side].sql('DELETE FROM contacts WHERE id = 10')
+    assert.equal(await pair.writes(), 0)
+    const found = await pair.verify()
+    assert.deepEqual([found.equal, found.left, found.right, found.unreadable], [true, 2, 2, 0])
+  })
+
+  test(`point 60: a pair whose row on the ${side} can't be read is not equal`, async () => {
+    await using pair = await paired()
+    await pair[side].sql(`UPDATE contacts SET ok = ${unreadable} WHERE id = 1`)
+    const found = await pair.verify()
+    assert.deepEqual([found.equal, found.left, found.right, found.unreadable], [false, 2, 2, 1])
+    assert.deepEqual(found.keys.unreadable, [{ id: 1 }])
+    // Gone on the other side: still nobody knows what it holds.
+    await pair[there].sql('DELETE FROM contacts WHERE id = 1')
+    const after = await pair.verify()
+    assert.deepEqual([after.equal, after.missing, after.extra, after.unreadable], [false, 0, 0, 1])
+  })
+}
+
+test('point 60: one way, a row that either side can’t give is not equal, and the totals add up', async () => {
+  const [left, right] = [await sqliteDatabase(), await sqliteDatabase()]
+  for (const { sql } of [left, right]) await sql('CREATE TABLE t (id INTEGER PRIMARY KEY, ok BOOLEAN)')
+  await left.sql('INSERT INTO t VALUES (1, 1), (2, 0), (3, 1)')
+  await using pair = await openPair(left, right, { adopt: true })
+  await pair.mustRun()
+  await right.sql(`UPDATE t SET ok = ${unreadable} WHERE id = 1`)
+  const target = await pair.verify()
+  assert.deepEqual([target.equal, target.left, target.right, target.unreadable, target.missing], [false, 3, 3, 1, 0])
+  assert.deepEqual(target.keys.unreadable, [{ id: 1 }])
+  await left.sql(`UPDATE t SET ok = ${unreadable} WHERE id = 2`)
+  const both = await pair.verify()
+  assert.deepEqual([both.equal, both.left, both.right, both.unreadable], [false, 3, 3, 2])
+  assert.deepEqual([both.missing, both.extra, both.different], [0, 0, 0])
+})
