@@ -186,8 +186,10 @@ async function freeze(pid: number, target: pg.Client, state: string): Promise<nu
     if (!counted.rows[0].there) continue
     process.kill(pid, 'SIGSTOP')
     await sleep(20)
-    const { rows } = await target.query<{ pid: number; state: string; query: string }>(
-      `SELECT a.pid, a.state, a.query FROM pg_stat_activity a JOIN _syncline_checkpoint c ON a.pid = c.backend_pid AND a.backend_start = c.backend_start`,
+    // The one that holds the fence, or has just let it go.
+    const { rows } = await target.query<{ pid: number; state: string }>(
+      `SELECT pid, state FROM pg_stat_activity AS a WHERE datname = current_database() AND application_name = 'syncline'
+         AND (query LIKE '%COMMIT' OR EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.pid = a.pid AND locktype = 'advisory' AND granted))`,
     )
     const written = state === 'idle' ? Number((await target.query('SELECT count(*) FROM t')).rows[0].count) > 0 : true
     const [session] = rows

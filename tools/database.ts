@@ -15,12 +15,15 @@ export interface TemporaryFolder extends AsyncDisposable {
   readonly path: string
 }
 
-/** Creates an empty UTF-8 database on the server that TEST_POSTGRES_URL names. */
-export async function createDatabase(): Promise<TestDatabase> {
+/** Creates an empty database, of UTF-8 by default, on the server that TEST_POSTGRES_URL names. */
+export async function createDatabase(encoding = 'UTF8'): Promise<TestDatabase> {
   const server = process.env.TEST_POSTGRES_URL
   if (!server) throw new Error('TEST_POSTGRES_URL names no server. `npm test -- <file>` starts one and sets it.')
   const name = `syncline_test_${randomBytes(6).toString('hex')}`
-  await administer(server, (client) => client.query(`create database ${name} template template0 encoding 'UTF8'`))
+  const locale = encoding === 'UTF8' ? '' : ` locale 'C'`
+  await administer(server, (client) =>
+    client.query(`create database ${name} template template0 encoding '${encoding}'${locale}`),
+  )
   const url = new URL(server)
   url.pathname = `/${name}`
   return { name, url: url.href, [Symbol.asyncDispose]: () => administer(server, (client) => drop(client, name)) }

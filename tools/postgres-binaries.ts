@@ -51,7 +51,7 @@ async function embeddedFolder(account: Account): Promise<string> {
 }
 
 /** PostgreSQL refuses to run as root. */
-function accountForServers(): Account {
+export function accountForServers(): Account {
   if (process.getuid?.() !== 0) return {}
   for (const user of ['postgres', 'nobody']) {
     try {

@@ -61,6 +61,7 @@ export const errorCodes = {
   FORBIDDEN: { retry: 'never', status: 403 },
   GRANT_MISSING: { retry: 'never', status: 403 },
   DATABASE_LOCKED: { retry: 'retry', status: 503 },
+  DATABASE_REFUSED: { retry: 'never', status: 502 },
   DISK_FULL: { retry: 'never', status: 507 },
   VAULT_UNUSABLE: { retry: 'never', status: 500 },
   FILE_UNUSABLE: { retry: 'never', status: 422 },

@@ -28,10 +28,12 @@ export interface PostgresDatabase extends Database {
   readonly url: string
   /** Further runs connect as this role, made without any rights. */
   connectAs(role: string): Promise<void>
+  /** Further runs connect by this URL: through a pooler, say. */
+  connectBy(url: string): void
 }
 
-export async function postgresDatabase(): Promise<PostgresDatabase> {
-  return postgresAt(await createDatabase())
+export async function postgresDatabase(encoding?: string): Promise<PostgresDatabase> {
+  return postgresAt(await createDatabase(encoding))
 }
 
 /** A database that is there already. */
@@ -67,6 +69,9 @@ export async function postgresAt(database: AsyncDisposable & { readonly url: str
       as.username = role
       as.password = 'secret'
       url = as.href
+    },
+    connectBy: (other) => {
+      url = other
     },
     [Symbol.asyncDispose]: async () => {
       for (const role of roles) await sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`)

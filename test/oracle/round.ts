@@ -13,6 +13,7 @@ import {
   type Column,
   postgresSource,
   postgresTarget,
+  type Reach,
   type SourceOptions,
   type SourceSide,
   type SourceTable,
@@ -25,6 +26,8 @@ export interface Combination {
   readonly name: string
   readonly source: 'postgres' | 'sqlite' | 'sqlite with triggers'
   readonly target: 'postgres' | 'sqlite'
+  /** Default: directly. */
+  readonly reach?: Reach
 }
 
 /** What a combination's rounds did. */
@@ -75,6 +78,8 @@ const passing = new Set([
   'ROWS_REJECTED',
 ])
 
+const directly: Reach = async (url) => url
+
 export async function playRound(combination: Combination, seed: number, tally: Tally): Promise<void> {
   const random = new Random(seedOf(seed, combination.name))
   await using folder = await temporaryFolder()
@@ -85,6 +90,7 @@ export async function playRound(combination: Combination, seed: number, tally: T
     tables: random.between(1, 3),
     rows: random.pick([30, 300, 1500]),
     changesSchema,
+    reach: combination.reach ?? directly,
   }
   await using source =
     combination.source === 'postgres'
@@ -92,7 +98,7 @@ export async function playRound(combination: Combination, seed: number, tally: T
       : await sqliteSource(options, combination.source === 'sqlite with triggers')
   await using target =
     combination.target === 'postgres'
-      ? await postgresTarget({ random: random.fork() })
+      ? await postgresTarget({ random: random.fork(), reach: options.reach })
       : await sqliteTarget({ folder: folder.path })
   const drawn = source.tables.map((table, at) => drawSync(random, table, `t${at}`, changesSchema))
   const configure = (syncs: readonly Sync[]) =>

@@ -59,7 +59,11 @@ export interface SourceOptions {
   readonly tables: number
   readonly rows: number
   readonly changesSchema: boolean
+  readonly reach: Reach
 }
+
+/** How Syncline gets to a database of its own: the URL that it is given. */
+export type Reach = (url: string) => Promise<string>
 
 export async function postgresSource(options: SourceOptions): Promise<SourceSide> {
   const database = await createDatabase()
@@ -73,7 +77,7 @@ export async function postgresSource(options: SourceOptions): Promise<SourceSide
     throw error
   }
   return {
-    connection: { connector: 'postgres', url: database.url },
+    connection: { connector: 'postgres', url: await options.reach(database.url) },
     tables: writer.tables.map((table) => ({
       collection: [table.schema, table.name].map(quotePart).join('.'),
       columns: () => table.columns.map(({ name, type, isKey }) => ({ name, kind: type.kind, isKey })),
@@ -97,15 +101,16 @@ export async function postgresSource(options: SourceOptions): Promise<SourceSide
 }
 
 /** A target database that has the source's types only sometimes: without them, such columns are text. */
-export async function postgresTarget({ random }: { random: Random }): Promise<TargetSide> {
+export async function postgresTarget({ random, reach }: { random: Random; reach: Reach }): Promise<TargetSide> {
   const database = await createDatabase()
   if (random.chance(0.6)) await execute(database.url, typesSql)
   const client = new pg.Client({ connectionString: database.url })
   client.on('error', () => {})
   await client.connect()
-  await client.query(settings)
+  // A hostile role has another schema before public, where its tables of ours stand.
+  await client.query(`${settings}; SET search_path = public, hostile`)
   return {
-    connection: { connector: 'postgres', url: database.url },
+    connection: { connector: 'postgres', url: await reach(database.url) },
     loss: (_kind, cell) => cell,
     read: (table, columns, condition) => readRows(client, `public.${quote(table)}`, columns, condition),
     disown: async (table) => {

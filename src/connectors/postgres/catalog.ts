@@ -23,7 +23,7 @@ export interface Table {
 export async function discoverTables(client: Client): Promise<Table[]> {
   return describe(
     client,
-    `n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' AND c.relname NOT LIKE '\\_syncline\\_%' AND NOT c.relispartition`,
+    `n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' AND c.relname !~ '^_syncline_' AND NOT c.relispartition`,
   )
 }
 

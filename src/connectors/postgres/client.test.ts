@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { isError } from '../../testing/connector-target.ts'
-import { clientOptions, connect } from './client.ts'
+import { connect } from './client.ts'
+import { clientOptions } from './options.ts'
 
 test('a server that accepts and never answers is told as one that does not answer', async (t) => {
   const server = createServer((socket) => void socket.on('error', () => {}))

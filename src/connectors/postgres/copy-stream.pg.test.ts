@@ -46,7 +46,8 @@ describe('COPY out', () => {
 
   test('leaves what the server says in between to the driver', async () => {
     await using session = await open()
-    await session.client.query(`SET client_min_messages = notice; CREATE FUNCTION loud(i int) RETURNS int LANGUAGE plpgsql
+    await session.client.begin('write')
+    await session.client.query(`SET LOCAL client_min_messages = notice; CREATE FUNCTION loud(i int) RETURNS int LANGUAGE plpgsql
       AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN i; END $$`)
     assert.deepEqual(await linesFrom(session.client, 'SELECT loud(i) FROM generate_series(1, 100) AS i'), numbers(100))
     assert.deepEqual(await session.client.query('SELECT 1'), [['1']])
@@ -83,7 +84,7 @@ describe('COPY in', () => {
   test('takes frames, of which each may hold several lines, and counts the rows', async () => {
     await using session = await open()
     const { client } = session
-    await client.query('CREATE TABLE t (i int PRIMARY KEY)')
+    await client.begin('write', 'CREATE TABLE t (i int PRIMARY KEY)')
     const copy = client.copyIn('COPY t FROM STDIN')
     for (let start = 0; start < 100_000; start += 1000)
       await copy.write(frameOf(Array.from({ length: 1000 }, (_, at) => `${start + at}\n`).join('')))
@@ -94,15 +95,19 @@ describe('COPY in', () => {
   test('that is refused or given up leaves a session that works', async () => {
     await using session = await open()
     const { client } = session
-    await client.query('CREATE TABLE t (i int PRIMARY KEY)')
-    const refused = client.copyIn('COPY t FROM STDIN')
+    await client.begin('write', 'CREATE TABLE t (i int PRIMARY KEY)')
+    const backTo = () => client.query('ROLLBACK TO SAVEPOINT here')
+    const refused = client.copyIn('SAVEPOINT here; COPY t FROM STDIN')
     await refused.write(frameOf('1\n1\n'))
     await assert.rejects(refused.end(), /duplicate key/)
+    await backTo()
     const given = client.copyIn('COPY t FROM STDIN')
     await given.write(frameOf('2\n'))
     await given.abandon()
+    await backTo()
     const wrong = client.copyIn('COPY nothing FROM STDIN')
     await assert.rejects(wrong.write(frameOf('3\n')), { code: 'SCHEMA_CHANGED' })
+    await backTo()
     assert.deepEqual(await client.query('SELECT count(*) FROM t'), [['0']])
   })
 })

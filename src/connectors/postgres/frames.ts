@@ -3,6 +3,8 @@
  * both directions alike: here called a frame, five bytes (`d` and a length) and the row's line with its newline.
  */
 
+import { isUtf8 } from 'node:buffer'
+
 export const FRAME_HEAD_BYTES = 5
 const BLANK = 32
 const COPY_DATA = 'd'.charCodeAt(0)
@@ -82,6 +84,18 @@ export function linesOf({ bytes }: Pick<Frames, 'bytes'>): string[] {
     at = end
   }
   return lines
+}
+
+/** The numbers of the frames that hold bytes which are not UTF-8: as text they would be other characters. */
+export function brokenFrames({ bytes }: Pick<Frames, 'bytes'>): number[] {
+  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const broken: number[] = []
+  for (let at = 0, number = 0; at < all.length; number++) {
+    const end = at + 1 + all.readUInt32BE(at + 1)
+    if (!isUtf8(all.subarray(at + FRAME_HEAD_BYTES, end))) broken.push(number)
+    at = end
+  }
+  return broken
 }
 
 /** The frames as text, where each line stands behind FRAME_HEAD_BYTES blanks. The frames are used up. */

@@ -20,6 +20,8 @@ const steps: readonly string[] = [
      project text NOT NULL, name text NOT NULL, id text NOT NULL, results text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
      PRIMARY KEY (project, name, id)
    );`,
+  // A frozen worker's session is found by its lock.
+  'ALTER TABLE _syncline_checkpoint DROP COLUMN backend_pid, DROP COLUMN backend_start',
 ]
 
 /** Any number; the same for every process that migrates this database. */
@@ -34,9 +36,8 @@ export async function migrated(client: Client): Promise<boolean> {
 /** Brings the tables up to this version; safe when several processes start at once. */
 export async function migrate(client: Client): Promise<void> {
   if ((await migrated(client)) && (await versionOf(client)) === steps.length) return
-  await client.query('BEGIN')
+  await client.begin('write', `SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
   try {
-    await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
     await client.query('CREATE TABLE IF NOT EXISTS _syncline_migration (version integer PRIMARY KEY)')
     const version = await versionOf(client)
     if (version > steps.length) {
@@ -50,9 +51,9 @@ export async function migrate(client: Client): Promise<void> {
       await client.query(steps[next] as string)
       await client.query('INSERT INTO _syncline_migration VALUES ($1)', [next + 1])
     }
-    await client.query('COMMIT')
+    await client.commit()
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {})
+    await client.rollback()
     throw error
   }
 }

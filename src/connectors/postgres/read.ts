@@ -79,7 +79,8 @@ export async function openCollection(
     ...(table.kind === 'r' || table.kind === 'p'
       ? { writer: (spec) => openWriter(config, context, table.schema, spec), fence: (spec) => fenceOf(client, spec) }
       : {}),
-    encoding: copyEncoding,
+    // Where the server did not check what it stores, every row is looked at.
+    ...(client.traits.encoding === 'SQL_ASCII' ? {} : { encoding: copyEncoding }),
     view: (selection) => viewNow(source, selection),
     columns: async () => {
       const rows = await client.query(
@@ -269,9 +270,8 @@ async function openSnapshot({ config, table, following }: Source): Promise<Snaps
   const client = await connect(config)
   try {
     const running = following.kind === 'field' ? await runningNow(client) : []
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    if (table.kind === 'r' || table.kind === 'p')
-      await client.query(`LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE`)
+    const heap = table.kind === 'r' || table.kind === 'p'
+    await client.begin('snapshot', heap ? `LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE` : '')
     refuseChanged(table.schema, (await findTable(client, table.schema.name))?.schema ?? null)
     return { client, running, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
   } catch (error) {

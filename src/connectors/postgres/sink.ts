@@ -8,16 +8,13 @@ import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, Ta
 import { quote } from '../sql.ts'
 import { findTable, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
-import { quoteText } from './copy.ts'
+import { beginFenced, leaseLost, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
 import { adoptable, applyChanges, deletedField, ownerOf, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
-
-/** What a fence is about: its generation stands in the row of this project and sync. */
-export type Fence = Pick<TargetSpec, 'project' | 'sync' | 'collection'>
 
 /** A target this sink has claimed: what to write, and the fence that allows it. */
 interface Claim {
@@ -38,7 +35,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
     claim: async (spec, changes, held) => {
       const writer = await client()
       await migrate(writer)
-      const [claim, target] = await claimTarget(writer, spec, { changes, held }, claims.size, config, context)
+      const [claim, target] = await claimTarget(writer, spec, { changes, held }, claims.size, context)
       claims.set(spec.sync, claim)
       return target
     },
@@ -97,17 +94,15 @@ async function claimTarget(
   spec: TargetSpec,
   { changes, held }: { readonly changes: readonly SchemaChange[]; readonly held: number | null },
   number: number,
-  config: PostgresConfig,
   context: Context,
 ): Promise<[Claim, Target]> {
-  const taken = await takeFence(client, spec, held, config, context)
-  await beginFenced(client, [{ spec, generation: taken }])
+  const taken = await takeFence(client, spec, held, context)
+  await beginFenced(client, [{ spec, generation: taken }], "SET LOCAL lock_timeout = '30s'")
   try {
-    await client.query("SET LOCAL lock_timeout = '30s'")
     const generation = held === null ? taken : await raiseFence(client, spec, taken)
     if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
     await applyChanges(client, spec, changes)
-    await client.query('COMMIT')
+    await client.commit()
     const schema = await resolveTypes(client, spec.schema)
     const writer = new TableWriter(client, { ...spec, schema }, number)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
@@ -120,7 +115,7 @@ async function claimTarget(
     }
     return [{ spec, generation, writer }, target]
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {})
+    await client.rollback()
     throw error
   }
 }
@@ -144,77 +139,6 @@ function takesAsIs(spec: TargetSpec, resolved: Schema): boolean {
   )
 }
 
-/**
- * Takes the fence under a new generation, or, for one that is held, with a new session: it is raised with what changes under it, so that
- * a claim that fails leaves the run what it held. A frozen worker that holds the row in an open transaction is ended: time-outs did not
- * free it when tried. Not to be called in a transaction: what is not committed tells a successor nothing of whom to end.
- */
-export async function takeFence(
-  client: Client,
-  spec: Fence,
-  held: number | null,
-  config: PostgresConfig,
-  context: Context,
-): Promise<number> {
-  // Without waiting for its lock, which a successor may hold: a worker that lost its lease must not end the one that has it.
-  if (held !== null && (await generationOf(client, spec)) !== held) throw leaseLost(spec)
-  await client.query("SET lock_timeout = '2s'")
-  try {
-    return await enterFence(client, spec, held)
-  } catch (error) {
-    if (!(error instanceof SyncError) || error.code !== 'DATABASE_LOCKED') throw error
-    await using other = await connect(config)
-    const ended = await other.query(
-      `SELECT pg_terminate_backend(a.pid) FROM _syncline_checkpoint c JOIN pg_stat_activity a ON a.pid = c.backend_pid AND a.backend_start = c.backend_start
-       WHERE c.project = $1 AND c.sync = $2 AND c.generation = coalesce($3, c.generation)`,
-      [spec.project, spec.sync, held],
-    )
-    context.log(`sync ${spec.sync}: ended ${ended.length} session(s) of a worker that lost its lease`)
-    return await enterFence(client, spec, held)
-  } finally {
-    await client.query('RESET lock_timeout').catch(() => {})
-  }
-}
-
-async function generationOf(client: Client, spec: Fence): Promise<number | null> {
-  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
-    spec.project,
-    spec.sync,
-  ])
-  return row === undefined ? null : Number(row[0])
-}
-
-async function enterFence(client: Client, spec: Fence, held: number | null): Promise<number> {
-  const values = [spec.project, spec.sync, spec.collection, ...(held === null ? [] : [held])]
-  const [row] = await client.query(held === null ? fences.take : fences.keep, values)
-  if (row === undefined) throw leaseLost(spec)
-  return Number(row[0])
-}
-
-/** What the same run asked for before, on a session that it lost, is void from here on. */
-export async function raiseFence(client: Client, spec: Fence, held: number): Promise<number> {
-  const [row] = await client.query(fences.raise, [spec.project, spec.sync, held])
-  if (row === undefined) throw leaseLost(spec)
-  return Number(row[0])
-}
-
-const fences = {
-  take: `
-    INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, backend_pid, backend_start)
-    SELECT $1, $2, $3, 1, pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
-    ON CONFLICT (project, sync) DO UPDATE SET generation = fence.generation + 1, collection = excluded.collection,
-      backend_pid = excluded.backend_pid, backend_start = excluded.backend_start, updated_at = now()
-    RETURNING generation`,
-  keep: `
-    UPDATE _syncline_checkpoint SET collection = $3, backend_pid = pid,
-      backend_start = session.backend_start, updated_at = now()
-    FROM pg_stat_activity AS session WHERE pid = pg_backend_pid() AND project = $1 AND sync = $2 AND generation = $4
-    RETURNING generation`,
-  raise: `
-    UPDATE _syncline_checkpoint SET generation = generation + 1 WHERE project = $1 AND sync = $2 AND generation = $3
-    RETURNING generation`,
-} as const
-
 async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim>): Promise<SinkTransaction> {
   const claimOf = (sync: SyncId): Claim => {
     const claim = claims.get(sync)
@@ -222,6 +146,7 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     return claim
   }
   await beginFenced(client, [...claims.values()])
+  for (const { writer } of claims.values()) writer.begin()
   return {
     put: (sync, rows, options) => claimOf(sync).writer.put(rows, options.fresh),
     putEncoded: (sync, encoded) => claimOf(sync).writer.putEncoded(encoded),
@@ -231,36 +156,12 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),
     commit: async ({ durable } = { durable: true }) => {
       // Rows and checkpoint are lost together or not at all, so only a run's last commit has to wait for the disk.
-      await client.query(durable ? 'COMMIT' : 'SET LOCAL synchronous_commit = off; COMMIT')
+      await client.commit(durable ? '' : 'SET LOCAL synchronous_commit = off')
     },
     rollback: async () => {
       for (const { writer } of claims.values()) await writer.abandon()
-      await client.query('ROLLBACK').catch(() => {})
+      await client.rollback()
     },
-  }
-}
-
-/**
- * Begins a transaction that holds the fence rows from its start, so that a successor can find and end this session if it
- * freezes. One message to the server, because there is a transaction per batch.
- */
-export async function beginFenced(
-  client: Client,
-  held: readonly { readonly spec: Fence; readonly generation: number }[],
-): Promise<void> {
-  const rows = held.map(
-    ({ spec, generation }) =>
-      `(project = ${quoteText(spec.project)} AND sync = ${quoteText(spec.sync)} AND generation = ${generation})`,
-  )
-  try {
-    const found = await client.query(
-      `BEGIN; SELECT project, sync FROM _syncline_checkpoint WHERE ${rows.join(' OR ') || 'false'} FOR UPDATE`,
-    )
-    const lost = held.find(({ spec }) => !found.some(([name, sync]) => name === spec.project && sync === spec.sync))
-    if (lost !== undefined) throw leaseLost(lost.spec)
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => {})
-    throw error
   }
 }
 
@@ -281,12 +182,6 @@ async function storeCheckpoint(
     values,
   )
   if (updated !== 1) throw leaseLost(spec)
-}
-
-function leaseLost(spec: Fence): SyncError {
-  return new SyncError('LEASE_LOST', `another process took over sync ${spec.sync}; this one writes nothing more`, {
-    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
-  })
 }
 
 async function writeRejections(
@@ -329,7 +224,7 @@ async function readRejections(client: Client, spec: TargetSpec): Promise<Rejecti
 async function viewTarget(config: PostgresConfig, spec: TargetSpec, rows?: 'written'): Promise<View> {
   const client = await connect(config)
   try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+    await client.begin('snapshot')
     const schema = await resolveTypes(client, spec.schema)
     return openView(client, await targetRelation(client, { ...spec, schema }, rows), {
       cursor: null,
@@ -373,16 +268,16 @@ async function reset(
   drop: boolean,
 ): Promise<void> {
   if (!(await migrated(client))) return
-  await client.query('BEGIN')
+  await client.begin('write')
   try {
     await client.query(
       'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = $1 AND sync = $2',
       [spec.project, spec.sync],
     )
     if (drop) await dropTable(client, spec)
-    await client.query('COMMIT')
+    await client.commit()
   } catch (error) {
-    await client.query('ROLLBACK').catch(() => {})
+    await client.rollback()
     throw error
   }
 }

@@ -5,8 +5,9 @@ import type { Owner, TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { nameParts, type Table, tableSql } from './catalog.ts'
-import { type Client, isRefusedChange } from './client.ts'
+import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
+import { refusedChange } from './errors.ts'
 import { nativeOf, typeOf } from './types.ts'
 
 /** The column that `deletes: 'mark'` keeps. */
@@ -82,12 +83,13 @@ async function alterColumn(
   try {
     await client.query(`ALTER TABLE ${tableSql(spec.collection)} ${action}`)
   } catch (error) {
-    if (!isRefusedChange(error)) throw error
+    const refused = refusedChange(error)
+    if (refused === null) throw error
     throw new SyncError(
       'SCHEMA_DRIFT',
-      `sync ${spec.sync}: can't ${describeChange(change)} in ${spec.collection}: ${error.message}`,
+      `sync ${spec.sync}: can't ${describeChange(change)} in ${spec.collection}: ${refused.message}`,
       {
-        hint: `Nothing was changed. Drop what is in the way${error.detail === undefined ? '' : ` (${error.detail})`}, run again (syncline run ${spec.sync}), and make it anew.`,
+        hint: `Nothing was changed. Drop what is in the way${refused.detail === undefined ? '' : ` (${refused.detail})`}, run again (syncline run ${spec.sync}), and make it anew.`,
         cause: error,
       },
     )

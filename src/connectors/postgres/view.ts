@@ -6,6 +6,7 @@ import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { CopyDecoder, literal } from './copy.ts'
+import { brokenFrames } from './frames.ts'
 import { fromText, tellsApart } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -78,12 +79,14 @@ export async function* copyRows(
   const fields = names.map((name) => fieldNamed(relation, name))
   const decoder = new CopyDecoder(fields.map((field) => field.type))
   const nullableKeyAt = relation.key.flatMap((field) => (field.nullable ? [names.indexOf(field.name)] : []))
+  const checks = client.traits.encoding === 'SQL_ASCII'
   for await (const frames of client.copyOut(`COPY (${query}) TO STDOUT`)) {
-    const rows = decoder.decode(frames)
+    const broken = checks ? brokenFrames(frames) : []
     const bytes = frames.bytes.length
+    const { rows, rejects } = withoutBroken(relation, names, decoder.decode(frames), broken)
     yield nullableKeyAt.length === 0
-      ? { rows, rejects: [], bytes }
-      : withoutNullKeys(relation, names, rows, nullableKeyAt, bytes)
+      ? { rows, rejects, bytes }
+      : withRejects(withoutNullKeys(relation, names, rows, nullableKeyAt, bytes), rejects)
   }
 }
 
@@ -94,6 +97,7 @@ export async function fetchRows(
   names: readonly string[],
 ): Promise<Chunk> {
   const rows: Row[] = []
+  const rejects: Rejection[] = []
   let bytes = 0
   for (let start = 0; start < keys.length; start += 1000) {
     const condition = keysSql(relation.key, keys.slice(start, start + 1000))
@@ -104,10 +108,11 @@ export async function fetchRows(
       names,
     )) {
       rows.push(...chunk.rows)
+      rejects.push(...chunk.rejects)
       bytes += chunk.bytes
     }
   }
-  return { rows, rejects: [], bytes }
+  return { rows, rejects, bytes }
 }
 
 /** `key IN (…)` with literals: COPY takes no parameters. */
@@ -217,6 +222,36 @@ function boundSql(field: Field): string {
 
 function boundType(field: Field): string {
   return field.type === 'integer' ? 'bigint' : field.type === 'text' ? 'text' : field.native
+}
+
+/** Rows of a database that lets any bytes in as text: those whose bytes are not UTF-8 are refused, not respelled. */
+function withoutBroken(
+  relation: Relation,
+  names: readonly string[],
+  all: readonly Row[],
+  broken: readonly number[],
+): { readonly rows: readonly Row[]; readonly rejects: readonly Rejection[] } {
+  if (broken.length === 0) return { rows: all, rejects: [] }
+  const isBroken = new Set(broken)
+  const respelled = (value: Value) => typeof value === 'string' && value.includes('\ufffd')
+  const rejects = broken.map((at): Rejection => {
+    const row = all[at] ?? []
+    const fields = names.filter((_name, column) => respelled(row[column] ?? null))
+    return {
+      // A key that can't be spelled is none that the row could be found by.
+      key: relation.key.map(({ name }) => {
+        const value = row[names.indexOf(name)] ?? null
+        return respelled(value) ? null : value
+      }),
+      code: 'VALUE_REFUSED',
+      message: `${fields.join(', ')}: bytes that are not UTF-8, in a database of encoding SQL_ASCII`,
+    }
+  })
+  return { rows: all.filter((_row, at) => !isBroken.has(at)), rejects }
+}
+
+function withRejects(chunk: Chunk, rejects: readonly Rejection[]): Chunk {
+  return { ...chunk, rejects: [...rejects, ...chunk.rejects] }
 }
 
 function withoutNullKeys(

@@ -9,8 +9,9 @@ import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import type { Encoded, PutResult, TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
-import { type Client, type Inflow, isRowError } from './client.ts'
+import type { Client, Inflow } from './client.ts'
 import { CopyDecoder, encodeRow } from './copy.ts'
+import { isRowError, toldByServer, withoutValues } from './errors.ts'
 import { FrameLog, frameOf } from './frames.ts'
 import { deletedField, rowsTableSql } from './table.ts'
 import { tellsApart } from './types.ts'
@@ -24,7 +25,7 @@ interface OpenInflow {
   rows: number
 }
 
-/** Owns the staging table of one target table in one session. */
+/** Owns the staging table of one target table, one per transaction that needs it. */
 export class TableWriter {
   readonly #client: Client
   readonly #spec: TargetSpec
@@ -32,6 +33,7 @@ export class TableWriter {
   readonly #staging: string
   readonly #columns: string
   readonly #key: readonly Field[]
+  /** In the transaction that is under way. */
   #staged = false
   #inflow: OpenInflow | null = null
   /** What went into it, to find the refused row if there is one. */
@@ -45,6 +47,11 @@ export class TableWriter {
     this.#staging = `pg_temp._syncline_staging_${number}`
     this.#columns = spec.schema.fields.map(({ name }) => quote(name)).join(', ')
     this.#key = spec.schema.key.flatMap((name) => spec.schema.fields.filter((field) => field.name === name))
+  }
+
+  /** A transaction has begun; what was staged went with the one before. */
+  begin(): void {
+    this.#staged = false
   }
 
   async put(rows: readonly Row[], fresh: boolean): Promise<PutResult> {
@@ -239,7 +246,8 @@ export class TableWriter {
   async #stage(): Promise<void> {
     if (this.#staged) return
     const columns = this.#spec.schema.fields.map((field) => `${quote(field.name)} ${field.native}`).join(', ')
-    await this.#client.query(`CREATE TEMP TABLE IF NOT EXISTS ${this.#staging.replace('pg_temp.', '')} (${columns})`)
+    // Gone with the transaction: the next may have another session of the server, and this one other users.
+    await this.#client.query(`CREATE TEMP TABLE ${this.#staging.replace('pg_temp.', '')} (${columns}) ON COMMIT DROP`)
     this.#staged = true
   }
 
@@ -274,15 +282,11 @@ export class TableWriter {
 
   #rejection(row: Row, error: unknown): Rejection {
     const key = this.#key.map((field) => canonical(field.type, row[this.#spec.schema.fields.indexOf(field)] as Value))
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'VALUE_REFUSED'
-    return { key, code: code === 'VALUE_REFUSED' ? code : `VALUE_REFUSED (${code})`, message: messageOf(error) }
+    const refusal = toldByServer(error)
+    if (refusal === null)
+      return { key, code: 'VALUE_REFUSED', message: error instanceof Error ? error.message : String(error) }
+    return { key, code: `VALUE_REFUSED (${refusal.code})`, message: withoutValues(refusal.message) }
   }
-}
-
-/** Postgres' message without its detail, which holds row values. */
-function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message.replace(/: ".*"$/s, '')
 }
 
 /** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00). */

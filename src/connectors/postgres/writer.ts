@@ -18,11 +18,12 @@ import {
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
-import { type Client, connect, isMissingRight, isRowError, toldByServer } from './client.ts'
+import { type Client, connect } from './client.ts'
 import { Columns } from './columns.ts'
+import { isMissingRight, isRowError, toldByServer, withoutValues } from './errors.ts'
+import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
-import { beginFenced, type Fence, raiseFence, takeFence } from './sink.ts'
 import { fromText } from './types.ts'
 
 export async function openWriter(
@@ -35,11 +36,23 @@ export async function openWriter(
   const fence: Fence = { project: spec.project, sync: spec.name, collection: schema.name }
   try {
     await migrate(client)
-    const taken = await takeFence(client, fence, spec.held, config, context)
-    const generation = spec.held === null ? taken : await raiseFence(client, fence, taken)
+    const taken = await takeFence(client, fence, spec.held, context)
+    const generation = spec.held === null ? taken : await raisedFence(client, fence, taken)
     return writerOf(client, new Table(client, schema, spec.fields, context), fence, generation)
   } catch (error) {
     await client[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function raisedFence(client: Client, fence: Fence, held: number): Promise<number> {
+  await client.begin('write')
+  try {
+    const generation = await raiseFence(client, fence, held)
+    await client.commit()
+    return generation
+  } catch (error) {
+    await client.rollback()
     throw error
   }
 }
@@ -62,10 +75,10 @@ function writerOf(client: Client, table: Table, fence: Fence, generation: number
     await beginFenced(client, [{ spec: fence, generation }])
     try {
       const result = await work()
-      await client.query('COMMIT')
+      await client.commit()
       return result
     } catch (error) {
-      await client.query('ROLLBACK').catch(() => {})
+      await client.rollback()
       throw error
     }
   }
@@ -182,7 +195,7 @@ class Table implements Transaction {
       await this.#client.query('ROLLBACK TO SAVEPOINT one')
       if (isMissingRight(error)) return await this.#withoutRight(write, error)
       const told = toldByServer(error)
-      const message = told?.message ?? error.message
+      const message = withoutValues(told?.message ?? error.message)
       if (told?.code === '23505')
         return { status: 'taken', columns: await this.#columnsOf(told.constraint ?? ''), message }
       if (told?.code === '23503' || told?.code === '23001') return refusedByReference(write, message)

@@ -1,7 +1,7 @@
 /** An open SQLite file. */
 import type { Connection, Context } from '../connector.ts'
 import { discoverTables } from './catalog.ts'
-import { attempt } from './database.ts'
+import { attempt } from './errors.ts'
 import { keepHandles, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { openCollection } from './read.ts'

@@ -1,9 +1,10 @@
-/** Opening SQLite files, and SQLite's errors in our words. */
+/** Opening SQLite files. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
 import { canonical, type Type, types, type Value } from '../../core/value.ts'
+import { attempt, isSqliteError } from './errors.ts'
 import type { SqliteConfig } from './index.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 
@@ -82,15 +83,6 @@ function isOurs(database: DatabaseSync): boolean {
   return database.prepare('PRAGMA application_id').get()?.application_id === APPLICATION_ID
 }
 
-/** Runs `work`; an error of SQLite becomes a SyncError that names the file and what to do. */
-export function attempt<T>(file: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw translate(error, file)
-  }
-}
-
 /** A statement that returns rows as arrays. */
 export function prepareArrays(database: DatabaseSync, sql: string, bigints = false): StatementSync {
   const statement = database.prepare(sql)
@@ -103,61 +95,6 @@ export function prepareArrays(database: DatabaseSync, sql: string, bigints = fal
 export function keepsNul(database: DatabaseSync): boolean {
   const row = database.prepare('SELECT length(CAST(? AS BLOB)) AS bytes').get('a\0b')
   return row?.bytes === 3
-}
-
-/** SQLite's error as ours; anything else unchanged. */
-export function translate(error: unknown, file: string): unknown {
-  if (!isSqliteError(error)) return error
-  const detail = error.message
-  if (/^no such (table|column)/.test(detail))
-    return new SyncError('SCHEMA_CHANGED', `a table of ${file} changed while it was used: ${detail}`, {
-      hint: 'The run is tried again with the new schema.',
-      cause: error,
-    })
-  switch (error.errcode & 0xff) {
-    case 5:
-    case 6:
-      return new SyncError('DATABASE_LOCKED', `the SQLite file ${file} is locked by another process`, {
-        hint: 'Close the program that holds a transaction open, or raise busyTimeoutMs of the connection.',
-        cause: error,
-      })
-    case 8:
-    case 3:
-    case 14:
-      return new SyncError('FILE_UNUSABLE', `can't open or write the SQLite file ${file}: ${detail}`, {
-        hint: 'Check that the folder exists and that this user may write there.',
-        cause: error,
-      })
-    case 13:
-    case 10:
-      return new SyncError('DISK_FULL', `can't write the SQLite file ${file}: ${detail}`, {
-        hint: 'Free some space and run again: the sync goes on where it stopped.',
-        cause: error,
-      })
-    case 11:
-    case 26:
-      return new SyncError('FILE_UNUSABLE', `${file} is not a healthy SQLite database: ${detail}`, {
-        hint: 'Check the path; `sqlite3 FILE "pragma integrity_check"` says more.',
-        cause: error,
-      })
-    default:
-      return error
-  }
-}
-
-export interface SqliteError extends Error {
-  readonly errcode: number
-}
-
-export function isSqliteError(error: unknown): error is SqliteError {
-  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
-}
-
-/** Whether the error is about one row's values, not about the database. */
-export function isRowError(error: unknown): boolean {
-  if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'
-  // 19 constraint, 20 mismatch, 18 too big.
-  return isSqliteError(error) && [18, 19, 20].includes(error.errcode & 0xff)
 }
 
 /** A stored value of any class as a type, in that type's storage; null where it is none. */

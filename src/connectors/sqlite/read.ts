@@ -20,7 +20,7 @@ import type {
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
-import { attempt } from './database.ts'
+import { attempt } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'

@@ -6,7 +6,8 @@ import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
-import { attempt, prepareArrays } from './database.ts'
+import { prepareArrays } from './database.ts'
+import { attempt } from './errors.ts'
 import { type Bindable, fromStorage, keepsDigits, storageOf, toStorage, undecodable } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */

@@ -18,7 +18,8 @@ import {
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
-import { attempt, isRowError, isSqliteError, keepsNul, prepareArrays, type SqliteError, translate } from './database.ts'
+import { keepsNul, prepareArrays } from './database.ts'
+import { attempt, isRowError, isSqliteError, sqliteError, translate } from './errors.ts'
 import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
@@ -120,7 +121,8 @@ function writerOf(
         try {
           return await fenced(async () => take(at, await table.attempt(write)))
         } catch (error) {
-          if (isReferenceError(error)) return refusedByReference(write, error.message)
+          const refusal = referenceRefusal(error)
+          if (refusal !== null) return refusedByReference(write, refusal)
           throw error
         }
       },
@@ -146,7 +148,7 @@ function writerOf(
           return results
         })
       } catch (error) {
-        if (isReferenceError(error)) return await apart(id, writes)
+        if (referenceRefusal(error) !== null) return await apart(id, writes)
         throw error
       }
     },
@@ -205,7 +207,7 @@ class Table implements Transaction {
         const columns = (taken[1] ?? '').split(', ').map((name) => name.slice(name.lastIndexOf('.') + 1))
         return { status: 'taken', columns, message: error.message }
       }
-      if (isReferenceError(error)) return refusedByReference(write, error.message)
+      if (referenceRefusal(error) !== null) return refusedByReference(write, error.message)
       return { status: 'rejected', code: 'VALUE_REFUSED', message: error.message }
     }
   }
@@ -303,8 +305,10 @@ function sameKeySql({ key }: Schema): string {
   return [...parts(''), ...parts(' COLLATE BINARY')].join(' AND ')
 }
 
-function isReferenceError(error: unknown): error is SqliteError {
-  return isSqliteError(error) && error.message.startsWith('FOREIGN KEY constraint failed')
+/** What SQLite says where a reference is in the way; null: it is something else. */
+function referenceRefusal(error: unknown): string | null {
+  const message = sqliteError(error)?.message ?? ''
+  return message.startsWith('FOREIGN KEY constraint failed') ? message : null
 }
 
 /** Whether a table has triggers but ours. */
