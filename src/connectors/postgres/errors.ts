@@ -37,11 +37,11 @@ const busy: Meaning = {
   says: 'let another transaction go first',
   hint: 'Another transaction was in the way; the run is tried again.',
 }
-const login: Meaning = {
+const login = {
   code: 'AUTH_FAILED',
   says: 'refused the login',
   hint: 'Check user and password of the connection.',
-}
+} as const satisfies Meaning
 const changed: Meaning = {
   code: 'SCHEMA_CHANGED',
   hint: 'A table changed while a run was using it. The run is tried again with the new schema.',
@@ -175,17 +175,35 @@ function ofServer(error: pg.DatabaseError, place: string): SyncError {
   const state = error.code ?? ''
   const meaning = meaningOf(state)
   const make = (code: ErrorCode, message: string, hint: string) => new SyncError(code, message, { hint, cause: error })
-  // A pooler's own words.
-  if (/statement pooling/.test(error.message))
-    return make(
-      'CONFIG_INVALID',
-      `the pooler at ${place} gives every statement another session: ${error.message}`,
-      'Syncline needs whole transactions: set pool_mode = transaction or session, or name the server itself.',
-    )
+  const words = ofPooler.find(({ pattern }) => pattern.test(error.message))
+  if (state === '08P01' && words !== undefined)
+    return make(words.code, `the pooler at ${place} ${words.says}: ${error.message}`, words.hint)
   const of = error.table === undefined ? '' : ` on ${[error.schema, error.table].filter(Boolean).join('.')}`
   const message = `Postgres at ${place} ${meaning.says ?? 'refused'}${of}: ${withoutValues(error.message)} (SQLSTATE ${state})`
   return make(meaning.code, message, meaning.code === 'GRANT_MISSING' ? grantHint(error.message) : meaning.hint)
 }
+
+/** What pgbouncer says of its own, all under one SQLSTATE. */
+const ofPooler = [
+  {
+    pattern: /statement pooling/,
+    code: 'CONFIG_INVALID',
+    says: 'gives every statement another session',
+    hint: 'Syncline needs whole transactions: set pool_mode = transaction or session, or name the server itself.',
+  },
+  {
+    pattern: /authentication failed|no such user|not allowed/,
+    code: 'AUTH_FAILED',
+    says: login.says,
+    hint: login.hint,
+  },
+  {
+    pattern: /no such database/,
+    code: 'DATABASE_UNKNOWN',
+    says: 'does not know the database',
+    hint: 'Check the database name of the connection.',
+  },
+] as const
 
 function meaningOf(state: string): Meaning {
   // A state that is in no manual comes from somebody's function.

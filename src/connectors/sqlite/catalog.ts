@@ -4,7 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import { formatName, nearestNames, parseName } from '../../core/name.ts'
 import { type Field, type Schema, whyNotSynced } from '../../core/schema.ts'
 import { quote } from '../sql.ts'
-import { isSqliteError } from './database.ts'
+import { isSqliteError } from './errors.ts'
 import { typeOf } from './types.ts'
 
 /** All tables and views but SQLite's and Syncline's own, by name. */
