@@ -49,7 +49,7 @@ function print({ terminal }: Shell, story: Story): void {
   if (pair !== null)
     terminal.out(`${terminal.paint('bold', story.sync)}  left ${key(pair.left)} ⇄ right ${key(pair.right)}`)
   else {
-    const reasons: Record<string, string> = {
+    const reasons: Readonly<Record<string, string>> = {
       alone: 'the sync does not flow from this side',
       parted: 'its counterpart was deleted, and this row stays',
       ambiguous: 'its match is not unique',

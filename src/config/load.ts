@@ -122,7 +122,7 @@ async function importConfig(path: string, again: boolean): Promise<Readonly<Reco
   const { href } = pathToFileURL(path)
   const url = again ? `${href}?${contentOf(path)}` : href
   using _ = takeAsModule(url)
-  const module: Record<string, unknown> = await import(url).catch((error: unknown) => {
+  const module: Readonly<Record<string, unknown>> = await import(url).catch((error: unknown) => {
     throw unreadable(path, error)
   })
   if (module.default !== undefined) return module

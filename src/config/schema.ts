@@ -160,6 +160,12 @@ function* nobodysNames(raw: unknown): Iterable<Mistake> {
   for (const part of ['connections', 'syncs', 'projects', 'integrations'])
     if (Object.hasOwn(Object(Object(raw)[part]), '__proto__'))
       yield { path: [part, '__proto__'], message: 'nothing can have this name' }
+  for (const [sync, definition] of Object.entries(Object(Object(raw).syncs)))
+    if (Object.hasOwn(Object(Object(definition).fields), '__proto__'))
+      yield {
+        path: ['syncs', sync, 'fields', '__proto__'],
+        message: 'a field of this name can’t be listed; without `fields` all columns are synced, this one too',
+      }
 }
 
 function parseSync(

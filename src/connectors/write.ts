@@ -103,14 +103,14 @@ function parkedFields(
   schema: Schema,
   random: () => number,
 ): Record<string, Value> | null {
-  const fields: Record<string, Value> = {}
+  const fields: [string, Value][] = []
   for (const name of columns.filter((column) => Object.hasOwn(write.fields, column))) {
     const field = fieldNamed(schema, name)
     const parked = field.nullable ? null : parkedValue(field, random())
     if (parked === undefined) return null
-    fields[name] = parked
+    fields.push([name, parked])
   }
-  return Object.keys(fields).length === 0 ? null : fields
+  return fields.length === 0 ? null : Object.fromEntries(fields)
 }
 
 /** The parked columns were compared when they were parked, and hold something else now. */

@@ -5,7 +5,7 @@ import { keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { type Action, flows } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
-import type { Row, Type, Value } from '../core/value.ts'
+import type { Row, Type } from '../core/value.ts'
 import type { ConflictChange, PairRun, StoredPair } from '../store/pairs.ts'
 import type { Changes } from './changes.ts'
 import { intentBody } from './intents.ts'
@@ -80,12 +80,8 @@ export function requestOf(
         reason: [...new Set(cells.map(({ reason }) => reason))].join('; '),
         existing: null,
       }
-      const fields: Record<string, Value> = {}
-      const expected: Record<string, Value> = {}
-      for (const { at, value } of cells) {
-        fields[nameAt(at)] = value
-        expected[nameAt(at)] = own?.[at] ?? null
-      }
+      const fields = Object.fromEntries(cells.map(({ at, value }) => [nameAt(at), value]))
+      const expected = Object.fromEntries(cells.map(({ at }) => [nameAt(at), own?.[at] ?? null]))
       const key = parseKeyText(keys[side] as string)
       return { prepared, write: { kind: 'update', key, fields, expected }, loaded }
     }

@@ -1,6 +1,7 @@
 /** What one batch changes in the memory of a two-way sync, collected until it is committed. */
 import { cellOf, neverCell } from '../core/base.ts'
 import { keyText } from '../core/key-text.ts'
+import { ownValue } from '../core/own-value.ts'
 import type { Conflict, Decision } from '../core/reconcile.ts'
 import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Row, Type, Value } from '../core/value.ts'
@@ -185,20 +186,14 @@ export function conflictChanges(
     const { left, right } = pair
     changes.push({ id, kind, pair: pair.id, left, right, fields, run, atMs: project.context.clock.now() })
   }
-  const fieldsOf = (conflicts: readonly Conflict[], status: ConflictStatus): Record<string, ConflictField> => {
-    const fields: Record<string, ConflictField> = {}
-    for (const conflict of conflicts) {
-      if (conflict.at === null) Object.assign(fields, imageOf(sides, rows, conflict, status))
-      else
-        fields[nameOf(conflict.at)] = {
-          values: keyText([conflict.base, conflict.left, conflict.right]),
-          rule: conflict.rule,
-          outcome: conflict.outcome,
-          status,
-        }
-    }
-    return fields
-  }
+  const fieldsOf = (conflicts: readonly Conflict[], status: ConflictStatus): Record<string, ConflictField> =>
+    Object.fromEntries(
+      conflicts.flatMap((conflict): (readonly [string, ConflictField])[] => {
+        const { at, base, left, right, rule, outcome } = conflict
+        if (at === null) return Object.entries(imageOf(sides, rows, conflict, status))
+        return [[nameOf(at), { values: keyText([base, left, right]), rule, outcome, status }]]
+      }),
+    )
   for (const kind of ['fields', 'delete'] as const) {
     const mine = ({ at }: { readonly at: number | null }) => (kind === 'delete') === (at === null)
     const own = decision.conflicts.filter(mine)
@@ -214,18 +209,18 @@ export function conflictChanges(
     )
     for (const [name, field] of Object.entries(opening)) {
       const record = recordFor(name, standing)
-      const rule = record?.fields[name]?.rule === 'oscillation' ? 'oscillation' : field.rule
+      const rule = ownValue(record?.fields ?? {}, name)?.rule === 'oscillation' ? 'oscillation' : field.rule
       change(record, name, { ...field, rule })
     }
     for (const { at, how } of decision.ended.filter(mine))
       for (const record of standing)
         for (const name of at === null ? Object.keys(record.fields) : [nameOf(at)]) {
-          const field = changed.get(record)?.[name] ?? record.fields[name]
+          const field = ownValue(changed.get(record) ?? {}, name) ?? ownValue(record.fields, name)
           if (field !== undefined && (at === null || isPending(field))) change(record, name, { ...field, status: how })
         }
     for (const [record, fields] of changed) {
       const news = Object.entries(fields).filter(
-        ([name, field]) => JSON.stringify(field) !== JSON.stringify(record?.fields[name]),
+        ([name, field]) => JSON.stringify(field) !== JSON.stringify(ownValue(record?.fields ?? {}, name)),
       )
       note(record?.id ?? null, kind, Object.fromEntries(news))
     }
@@ -246,8 +241,11 @@ export function conflictChanges(
  * was given up stands nowhere else (S1).
  */
 function recordFor(name: string, records: readonly ConflictRecord[]): ConflictRecord | null {
-  const pending = records.find(({ fields }) => fields[name] !== undefined && isPending(fields[name]))
-  return pending ?? records.find(({ fields }) => fields[name] === undefined) ?? null
+  const pending = records.find(({ fields }) => {
+    const field = ownValue(fields, name)
+    return field !== undefined && isPending(field)
+  })
+  return pending ?? records.find(({ fields }) => !Object.hasOwn(fields, name)) ?? null
 }
 
 function isPending({ status }: ConflictField): boolean {

@@ -26,8 +26,9 @@ export async function resolveConflict(
   refuseClosed(record)
   if (record.kind === 'undo') return await acknowledge(record, project, choice)
   await using sides = await openPairSides(sync, project)
-  const fields: Record<string, ConflictField> = { ...record.fields }
-  const open = Object.keys(fields).filter((name) => ['open', 'decided'].includes(fields[name]?.status ?? ''))
+  const isOpen = ({ status }: ConflictField) => status === 'open' || status === 'decided'
+  const open = Object.entries(record.fields).flatMap(([name, field]) => (isOpen(field) ? [name] : []))
+  const takes = new Map<string, NonNullable<ConflictField['take']>>()
   if (record.kind === 'delete' && Object.keys(choice.set).length > 0)
     throw new SyncError('CONFIG_INVALID', `conflict ${record.id} is about a deleted row, which has no field to set`, {
       hint: 'Choose --take left or --take right: the side that deleted the row deletes it on both, the other brings it back.',
@@ -42,12 +43,16 @@ export async function resolveConflict(
     }
     const said = saidValue(text)
     refuseUnfit(bound, name, said)
-    fields[name] = { ...(fields[name] as ConflictField), status: 'decided', take: { set: keyText([said]) } }
+    takes.set(name, { set: keyText([said]) })
   }
   if (choice.take !== null)
-    for (const name of open)
-      if (!Object.hasOwn(choice.set, name))
-        fields[name] = { ...(fields[name] as ConflictField), status: 'decided', take: { side: choice.take } }
+    for (const name of open) if (!Object.hasOwn(choice.set, name)) takes.set(name, { side: choice.take })
+  const fields = Object.fromEntries(
+    Object.entries(record.fields).map(([name, field]): [string, ConflictField] => {
+      const take = takes.get(name)
+      return [name, take === undefined ? field : { ...field, status: 'decided', take }]
+    }),
+  )
   const status = statusOf(fields)
   await project.store.pairs.conflicts.decide(record.id, fields, status)
   return { ...record, fields, status }

@@ -1,6 +1,7 @@
 /** Loads what was marked: pairs with their bases and both rows as they stand now; rows without a pair with their partners. */
 import { baseOf } from '../core/base.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
+import { ownValue } from '../core/own-value.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { givenValue, type Held, type Item, missingParent, type Resolution } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
@@ -292,7 +293,7 @@ function heldOf(sides: PairSides, conflicts: readonly ConflictRecord[]): Item['h
 
 /** Of the two images, the deleted row's is empty. */
 function heldDeletion({ pairing }: PairSides, { fields }: ConflictRecord): Held {
-  const values = pairing.fields.map(({ name }) => parseKeyText(fields[name]?.values ?? '[]'))
+  const values = pairing.fields.map(({ name }) => parseKeyText(ownValue(fields, name)?.values ?? '[]'))
   const image = values.map(([, left = null, right = null]) => left ?? right)
   const take = Object.values(fields).find((field) => field.take !== undefined)?.take
   return { take: take !== undefined && 'side' in take ? take : null, left: null, right: null, image, frozen: false }

@@ -142,11 +142,10 @@ class Samples {
   }
 
   #changed(left: Row | null, right: Row | null): Sample['fields'] {
-    const fields: Record<string, { from: Value; to: Value }> = {}
-    this.#sides.spec.schema.fields.forEach(({ name, type }, at) => {
+    const fields = this.#sides.spec.schema.fields.flatMap(({ name, type }, at) => {
       const [from, to] = [right?.[at] ?? null, left?.[at] ?? null]
-      if (left === null || right === null || !equal(type, from, to)) fields[name] = { from, to }
+      return left === null || right === null || !equal(type, from, to) ? [[name, { from, to }] as const] : []
     })
-    return fields
+    return Object.fromEntries(fields)
   }
 }

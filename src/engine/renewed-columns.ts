@@ -6,6 +6,7 @@ import { type Columns, everything } from '../connectors/connector.ts'
 import { cellOf, neverCell, unknownCell } from '../core/base.ts'
 import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
+import { ownValue } from '../core/own-value.ts'
 import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Type } from '../core/value.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
@@ -23,8 +24,8 @@ export async function renewedFields(sides: PairSides): Promise<ReadonlySet<numbe
     const { fields } = sides.pairing[side]
     const suspects = sides.pairing.fields.flatMap((_field, at) => {
       const name = fields[at] ?? ''
-      const mark = before[side][name]
-      return mark === undefined || mark === now.marks[name] ? [] : [at]
+      const mark = ownValue(before[side], name)
+      return mark === undefined || mark === ownValue(now.marks, name) ? [] : [at]
     })
     for (const at of await holdNothing(sides, side, suspects, now.exact)) renewed.add(at)
   }

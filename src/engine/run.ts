@@ -9,6 +9,7 @@ import type { Writer } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
+import { ownValue } from '../core/own-value.ts'
 import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
@@ -443,7 +444,7 @@ class Line implements AsyncDisposable {
     const cells = { left: cellsOf(decision.left), right: cellsOf(decision.right) }
     const swings = new Set<number>()
     for (const at of new Set([...cells.left.keys(), ...cells.right.keys()])) {
-      const [before, last] = recent.cells[this.#nameAt(at)] ?? []
+      const [before, last] = ownValue(recent.cells, this.#nameAt(at)) ?? []
       const next = JSON.stringify([cells.left.get(at) ?? null, cells.right.get(at) ?? null])
       if (last !== undefined && JSON.stringify(before) === next && JSON.stringify(last) !== next) swings.add(at)
     }
@@ -473,16 +474,16 @@ class Line implements AsyncDisposable {
     const known = recentOf(draft.recent)
     const follows = known?.run === now || known?.run === now - 1
     // What another write of this run left behind, or the run before.
-    const cells: Record<string, readonly Written[]> = known?.run === now ? { ...known.cells } : {}
+    const cells = new Map<string, readonly Written[]>(known?.run === now ? Object.entries(known.cells) : [])
     const sent = parseKeyText(prepared.sent)
     prepared.at.forEach((at, i) => {
-      const earlier = follows ? [...(known.cells[this.#nameAt(at)] ?? [])] : []
+      const earlier = follows ? [...(ownValue(known.cells, this.#nameAt(at)) ?? [])] : []
       const [left, right] = (known?.run === now ? earlier.pop() : undefined) ?? [null, null]
       const value = spell(sent[i] ?? null)
       const written: Written = prepared.side === 'left' ? [value, right] : [left, value]
-      cells[this.#nameAt(at)] = [...earlier, written].slice(-2)
+      cells.set(this.#nameAt(at), [...earlier, written].slice(-2))
     })
-    draft.recent = JSON.stringify({ run: now, cells })
+    draft.recent = JSON.stringify({ run: now, cells: Object.fromEntries(cells) })
     draft.changed = true
   }
 

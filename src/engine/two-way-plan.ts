@@ -220,10 +220,13 @@ class Draft {
     const { fields } = this.#sides.pairing
     const own = rows[side]
     const nameOf = (at: number) => fields[at]?.name ?? ''
-    const changed: Record<string, { from: Value; to: Value }> = {}
-    if (action.kind === 'delete')
-      for (const [at, { name }] of fields.entries()) changed[name] = { from: own?.[at] ?? null, to: null }
-    else for (const { at, value } of action.cells) changed[nameOf(at)] = { from: own?.[at] ?? null, to: value }
+    const cells = action.kind === 'delete' ? fields.map((_field, at) => ({ at, value: null })) : action.cells
+    const changed = Object.fromEntries(
+      cells.map(({ at, value }): [string, { from: Value; to: Value }] => [
+        nameOf(at),
+        { from: own?.[at] ?? null, to: value },
+      ]),
+    )
     const reason =
       action.kind === 'update' ? [...new Set(action.cells.map((cell) => cell.reason))].join('; ') : action.reason
     const at = keys[side] === null ? otherSide(side) : side
