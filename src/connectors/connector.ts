@@ -299,6 +299,11 @@ export interface Sink extends AsyncDisposable {
    * are left out; with `written`, so are those that it only found equal, and so never deletes.
    */
   view(spec: TargetSpec, rows?: 'written'): Promise<View>
+  /**
+   * Rows, in the spec's field order, as the target would store them; null: it would refuse the row. Nothing of them is kept. Absent:
+   * it stores them as they are, declared losses apart.
+   */
+  rehearse?(spec: TargetSpec, rows: readonly Row[]): Promise<readonly (Row | null)[]>
   /** Rows refused earlier and not yet held. Reads only. */
   rejections(spec: TargetSpec): Promise<readonly Rejection[]>
   /** What a value of this field becomes when the target stores it: declared losses only. Absent: every value is kept. */

@@ -7,9 +7,10 @@ import type { PrintedKey } from '../core/run.ts'
 import type { SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Row, type Value } from '../core/value.ts'
-import { compareSides, keepsExtra, keyOfRow, printKey } from './comparison.ts'
+import { compareSides, type Found, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
+import { type Rehearsed, rehearse } from './rehearsal.ts'
 import { joinRespelled } from './respelled.ts'
 import { openSides, type Sides } from './sides.ts'
 
@@ -54,7 +55,8 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   if (!drifted) {
     for await (const spelled of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
-      const found = lookups === null ? spelled : await joinRespelled(sides, spelled, lookups)
+      const joined = lookups === null ? spelled : await joinRespelled(sides, spelled, lookups)
+      const found = writable(sides, await rehearse(sides, joined))
       const extra = keepsExtra(sides) ? [] : await deletable(sides, found.extra, written)
       totals.inserts += found.missing.length
       totals.updates += found.different.length
@@ -83,6 +85,22 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
     reading: await describeReading(sides, targetRows),
     held,
     samples: samples.all,
+  }
+}
+
+/** Without the rows that the target would refuse, which are told as rejected. */
+function writable(sides: Sides, found: Rehearsed): Found {
+  const { refused } = found
+  const rejects = [...refused].map((row) => ({
+    key: keyOfRow(sides, row),
+    code: 'VALUE_REFUSED',
+    message: 'the target would refuse the row',
+  }))
+  return {
+    ...found,
+    missing: found.missing.filter((row) => !refused.has(row)),
+    different: found.different.filter(({ left }) => !refused.has(left)),
+    rejects: [...found.rejects, ...rejects],
   }
 }
 

@@ -6,6 +6,7 @@ import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
 import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
 import type { Project } from './project.ts'
+import { asStored, rehearse } from './rehearsal.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
 
 export interface Verification {
@@ -135,7 +136,8 @@ async function compareOnce(
   await using source = await openSource(sides)
   await using target = sides.state.schema === null ? null : await sides.sink.view(sides.spec)
   const total = (await sides.source.estimate?.()) ?? null
-  for await (const found of compareSides(sides, source, target)) {
+  for await (const given of compareSides(sides, source, target)) {
+    const found = await rehearse(sides, given)
     if (project.context.signal.aborted) throw new SyncError('INTERRUPTED', `verify of ${sides.sync.id} was interrupted`)
     suspects.left += found.same + found.missing.length + found.different.length + found.rejects.length
     suspects.right += found.same + found.extra.length + found.different.length + found.unreadable.length
@@ -203,7 +205,8 @@ async function fetchBoth(
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
   const mapped = mapping.map(chunk.rows)
-  const left = new Map(mapped.rows.map((row) => [keyText(keyOfRow(sides, row)), row]))
+  const wanted = await asStored(sides, mapped.rows)
+  const left = new Map(wanted.map((row) => [keyText(keyOfRow(sides, row)), row]))
   for (const { key } of [...chunk.rejects, ...mapped.rejects]) unreadable.left.add(keyText(key))
   return { left, right, unreadable }
 }

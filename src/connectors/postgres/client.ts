@@ -35,6 +35,8 @@ export interface Client extends AsyncDisposable {
   commit(last?: string): Promise<void>
   /** Never fails: a transaction that can't be rolled back is gone with its session. */
   rollback(): Promise<void>
+  /** Runs `work`, whose failure leaves an open transaction as it was before. */
+  attempt<T>(work: () => Promise<T>): Promise<T>
   /** The rows of COPY … TO STDOUT. */
   copyOut(sql: string): AsyncIterable<Frames>
   /** Begins COPY … FROM STDIN; the session does nothing else until it has ended. */
@@ -139,6 +141,19 @@ class Session implements Client {
   async rollback(): Promise<void> {
     this.#inTransaction = false
     await this.#raw('ROLLBACK').catch(() => {})
+  }
+
+  async attempt<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.#inTransaction) return await work()
+    await this.#raw('SAVEPOINT attempt')
+    try {
+      const result = await work()
+      await this.#raw('RELEASE SAVEPOINT attempt')
+      return result
+    } catch (error) {
+      await this.#raw('ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt')
+      throw error
+    }
   }
 
   async *copyOut(sql: string): AsyncIterable<Frames> {

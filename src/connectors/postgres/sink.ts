@@ -12,7 +12,8 @@ import { beginFenced, leaseLost, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
-import { adoptable, applyChanges, deletedField, ownerOf, parseSchema, resolveTypes, rowsTableSql } from './table.ts'
+import { rehearse } from './rehearsal.ts'
+import { adoptable, applyChanges, deletedField, ownerOf, parseSchema, rowsTableSql, storedTypes } from './table.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -41,6 +42,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
     },
     begin: async () => openTransaction(await client(), claims),
     view: (spec, rows) => viewTarget(config, spec, rows),
+    rehearse: async (spec, rows) => rehearse(await client(), spec, rows),
     rejections: async (spec) => readRejections(await client(), spec),
     reset: async (spec, drop) => reset(await client(), spec, drop),
     [Symbol.asyncDispose]: async () => {
@@ -103,7 +105,7 @@ async function claimTarget(
     if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
     await applyChanges(client, spec, changes)
     await client.commit()
-    const schema = await resolveTypes(client, spec.schema)
+    const schema = await storedTypes(client, spec)
     const writer = new TableWriter(client, { ...spec, schema }, number)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
     const checkpoint = await readCheckpoint(client, spec)
@@ -225,7 +227,7 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec, rows?: 'writ
   const client = await connect(config)
   try {
     await client.begin('snapshot')
-    const schema = await resolveTypes(client, spec.schema)
+    const schema = await storedTypes(client, spec)
     return openView(client, await targetRelation(client, { ...spec, schema }, rows), {
       cursor: null,
       dispose: async () => client[Symbol.asyncDispose](),

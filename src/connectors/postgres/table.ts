@@ -4,7 +4,7 @@ import { describeChange, type Field, type Schema, type SchemaChange } from '../.
 import type { Owner, TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
-import { nameParts, type Table, tableSql } from './catalog.ts'
+import { findTable, nameParts, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
 import { refusedChange } from './errors.ts'
@@ -47,9 +47,24 @@ export async function resolveTypes(client: Client, schema: Schema): Promise<Sche
   }
 }
 
+/** The types in which the table stores the fields: of one that was adopted its own, which may be an enum where the source has text. */
+export async function storedTypes(
+  client: Client,
+  spec: Pick<TargetSpec, 'schema' | 'collection' | 'adopt'>,
+): Promise<Schema> {
+  const resolved = await resolveTypes(client, spec.schema)
+  const found = spec.adopt ? await findTable(client, spec.collection) : null
+  if (found === null) return resolved
+  const natives = new Map(found.schema.fields.map(({ name, native }) => [name, native]))
+  return {
+    ...resolved,
+    fields: resolved.fields.map((field) => ({ ...field, native: natives.get(field.name) ?? field.native })),
+  }
+}
+
 /** Applies what diffSchema found, and remembers the declared types. */
 export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
-  const resolved = await resolveTypes(client, spec.schema)
+  const resolved = await storedTypes(client, spec)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
   const [before] = await client.query(
     'SELECT schema, orphans, project, sync FROM _syncline_collection WHERE name = $1',

@@ -6,6 +6,7 @@ import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { CopyDecoder, literal } from './copy.ts'
+import { isRowError } from './errors.ts'
 import { brokenFrames } from './frames.ts'
 import { fromText, tellsApart } from './types.ts'
 
@@ -100,19 +101,60 @@ export async function fetchRows(
   const rejects: Rejection[] = []
   let bytes = 0
   for (let start = 0; start < keys.length; start += 1000) {
-    const condition = keysSql(relation.key, keys.slice(start, start + 1000))
-    for await (const chunk of copyRows(
-      client,
-      relation,
-      `SELECT ${columnsSql(names)} FROM ${clause(relation, [condition])}`,
-      names,
-    )) {
-      rows.push(...chunk.rows)
-      rejects.push(...chunk.rejects)
-      bytes += chunk.bytes
-    }
+    const found = await fetchSome(client, relation, keys.slice(start, start + 1000), names)
+    rows.push(...found.rows)
+    rejects.push(...found.rejects)
+    bytes += found.bytes
   }
   return { rows, rejects, bytes }
+}
+
+/** A key that is no value of the column's type (a label that its enum does not have) is not there: the others are found without it. */
+async function fetchSome(
+  client: Client,
+  relation: Relation,
+  keys: readonly Key[],
+  names: readonly string[],
+): Promise<Chunk> {
+  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [keysSql(relation.key, keys)])}`
+  const all = () => collect(copyRows(client, relation, query, names))
+  if (!relation.key.some(mayRefuse)) return await all()
+  try {
+    return await client.attempt(all)
+  } catch (error) {
+    if (!isRowError(error)) throw error
+    if (keys.length === 1) return nothing
+    const middle = keys.length >> 1
+    const halves = [keys.slice(0, middle), keys.slice(middle)]
+    const [first = nothing, second = nothing] = [
+      await fetchSome(client, relation, halves[0] ?? [], names),
+      await fetchSome(client, relation, halves[1] ?? [], names),
+    ]
+    return {
+      rows: [...first.rows, ...second.rows],
+      rejects: [...first.rejects, ...second.rejects],
+      bytes: first.bytes + second.bytes,
+    }
+  }
+}
+
+const nothing: Chunk = { rows: [], rejects: [], bytes: 0 }
+
+async function collect(chunks: AsyncIterable<Chunk>): Promise<Chunk> {
+  const rows: Row[] = []
+  const rejects: Rejection[] = []
+  let bytes = 0
+  for await (const chunk of chunks) {
+    rows.push(...chunk.rows)
+    rejects.push(...chunk.rejects)
+    bytes += chunk.bytes
+  }
+  return { rows, rejects, bytes }
+}
+
+/** Whether a text may be none of the column's type. */
+function mayRefuse({ type, native }: Field): boolean {
+  return type === 'text' && !/^(text|character varying)$/.test(native)
 }
 
 /** `key IN (…)` with literals: COPY takes no parameters. */
