@@ -3,6 +3,7 @@ import type { ConnectionDefinition } from '../connectors/connector.ts'
 import type { AnyConnector } from '../connectors/kit.ts'
 import type { Where } from '../core/filter.ts'
 import type { ScheduleText } from '../core/schedule.ts'
+import type { StampForm } from '../core/stamp.ts'
 import type { FinishedRun, StartingRun } from '../core/step.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName } from '../core/two-way.ts'
@@ -137,7 +138,7 @@ export interface TwoWayDefinition<C extends string = string> extends StepOptions
   /** `keep`: a deletion stays on its side. Default `propagate`. */
   readonly deletes?: 'propagate' | 'keep'
   /** For `newest`: the fields that say when a row was last changed. */
-  readonly stamp?: { readonly left: string; readonly right: string }
+  readonly stamp?: { readonly left: Stamp; readonly right: Stamp }
   /** Fields that identify a row, where a side declares none or another is wanted. */
   readonly key?: { readonly left?: readonly string[]; readonly right?: readonly string[] }
   /** Deletions on a side beyond both limits are held until you release them. Default 10 rows and 0.2 of the side's rows. */
@@ -177,6 +178,9 @@ export type PairFieldDefinition =
       /** The two-way sync through whose pairs this key is translated. */
       readonly references?: string
     }
+
+/** A field, or how it is to be read where its type does not say so: numbers, and times without a zone. */
+export type Stamp = string | { readonly field: string; readonly as: StampForm }
 
 export type ConflictRule =
   | Exclude<Rule, RuleFunction>

@@ -1,5 +1,6 @@
 /** What a two-way sync may say, and its defaults. */
 import { z } from 'zod'
+import { type StampField, stampForms } from '../core/stamp.ts'
 import { defaults } from '../core/sync.ts'
 import { type PairField, type Rule, type RuleFunction, type TwoWaySync, twoWayDefaults } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
@@ -22,6 +23,9 @@ const ruleWord = z.enum([
   'manual_review',
   'last-write-wins',
 ])
+const stamp = z.union([text, z.strictObject({ field: text, as: z.enum(stampForms) })], {
+  error: `expected a field's name, or { field, as } with one of ${stampForms.join(', ')}`,
+})
 const rule = z.union(
   [
     ruleWord,
@@ -68,7 +72,7 @@ export const twoWaySchema = z.strictObject({
   onConflict: rule.default('ask'),
   onDeleteConflict: z.enum(['keep', 'delete', 'ask', 'manual_review']).default('keep'),
   deletes: z.enum(['propagate', 'keep']).default('propagate'),
-  stamp: z.strictObject({ left: text, right: text }).optional(),
+  stamp: z.strictObject({ left: stamp, right: stamp }).optional(),
   key: z.strictObject({ left: z.array(text).min(1).optional(), right: z.array(text).min(1).optional() }).optional(),
   guard: guard.optional(),
   bases: z.enum(['values', 'hash']).default('values'),
@@ -111,7 +115,7 @@ export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOption
     onConflict: ruleOf(sync.onConflict),
     onDeleteConflict: sync.onDeleteConflict === 'manual_review' ? 'ask' : sync.onDeleteConflict,
     deletes: sync.deletes,
-    stamp: sync.stamp ?? null,
+    stamp: sync.stamp === undefined ? null : { left: stampOf(sync.stamp.left), right: stampOf(sync.stamp.right) },
     key: { left: sync.key?.left ?? null, right: sync.key?.right ?? null },
     guard: guardOf(sync.guard),
     bases: sync.bases,
@@ -137,6 +141,10 @@ function ruleMeant(given: z.output<typeof rule>, local: 'left' | 'right'): Rule 
     default:
       return given
   }
+}
+
+function stampOf(given: z.output<typeof stamp>): StampField {
+  return typeof given === 'string' ? { field: given, as: null } : given
 }
 
 /** What fits together and what does not. */

@@ -70,7 +70,9 @@ function refused(work: () => unknown): SyncError {
 
 describe('what is read of each side', () => {
   test('the paired fields in order, then key and stamp', () => {
-    const pairing = bind([field('age'), field('email')], { stamp: { left: 'changed', right: 'seen' } })
+    const pairing = bind([field('age'), field('email')], {
+      stamp: { left: { field: 'changed', as: null }, right: { field: 'seen', as: null } },
+    })
     assert.deepEqual(pairing.left.fields, ['age', 'email', 'id', 'changed'])
     assert.deepEqual(pairing.right.fields, ['age', 'email', 'uid', 'seen'])
     assert.deepEqual([pairing.left.stampAt, pairing.right.stampAt], [3, 3])

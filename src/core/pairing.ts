@@ -5,6 +5,7 @@ import { keyText } from './key-text.ts'
 import { keyOf } from './mapping.ts'
 import { nearestNames } from './name.ts'
 import { type Field, fieldNamed, type Schema } from './schema.ts'
+import { bindStamp, type Newer } from './stamp.ts'
 import type { Direction, PairField, Rule, SideName, TwoWaySync } from './two-way.ts'
 import { canonical, equal, type Key, type Row, type Type, type Value } from './value.ts'
 
@@ -39,6 +40,8 @@ export interface Pairing {
   readonly left: PairSide
   readonly right: PairSide
   readonly fields: readonly BoundField[]
+  /** Which of two rows was changed last, by their stamps; null: the sync has none. */
+  readonly newer: Newer | null
   /** What pairs rows, as text equal on both sides; null: the row has no match value. */
   matchOf(side: SideName, row: Row): string | null
 }
@@ -66,6 +69,7 @@ export function bindPairing(sync: TwoWaySync, left: Schema, right: Schema): Pair
     sync,
     ...sides,
     fields,
+    newer: bindStamp(sync, left, right),
     matchOf: (side, row) => {
       if (matches.length === 0) return null
       const parts: Value[] = []
@@ -222,7 +226,7 @@ function bindSide(name: SideName, sync: TwoWaySync, schema: Schema, wanted: read
     )
   }
   const fields = wanted.map((field) => field[name])
-  const stamp = sync.stamp?.[name] ?? null
+  const stamp = sync.stamp?.[name].field ?? null
   for (const extra of [...schema.key, ...(stamp === null ? [] : [stamp])]) {
     if (!schema.fields.some((field) => field.name === extra))
       throw invalid(

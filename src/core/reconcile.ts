@@ -6,7 +6,7 @@ import { fromFunction } from './convert.ts'
 import { asSyncError, endsRun, type SyncError } from './error.ts'
 import { type BoundField, type Pairing, same } from './pairing.ts'
 import { ask, type Direction, otherSide, type Rule, ruleName, type SideName } from './two-way.ts'
-import { compareText, equal, type Row, type Value } from './value.ts'
+import { equal, type Row, type Value } from './value.ts'
 
 /** A pair's rows as both sides reported them when they last agreed. */
 export interface Base {
@@ -365,17 +365,10 @@ function decide(
   }
 }
 
-/** The side with the later stamp; a tie, or a side without a stamp, goes to the other, and at last to the left. */
-function newest(left: Row, right: Row, { left: leftSide, right: rightSide }: Pairing): SideName {
-  const stamp = (row: Row, at: number | null): string | null => {
-    const value = at === null ? null : (row[at] ?? null)
-    return value === null ? null : typeof value === 'number' ? String(value).padStart(20, '0') : String(value)
-  }
-  const a = stamp(left, leftSide.stampAt)
-  const b = stamp(right, rightSide.stampAt)
-  if (b === null) return 'left'
-  if (a === null) return 'right'
-  return compareText(a, b) >= 0 ? 'left' : 'right'
+/** The side with the later stamp; a person is asked where nobody can tell. */
+function newest(left: Row, right: Row, { newer, ...sides }: Pairing): SideName | 'open' {
+  const stamp = (row: Row, at: number | null) => (at === null ? null : (row[at] ?? null))
+  return newer?.(stamp(left, sides.left.stampAt), stamp(right, sides.right.stampAt)) ?? 'open'
 }
 
 function askFunction(

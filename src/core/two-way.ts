@@ -1,5 +1,7 @@
 /** The definition of a two-way sync, as the engine gets it: complete and validated. */
+
 import type { Schedule } from './schedule.ts'
+import type { StampField } from './stamp.ts'
 import type { Steps } from './step.ts'
 import type { Address, BatchLimits, Guard, Sync, SyncId } from './sync.ts'
 import type { Type, Value } from './value.ts'
@@ -66,7 +68,7 @@ export interface TwoWaySync {
   readonly onDeleteConflict: 'keep' | 'delete' | 'ask'
   readonly deletes: 'propagate' | 'keep'
   /** Fields that say when a row was last changed, for `newest`. */
-  readonly stamp: { readonly left: string; readonly right: string } | null
+  readonly stamp: { readonly left: StampField; readonly right: StampField } | null
   /** Fields that identify a row, where a side declares none or another is wanted. */
   readonly key: { readonly left: readonly string[] | null; readonly right: readonly string[] | null }
   readonly guard: Guard

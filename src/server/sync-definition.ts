@@ -1,5 +1,6 @@
 /** What a sync is made from by the API, for people and programs that write one. The config's own schema, which it is read with, is the judge. */
 import { z } from 'zod'
+import { stampForms } from '../core/stamp.ts'
 import { types } from '../core/value.ts'
 
 const text = z.string().min(1)
@@ -78,6 +79,7 @@ const rule = z.union([
   z.enum(['left', 'right', 'newest', 'ask', 'prefer_local', 'prefer_remote', 'manual_review', 'last-write-wins']),
   func,
 ])
+const stamp = z.union([text, z.strictObject({ field: text, as: z.enum(stampForms) })])
 const direction = z.enum(['both', 'left-to-right', 'right-to-left']).optional()
 const twoWay = z.strictObject({
   ...common,
@@ -110,7 +112,7 @@ const twoWay = z.strictObject({
   onConflict: rule.optional().describe('default: ask'),
   onDeleteConflict: z.enum(['keep', 'delete', 'ask', 'manual_review']).optional(),
   deletes: z.enum(['propagate', 'keep']).optional(),
-  stamp: z.strictObject({ left: text, right: text }).optional().describe('fields that say when a row was changed'),
+  stamp: z.strictObject({ left: stamp, right: stamp }).optional().describe('fields that say when a row was changed'),
   key: z.strictObject({ left: z.array(text).min(1).optional(), right: z.array(text).min(1).optional() }).optional(),
   bases: z.enum(['values', 'hash']).optional(),
   journal: z.strictObject({ keepDays: z.number().positive() }).optional(),

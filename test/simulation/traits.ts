@@ -57,7 +57,7 @@ export function drawSync(random: Random, id: string): TwoWaySync {
     onConflict: random.pick(rules),
     onDeleteConflict: random.pick(['keep', 'delete', 'ask'] as const),
     deletes: random.chance(0.15) ? 'keep' : 'propagate',
-    stamp: { left: 'stamp', right: 'stamp' },
+    stamp: { left: { field: 'stamp', as: null }, right: { field: 'stamp', as: null } },
     guard: random.chance(0.8) ? { maxDeletes: 10, maxDeleteShare: 0.2 } : { maxDeletes: 1, maxDeleteShare: 0 },
     batch: { rows: random.between(1, 8), bytes: 1_000_000 },
   })

@@ -208,7 +208,7 @@ describe('aliases', () => {
       await using of = await project({
         onConflict,
         ...(local === undefined ? {} : { local }),
-        stamp: { left: 'changed', right: 'changed' },
+        stamp: { left: { field: 'changed', as: 'version' }, right: { field: 'changed', as: 'version' } },
       })
       of.crm("UPDATE people SET name = 'Anna', changed = '2' WHERE id = 1")
       of.shop("UPDATE people SET full_name = 'Annie', changed = '3' WHERE id = 51")

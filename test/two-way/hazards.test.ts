@@ -78,7 +78,7 @@ describe('a create whose answer is lost (hazard 17)', () => {
 describe('clocks that are wrong (hazard 21)', () => {
   const stamped = {
     onConflict: 'newest' as const,
-    stamp: { left: 'phone', right: 'phone' },
+    stamp: { left: { field: 'phone', as: null }, right: { field: 'phone', as: null } },
     fields: [field('name'), field('email')],
   }
   for (const [skew, ms] of [
@@ -97,21 +97,23 @@ describe('clocks that are wrong (hazard 21)', () => {
       assert.match((await world.conflicts('resolved'))[0]?.fields.name?.values ?? '', /"R"/)
     })
 
-  test('hazard 21: a tie goes to the left, a row without a stamp loses; what loses is on record', async () => {
-    for (const [left, right, winner] of [
-      ['2026-01-01', '2026-01-01', 'L'],
-      [null, '2026-01-01', 'R'],
-      ['2026-01-01', null, 'L'],
-      [null, null, 'L'],
+  test('hazard 21: where the stamps do not tell which was later, a person is asked', async () => {
+    for (const [left, right] of [
+      ['2026-01-01', '2026-01-01'],
+      ['2026-01-01T10:00:00.4Z', '2026-01-01 10:00:00'],
+      [null, '2026-01-01'],
+      ['2026-01-01', null],
+      ['yesterday', '2026-01-01'],
+      [null, null],
     ] as const) {
       const world = new World(stamped)
       world.left.put('contacts', [1, 'Ann', 'ann@x.org', left])
       await writes(world)
       world.left.put('contacts', [1, 'L', 'ann@x.org', left])
       world.right.put('contacts', [2001, 'R', 'ann@x.org', right])
-      await writes(world)
-      assert.equal(world.left.rows('contacts')[0]?.[1], winner)
-      assert.equal((await world.conflicts('resolved')).length, 1)
+      assert.equal(await writes(world), 0)
+      assert.deepEqual([world.left.rows('contacts')[0]?.[1], world.right.rows('contacts')[0]?.[1]], ['L', 'R'])
+      assert.equal((await world.conflicts('open')).length, 1)
     }
   })
 })

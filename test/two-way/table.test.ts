@@ -145,7 +145,7 @@ describe('rows of a pair', () => {
   test('newest: the later stamp wins', async () => {
     const world = await paired({
       onConflict: 'newest',
-      stamp: { left: 'phone', right: 'phone' },
+      stamp: { left: { field: 'phone', as: null }, right: { field: 'phone', as: null } },
       fields: [field('name'), field('email')],
     })
     world.left.put('contacts', [1, 'L', 'ann@x.org', '2026-01-01'])
