@@ -15,6 +15,8 @@ export interface Table {
   readonly kind: string
   /** The key the catalog declares; the schema's key may be the user's choice. */
   readonly declaredKey: readonly string[]
+  /** Whether tables inherit from it, whose rows are its rows, too: no index of its own is about those. */
+  readonly inherited: boolean
   /** Columns GENERATED ALWAYS AS IDENTITY: they take values in new rows only. */
   readonly identities: readonly string[]
 }
@@ -49,6 +51,21 @@ export async function findTable(client: Client, name: string): Promise<Table | n
   return tables[0] ?? null
 }
 
+/**
+ * What of a table is not kept as Postgres keeps its own tables, in words: a partition or child that is a foreign table, or one
+ * of another table access method. Null: nothing. Rows of such a part have no transaction numbers of this server.
+ */
+export async function foreignPart(client: Client, { oid }: Table): Promise<string | null> {
+  const [part] = await client.query(
+    `WITH RECURSIVE tree (oid) AS (SELECT ${oid}::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid)
+     SELECT c.oid::regclass, c.relkind, am.amname FROM tree JOIN pg_class c ON c.oid = tree.oid LEFT JOIN pg_am am ON am.oid = c.relam
+     WHERE c.oid <> ${oid} AND c.relkind NOT IN ('r', 'p') OR c.relkind = 'r' AND am.amname <> 'heap' ORDER BY c.oid LIMIT 1`,
+  )
+  if (part === undefined) return null
+  const [name, kind, method] = part
+  return `${name} is ${kind === 'f' ? 'a foreign table' : `kept by ${method}`}`
+}
+
 /** Schema and table of a collection's name. */
 export function nameParts(name: string): [string, string] {
   const parts = parseName(name)
@@ -72,12 +89,13 @@ async function describe(client: Client, condition: string): Promise<Table[]> {
   const keyOf = new Map<string, string[]>()
   for (const [oid, names] of keys) if (oid && names && !keyOf.has(oid)) keyOf.set(oid, JSON.parse(names) as string[])
   const tables = new Map<string, Table & { schema: { fields: Field[] }; identities: string[] }>()
-  for (const [oid, namespace, relation, kind, column, native, required, generated, identity] of rows) {
+  for (const [oid, namespace, relation, kind, inherited, column, native, required, generated, identity] of rows) {
     if (!oid || !namespace || !relation || !kind) continue
     const key = keyOf.get(oid) ?? []
     const table = tables.get(oid) ?? {
       oid,
       kind,
+      inherited: inherited === 't',
       declaredKey: key,
       identities: [],
       schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key },
@@ -104,7 +122,8 @@ WITH RECURSIVE step (oid, base, typmod) AS (
 ), domain AS (
   SELECT step.oid, step.base, step.typmod FROM step JOIN pg_type t ON t.oid = step.base WHERE t.typtype <> 'd'
 )
-SELECT c.oid, n.nspname, c.relname, c.relkind, a.attname,
+SELECT c.oid, n.nspname, c.relname, c.relkind,
+  c.relkind <> 'p' AND c.relhassubclass AND EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = c.oid), a.attname,
   CASE
     WHEN e.oid IS NOT NULL AND e.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(en.nspname) || '.' || quote_ident(e.typname) || '[]'
     WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname)

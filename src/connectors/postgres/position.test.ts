@@ -15,6 +15,7 @@ const table: Table = {
   schema: { name: 'public.t', system: 'postgres', fields: [], key: [] },
   oid: '16384',
   kind: 'r',
+  inherited: false,
   declaredKey: [],
   identities: [],
 }

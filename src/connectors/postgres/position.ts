@@ -55,13 +55,18 @@ export interface Now {
 const MAX_PENDING = 16
 
 /** The present position, inside a transaction whose snapshot is taken by this query. */
-export async function positionNow(client: Client, table: Table, running: readonly string[]): Promise<Now> {
+export async function positionNow(
+  client: Client,
+  table: Table,
+  heap: boolean,
+  running: readonly string[],
+): Promise<Now> {
   const [row] = await client.query(
     `SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot()),
        (SELECT oid FROM pg_database WHERE datname = current_database()), (${columnsQuery(table)})`,
   )
   const [xmin, xmax, database, columns] = row ?? []
-  const parts = ['r', 'p'].includes(table.kind) ? await partsOf(client, table) : []
+  const parts = heap ? await partsOf(client, table) : []
   const source = [await serverIdentity(client), database, table.oid].join('/')
   const position: Position = {
     v: 1,
@@ -159,7 +164,7 @@ async function partsOf(client: Client, table: Table): Promise<Part[]> {
   const rows = await client.query(
     `WITH RECURSIVE tree (oid) AS (SELECT ${table.oid}::oid UNION SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid)
      SELECT c.oid, pg_relation_filenode(c.oid), pg_relation_size(c.oid) / current_setting('block_size')::int, c.oid::regclass
-     FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind IN ('r', 'f') ORDER BY c.oid`,
+     FROM tree JOIN pg_class c ON c.oid = tree.oid WHERE c.relkind = 'r' ORDER BY c.oid`,
   )
   return rows.map(([oid, file, blocks, name]) => ({
     oid: String(oid),

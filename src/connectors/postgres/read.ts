@@ -18,7 +18,7 @@ import type {
   View,
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
-import { findTable, requireTable, type Table, tableSql } from './catalog.ts'
+import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { postgresDialect } from './filter.ts'
 import type { PostgresConfig } from './index.ts'
@@ -53,6 +53,8 @@ interface Source {
   readonly config: PostgresConfig
   readonly table: Table
   readonly following: Following
+  /** Whether blocks and transaction numbers of this server tell its rows apart. */
+  readonly heap: boolean
 }
 
 export async function openCollection(
@@ -65,10 +67,13 @@ export async function openCollection(
   const found = await requireTable(client, name)
   const table: Table = { ...found, schema: withKey(found.schema, options.key ?? null) }
   const [standby] = await client.query('SELECT pg_is_in_recovery()')
+  const isTable = table.kind === 'r' || table.kind === 'p'
+  const foreign = isTable ? await foreignPart(client, table) : null
   const source: Source = {
     config,
     table,
-    following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't'),
+    following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't', foreign),
+    heap: isTable && foreign === null,
   }
   return {
     schema: table.schema,
@@ -102,7 +107,7 @@ export async function openCollection(
   }
 }
 
-function chooseFollowing(table: Table, cursor: string | null, standby: boolean): Following {
+function chooseFollowing(table: Table, cursor: string | null, standby: boolean, foreign: string | null): Following {
   if (cursor !== null) {
     const field = fieldNamed(table.schema, cursor)
     if (['integer', 'timestamp', 'instant', 'date', 'decimal'].includes(field.type)) return { kind: 'field', field }
@@ -115,6 +120,7 @@ function chooseFollowing(table: Table, cursor: string | null, standby: boolean):
     )
   }
   if (standby) return { kind: 'none', reason: 'the server is a standby, which has no usable transaction horizon' }
+  if (foreign !== null) return { kind: 'none', reason: `${foreign}, which has no transaction horizon` }
   if (table.kind === 'r' || table.kind === 'p') return { kind: 'horizon' }
   const kinds: Readonly<Record<string, string>> = { v: 'a view', m: 'a materialized view', f: 'a foreign table' }
   return {
@@ -124,10 +130,10 @@ function chooseFollowing(table: Table, cursor: string | null, standby: boolean):
 }
 
 async function* read(source: Source, cursor: Cursor | null, options: ReadOptions): AsyncIterable<Page> {
-  const { table, following } = source
+  const { table, following, heap } = source
   await using snapshot = await openSnapshot(source)
   const { client } = snapshot
-  const now = await positionNow(client, table, snapshot.running)
+  const now = await positionNow(client, table, heap, snapshot.running)
   const from = cursor === null ? null : parsePosition(cursor, now, table)
   const relation = relationOf(source, options)
   await refuseDuplicates(client, relation, table)
@@ -240,7 +246,7 @@ async function census(
 async function viewNow(source: Source, selection: Selection): Promise<View> {
   const { client, running } = await openSnapshot(source)
   try {
-    const now = await positionNow(client, source.table, running)
+    const now = await positionNow(client, source.table, source.heap, running)
     const relation = relationOf(source, selection)
     await refuseDuplicates(client, relation, source.table)
     const { following } = source
@@ -293,8 +299,8 @@ function relationOf({ table }: Source, selection: Selection): Relation {
 }
 
 /** Whether a unique index stands for the key. */
-function hasDeclaredKey({ schema, declaredKey }: Table): boolean {
-  return schema.key.join('\0') === declaredKey.join('\0')
+function hasDeclaredKey({ schema, declaredKey, inherited }: Table): boolean {
+  return !inherited && schema.key.join('\0') === declaredKey.join('\0')
 }
 
 /** On the connection's own session, so that looking up costs no login. */
@@ -324,6 +330,10 @@ async function refuseDuplicates(client: Client, relation: Relation, table: Table
   throw new SyncError(
     'KEY_DUPLICATE',
     `several rows of ${table.schema.name} have the same (${table.schema.key.join(', ')})`,
-    { hint: 'Choose a `key` that identifies a row.' },
+    {
+      hint: table.inherited
+        ? 'A table that inherits from it may repeat its keys: choose a `key` that identifies a row, or sync the tables by a view of each (SELECT … FROM ONLY …).'
+        : 'Choose a `key` that identifies a row.',
+    },
   )
 }
