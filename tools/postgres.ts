@@ -19,6 +19,8 @@ export interface PostgresServer extends AsyncDisposable {
   /** The server process; undefined for a server that somebody else started. */
   readonly pid: number | undefined
   stop(): Promise<void>
+  /** Stops the server, works on its data folder, and starts it again at the same address. Absent for a server that somebody else started. */
+  restart?(work: (dataPath: string) => Promise<void>): Promise<void>
 }
 
 export interface PostgresOptions {
@@ -87,7 +89,13 @@ async function startOn(
     const port = await freePort()
     const child = launch(binaries, folder, port, options)
     const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
-    if (await answers(child, url)) return serverOf(child, folder, url)
+    const again = async () => {
+      const next = launch(binaries, folder, port, options)
+      if (!(await answers(next, url)))
+        throw new Error(`PostgreSQL did not start again: ${await readFile(folder.logPath, 'utf8')}`)
+      return next
+    }
+    if (await answers(child, url)) return serverOf(child, folder, url, again)
     if (attempt < START_ATTEMPTS && /already in use/.test(await readFile(folder.logPath, 'utf8'))) continue
     throw new Error(`PostgreSQL did not start. Its log:\n${await readFile(folder.logPath, 'utf8')}`)
   }
@@ -152,12 +160,23 @@ async function versionOf(url: string): Promise<string> {
   }
 }
 
-async function serverOf(child: ChildProcess, folder: ServerFolder, url: string): Promise<PostgresServer> {
+async function serverOf(
+  first: ChildProcess,
+  folder: ServerFolder,
+  url: string,
+  again: () => Promise<ChildProcess>,
+): Promise<PostgresServer> {
+  let child = first
   const stop = async () => {
     await end(child)
     await folder.remove()
   }
-  return { url, version: await versionOf(url), pid: child.pid, stop, [Symbol.asyncDispose]: stop }
+  const restart = async (work: (dataPath: string) => Promise<void>) => {
+    await end(child)
+    await work(folder.dataPath)
+    child = await again()
+  }
+  return { url, version: await versionOf(url), pid: first.pid, stop, restart, [Symbol.asyncDispose]: stop }
 }
 
 function endWithThisProcess(server: ChildProcess): void {

@@ -12,6 +12,16 @@ import type { Table } from './catalog.ts'
 import type { Client } from './client.ts'
 import { literal } from './copy.ts'
 
+const witnessShape = z.strictObject({
+  /** Physical table, place and transaction of the row version, and a digest of its values. */
+  part: z.string(),
+  ctid: z.string(),
+  xmin: z.string(),
+  digest: z.string(),
+})
+/** A row version that shows that a server still has the history that was read (history.ts). */
+export type Witness = z.infer<typeof witnessShape>
+
 const shape = z.strictObject({
   v: z.literal(1),
   /** System identifier, timeline, database OID, table OID. */
@@ -21,6 +31,10 @@ const shape = z.strictObject({
   /** Digest of the columns' numbers and names: a column dropped and made anew changes every row and touches none. */
   columns: z.string(),
   horizon: z.string(),
+  /** When the server was started: while it runs, its history is one. Absent in cursors of earlier versions. */
+  started: z.string().optional(),
+  /** The newest row that was read. Absent: none is known. */
+  witness: witnessShape.optional(),
   /** Where an unfinished copy goes on. */
   copy: z.strictObject({ part: z.number(), block: z.number() }).optional(),
   field: z
@@ -63,9 +77,10 @@ export async function positionNow(
 ): Promise<Now> {
   const [row] = await client.query(
     `SELECT pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot()),
-       (SELECT oid FROM pg_database WHERE datname = current_database()), (${columnsQuery(table)})`,
+       (SELECT oid FROM pg_database WHERE datname = current_database()), extract(epoch FROM pg_postmaster_start_time()),
+       (${columnsQuery(table)})`,
   )
-  const [xmin, xmax, database, columns] = row ?? []
+  const [xmin, xmax, database, started, columns] = row ?? []
   const parts = heap ? await partsOf(client, table) : []
   const source = [await serverIdentity(client), database, table.oid].join('/')
   const position: Position = {
@@ -74,6 +89,7 @@ export async function positionNow(
     parts: parts.map(({ oid, file }) => [oid, file]),
     columns: String(columns),
     horizon: String(xmin),
+    started: String(started),
   }
   return { position, parts, xmin: BigInt(xmin ?? 0), xmax: BigInt(xmax ?? 0), running }
 }

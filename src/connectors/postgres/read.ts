@@ -21,6 +21,7 @@ import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { postgresDialect } from './filter.ts'
+import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
 import {
   changedSql,
@@ -55,6 +56,8 @@ interface Source {
   readonly following: Following
   /** Whether blocks and transaction numbers of this server tell its rows apart. */
   readonly heap: boolean
+  /** Whether a run looks at the next view, and is going to follow from it. */
+  prepared: boolean
 }
 
 export async function openCollection(
@@ -74,6 +77,7 @@ export async function openCollection(
     table,
     following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't', foreign),
     heap: isTable && foreign === null,
+    prepared: false,
   }
   return {
     schema: table.schema,
@@ -86,6 +90,9 @@ export async function openCollection(
       : {}),
     // Where the server did not check what it stores, every row is looked at.
     ...(client.traits.encoding === 'SQL_ASCII' ? {} : { encoding: copyEncoding }),
+    prepare: async () => {
+      source.prepared = true
+    },
     view: (selection) => viewNow(source, selection),
     columns: async () => {
       const rows = await client.query(
@@ -135,15 +142,20 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
   const { client } = snapshot
   const now = await positionNow(client, table, heap, snapshot.running)
   const from = cursor === null ? null : parsePosition(cursor, now, table)
+  if (from !== null) await proveHistory(client, from, now, options.fields, table.schema.name)
   const relation = relationOf(source, options)
   await refuseDuplicates(client, relation, table)
   if (from === null || from.copy !== undefined) yield* copyPages(client, relation, from, now, options)
-  if (from !== null && following.kind !== 'none') yield* changedPages(client, relation, following, from, options)
+  const newest = from !== null && heap ? new Newest(from) : null
+  if (from !== null && following.kind !== 'none')
+    yield* changedPages(client, relation, following, from, newest, options)
   // The server counts while the last page is being written.
   const counting = census(client, relation, following)
   counting.catch(() => {})
   const here = following.kind === 'field' ? await holdBack(client, from, now, (await counting).max) : now.position
-  const next = JSON.stringify(here)
+  const row = newest?.row ?? null
+  const witness = row === null ? from?.witness : await witnessOf(client, relation, options.fields, row)
+  const next = JSON.stringify(witness === undefined ? here : { ...here, witness })
   const view = openView(client, relation, {
     cursor: next,
     count: async () => (await counting).count,
@@ -207,13 +219,16 @@ async function* changedPages(
   relation: Relation,
   following: Following,
   from: Position,
+  newest: Newest | null,
   options: ReadOptions,
 ): AsyncIterable<Page> {
   const condition = following.kind === 'field' ? sinceSql(from, following.field) : changedSql(from)
   const order = following.kind === 'field' ? ` ORDER BY ${quote(following.field.name)}` : ''
-  const query = `SELECT ${columnsSql(options.fields)} FROM ${clause(relation, [condition])}${order}`
+  const names = newest === null ? options.fields : [...options.fields, Newest.field.name]
+  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [condition])}${order}`
   const cursor = JSON.stringify(from)
-  const chunks = copyRows(client, relation, query, options.fields)[Symbol.asyncIterator]()
+  const read = newest === null ? relation : withTransaction(relation, options.fields)
+  const chunks = copyRows(client, read, query, names)[Symbol.asyncIterator]()
   const first = chunks.next()
   first.catch(() => {})
   try {
@@ -222,7 +237,8 @@ async function* changedPages(
     yield { puts: [], deletes: [], rejects: [], cursor, bytes: 0, distinct: false }
     for (let next = await first; next.done !== true; next = await chunks.next()) {
       const { rows, rejects, bytes } = next.value
-      yield { puts: rows, deletes: [], rejects, cursor, bytes, distinct: false }
+      const puts = newest === null ? rows : newest.take(rows, options.fields.length)
+      yield { puts, deletes: [], rejects, cursor, bytes, distinct: false }
     }
   } finally {
     await chunks.return?.()
@@ -252,8 +268,10 @@ async function viewNow(source: Source, selection: Selection): Promise<View> {
     const { following } = source
     const max = following.kind === 'field' ? (await census(client, relation, following)).max : null
     const here = following.kind === 'field' ? await holdBack(client, null, now, max) : now.position
+    const witness = source.prepared && source.heap ? await newestOf(client, relation, selection.fields) : undefined
+    source.prepared = false
     return openView(client, relation, {
-      cursor: following.kind === 'none' ? null : JSON.stringify(here),
+      cursor: following.kind === 'none' ? null : JSON.stringify(witness === undefined ? here : { ...here, witness }),
       dispose: async () => client[Symbol.asyncDispose](),
     })
   } catch (error) {
