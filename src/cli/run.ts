@@ -63,13 +63,46 @@ async function run(shell: Shell, names: readonly string[], strict: boolean): Pro
     if (interrupts.signal.aborted) break
     await runAll(await expandTold(opened, membersOf(name, names), shell, strict))
   }
-  for (const sync of ran.filter(isTwoWay).reverse()) {
-    if (interrupts.signal.aborted) break
-    const at = records.findLastIndex((record) => record.sync === sync.id)
-    if (await waitsForOthers(sync, project)) records[at] = await runOne(sync, opened)
-  }
+  await runWaiting({ ran, records, opened, signal: interrupts.signal })
   summarize(shell, records)
   return interrupts.signal.aborted ? interrupts.exitCode() : worst(records.map(exitCodeOfRun))
+}
+
+interface Ran {
+  readonly ran: readonly AnySync[]
+  /** The last record of each; replaced by that of a further run. */
+  readonly records: RunRecord[]
+  readonly opened: OpenProject
+  readonly signal: AbortSignal
+}
+
+/**
+ * Runs again what foreign keys of a database stood in the way of: two-way syncs once, as they reject what is refused twice; one-way syncs
+ * as long as rows go in or go, in turns from either end of the order.
+ */
+async function runWaiting({ ran, records, opened, signal }: Ran): Promise<void> {
+  const recordOf = (sync: AnySync) => records.findLastIndex((record) => record.sync === sync.id)
+  const again = async (syncs: readonly AnySync[], options?: RunOptions) => {
+    for (const sync of syncs) if (!signal.aborted) records[recordOf(sync)] = await runOne(sync, opened, options)
+  }
+  const waitingOf = async (syncs: readonly AnySync[]) => {
+    const waiting: AnySync[] = []
+    for (const sync of syncs) {
+      const known = isTwoWay(sync) || (records[recordOf(sync)]?.rejected ?? 0) > 0
+      if (known && !signal.aborted && (await waitsForOthers(sync, opened.project))) waiting.push(sync)
+    }
+    return waiting
+  }
+  await again(await waitingOf(ran.filter(isTwoWay).reverse()))
+  let waiting = await waitingOf(ran.filter((sync) => !isTwoWay(sync)).reverse())
+  const refused = () => waiting.reduce((sum, sync) => sum + (records[recordOf(sync)]?.rejected ?? 0), 0)
+  for (let before = Number.POSITIVE_INFINITY; waiting.length > 0 && refused() < before; ) {
+    before = refused()
+    await again(waiting, { patient: true })
+    waiting = (await waitingOf(waiting)).reverse()
+  }
+  // Nothing clears the way for these: now they fail.
+  await again(waiting)
 }
 
 /** Whether what a pattern could not find yet may be there once others have run: they write where it reads. */

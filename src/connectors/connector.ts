@@ -333,8 +333,13 @@ export interface SinkTransaction {
   putEncoded?(sync: SyncId, encoded: Encoded): Promise<PutResult>
   /** Waits for puts that were counted before they were done, and returns what has to be corrected (`inserted` may be negative). */
   flush?(sync: SyncId): Promise<PutResult>
-  /** Deletes (or marks) rows by key and returns how many there were. */
-  delete(sync: SyncId, keys: readonly Key[]): Promise<number>
+  /**
+   * Puts rows that were refused because another row has their unique values (`VALUE_TAKEN`), all of them together, so that rows that stand
+   * in each other's way go in. Absent: the target knows no such values.
+   */
+  putTogether?(sync: SyncId, rows: readonly Row[]): Promise<PutResult>
+  /** Deletes (or marks) rows by key. Those that rows of another table refer to stay, and come back as rejected (`ROW_REFERENCED`). */
+  delete(sync: SyncId, keys: readonly Key[]): Promise<DeleteResult>
   /** Replaces what is remembered about rejected rows: adds these, forgets those. */
   reject(sync: SyncId, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void>
   /** Checks the fence, and stores the checkpoint unless it is null. */
@@ -356,6 +361,22 @@ export function keyTaken(key: Key): Rejection {
     code: 'KEY_TAKEN',
     message: 'the target takes its key for the key of another row: it compares them without case, blanks or accents',
   }
+}
+
+export interface DeleteResult {
+  /** Rows that were there and are not any more. */
+  readonly deleted: number
+  readonly rejected: readonly Rejection[]
+}
+
+/** A refused row that may go in once other rows have changed: of its own table or of others. */
+export function mayGoInLater({ code }: Pick<Rejection, 'code'>): boolean {
+  return code === 'VALUE_TAKEN' || code === 'PARENT_MISSING'
+}
+
+/** A refused row, or a refused deletion, that a foreign key stands in the way of. */
+export function isHeldByReference({ code }: { readonly code: string | null }): boolean {
+  return code === 'PARENT_MISSING' || code === 'ROW_REFERENCED'
 }
 
 export interface PutResult {

@@ -370,7 +370,7 @@ function openTransaction(
       const there = keys.filter((key) => tables.get(collection)?.rows.has(keyText(key)) && mine(key))
       for (const key of there) edit(sync, key, null)
       for (const key of keys) own(sync, key, 'gone')
-      return there.length
+      return { deleted: there.length, rejected: [] }
     },
     reject: async (sync, rejected, settled) => {
       const { collection } = specOf(sync)

@@ -4,9 +4,10 @@
  */
 import { SyncError } from '../core/error.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
-import { type Field, fieldNamed, type Schema } from '../core/schema.ts'
+import { fieldNamed, type Schema } from '../core/schema.ts'
 import type { Value } from '../core/value.ts'
 import type { Write, WriteResult, WriterSpec } from './connector.ts'
+import { parkedValue } from './park.ts'
 
 /** What happened to one write. `taken`: another row has the value of these columns. */
 export type Attempt =
@@ -106,7 +107,7 @@ function parkedFields(
   const fields: [string, Value][] = []
   for (const name of columns.filter((column) => Object.hasOwn(write.fields, column))) {
     const field = fieldNamed(schema, name)
-    const parked = field.nullable ? null : parkedValue(field, random())
+    const parked = parkedValue(field, random())
     if (parked === undefined) return null
     fields.push([name, parked])
   }
@@ -140,15 +141,4 @@ export function decodeResults(text: string): WriteResult[] {
   return (JSON.parse(text) as Stored[]).map((result) =>
     result.status === 'written' ? { ...result, row: result.row === null ? null : parseKeyText(result.row) } : result,
   )
-}
-
-/** A value that no row has. `random` is in [0, 1). */
-function parkedValue(field: Field, random: number): Value | undefined {
-  const number = Math.floor(random * 2 ** 50)
-  if (field.type === 'text') return `_syncline_${number}`
-  // An integer column may be narrow.
-  if (field.type === 'integer')
-    return -1 - Math.floor(random * (/smallint|int2/i.test(field.native) ? 2 ** 15 : 2 ** 31))
-  const digits = number.toString(16).padStart(12, '0')
-  return field.type === 'uuid' ? `00000000-0000-4000-8000-${digits.slice(-12)}` : undefined
 }

@@ -33,6 +33,7 @@ export const errorCodes = {
   ROW_NOT_KEPT: { retry: 'never', status: 422 },
   ROW_NOT_DELETED: { retry: 'never', status: 422 },
   VALUE_REFUSED: { retry: 'never', status: 422 },
+  VALUE_TAKEN: { retry: 'never', status: 409 },
   EXPRESSION_STOPPED: { retry: 'never', status: 422 },
   PARENT_MISSING: { retry: 'retry', status: 409 },
   ROW_REFERENCED: { retry: 'retry', status: 409 },

@@ -1,5 +1,5 @@
 /** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
-import type { Checkpoint, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
+import type { Checkpoint, Chunk, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
@@ -60,6 +60,26 @@ export class Batch implements AsyncDisposable {
     this.#tally.add({ read: rows.length + rejects.length, lossy: mapped.lossy })
     this.#bytes += bytes
     await this.putMapped(mapped.rows, [...rejects, ...mapped.rejects], fresh)
+  }
+
+  /** Puts rows again that this run has read and that were refused; `together`: their unique values stand in each other's way. */
+  async putAgain(keys: readonly Key[], { rows, rejects }: Omit<Chunk, 'bytes'>, together: boolean): Promise<void> {
+    for (const key of keys) {
+      const rejection = this.#rejected.get(keyText(key))
+      if (rejection !== undefined) this.#unseen.set(keyText(key), rejection)
+    }
+    const mapped = this.#sides.mapping.map(rows)
+    const transaction = await this.#open()
+    this.#announce()
+    const { sync } = this.#sides.spec
+    const result =
+      together && transaction.putTogether !== undefined
+        ? await transaction.putTogether(sync, mapped.rows)
+        : await transaction.put(sync, mapped.rows, { fresh: false })
+    this.#reject([...rejects, ...mapped.rejects, ...result.rejected])
+    this.#count(result)
+    await this.settle(keys)
+    await this.commit(null)
   }
 
   /** Writes target rows. */

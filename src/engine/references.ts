@@ -2,8 +2,10 @@
  * Writes that a reference of the database stood in the way of. Other syncs may clear the way, so that such a write is put
  * off once; when it is refused again, it is rejected.
  */
-import type { SideName, TwoWaySync } from '../core/two-way.ts'
+import { isHeldByReference } from '../connectors/connector.ts'
+import { type AnySync, isTwoWay, type SideName } from '../core/two-way.ts'
 import type { Pending, Unpaired } from '../store/pairs.ts'
+import { deadLetters } from './dead-letters.ts'
 import type { Project } from './project.ts'
 
 /** Rows that a reference held back before this run. */
@@ -19,10 +21,10 @@ export function heldBackByReferences(waiting: {
   readonly pairs: readonly Pending[]
   readonly unpaired: readonly Unpaired[]
 }): HeldBack {
-  const pairs = waiting.pairs.filter(byReference)
+  const pairs = waiting.pairs.filter(isHeldByReference)
   return {
     pairs: new Set(pairs.map(({ pair }) => pair)),
-    alone: new Set(waiting.unpaired.filter(byReference).map(({ side, key }) => aloneId(side, key))),
+    alone: new Set(waiting.unpaired.filter(isHeldByReference).map(({ side, key }) => aloneId(side, key))),
     deletions: new Set(pairs.filter(({ code }) => code === 'ROW_REFERENCED').map(({ pair }) => pair)),
   }
 }
@@ -31,13 +33,10 @@ export function aloneId(side: SideName, key: string): string {
   return `${side}${key}`
 }
 
-export function byReference({ code }: { readonly code: string | null }): boolean {
-  return code === 'ROW_REFERENCED' || code === 'PARENT_MISSING'
-}
-
 /** Whether a reference stood in the way of something that waits for other syncs. */
-export async function waitsForOthers(sync: TwoWaySync, { store }: Project): Promise<boolean> {
-  await using memory = await store.pairs.read(sync.id)
+export async function waitsForOthers(sync: AnySync, project: Project): Promise<boolean> {
+  if (!isTwoWay(sync)) return (await deadLetters(sync, project)).some(isHeldByReference)
+  await using memory = await project.store.pairs.read(sync.id)
   const { pairs, unpaired } = await memory.waiting()
-  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && byReference(one))
+  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && isHeldByReference(one))
 }

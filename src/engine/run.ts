@@ -6,6 +6,7 @@
  * Deletions come last, and only if the guard lets them.
  */
 import type { Writer } from '../connectors/connector.ts'
+import { isHeldByReference } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
@@ -31,7 +32,7 @@ import {
   rowCells,
 } from './pair-sides.ts'
 import type { Project } from './project.ts'
-import { aloneId, byReference, type HeldBack, heldBackByReferences } from './references.ts'
+import { aloneId, type HeldBack, heldBackByReferences } from './references.ts'
 import { RefusedRows } from './refused-rows.ts'
 import type { ColumnMarks } from './renewed-columns.ts'
 import type { Settlement } from './settle.ts'
@@ -181,7 +182,8 @@ class Line implements AsyncDisposable {
   /** A row that is gone now may have stood in the way of what was refused: as long as some writes succeed, others may. */
   async #tryRejected(): Promise<void> {
     const { memory } = this.#sides
-    const refused = (one: Pick<Pending | Unpaired, 'state' | 'code'>) => one.state === 'rejected' || byReference(one)
+    const refused = (one: Pick<Pending | Unpaired, 'state' | 'code'>) =>
+      one.state === 'rejected' || isHeldByReference(one)
     for (let before = -1; before !== this.#written; ) {
       before = this.#written
       const { pairs, unpaired } = await memory.waiting()
@@ -406,7 +408,7 @@ class Line implements AsyncDisposable {
 
   /** Other syncs may clear the way of a write that a reference refused; after they had their turn, it is rejected. */
   #waits(code: string, heldBack: boolean): boolean {
-    return byReference({ code }) && (this.#lease.patient || !heldBack)
+    return isHeldByReference({ code }) && (this.#lease.patient || !heldBack)
   }
 
   /** Takes results into the changes; returns the items to try again at once. */

@@ -5,21 +5,29 @@
  * A sweep may find rows that are missing; they are put, and another round looks again. Each round has to come closer:
  * what was put and is missing again, and what was deleted and is still there, is a rejected row (hazard 30).
  */
-import type { Range, View } from '../connectors/connector.ts'
-import { everything, notKept } from '../connectors/connector.ts'
+import type { Chunk, Range, View } from '../connectors/connector.ts'
+import { everything, isHeldByReference, mayGoInLater, notKept } from '../connectors/connector.ts'
 import { compareRows } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { keyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
 import { cutRanges, differingRanges } from '../core/range.ts'
-import type { Key, Value } from '../core/value.ts'
+import type { Rejection } from '../core/sync.ts'
+import type { Key, Row, Value } from '../core/value.ts'
 import type { Batch } from './batch.ts'
 import { rowsOf } from './comparison.ts'
 import type { Project } from './project.ts'
 import type { Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
 
-export type Settlement = { readonly status: 'succeeded' } | { readonly status: 'held'; readonly deletes: number }
+export type Settlement =
+  | {
+      readonly status: 'succeeded'
+      /** Refused rows that a foreign key stands in the way of: other syncs may clear it. Absent: none are known. */
+      readonly referenced?: number
+    }
+  | { readonly status: 'held'; readonly deletes: number }
 
 export interface Ending {
   readonly sides: Sides
@@ -48,6 +56,7 @@ const MAX_MISSING = 50_000
 export async function settle(ending: Ending): Promise<Settlement> {
   const { batch, source, tally } = ending
   await retryRejected(ending)
+  await retryRefused(ending)
   tally.setRejected(batch.rejected.length)
   // Both sides count at the same time.
   const counting = source.count()
@@ -58,10 +67,13 @@ export async function settle(ending: Ending): Promise<Settlement> {
   for (let round = ending; ; round = { ...ending, held: null, hints: [] }) {
     const result = await settleRound(round, counting)
     if (result.status === 'held') return result
-    await refuseUndeleted(ending, result.undeleted)
+    await batch.refuse([...result.referenced, ...result.undeleted.map(notDeleted)])
+    // Deletions may have made room.
+    await retryRefused(ending)
     if (result.missing.length > 0) last = await putMissing(ending, result, last)
     tally.setRejected(batch.rejected.length)
-    if (result.missing.length === 0) return { status: 'succeeded' }
+    if (result.missing.length === 0)
+      return { status: 'succeeded', referenced: batch.rejected.filter(isHeldByReference).length }
   }
 }
 
@@ -88,6 +100,8 @@ type Round =
       readonly deficit: number
       /** Keys that only the target has, and had after it was asked to delete them. */
       readonly undeleted: readonly Key[]
+      /** Deletions that a foreign key stands in the way of. */
+      readonly referenced: readonly Rejection[]
     }
   | { readonly status: 'held'; readonly deletes: number }
 
@@ -104,7 +118,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
   const keeps = sides.sync.deletes === 'keep'
-  const settled = { status: 'succeeded', missing: [], deficit: 0, undeleted: [] } as const
+  const settled = { status: 'succeeded', missing: [], deficit: 0, undeleted: [], referenced: [] } as const
   if (targetRows === expected || (keeps && targetRows > expected)) return settled
   tally.enter('sweep', null)
   const deficit = expected - targetRows
@@ -113,16 +127,25 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const transaction = await sides.sink.begin()
   try {
     let deletes = 0
+    let referenced: readonly Rejection[] = []
     const doubtful: Key[] = []
     const drop = async (keys: readonly Key[]) => {
       if (keys.length === 0) return
       if (deletes === 0) tally.applying()
-      const gone = await transaction.delete(sides.spec.sync, keys)
-      deletes += gone
-      if (gone < keys.length && doubtful.length < MAX_MISSING) doubtful.push(...keys)
+      const { deleted, rejected } = await transaction.delete(sides.spec.sync, keys)
+      deletes += deleted
+      referenced = [...referenced, ...rejected]
+      if (deleted + rejected.length < keys.length && doubtful.length < MAX_MISSING) doubtful.push(...keys)
     }
     await drop(await gone(ending))
     const missing = targetRows - deletes === expected ? [] : await sweep(ending, target, targetRows, drop)
+    // Rows that refer to each other go in the order that their references ask for: as long as some go, others may.
+    for (let before = Number.POSITIVE_INFINITY; referenced.length > 0 && referenced.length < before; ) {
+      const keys = referenced.map(({ key }) => key).reverse()
+      before = keys.length
+      referenced = []
+      await drop(keys)
+    }
     if (holds(sides.sync.guard, { deletes, targetRows, sourceRows, released })) {
       await transaction.rollback()
       return { status: 'held', deletes }
@@ -132,7 +155,8 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     await transaction.commit()
     tally.add({ deleted: deletes })
     if (deletes > 0) tally.applied()
-    return { status: 'succeeded', missing, deficit: deficit + deletes, undeleted: await stillThere(doubtful, sides) }
+    const undeleted = await stillThere(doubtful, referenced, sides)
+    return { status: 'succeeded', missing, deficit: deficit + deletes, undeleted, referenced }
   } catch (error) {
     await transaction.rollback()
     throw error
@@ -219,17 +243,56 @@ async function retryRejected({ sides, batch, source }: Ending): Promise<void> {
   await batch.commit(null)
 }
 
-/** Of keys that the target was asked to delete, those that it holds all the same. */
-async function stillThere(keys: readonly Key[], { sink, spec }: Sides): Promise<readonly Key[]> {
-  if (keys.length === 0) return []
-  await using target = await sink.view(spec, 'written')
-  return (await target.fetch(keys, spec.schema.key)).rows
+/**
+ * Rows that another row stood in the way of are tried again as long as some go in, in turns from either end: each may wait for its
+ * neighbour. What is left then may be rows that wait for each other (hazard 35).
+ */
+async function retryRefused(ending: Ending): Promise<void> {
+  const { batch, source } = ending
+  const waiting = () => batch.rejected.filter(mayGoInLater).map(({ key }) => key)
+  const again = async (keys: readonly Key[], together: boolean) => {
+    for (let start = 0; start < keys.length; start += RETRIED_AT_ONCE) {
+      const part = keys.slice(start, start + RETRIED_AT_ONCE)
+      await batch.putAgain(part, await fetchInOrder(ending, source, part), together)
+    }
+  }
+  for (let turn = 0, before = Number.POSITIVE_INFINITY; ; turn++) {
+    const keys = waiting()
+    if (keys.length === 0) return
+    if (keys.length >= before) break
+    before = keys.length
+    await again(turn % 2 === 0 ? keys : keys.toReversed(), false)
+  }
+  await again(
+    batch.rejected.filter(({ code }) => code === 'VALUE_TAKEN').map(({ key }) => key),
+    true,
+  )
 }
 
-async function refuseUndeleted({ batch }: Ending, keys: readonly Key[]): Promise<void> {
-  if (keys.length === 0) return
-  const message = 'the table was asked to delete the row and kept it'
-  await batch.refuse(keys.map((key) => ({ key, code: 'ROW_NOT_DELETED', message })))
+/** Refused rows that are tried in one transaction, and together where they stand in each other's way. */
+const RETRIED_AT_ONCE = 10_000
+
+async function fetchInOrder({ sides: { mapping } }: Ending, source: View, keys: readonly Key[]): Promise<Chunk> {
+  const place = new Map(keys.map((key, at) => [keyText(key), at]))
+  const chunk = await source.fetch(keys, mapping.selection.fields)
+  const placeOf = (row: Row) => place.get(keyText(keyOf(row, mapping.keyAtSource, mapping.keyTypes))) ?? 0
+  return { ...chunk, rows: chunk.rows.toSorted((a, b) => placeOf(a) - placeOf(b)) }
+}
+
+/** Of keys that the target was asked to delete, those that it holds all the same. */
+async function stillThere(
+  keys: readonly Key[],
+  referenced: readonly Rejection[],
+  { sink, spec }: Sides,
+): Promise<readonly Key[]> {
+  if (keys.length === 0) return []
+  const known = new Set(referenced.map(({ key }) => keyText(key)))
+  await using target = await sink.view(spec, 'written')
+  return (await target.fetch(keys, spec.schema.key)).rows.filter((key) => !known.has(keyText(key)))
+}
+
+function notDeleted(key: Key): Rejection {
+  return { key, code: 'ROW_NOT_DELETED', message: 'the table was asked to delete the row and kept it' }
 }
 
 /** Puts what a round found missing, but for what the last round put already: the table does not keep it. */

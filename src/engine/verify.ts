@@ -225,7 +225,7 @@ async function repair(sides: Sides, suspects: Suspects): Promise<number> {
     const put = await transaction.put(spec.sync, [...left.values()], { fresh: false })
     // What the target refuses stays different, and the next run tries it again.
     await transaction.reject(spec.sync, put.rejected, [])
-    const deleted = await transaction.delete(spec.sync, suspects.keys.extra)
+    const { deleted } = await transaction.delete(spec.sync, suspects.keys.extra)
     await transaction.checkpoint(spec.sync, null)
     await transaction.commit()
     return put.inserted + put.updated + deleted

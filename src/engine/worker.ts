@@ -204,7 +204,7 @@ async function attemptUnder(
             },
             onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run: id, changes }),
           })
-      return outcomeOf(sync, id, settlement, tally)
+      return outcomeOf(sync, id, settlement, tally, options.patient === true)
     } catch (error) {
       const failure = redactError(error, context.redact)
       const stack = stackOf(error)
@@ -243,7 +243,7 @@ async function renew(lease: number, leaseMs: number, sync: AnySync, { store, con
   })
 }
 
-function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Tally): Outcome {
+function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Tally, patient: boolean): Outcome {
   if (settlement.status === 'held') {
     const error = new SyncError(
       'GUARD_HELD',
@@ -255,7 +255,9 @@ function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Ta
     return { status: 'held', error: failureOf(error), heldDeletes: settlement.deletes }
   }
   const { rejected } = tally.counts
-  if (rejected === 0) return { status: 'succeeded', error: null, heldDeletes: null }
+  // What foreign keys of the target stand in the way of waits for the sync's next run, after others.
+  const waits = patient && !isTwoWay(sync) && rejected === (settlement.referenced ?? 0)
+  if (rejected === 0 || waits) return { status: 'succeeded', error: null, heldDeletes: null }
   const error = new SyncError(
     'ROWS_REJECTED',
     `${rejected} rows of sync ${sync.id} could not be written; all others were`,

@@ -291,8 +291,8 @@ function putTests(withSink: WithSink): void {
       await claim(sink, spec)
       await transact(sink, async (transaction) => {
         await put(transaction, rows)
-        assert.equal(await transaction.delete(SYNC, [['a'], ['c'], ['none']]), 2)
-        assert.equal(await transaction.delete(SYNC, []), 0)
+        assert.equal((await transaction.delete(SYNC, [['a'], ['c'], ['none']])).deleted, 2)
+        assert.equal((await transaction.delete(SYNC, [])).deleted, 0)
       })
       assertRows(items, await held(sink, spec), [rows[1]!])
     }),
@@ -305,8 +305,8 @@ function putTests(withSink: WithSink): void {
       await claim(sink, marking)
       await transact(sink, async (transaction) => {
         await put(transaction, rows)
-        assert.equal(await transaction.delete(SYNC, [['a']]), 1)
-        assert.equal(await transaction.delete(SYNC, [['a']]), 0)
+        assert.equal((await transaction.delete(SYNC, [['a']])).deleted, 1)
+        assert.equal((await transaction.delete(SYNC, [['a']])).deleted, 0)
       })
       assertRows(items, await held(sink, marking), rows.slice(1))
       const back: Row[] = [['a', 1, null], ['b', 9, null], rows[2]!, ['d', 4, null]]
@@ -335,7 +335,7 @@ function putTests(withSink: WithSink): void {
           ['shared', 9, 'ours'],
           ['new', 1, null],
         ])
-        assert.equal(await transaction.delete(SYNC, [['foreign']]), 0)
+        assert.equal((await transaction.delete(SYNC, [['foreign']])).deleted, 0)
       })
       assertRows(items, await held(sink, spec), [
         ['shared', 9, 'ours'],

@@ -106,7 +106,7 @@ async function claimTarget(
     await applyChanges(client, spec, changes)
     await client.commit()
     const schema = await storedTypes(client, spec)
-    const writer = new TableWriter(client, { ...spec, schema }, number)
+    const writer = new TableWriter(client, { ...spec, schema }, number, context.random)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
     const checkpoint = await readCheckpoint(client, spec)
     const target: Target = {
@@ -153,6 +153,7 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     put: (sync, rows, options) => claimOf(sync).writer.put(rows, options.fresh),
     putEncoded: (sync, encoded) => claimOf(sync).writer.putEncoded(encoded),
     flush: (sync) => claimOf(sync).writer.flush(),
+    putTogether: (sync, rows) => claimOf(sync).writer.putTogether(rows),
     delete: (sync, keys) => claimOf(sync).writer.delete(keys),
     reject: (sync, rejected, settled) => writeRejections(client, claimOf(sync).spec, rejected, settled),
     checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),

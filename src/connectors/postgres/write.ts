@@ -6,11 +6,12 @@
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import type { Encoded, PutResult, TargetSpec } from '../connector.ts'
+import type { DeleteResult, Encoded, PutResult, TargetSpec } from '../connector.ts'
+import { parkedValue, putParked } from '../park.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
 import type { Client, Inflow } from './client.ts'
-import { CopyDecoder, encodeRow } from './copy.ts'
+import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
 import { isRowError, toldByServer, withoutValues } from './errors.ts'
 import { FrameLog, frameOf } from './frames.ts'
 import { deletedField, rowsTableSql } from './table.ts'
@@ -32,6 +33,7 @@ export class TableWriter {
   readonly #table: string
   readonly #staging: string
   readonly #columns: string
+  readonly #random: () => number
   readonly #key: readonly Field[]
   /** In the transaction that is under way. */
   #staged = false
@@ -40,8 +42,9 @@ export class TableWriter {
   #log = new FrameLog()
 
   /** `spec.schema` has the native types of this database. */
-  constructor(client: Client, spec: TargetSpec, number: number) {
+  constructor(client: Client, spec: TargetSpec, number: number, random: () => number) {
     this.#client = client
+    this.#random = random
     this.#spec = spec
     this.#table = tableSql(spec.collection)
     this.#staging = `pg_temp._syncline_staging_${number}`
@@ -109,19 +112,85 @@ export class TableWriter {
     return log
   }
 
-  /** Deletes or marks; returns how many rows there were. */
-  async delete(keys: readonly Key[]): Promise<number> {
-    let deleted = 0
+  /** Deletes or marks; rows that others refer to stay. */
+  async delete(keys: readonly Key[]): Promise<DeleteResult> {
+    let result: DeleteResult = { deleted: 0, rejected: [] }
     await this.flush()
     for (let start = 0; start < keys.length; start += 1000) {
-      const isKey = keysSql(this.#key, keys.slice(start, start + 1000))
-      if (this.#spec.adopt)
-        await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE NOT _written AND ${isKey}`)
-      deleted += await this.#client.execute(this.#deleteSql(isKey))
-      if (this.#spec.adopt)
-        await this.#client.query(`DELETE FROM ${rowsTableSql(this.#spec.collection)} WHERE ${isKey}`)
+      const { deleted, rejected } = await this.#deletePart(keys.slice(start, start + 1000))
+      result = { deleted: result.deleted + deleted, rejected: [...result.rejected, ...rejected] }
     }
-    return deleted
+    return result
+  }
+
+  /** By halves down to a row that a reference stands in the way of. */
+  async #deletePart(keys: readonly Key[]): Promise<DeleteResult> {
+    const mine = rowsTableSql(this.#spec.collection)
+    const isKey = keysSql(this.#key, keys)
+    await this.#client.query('SAVEPOINT part')
+    try {
+      if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${mine} WHERE NOT _written AND ${isKey}`)
+      const deleted = await this.#client.execute(this.#deleteSql(isKey))
+      if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${mine} WHERE ${isKey}`)
+      await this.#client.query('RELEASE SAVEPOINT part')
+      return { deleted, rejected: [] }
+    } catch (error) {
+      if (toldByServer(error)?.code !== states.reference) throw error
+      await this.#client.query('ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part')
+      const [key] = keys
+      if (keys.length === 1 && key !== undefined) return { deleted: 0, rejected: [referenced(key)] }
+      const middle = keys.length >> 1
+      const first = await this.#deletePart(keys.slice(0, middle))
+      const second = await this.#deletePart(keys.slice(middle))
+      return { deleted: first.deleted + second.deleted, rejected: [...first.rejected, ...second.rejected] }
+    }
+  }
+
+  /** Puts rows whose unique values stand in each other's way. */
+  async putTogether(rows: readonly Row[]): Promise<PutResult> {
+    // Before the savepoint, which would take it along.
+    await this.flush()
+    await this.#stage()
+    const parked = await this.#parked()
+    return await putParked(rows, {
+      park: (row) => this.#park(row, parked),
+      put: (row) => this.put([row], false),
+      begin: async () => void (await this.#client.query('SAVEPOINT together')),
+      keep: async () => void (await this.#client.query('RELEASE SAVEPOINT together')),
+      undo: async () => void (await this.#client.query('ROLLBACK TO SAVEPOINT together; RELEASE SAVEPOINT together')),
+    })
+  }
+
+  /** Columns of ours that the table holds unique, as fields that say whether they may be NULL there. */
+  async #parked(): Promise<readonly Field[]> {
+    const columns = await this.#client.query(
+      `SELECT DISTINCT a.attname, a.attnotnull FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+       WHERE i.indrelid = ${quoteText(this.#table)}::regclass AND i.indisunique AND NOT i.indisprimary AND a.attgenerated = ''`,
+    )
+    return this.#spec.schema.fields.flatMap((field) => {
+      const column = columns.find(([name]) => name === field.name)
+      return column === undefined || this.#key.includes(field) ? [] : [{ ...field, nullable: column[1] === 'f' }]
+    })
+  }
+
+  async #park(row: Row, fields: readonly Field[]): Promise<Rejection | null> {
+    const sets = fields.flatMap((field) => {
+      const value = parkedValue(field, this.#random())
+      if (value === undefined) return []
+      return [`${quote(field.name)} = ${value === null ? 'NULL' : quoteText(String(value))}`]
+    })
+    if (sets.length === 0) return null
+    const isKey = keysSql(this.#key, [this.#keyOf(row)])
+    await this.#client.query('SAVEPOINT park')
+    try {
+      await this.#client.query(`UPDATE ${this.#table} AS target SET ${sets.join(', ')} WHERE ${isKey}`)
+      await this.#client.query('RELEASE SAVEPOINT park')
+      return null
+    } catch (error) {
+      if (!isRowError(error)) throw error
+      await this.#client.query('ROLLBACK TO SAVEPOINT park; RELEASE SAVEPOINT park')
+      return this.#rejection(row, error)
+    }
   }
 
   /** Into the open COPY. A failure shows in flush(), which knows what to do. */
@@ -280,13 +349,31 @@ export class TableWriter {
     )
   }
 
+  #keyOf(row: Row): Key {
+    return this.#key.map((field) => canonical(field.type, row[this.#spec.schema.fields.indexOf(field)] as Value))
+  }
+
   #rejection(row: Row, error: unknown): Rejection {
-    const key = this.#key.map((field) => canonical(field.type, row[this.#spec.schema.fields.indexOf(field)] as Value))
+    const key = this.#keyOf(row)
     const refusal = toldByServer(error)
     if (refusal === null)
       return { key, code: 'VALUE_REFUSED', message: error instanceof Error ? error.message : String(error) }
-    return { key, code: `VALUE_REFUSED (${refusal.code})`, message: withoutValues(refusal.message) }
+    const { code } = refusal
+    const kind =
+      code === states.unique || code === states.exclusion
+        ? 'VALUE_TAKEN'
+        : code === states.reference
+          ? 'PARENT_MISSING'
+          : `VALUE_REFUSED (${code})`
+    return { key, code: kind, message: withoutValues(refusal.message) }
   }
+}
+
+/** SQLSTATEs of rows that may go in once others have changed. */
+const states = { reference: '23503', unique: '23505', exclusion: '23P01' } as const
+
+function referenced(key: Key): Rejection {
+  return { key, code: 'ROW_REFERENCED', message: 'rows of another table refer to it' }
 }
 
 /** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00). */

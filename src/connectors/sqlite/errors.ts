@@ -126,6 +126,17 @@ export function sqliteError(error: unknown): SqliteError | null {
   return isSqliteError(own) ? own : null
 }
 
+/** What SQLite says where a reference is in the way; null: it is something else. */
+export function referenceRefusal(error: unknown): string | null {
+  const message = sqliteError(error)?.message ?? ''
+  return message.startsWith('FOREIGN KEY constraint failed') ? message : null
+}
+
+/** Whether another row has its values. */
+export function isUniqueError(error: unknown): boolean {
+  return sqliteError(error)?.message.startsWith('UNIQUE constraint failed') === true
+}
+
 /** Whether the error is about one row's values, not about the database. */
 export function isRowError(error: unknown): boolean {
   if (error instanceof SyncError) return error.code === 'VALUE_REFUSED'

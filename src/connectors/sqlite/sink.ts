@@ -140,7 +140,7 @@ function claimTarget(
     if (changes.some((change) => change.kind === 'create')) forgetTable(database, spec)
     applyChanges(database, spec, changes)
     database.exec('COMMIT')
-    const writer = new TableWriter(database, spec, context.clock)
+    const writer = new TableWriter(database, spec, context)
     const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
     return [
       { spec, generation, writer },
@@ -175,6 +175,7 @@ function openTransaction(
   }
   return {
     put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
+    putTogether: (sync, rows) => claimOf(sync).writer.putTogether(rows),
     delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
     reject: async (sync, rejected, settled) =>
       attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),

@@ -3,10 +3,11 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import { type Clock, keyTaken, notKept, type PutResult, type TargetSpec } from '../connector.ts'
+import { type Context, type DeleteResult, keyTaken, notKept, type PutResult, type TargetSpec } from '../connector.ts'
+import { parkedValue, putParked } from '../park.ts'
 import { quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
-import { isRowError } from './errors.ts'
+import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
 import { deletedField, ownedTable, rowsTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { keysSql } from './view.ts'
@@ -21,7 +22,7 @@ const PARAMETERS = 200
 export class TableWriter {
   readonly #database: DatabaseSync
   readonly #spec: TargetSpec
-  readonly #clock: Clock
+  readonly #context: Pick<Context, 'clock' | 'random'>
   readonly #table: string
   readonly #fields: readonly Field[]
   readonly #key: readonly Field[]
@@ -41,10 +42,10 @@ export class TableWriter {
   /** Reused for every statement: binding copies. */
   #values: Bindable[] = []
 
-  constructor(database: DatabaseSync, spec: TargetSpec, clock: Clock) {
+  constructor(database: DatabaseSync, spec: TargetSpec, context: Pick<Context, 'clock' | 'random'>) {
     this.#database = database
     this.#spec = spec
-    this.#clock = clock
+    this.#context = context
     this.#table = ownedTable(spec)
     this.#fields = spec.schema.fields
     this.#key = spec.schema.key.flatMap((name) => this.#fields.filter((field) => field.name === name))
@@ -74,21 +75,92 @@ export class TableWriter {
     return { inserted, updated, unchanged: done - inserted - updated - rejected.length, rejected }
   }
 
-  /** Deletes or marks; returns how many rows there were. */
-  delete(keys: readonly Key[]): number {
+  /** Deletes or marks; rows that others refer to stay. */
+  delete(keys: readonly Key[]): DeleteResult {
     let deleted = 0
+    const rejected: Rejection[] = []
     for (let start = 0; start < keys.length; start += PARAMETERS) {
       const part = keys.slice(start, start + PARAMETERS)
-      const values = part.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
-      const isKey = keysSql(this.#keyNames, part.length, this.#spec.adopt)
-      if (this.#spec.adopt) this.#forget(isKey, values)
-      deleted += this.#run(
-        `${this.#deleteSql()} ${isKey}${this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''}`,
-        values,
-      )
-      if (this.#spec.adopt) this.#run(`DELETE FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`, values)
+      const gone = this.#deletePart(part)
+      // One by one, where a row of them is referred to.
+      for (const key of gone === null ? part : []) {
+        const one = this.#deletePart([key])
+        if (one === null) rejected.push(referenced(key))
+        deleted += one ?? 0
+      }
+      deleted += gone ?? 0
     }
-    return deleted
+    return { deleted, rejected }
+  }
+
+  /** Null: a reference stands in the way, and nothing was deleted. */
+  #deletePart(keys: readonly Key[]): number | null {
+    const values = keys.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
+    const isKey = keysSql(this.#keyNames, keys.length, this.#spec.adopt)
+    this.#database.exec('SAVEPOINT part')
+    try {
+      if (this.#spec.adopt) this.#forget(isKey, values)
+      const ours = this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''
+      const deleted = this.#run(`${this.#deleteSql()} ${isKey}${ours}`, values)
+      if (this.#spec.adopt) this.#run(`DELETE FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`, values)
+      this.#database.exec('RELEASE part')
+      return deleted
+    } catch (error) {
+      if (referenceRefusal(error) === null) throw error
+      this.#database.exec('ROLLBACK TO part; RELEASE part')
+      return null
+    }
+  }
+
+  /** Puts rows whose unique values stand in each other's way. */
+  async putTogether(rows: readonly Row[]): Promise<PutResult> {
+    const parked = this.#parked()
+    return await putParked(rows, {
+      park: async (row) => this.#park(row, parked),
+      put: async (row) => this.#putOne(row),
+      begin: async () => this.#database.exec('SAVEPOINT together'),
+      keep: async () => this.#database.exec('RELEASE together'),
+      undo: async () => this.#database.exec('ROLLBACK TO together; RELEASE together'),
+    })
+  }
+
+  #putOne(row: Row): PutResult {
+    const rejected: Rejection[] = []
+    const [inserted, updated] = this.#putChunk([row], 0, 1, false, rejected)
+    return { inserted, updated, unchanged: 1 - inserted - updated - rejected.length, rejected }
+  }
+
+  /** Columns of ours that the table holds unique, as fields that say whether they may be NULL there. */
+  #parked(): readonly Field[] {
+    const columns = this.#database
+      .prepare(
+        `SELECT DISTINCT c.name AS name, x."notnull" AS required FROM pragma_index_list(?1) AS i, pragma_index_info(i.name) AS c, pragma_table_xinfo(?1) AS x
+         WHERE i."unique" AND i.origin <> 'pk' AND c.name IS NOT NULL AND x.name = c.name AND x.hidden = 0`,
+      )
+      .all(this.#table)
+    return this.#fields.flatMap((field) => {
+      const column = columns.find(({ name }) => name === field.name)
+      return column === undefined || this.#key.includes(field) ? [] : [{ ...field, nullable: column.required !== 1 }]
+    })
+  }
+
+  #park(row: Row, fields: readonly Field[]): Rejection | null {
+    const values = fields.map((field) => parkedValue(field, this.#context.random()))
+    const at = fields.flatMap((_field, i) => (values[i] === undefined ? [] : [i]))
+    if (at.length === 0) return null
+    const sets = at.map((i) => `${quote(fields[i]?.name ?? '')} = ?`).join(', ')
+    const isKey = this.#keyNames.map((name) => `${name} COLLATE BINARY = ?`).join(' AND ')
+    const key = this.#keyOf(row)
+    try {
+      this.#run(`UPDATE ${quote(this.#table)} SET ${sets} WHERE ${isKey}`, [
+        ...at.map((i) => toStorage(fields[i] as Field, values[i] as Value, this.#keepsNul)),
+        ...key.map((value, i) => this.#keyValue(i, value)),
+      ])
+      return null
+    } catch (error) {
+      if (!isRowError(error)) throw error
+      return this.#refusal(key, error)
+    }
   }
 
   /** Inserted and updated rows of a chunk; when a row is refused, the chunk goes row by row. */
@@ -108,8 +180,7 @@ export class TableWriter {
     } catch (error) {
       if (!isRowError(error)) throw error
       if (end - start > 1) return this.#putSingly(rows, start, end, fresh, rejected)
-      const message = error instanceof Error ? error.message : String(error)
-      rejected.push({ key: this.#keyOf(rows[start] as Row), code: 'VALUE_REFUSED', message })
+      rejected.push(this.#refusal(this.#keyOf(rows[start] as Row), error))
       return [0, 0]
     }
   }
@@ -129,6 +200,13 @@ export class TableWriter {
       updated += changed
     }
     return [inserted, updated]
+  }
+
+  #refusal(key: Key, error: unknown): Rejection {
+    const message = error instanceof Error ? error.message : String(error)
+    const code =
+      referenceRefusal(error) !== null ? 'PARENT_MISSING' : isUniqueError(error) ? 'VALUE_TAKEN' : 'VALUE_REFUSED'
+    return { key, code, message }
   }
 
   /** Why a row is not there after it was put: the table takes its key for another row's, or does not keep it. */
@@ -243,7 +321,7 @@ export class TableWriter {
 
   #deleteSql(): string {
     if (this.#spec.deletes !== 'mark') return `DELETE FROM ${quote(this.#table)} WHERE`
-    const at = new Date(this.#clock.now()).toISOString().replace('Z', '000Z')
+    const at = new Date(this.#context.clock.now()).toISOString().replace('Z', '000Z')
     return `UPDATE ${quote(this.#table)} SET ${quote(deletedField)} = '${at}' WHERE ${quote(deletedField)} IS NULL AND`
   }
 
@@ -266,4 +344,8 @@ function hasTrigger(database: DatabaseSync, table: string): boolean {
   const found = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE
     UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE`
   return database.prepare(found).get(table, table) !== undefined
+}
+
+function referenced(key: Key): Rejection {
+  return { key, code: 'ROW_REFERENCED', message: 'rows of another table refer to it' }
 }

@@ -19,7 +19,7 @@ import {
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
 import { keepsNul, prepareArrays } from './database.ts'
-import { attempt, isRowError, isSqliteError, sqliteError, translate } from './errors.ts'
+import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
 import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
@@ -303,12 +303,6 @@ class Table implements Transaction {
 function sameKeySql({ key }: Schema): string {
   const parts = (collation: string) => key.map((name) => `${quote(name)}${collation} = ?`)
   return [...parts(''), ...parts(' COLLATE BINARY')].join(' AND ')
-}
-
-/** What SQLite says where a reference is in the way; null: it is something else. */
-function referenceRefusal(error: unknown): string | null {
-  const message = sqliteError(error)?.message ?? ''
-  return message.startsWith('FOREIGN KEY constraint failed') ? message : null
 }
 
 /** Whether a table has triggers but ours. */
