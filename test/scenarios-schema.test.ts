@@ -20,7 +20,8 @@ function told(world: World): string[] {
   return world.events.flatMap((event) =>
     event.event === 'run.schema'
       ? event.changes.map(
-          (change) => `${change.kind} ${change.kind === 'create' ? change.schema.name : change.field.name}`,
+          (change) =>
+            `${change.kind} ${change.kind === 'create' ? change.schema.name : change.kind === 'rekey' ? change.to : change.field.name}`,
         )
       : [],
   )

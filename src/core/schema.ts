@@ -87,11 +87,19 @@ export type SchemaChange =
   /** The source dropped it; the target keeps the column, empty in new rows. */
   | { readonly kind: 'orphan'; readonly field: Field }
   | { readonly kind: 'incompatible'; readonly field: Field; readonly was: Field }
+  /** Other fields identify a row than those that the target was made with. */
+  | { readonly kind: 'rekey'; readonly from: readonly string[]; readonly to: readonly string[] }
+
+/** Whether the target can't follow this by itself. */
+export function isDrift({ kind }: Pick<SchemaChange, 'kind'>): boolean {
+  return kind === 'incompatible' || kind === 'rekey'
+}
 
 /** What must change so that a target that holds `have` can hold `want`. Orphans already known are not reported again. */
 export function diffSchema(have: Schema | null, want: Schema, orphans: readonly string[] = []): SchemaChange[] {
   if (have === null) return [{ kind: 'create', schema: want }]
   const changes: SchemaChange[] = []
+  if (have.key.join('\0') !== want.key.join('\0')) changes.push({ kind: 'rekey', from: have.key, to: want.key })
   const wanted = new Set(want.fields.map((field) => field.name))
   const held = new Map(have.fields.map((field) => [field.name, field]))
   for (const field of want.fields) {
@@ -139,6 +147,8 @@ export function describeChange(change: SchemaChange): string {
       return `widen column ${change.field.name} from ${spell(change.was)} to ${spell(change.field)}`
     case 'orphan':
       return `column ${change.field.name} is gone at the source; the target keeps it`
+    case 'rekey':
+      return `key changed from ${change.from.join(', ') || 'none'} to ${change.to.join(', ')}`
     case 'incompatible':
       return `column ${change.field.name} changed from ${spell(change.was)} to ${spell(change.field)}, which does not fit`
   }

@@ -10,7 +10,7 @@ import type { Chunk, Cursor, Target } from '../connectors/connector.ts'
 import { everything } from '../connectors/connector.ts'
 import { compareRows, differsBySpelling } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
-import { describeChange, type SchemaChange } from '../core/schema.ts'
+import { describeChange, isDrift, type SchemaChange } from '../core/schema.ts'
 import type { Rejection, Sync } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
 import { Batch } from './batch.ts'
@@ -39,7 +39,7 @@ const MAX_DELETE_HINTS = 100_000
 
 export async function mirror(sync: Sync, project: Project, tally: Tally, attempt: Attempt): Promise<Settlement> {
   await using sides = await openSides(sync, project)
-  const drifted = sides.changes.some(({ kind }) => kind === 'incompatible')
+  const drifted = sides.changes.some(isDrift)
   if (drifted) tally.steps.schema(sides.changes.map(describeChange), false)
   refuseDrift(sides)
   const target = await sides.sink.claim(sides.spec, sides.changes, attempt.held)

@@ -4,7 +4,7 @@ import { holds } from '../core/guard.ts'
 import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { PrintedKey } from '../core/run.ts'
-import type { SchemaChange } from '../core/schema.ts'
+import { isDrift, type SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Row, type Value } from '../core/value.ts'
 import { compareSides, type Found, keepsExtra, keyOfRow, printKey } from './comparison.ts'
@@ -40,7 +40,7 @@ const MAX_SAMPLES_PER_KIND = 5
 
 export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   await using sides = await openSides(sync, project)
-  const drifted = sides.changes.some((change) => change.kind === 'incompatible')
+  const drifted = sides.changes.some(isDrift)
   await using source = await openSource(sides)
   await using target = sides.state.schema === null || drifted ? null : await sides.sink.view(sides.spec)
   await using written = target === null || !sides.spec.adopt ? null : await sides.sink.view(sides.spec, 'written')

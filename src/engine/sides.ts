@@ -4,7 +4,7 @@ import { refuseOtherOwner } from '../connectors/ownership.ts'
 import { SyncError } from '../core/error.ts'
 import { fingerprint } from '../core/fingerprint.ts'
 import { bindMapping, type Mapping } from '../core/mapping.ts'
-import { describeChange, diffSchema, type SchemaChange } from '../core/schema.ts'
+import { describeChange, diffSchema, isDrift, type SchemaChange } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import type { Type } from '../core/value.ts'
 import type { Project } from './project.ts'
@@ -77,10 +77,15 @@ export function optionsOf({ key, cursor, fields }: Sync): CollectionOptions {
 
 /** SCHEMA_DRIFT when the source's schema changed so that the target can't follow by itself. */
 export function refuseDrift({ sync, changes }: Pick<Sides, 'sync' | 'changes'>): void {
-  const incompatible = changes.filter((change) => change.kind === 'incompatible')
-  if (incompatible.length === 0) return
-  const fields = incompatible.map((change) => change.field.name).join(', ')
-  throw new SyncError('SCHEMA_DRIFT', `sync ${sync.id}: ${incompatible.map(describeChange).join('; ')}`, {
+  const drift = changes.filter(isDrift)
+  if (drift.length === 0) return
+  const message = `sync ${sync.id}: ${drift.map(describeChange).join('; ')}`
+  if (drift.some(({ kind }) => kind === 'rekey'))
+    throw new SyncError('SCHEMA_DRIFT', message, {
+      hint: `Nothing was changed. Either say \`key\` as it was, or make the target anew with the new key: syncline reset ${sync.id} --drop (a table that the sync adopted keeps its rows), then run.`,
+    })
+  const fields = drift.flatMap((change) => (change.kind === 'incompatible' ? [change.field.name] : [])).join(', ')
+  throw new SyncError('SCHEMA_DRIFT', message, {
     hint: `Nothing was changed. Either declare a type that holds old and new values (fields: { ${fields}: { from: '…', type: 'text' } }), or make the target anew: syncline reset ${sync.id} --drop.`,
   })
 }

@@ -125,7 +125,7 @@ export function adoptable({ schema, identities }: Table, wanted: Schema): Schema
     const want = wanted.fields.find((field) => field.name === name)
     return { ...(want !== undefined && typeOf(found.native) === want.type ? want : found), writable }
   })
-  return { ...schema, system: wanted.system, fields }
+  return { ...schema, system: wanted.system, fields, key: wanted.key }
 }
 
 async function createTable(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {

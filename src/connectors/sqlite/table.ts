@@ -63,7 +63,7 @@ export function adoptable(found: Schema, wanted: Schema): Schema {
       held === storageOf(want.type) || field.native === '' || (field.type === 'decimal' && want.type !== 'bytes')
     return holds ? { ...want, writable: field.writable } : field
   })
-  return { ...found, system: wanted.system, fields }
+  return { ...found, system: wanted.system, fields, key: wanted.key }
 }
 
 function createSql(spec: TargetSpec): string {

@@ -72,9 +72,11 @@ const field = z.strictObject({
   writable: z.boolean(),
 })
 const change = {
-  kind: z.enum(['create', 'add', 'widen', 'orphan', 'incompatible']),
+  kind: z.enum(['create', 'add', 'widen', 'orphan', 'incompatible', 'rekey']),
   field: field.exactOptional(),
   was: field.exactOptional(),
+  from: z.array(text).exactOptional().describe('of another key: the fields of the one before'),
+  to: z.array(text).exactOptional(),
   schema: z
     .strictObject({ name: text, system: text, fields: z.array(field), key: z.array(text) })
     .exactOptional()
