@@ -53,12 +53,13 @@ export class MadeChanges {
     const { store, config, known, claimed, tryMade, reload } = this.#options
     refuseReferences(name, definition)
     return await this.#alone(async () => {
-      if (await claimed(name, project)) throw notYours(name)
+      if (await claimed(writtenAs(name), project)) throw notYours(name)
       if (isOfConfig(name, config()))
         throw new SyncError('FORBIDDEN', `sync "${name}" is in the config file`, { hint: 'Change it there.' })
       const all = new Map((await madeSyncs(store.records)).map((one) => [one.name, one]))
       const before = all.get(name)
-      if (before !== undefined && !mayChange(project, before)) throw notYours(name)
+      const holder = all.get(writtenAs(name))
+      if (holder !== undefined && !mayChange(project, holder)) throw notYours(name)
       const whose = before === undefined ? project : before.project
       if (await formerlyOthers(store.records, name, whose)) throw notYours(name)
       refuseUnknown({ name, definition, project }, { config: config(), known, made: [...all.values()] })
@@ -125,8 +126,13 @@ function mayChange(project: string | null, { project: owner }: MadeSync): boolea
 
 /** Also of one that its pattern expands to, and of one that fails as it is written. */
 function isOfConfig(name: string, { syncs, made }: LoadedConfig): boolean {
-  const written = name.split('/')[0] ?? name
+  const written = writtenAs(name)
   return !made.has(written) && syncs.some((setup) => setup.name === written)
+}
+
+/** The name of the definition, or the connection, that a sync of this name would be of. */
+function writtenAs(name: string): string {
+  return name.split('/')[0] ?? name
 }
 
 function notYours(name: string): SyncError {

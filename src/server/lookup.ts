@@ -33,6 +33,16 @@ export function seesSync(operations: Operations, key: ApiKey | null, name: strin
   return found !== null && maySee(key, found.project)
 }
 
+/** What a list is to be of: this sync, and of those that the key may see. A key of no project sees all, also of syncs that are gone. */
+export function syncsFilter(
+  operations: Operations,
+  key: ApiKey | null,
+  sync: string | undefined,
+): { readonly sync?: string; readonly among?: readonly string[] } {
+  const among = key?.project === null ? {} : { among: visibleSyncs(operations, key).map((known) => known.sync.id) }
+  return { ...(sync === undefined ? {} : { sync }), ...among }
+}
+
 /** The connections that the key may see. */
 export function visibleConnections(operations: Operations, key: ApiKey | null): readonly KnownConnection[] {
   return operations.connections().filter(({ projects }) => key?.project == null || projects.includes(key.project))

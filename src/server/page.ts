@@ -19,22 +19,15 @@ export interface Page<Item> {
   readonly next: string | null
 }
 
-/** Gathers a page of what the caller may see: who sees few of them gets whole pages, too. */
+/** A page of a list that the store keeps: `list` gives what comes after an item, as much as is asked for. */
 export async function readPage<Item>(
   { after, limit }: Asked,
   list: (before: string | undefined, limit: number) => Promise<readonly Item[]>,
-  { idOf, sees }: { readonly idOf: (item: Item) => string; readonly sees: (item: Item) => boolean },
+  idOf: (item: Item) => string,
 ): Promise<Page<Item>> {
-  const items: Item[] = []
-  for (let before = after; ; ) {
-    const found = await list(before, limit)
-    for (const item of found) {
-      before = idOf(item)
-      if (sees(item)) items.push(item)
-      if (items.length === limit) return { items, next: before }
-    }
-    if (found.length < limit) return { items, next: null }
-  }
+  const items = await list(after, limit)
+  const last = items.at(-1)
+  return { items, next: last === undefined || items.length < limit ? null : idOf(last) }
 }
 
 /** A page of a list that is at hand, in its order. USAGE_INVALID: `after` names nothing of it. */

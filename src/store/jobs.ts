@@ -82,6 +82,8 @@ export interface Finished {
 
 export interface JobFilter {
   readonly sync?: SyncId
+  /** Only of these syncs; the store finds theirs by an index, however many others have. */
+  readonly among?: readonly SyncId[]
   readonly status?: JobState['status']
   /** Only jobs older than this one. */
   readonly before?: string

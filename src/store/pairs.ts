@@ -250,6 +250,8 @@ export interface ConflictStore {
   /** Newest first. */
   list(filter: {
     readonly sync?: SyncId
+    /** Only of these syncs; the store finds theirs by an index, however many others have. */
+    readonly among?: readonly SyncId[]
     readonly status?: readonly ConflictStatus[]
     readonly kind?: ConflictRecord['kind']
     /** Only those older than this one. */

@@ -65,6 +65,8 @@ export interface RunStore {
 export interface RunFilter {
   /** A pattern's name means all it expanded to. */
   readonly sync?: SyncId
+  /** Only of these syncs; the store finds theirs by an index, however many others have. */
+  readonly among?: readonly SyncId[]
   readonly status?: RunStatus
   /** Only the newest (of that status) of each sync. */
   readonly latest?: boolean

@@ -189,6 +189,9 @@ function endTests(withState: WithState): void {
       }
       const all = await store.jobs.list({ sync: 'orders', limit: 100 })
       assert.ok(all.length >= 10 && all.length <= 30, String(all.length))
+      assert.deepEqual(await store.jobs.list({ among: ['orders', 'x'], limit: 100 }), all)
+      assert.deepEqual(await store.jobs.list({ among: ['x'], limit: 100 }), [])
+      assert.deepEqual(await store.jobs.list({ among: ['orders'], status: 'queued', limit: 100 }), [])
       const page = await store.jobs.list({ limit: 4, ...(all[3] === undefined ? {} : { before: all[3].id }) })
       assert.deepEqual(
         page.map(({ id }) => id),

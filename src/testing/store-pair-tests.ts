@@ -331,6 +331,8 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       assert.deepEqual(await conflicts.strays('contacts', ['a']), [opened])
       const listed = (kind: 'fields' | 'match') => conflicts.list({ sync: 'contacts', kind, limit: 10 })
       assert.deepEqual([await listed('fields'), await listed('match')], [[opened], []])
+      assert.deepEqual(await conflicts.list({ among: ['contacts', 'x'], status: ['open'], limit: 10 }), [opened])
+      assert.deepEqual(await conflicts.list({ among: ['x'], limit: 10 }), [])
       const take = { side: 'left' as const }
       await conflicts.decide(
         opened?.id ?? 0,

@@ -8,7 +8,7 @@ import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { printable } from '../../protocol/printable.ts'
 import type { ConflictRecord } from '../../store/pairs.ts'
-import { seesSync, visibleSync } from '../lookup.ts'
+import { seesSync, syncsFilter, visibleSync } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
@@ -31,14 +31,14 @@ export const conflictRoutes: readonly Route[] = [
     handle: async ({ operations, query: { sync, all, after, limit }, key }) => {
       const { conflicts } = operations.store.pairs
       const filter = {
-        ...(sync === undefined ? {} : { sync }),
+        ...syncsFilter(operations, key, sync),
         ...(all === 'true' ? {} : { status: ['open', 'decided'] as const }),
       }
       const { items, next } = await readPage(
         { limit, ...(after === undefined ? {} : { after: String(after) }) },
         (before, most) =>
           conflicts.list({ ...filter, ...(before === undefined ? {} : { before: Number(before) }), limit: most }),
-        { idOf: ({ id }) => String(id), sees: (record) => seesSync(operations, key, record.sync) },
+        ({ id }) => String(id),
       )
       return { body: { items: await Promise.all(items.map((record) => describe(operations, record))), next } }
     },

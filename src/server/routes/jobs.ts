@@ -4,7 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { jobObject } from '../../protocol/objects.ts'
-import { seesSync } from '../lookup.ts'
+import { seesSync, syncsFilter } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
@@ -24,12 +24,12 @@ export const jobRoutes: readonly Route[] = [
     }),
     answers: { 200: 'JobPage' },
     handle: async ({ operations, query: { sync, status, ...page }, key }) => {
-      const filter = { ...(sync === undefined ? {} : { sync }), ...(status === undefined ? {} : { status }) }
+      const filter = { ...syncsFilter(operations, key, sync), ...(status === undefined ? {} : { status }) }
       const { items, next } = await readPage(
         page,
         (before, limit) =>
           operations.store.jobs.list({ ...filter, ...(before === undefined ? {} : { before }), limit }),
-        { idOf: ({ id }) => id, sees: (job) => seesSync(operations, key, job.sync) },
+        ({ id }) => id,
       )
       return { body: { items: items.map(jobObject), next } }
     },

@@ -5,7 +5,7 @@ import { systemClock } from '../../engine/clock.ts'
 import type { ApiKey } from '../../engine/keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { runObject } from '../../protocol/objects.ts'
-import { seesSync, visibleSync } from '../lookup.ts'
+import { seesSync, syncsFilter, visibleSync } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'
 import { type Route, route } from '../route.ts'
 
@@ -28,11 +28,11 @@ export const runRoutes: readonly Route[] = [
       const { runs } = operations.store
       // The run that a page ended with may be forgotten by the time that the next is asked for.
       if (page.after !== undefined && (await runs.get(page.after)) === null) throw unknown(page.after)
-      const filter = { ...(sync === undefined ? {} : { sync }), ...(status === undefined ? {} : { status }) }
+      const filter = { ...syncsFilter(operations, key, sync), ...(status === undefined ? {} : { status }) }
       const { items, next } = await readPage(
         page,
         (before, limit) => runs.list({ ...filter, ...(before === undefined ? {} : { before }), limit }),
-        { idOf: ({ id }) => id, sees: (run) => seesSync(operations, key, run.sync) },
+        ({ id }) => id,
       )
       return { body: { items: items.map(runObject), next } }
     },

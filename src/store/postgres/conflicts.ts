@@ -18,7 +18,11 @@ export class PostgresConflictStore implements ConflictStore {
       filter.limit,
       filter.before ?? null,
     ]
-    return (await this.#database.query(statements.list, values)).map(conflictOf)
+    const found =
+      filter.among === undefined
+        ? await this.#database.query(statements.list, values)
+        : await this.#database.query(statements.listAmong, [...values, filter.among])
+    return found.map(conflictOf)
   }
 
   async get(id: number): Promise<ConflictRecord | null> {
@@ -49,11 +53,15 @@ export class PostgresConflictStore implements ConflictStore {
   }
 }
 
-const statements = {
-  list: `
+const filtered = `
     select * from conflict where ($1::text is null or sync = $1 or starts_with(sync, $1 || '/'))
       and ($2::text[] is null or status = any ($2)) and ($3::text is null or kind = $3)
-      and ($5::bigint is null or id < $5) order by id desc limit $4`,
+      and ($5::bigint is null or id < $5)`
+
+const statements = {
+  list: `${filtered} order by id desc limit $4`,
+  // By the index of syncs, not from the newest on: other syncs may have any number.
+  listAmong: `${filtered} and sync = any ($6::text[]) order by id + 0 desc limit $4`,
   get: `select * from conflict where id = $1`,
   ofPairs: `
     select * from conflict

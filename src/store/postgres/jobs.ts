@@ -113,9 +113,14 @@ export class PostgresJobStore implements JobStore {
     return row === undefined ? null : jobOf(row)
   }
 
-  async list({ sync, status, before, limit }: JobFilter): Promise<readonly Job[]> {
+  async list({ sync, among, status, before, limit }: JobFilter): Promise<readonly Job[]> {
     const last = before === undefined ? null : numberOf(before)
-    return (await this.#database.query(statements.list, [sync ?? null, status ?? null, last, limit])).map(jobOf)
+    const values = [sync ?? null, status ?? null, last, limit]
+    const found =
+      among === undefined
+        ? await this.#database.query(statements.list, values)
+        : await this.#database.query(statements.listAmong, [...values, among])
+    return found.map(jobOf)
   }
 
   async count(): Promise<Readonly<Record<'queued' | 'running', number>>> {
@@ -262,6 +267,10 @@ const statements = {
   list: `
     ${withLease} where ($1::text is null or sync = $1) and ($2::text is null or status = $2) and ($3::bigint is null or id < $3)
     order by id desc limit $4`,
+  // By the index of syncs, not from the newest on: other syncs may have any number.
+  listAmong: `
+    ${withLease} where job.sync = any ($5::text[]) and ($1::text is null or sync = $1) and ($2::text is null or status = $2)
+      and ($3::bigint is null or id < $3) order by id + 0 desc limit $4`,
   count: `
     select count(*) filter (where status = 'queued') as queued, count(*) filter (where status = 'running') as running
     from job where status in ('queued', 'running')`,

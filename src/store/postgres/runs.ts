@@ -28,9 +28,11 @@ export class PostgresRunStore implements RunStore {
     ])
   }
 
-  async list({ sync, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
+  async list({ sync, among, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
+    const values = [sync ?? null, status ?? null, limit, before ?? null]
+    if (among !== undefined) return (await this.#queries.query(statements.listAmong, [...values, among])).map(runOf)
     const statement = latest === true ? statements.listLatest : statements.list
-    return (await this.#queries.query(statement, [sync ?? null, status ?? null, limit, before ?? null])).map(runOf)
+    return (await this.#queries.query(statement, values)).map(runOf)
   }
 
   async get(id: string): Promise<RunRecord | null> {
@@ -81,6 +83,8 @@ const statements = {
     where id = $1 and status = 'running'`,
   get: `${run} where id = $1`,
   list: `select * from ${filtered} order by seq desc limit $3`,
+  // By the index of syncs, not from the newest on: other syncs may have any number.
+  listAmong: `select * from ${filtered} and sync = any ($5::text[]) order by seq + 0 desc limit $3`,
   listLatest: `
     select * from (select distinct on (sync) * from ${filtered} order by sync, seq desc) as latest
     order by seq desc limit $3`,

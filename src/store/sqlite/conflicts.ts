@@ -12,13 +12,17 @@ export class SqliteConflictStore implements ConflictStore {
   }
 
   async list(filter: Parameters<ConflictStore['list']>[0]): Promise<readonly ConflictRecord[]> {
+    const { among } = filter
+    // By the index of syncs, not from the newest on: other syncs may have any number.
+    const ofThese = among === undefined ? '' : 'sync in (select value from json_each(:among)) and'
     return prepared(
       this.#database,
-      `select * from conflict where (:sync is null or sync = :sync or substr(sync, 1, length(:sync) + 1) = :sync || '/')
+      `select * from conflict where ${ofThese} (:sync is null or sync = :sync or substr(sync, 1, length(:sync) + 1) = :sync || '/')
          and (:status is null or status in (select value from json_each(:status))) and (:kind is null or kind = :kind)
-         and (:before is null or id < :before) order by id desc limit :limit`,
+         and (:before is null or id < :before) order by ${among === undefined ? 'id' : '+id'} desc limit :limit`,
     )
       .all({
+        ...(among === undefined ? {} : { among: JSON.stringify(among) }),
         sync: filter.sync ?? null,
         status: filter.status === undefined ? null : JSON.stringify(filter.status),
         kind: filter.kind ?? null,

@@ -131,14 +131,15 @@ export class SqliteJobStore implements JobStore {
     return row === undefined ? null : jobOf(row)
   }
 
-  async list({ sync, status, before, limit }: JobFilter): Promise<readonly Job[]> {
+  async list({ sync, among, status, before, limit }: JobFilter): Promise<readonly Job[]> {
     const filter = {
       sync: sync ?? null,
       status: status ?? null,
       before: before === undefined ? null : numberOf(before),
     }
-    return prepared(this.#database, statements.list)
-      .all({ ...filter, limit })
+    const found = among === undefined ? statements.list : statements.listAmong
+    return prepared(this.#database, found)
+      .all({ ...filter, limit, ...(among === undefined ? {} : { among: JSON.stringify(among) }) })
       .map(jobOf)
   }
 
@@ -228,6 +229,10 @@ const statements = {
     select *, ${leaseUntil} from job
     where (:sync is null or sync = :sync) and (:status is null or status = :status) and (:before is null or id < :before)
     order by id desc limit :limit`,
+  // By the index of syncs, not from the newest on: other syncs may have any number.
+  listAmong: `
+    select *, ${leaseUntil} from job where sync in (select value from json_each(:among)) and (:sync is null or sync = :sync)
+      and (:status is null or status = :status) and (:before is null or id < :before) order by +id desc limit :limit`,
   count: `
     select (select count(*) from job where status = 'queued') as queued,
       (select count(*) from job where status = 'running') as running`,

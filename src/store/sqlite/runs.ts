@@ -52,9 +52,11 @@ export class SqliteRunStore implements RunStore {
     })
   }
 
-  async list({ sync, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
+  async list({ sync, among, status, latest, before, limit }: RunFilter): Promise<readonly RunRecord[]> {
     const { own, current } = this.#holders
-    const rows = prepared(this.#database, latest === true ? statements.listLatest : statements.list).all({
+    const found = latest === true ? statements.listLatest : among === undefined ? statements.list : statements.listAmong
+    const rows = prepared(this.#database, found).all({
+      ...(among === undefined ? {} : { among: JSON.stringify(among) }),
       own,
       current: current() ?? own,
       sync: sync ?? null,
@@ -116,6 +118,10 @@ const statements = {
   list: `
     select * from (${run}) where ${ofSync} and (:status is null or status = :status) and ${older}
     order by seq desc limit :limit`,
+  // By the index of syncs, not from the newest on: other syncs may have any number.
+  listAmong: `
+    select * from (${run}) where sync in (select value from json_each(:among)) and ${ofSync}
+      and (:status is null or status = :status) and ${older} order by +seq desc limit :limit`,
   listLatest: `
     select *, max(seq) from (${run}) where ${ofSync} and (:status is null or status = :status) and ${older}
     group by sync order by seq desc limit :limit`,
