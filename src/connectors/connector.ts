@@ -150,10 +150,28 @@ export interface Collection {
   writer?(spec: WriterSpec): Promise<Writer>
   /** The generation of a writer's fence; null where none was ever claimed. Takes nothing. Absent without `writer`. */
   fence?(spec: Pick<WriterSpec, 'project' | 'name'>): Promise<number | null>
+  /**
+   * What the system itself would delete or change in other rows, if the rows of these keys were deleted; not what it would reach through
+   * rows of the collections `keeps`. Absent: nothing.
+   */
+  dependents?(keys: readonly Key[], keeps: readonly string[]): Promise<readonly Dependent[]>
   /** What tells its columns from others that had their names before. Absent: nothing does. */
   columns?(): Promise<Columns>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */
   watch?(signal: AbortSignal): AsyncIterable<void>
+}
+
+/** Rows of one collection that go or change by themselves with a row that is deleted (ON DELETE CASCADE, SET NULL, SET DEFAULT), or stand in its way. */
+export interface Dependent {
+  /** The place of the key that they go with. */
+  readonly at: number
+  readonly collection: string
+  readonly effect: 'deleted' | 'changed' | 'refused'
+  /** The fields by which they refer. */
+  readonly fields: readonly string[]
+  readonly rows: number
+  /** Keys of those that are in the same collection as the row. */
+  readonly own: readonly Key[]
 }
 
 /** Marks of the columns themselves. */
@@ -180,6 +198,8 @@ export interface WriterSpec {
   readonly fields: readonly string[]
   /** The generation that this run claimed earlier, null on its first attempt. LEASE_LOST when somebody has claimed since. */
   readonly held: number | null
+  /** Collections whose rows a deletion must not take along or change: it is refused as DEPENDENTS_KEPT instead. Default: none. */
+  readonly keeps?: readonly string[]
 }
 
 /** Values by field name. */
@@ -197,7 +217,7 @@ export type WriteResult =
   | { readonly status: 'written'; readonly row: Row | null }
   /** Someone came first, or the row is gone: reconcile again. */
   | { readonly status: 'stale' }
-  /** This row only. PARENT_MISSING or ROW_REFERENCED where a reference of the database stands in the way: it may go when other rows have. */
+  /** This row only. PARENT_MISSING, ROW_REFERENCED or DEPENDENTS_KEPT where a reference of the database stands in the way: it may go when other rows have. */
   | { readonly status: 'rejected'; readonly code: string; readonly message: string }
 
 /** Writes under a fence: whoever claimed before writes nothing more (LEASE_LOST). */
@@ -376,7 +396,7 @@ export function mayGoInLater({ code }: Pick<Rejection, 'code'>): boolean {
 
 /** A refused row, or a refused deletion, that a foreign key stands in the way of. */
 export function isHeldByReference({ code }: { readonly code: string | null }): boolean {
-  return code === 'PARENT_MISSING' || code === 'ROW_REFERENCED'
+  return code === 'PARENT_MISSING' || code === 'ROW_REFERENCED' || code === 'DEPENDENTS_KEPT'
 }
 
 export interface PutResult {

@@ -73,6 +73,12 @@ export function notKept({ kind }: Write): WriteResult {
   return { status: 'rejected', code: 'VALUE_REFUSED', message }
 }
 
+/** What a deletion is that would take along rows which are to stay. */
+export function dependentsKept(collection: string): WriteResult {
+  const message = `rows of ${collection} refer to it, and would go or change with it (ON DELETE); it waits until they are gone`
+  return { status: 'rejected', code: 'DEPENDENTS_KEPT', message }
+}
+
 /** What a write is that a foreign key refused. */
 export function refusedByReference({ kind }: Write, message: string): WriteResult {
   return { status: 'rejected', code: kind === 'delete' ? 'ROW_REFERENCED' : 'PARENT_MISSING', message }

@@ -37,6 +37,7 @@ export const errorCodes = {
   EXPRESSION_STOPPED: { retry: 'never', status: 422 },
   PARENT_MISSING: { retry: 'retry', status: 409 },
   ROW_REFERENCED: { retry: 'retry', status: 409 },
+  DEPENDENTS_KEPT: { retry: 'retry', status: 409 },
   CONNECTION_REFUSED: { retry: 'retry', status: 502 },
   CONNECTION_LOST: { retry: 'retry', status: 502 },
   AUTH_FAILED: { retry: 'never', status: 502 },

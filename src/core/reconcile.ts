@@ -38,6 +38,8 @@ export interface Item {
   readonly right: Row | null
   /** Open conflicts by field; `null` stands for the row itself (a delete conflict). */
   readonly held: ReadonlyMap<number | null, Held>
+  /** Rows that are to stay would go with the row that is left: it counts as changed. */
+  readonly depended?: boolean
   /** The other side's form of a value; `missingParent` where a reference has no counterpart yet. Default: the field's own. */
   readonly cross?: (at: number, from: SideName, value: Value) => Value | typeof missingParent
   /** Whether a row whose parent is missing here is inserted without it, and patched later: for cycles of references. */
@@ -290,7 +292,7 @@ function deleted(item: Item, base: Base, there: SideName, row: Row, pairing: Pai
   const { sync } = pairing
   const gone = otherSide(there)
   const edits = pairing.fields.filter((_field, at) => base.unchanged(there, at, row[at] ?? null) === false)
-  const changed = edits.some(({ direction }) => flows(direction, there))
+  const changed = item.depended === true || edits.some(({ direction }) => flows(direction, there))
   const ended = [...item.held.keys()].filter((at) => at !== null).map((at) => ({ at, how: 'agreed' as const }))
   const held = item.held.get(null)
   // A deletion only flows the way the sync does.

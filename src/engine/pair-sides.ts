@@ -7,6 +7,7 @@ import type { SideName, TwoWaySync } from '../core/two-way.ts'
 import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
 import type { Layout, PairReader, PairRun, PairState, StoredPair } from '../store/pairs.ts'
+import { heldCollections } from './dependents.ts'
 import type { Project } from './project.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
 
@@ -23,6 +24,8 @@ export interface PairSides extends AsyncDisposable {
   readonly afresh: string | null
   readonly types: Readonly<Record<SideName, readonly Type[]>>
   readonly columns: ColumnMarks
+  /** Collections of each side's connection whose rows no deletion may take along. */
+  readonly held: Readonly<Record<SideName, readonly string[]>>
 }
 
 /** Opens both sides; writes nothing to either, and nothing to the memory. */
@@ -49,6 +52,10 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
     columns: await columnMarks(collections),
+    held: {
+      left: await heldCollections(project.store.pairs, sync.left),
+      right: await heldCollections(project.store.pairs, sync.right),
+    },
     [Symbol.asyncDispose]: () => memory[Symbol.asyncDispose](),
   }
   const renewed = await renewedFields(sides)
@@ -141,6 +148,7 @@ export async function openWriters(
       name: fenceName(sides.sync, name),
       fields: side.fields,
       held: fences[name] ?? null,
+      keeps: sides.held[name],
     })
     const writer = await claim?.catch((error) => {
       // When the answer to a claim is lost, nobody knows whose the fence is: the next try takes it again.

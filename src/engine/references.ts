@@ -25,7 +25,9 @@ export function heldBackByReferences(waiting: {
   return {
     pairs: new Set(pairs.map(({ pair }) => pair)),
     alone: new Set(waiting.unpaired.filter(isHeldByReference).map(({ side, key }) => aloneId(side, key))),
-    deletions: new Set(pairs.filter(({ code }) => code === 'ROW_REFERENCED').map(({ pair }) => pair)),
+    deletions: new Set(
+      pairs.filter(({ code }) => code === 'ROW_REFERENCED' || code === 'DEPENDENTS_KEPT').map(({ pair }) => pair),
+    ),
   }
 }
 

@@ -18,6 +18,7 @@ import type { Value } from '../core/value.ts'
 import type { ConflictChange, PairRun, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
+import { deletedRows, takenAlong } from './dependents.ts'
 import { detect, interrupted } from './detect.ts'
 import { readIntent } from './intents.ts'
 import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
@@ -106,6 +107,8 @@ class Line implements AsyncDisposable {
   /** Pairs whose deletion the guard was asked about. */
   readonly #dropping = new Set<number>()
   #guarded = false
+  /** Pairs whose row is left on one side only, and can't go there without rows that are to stay. */
+  readonly #depended = new Set<number>()
   #columns: ColumnMarks | null = null
   #written = 0
   readonly #standing: StandingConflicts
@@ -176,7 +179,19 @@ class Line implements AsyncDisposable {
   async drop(): Promise<void> {
     this.#guarded = true
     await this.work('deletes')
-    if (this.#dropping.size > 0) await this.#tryRejected()
+    if (this.#dropping.size === 0) return
+    await this.#tryRejected()
+    await this.#keepDepended()
+  }
+
+  /** What still can't go without taking along rows that are to stay, though other syncs had their turn, counts as changed. */
+  async #keepDepended(): Promise<void> {
+    const { pairs } = await this.#sides.memory.waiting()
+    const depended = pairs.filter(({ state, code }) => state === 'rejected' && code === 'DEPENDENTS_KEPT')
+    for (const { pair } of depended) this.#depended.add(pair)
+    await this.#pairs.work.add(depended.map(({ pair }) => ({ pair })))
+    await this.work('writes')
+    await this.work('deletes')
   }
 
   /** A row that is gone now may have stood in the way of what was refused: as long as some writes succeed, others may. */
@@ -247,12 +262,15 @@ class Line implements AsyncDisposable {
     for (const { side, key } of loaded.gone) changes.settle(side, key)
     const met = loaded.meetings.filter((meeting) => !this.#meet(changes, meeting))
     await this.#standing.putAmbiguous(changes, loaded.ambiguities)
+    const dropped: Record<SideName, string[]> = { left: [], right: [] }
     for (const one of loaded.items) {
-      const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(one.item, pairing) : unreadable(one))
+      const item = { ...one.item, depended: one.pair !== null && this.#depended.has(one.pair.id) }
+      const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(item, pairing) : unreadable(one))
       const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
-      if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed)
+      if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed, dropped)
       else requests.push(...this.#decided(changes, one, decision))
     }
+    for (const side of sideNames) this.deletes[side] += deletedRows(await takenAlong(this.#sides, side, dropped[side]))
     if (requests.length > 0) this.#tally.applying()
     const done = requests.length === 0 ? nothingDone : await this.#apply(requests)
     const again = this.#take(changes, done.outcomes)
@@ -278,7 +296,13 @@ class Line implements AsyncDisposable {
   }
 
   /** Deletions come last, and only those that the guard knows of. */
-  #postpone(changes: Changes, { work, pair }: LoadedItem, drops: readonly SideName[], postponed: WorkItem[]): void {
+  #postpone(
+    changes: Changes,
+    { work, pair }: LoadedItem,
+    drops: readonly SideName[],
+    postponed: WorkItem[],
+    dropped: Record<SideName, string[]>,
+  ): void {
     if (pair === null) return
     const counted = this.#dropping.has(pair.id)
     if (this.#guarded && !counted) {
@@ -288,7 +312,11 @@ class Line implements AsyncDisposable {
     postponed.push(work)
     this.#dropping.add(pair.id)
     // What a reference held back last time was let go by the guard then.
-    if (!counted && !this.#heldBack.deletions.has(pair.id)) for (const side of drops) this.deletes[side]++
+    if (counted || this.#heldBack.deletions.has(pair.id)) return
+    for (const side of drops) {
+      this.deletes[side]++
+      dropped[side].push(pair[side])
+    }
   }
 
   async #apply(requests: readonly Request[]) {

@@ -7,11 +7,14 @@ import type { SchemaChange } from '../core/schema.ts'
 import type { SyncId } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
+import type { PairWork } from '../store/pairs.ts'
+import { deletedRows, type Referring, type TakenAlong, takenAlong } from './dependents.ts'
 import { type Detected, detect } from './detect.ts'
 import { intendedWrites } from './intents.ts'
 import { type LoadedItem, loadItems, type Meeting } from './items.ts'
 import { openPairSides, type PairSides, replacedSide } from './pair-sides.ts'
 import type { Project } from './project.ts'
+import { type HeldBack, heldBackByReferences } from './references.ts'
 import { Tally } from './tally.ts'
 
 export interface TwoWayPlan {
@@ -87,13 +90,16 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
     for (const one of loaded.items) draft.item(one)
     await work.done(works)
   }
+  const deletes = { left: draft.counts.left.deletes, right: draft.counts.right.deletes }
+  const along = await draft.takeAlong(heldBackByReferences(await sides.memory.waiting()), work)
+  for (const side of sideNames) deletes[side] += deletedRows(along[side])
   const released = await project.store.runs.released(sync.id)
   const held = sideNames.some((side) =>
     holds(sync.guard, {
-      deletes: draft.counts[side].deletes,
+      deletes: deletes[side],
       targetRows: detected.rows[side],
       sourceRows: detected.rows[otherSide(side)],
-      released: released === null ? null : released - draft.counts[otherSide(side)].deletes,
+      released: released === null ? null : released - deletes[otherSide(side)],
     }),
   )
   const { left, right } = draft.counts
@@ -113,7 +119,10 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
         ? 'read what may have changed since the last run'
         : `read both sides in full: ${sides.afresh}`,
     held,
-    warnings: await warningsOf(sides, detected, draft),
+    warnings: [
+      ...(await warningsOf(sides, detected, draft)),
+      ...sideNames.flatMap((side) => alongWarnings(side, along[side])),
+    ],
     samples: draft.samples,
     conflictSamples: draft.conflictSamples,
   }
@@ -128,6 +137,8 @@ class Draft {
   rejected = 0
   readonly #sides: PairSides
   readonly #matches = new Set<string>()
+  /** Deletions by side and key. */
+  readonly #drops = { left: new Map<string, LoadedItem>(), right: new Map<string, LoadedItem>() }
 
   constructor(sides: PairSides) {
     this.#sides = sides
@@ -164,7 +175,60 @@ class Draft {
         Object.entries(fields).flatMap(([name, { status }]) => (status === 'open' ? [name] : [])),
       ),
     )
-    this.#decision(one.keys, one.item, reconcile(one.item, this.#sides.pairing), open)
+    const decision = reconcile(one.item, this.#sides.pairing)
+    for (const side of sideNames)
+      if (decision[side]?.kind === 'delete') this.#drops[side].set(one.keys[side] ?? '', one)
+    this.#decision(one.keys, one.item, decision, open)
+  }
+
+  /** Deletions that would take along rows which are to stay are none yet; one that has waited already counts as a change. */
+  async takeAlong(heldBack: HeldBack, work: PairWork): Promise<Record<SideName, TakenAlong>> {
+    const { pairing } = this.#sides
+    const along = {
+      left: await takenAlong(this.#sides, 'left', [...this.#drops.left.keys()], (rows) =>
+        this.#released('left', rows, work),
+      ),
+      right: await takenAlong(this.#sides, 'right', [...this.#drops.right.keys()], (rows) =>
+        this.#released('right', rows, work),
+      ),
+    }
+    for (const side of sideNames)
+      for (const [key, { kept }] of along[side].waits) {
+        const one = this.#drops[side].get(key)
+        if (one === undefined) continue
+        this.counts[side].deletes--
+        const shown = this.samples.findIndex(
+          (sample) =>
+            sample.kind === 'delete' &&
+            sample.side === side &&
+            sameKey(sample.key, printSideKey(this.#sides, side, key)),
+        )
+        if (shown >= 0) this.samples.splice(shown, 1)
+        if (!kept || one.pair === null || !heldBack.pairs.has(one.pair.id)) continue
+        const decision = reconcile({ ...one.item, depended: true }, pairing)
+        if (decision[side]?.kind !== 'delete') this.#decision(one.keys, one.item, decision, new Set())
+      }
+    return along
+  }
+
+  /** Rows that the run would let refer to something else before it deletes. */
+  async #released(side: SideName, rows: readonly Referring[], work: PairWork): Promise<ReadonlySet<string>> {
+    const { memory, pairing } = this.#sides
+    const pairs = await memory.byKeys(side, [...new Set(rows.map(({ key }) => key))])
+    const { items } = await loadItems(
+      this.#sides,
+      work,
+      pairs.map(({ id }, seq) => ({ seq, pair: id, side: null })),
+    )
+    const released = new Set<string>()
+    for (const { keys, item } of items) {
+      const action = reconcile(item, pairing)[side]
+      const written = action?.kind === 'update' ? action.cells.map(({ at }) => pairing[side].fields[at] ?? '') : []
+      const own = rows.filter(({ key }) => key === keys[side])
+      if (own.length > 0 && own.every(({ fields }) => fields.some((name) => written.includes(name))))
+        released.add(keys[side] ?? '')
+    }
+    return released
   }
 
   #decision(
@@ -256,6 +320,28 @@ async function warningsOf(sides: PairSides, { rows }: Detected, { counts }: Draf
       `an earlier run was stopped: the next one will first recover ${asked} write${asked === 1 ? '' : 's'} that it had asked for, some of which may be among those shown here`,
     )
   return warnings
+}
+
+/** What a person should know about rows that go with others. */
+function alongWarnings(side: SideName, { others, waits }: TakenAlong): string[] {
+  const warnings = [...others].map(([collection, { deleted, changed }]) => {
+    const what = [
+      deleted > 0 ? `delete ${rowCount(deleted)}` : '',
+      changed > 0 ? `change ${rowCount(changed)}` : '',
+    ].filter((part) => part !== '')
+    return `deletions on the ${side} also ${what.join(' and ')} of ${collection}, which no two-way sync holds (ON DELETE)`
+  })
+  const holders = new Map<string, number>()
+  for (const { collection } of waits.values()) holders.set(collection, (holders.get(collection) ?? 0) + 1)
+  for (const [collection, count] of holders)
+    warnings.push(
+      `${count} deletion${count === 1 ? '' : 's'} on the ${side} wait${count === 1 ? 's' : ''} for rows of ${collection} that refer to what would go: they would go or change with it, or stand in its way (ON DELETE)`,
+    )
+  return warnings
+}
+
+function sameKey(a: PrintedKey, b: PrintedKey): boolean {
+  return JSON.stringify(Object.entries(a)) === JSON.stringify(Object.entries(b))
 }
 
 function rowCount(count: number): string {

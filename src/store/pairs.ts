@@ -1,5 +1,5 @@
 /** The contract of what two-way syncs remember: pairs with their bases, rows without a pair, intents, conflicts, the journal. */
-import type { SyncId } from '../core/sync.ts'
+import type { Address, SyncId } from '../core/sync.ts'
 import type { SideName } from '../core/two-way.ts'
 
 /** The memory of two-way syncs. */
@@ -12,6 +12,8 @@ export interface PairStore {
   run(sync: SyncId): Promise<PairRun>
   readonly conflicts: ConflictStore
   readonly journal: JournalStore
+  /** The collections that syncs have pairs of. */
+  places(): Promise<readonly Address[]>
   /** The other side's keys of these, through the pairs of a sync; those without a pair are left out. */
   counterparts(sync: SyncId, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>>
   /** Forgets all of a sync: its next run pairs anew. `keepPairs`: it knows what belongs together, and nothing of what was agreed. */
@@ -27,6 +29,15 @@ export interface PairState {
   readonly runs: number
   /** The generation of each side's fence as it was last taken; a side whose own is lower is not the one it was. */
   readonly fences: Readonly<Record<SideName, number | null>>
+}
+
+/** The collections of layouts as they are stored. */
+export function placesOf(layouts: readonly string[]): Address[] {
+  return layouts.flatMap((text) => {
+    // The engine wrote them, and nobody else does.
+    const last = (JSON.parse(text) as readonly Layout[]).at(-1)
+    return last === undefined ? [] : (JSON.parse(last.places) as Address[])
+  })
 }
 
 /** What the cells of a base are. */

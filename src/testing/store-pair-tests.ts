@@ -83,6 +83,18 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
   )
 
   test(
+    'which collections have pairs is known of all syncs',
+    withMemory(async ({ store, pairs, generation }) => {
+      const address = (connection: string) => ({ connection, collection: 'people' })
+      assert.deepEqual(await store.pairs.places(), [])
+      const places = JSON.stringify([address('l'), address('r')])
+      const cursors = { left: null, right: null }
+      await pairs.finish(generation, { cursors, layouts: [layout, { ...layout, id: 2, places }], runs: 1 })
+      assert.deepEqual(await store.pairs.places(), [address('l'), address('r')])
+    }),
+  )
+
+  test(
     'a reset that keeps pairs forgets bases, cursors and fences, and nothing else',
     withMemory(async ({ store, pairs, generation }) => {
       await pairs.commit(generation, { ...nothing, insert: [pair('1', '51')] })

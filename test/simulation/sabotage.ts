@@ -134,6 +134,7 @@ function withPairs(store: Store, { run, read = (memory) => memory }: PairChanges
       run: async (sync) => run(boundRun(await pairs.run(sync))),
       conflicts: pairs.conflicts,
       journal: pairs.journal,
+      places: () => pairs.places(),
       counterparts: (...args) => pairs.counterparts(...args),
       reset: (sync) => pairs.reset(sync),
     },

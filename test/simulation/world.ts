@@ -543,6 +543,7 @@ export class World {
         },
         conflicts: store.pairs.conflicts,
         journal: store.pairs.journal,
+        places: () => store.pairs.places(),
         counterparts: (sync, side, keys) => store.pairs.counterparts(sync, side, keys),
         reset: (sync) => store.pairs.reset(sync),
       },

@@ -77,7 +77,8 @@ export function tableSql(name: string): string {
   return nameParts(name).map(quote).join('.')
 }
 
-function qualified(name: string): string {
+/** A collection's name with its schema, as the catalog's tables have it. */
+export function qualified(name: string): string {
   return formatName(nameParts(name))
 }
 

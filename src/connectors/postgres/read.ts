@@ -20,6 +20,7 @@ import type {
 import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
+import { dependentsOf } from './dependents.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
@@ -86,7 +87,11 @@ export async function openCollection(
     read: (cursor, readOptions) => read(source, cursor, readOptions),
     lookup: openLookup(source, client),
     ...(table.kind === 'r' || table.kind === 'p'
-      ? { writer: (spec) => openWriter(config, context, table.schema, spec), fence: (spec) => fenceOf(client, spec) }
+      ? {
+          writer: (spec) => openWriter(config, context, table.schema, spec),
+          fence: (spec) => fenceOf(client, spec),
+          dependents: (keys, keeps) => dependentsOf(client, table.schema, keys, keeps),
+        }
       : {}),
     // Where the server did not check what it stores, every row is looked at.
     ...(client.traits.encoding === 'SQL_ASCII' ? {} : { encoding: copyEncoding }),

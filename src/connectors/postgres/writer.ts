@@ -11,6 +11,7 @@ import {
   applyOneByOne,
   type Blocked,
   decodeResults,
+  dependentsKept,
   encodeResults,
   notKept,
   refusedByReference,
@@ -20,6 +21,7 @@ import {
 import { tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { Columns } from './columns.ts'
+import { keptConditions } from './dependents.ts'
 import { isMissingRight, isRowError, toldByServer, withoutValues } from './errors.ts'
 import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
@@ -38,7 +40,8 @@ export async function openWriter(
     await migrate(client)
     const taken = await takeFence(client, fence, spec.held, context)
     const generation = spec.held === null ? taken : await raisedFence(client, fence, taken)
-    return writerOf(client, new Table(client, schema, spec.fields, context), fence, generation)
+    const kept = await keptConditions(client, schema, spec.keeps ?? [])
+    return writerOf(client, new Table(client, schema, spec.fields, context, kept), fence, generation)
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
@@ -121,8 +124,17 @@ class Table implements Transaction {
   readonly #schema: Schema
   readonly #fields: readonly Field[]
   readonly #context: Context
+  /** What a row that is deleted must not reach. */
+  readonly #kept: readonly { readonly collection: string; readonly sql: string }[]
 
-  constructor(client: Client, schema: Schema, fields: readonly string[], context: Context) {
+  constructor(
+    client: Client,
+    schema: Schema,
+    fields: readonly string[],
+    context: Context,
+    kept: readonly { readonly collection: string; readonly sql: string }[],
+  ) {
+    this.#kept = kept
     this.#client = client
     this.#schema = schema
     this.#fields = fields.map((name) => fieldNamed(schema, name))
@@ -136,7 +148,7 @@ class Table implements Transaction {
       const results = await this.#together(writes)
       // What would be checked at the end of the transaction would then refuse all of it.
       await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE')
-      if (results !== null) return await this.#notKept(writes, results)
+      if (results !== null) return await this.#notKept(writes, await this.#leavesFirst(writes, results))
     } catch (error) {
       if (!isRowError(error) && !isMissingRight(error)) throw error
     }
@@ -210,6 +222,25 @@ class Table implements Transaction {
     return results
   }
 
+  /** Rows that refer to each other go in as many steps as they are deep: none may take another along. */
+  async #leavesFirst(writes: readonly Write[], first: readonly WriteResult[]): Promise<readonly WriteResult[]> {
+    const results = [...first]
+    const waiting = () =>
+      results.flatMap(({ status }, at) => (status === 'stale' && writes[at]?.kind === 'delete' ? [at] : []))
+    for (
+      let left = waiting(), before = writes.length;
+      this.#kept.length > 0 && left.length < before;
+      left = waiting()
+    ) {
+      before = left.length
+      const again = await this.#together(left.map((at) => writes[at] as Write))
+      again?.forEach((result, i) => {
+        results[left[i] as number] = result
+      })
+    }
+    return results
+  }
+
   async #notKept(writes: readonly Write[], results: readonly WriteResult[]): Promise<WriteResult[]> {
     const known = [...results]
     for (const [at, { status }] of results.entries())
@@ -238,7 +269,15 @@ class Table implements Transaction {
       `SELECT 1 FROM ${tableSql(this.#schema.name)}, ${there.source} WHERE ${where.join(' AND ')} LIMIT 1`,
       there.arrays,
     )
-    return found.length > 0 ? notKept(write) : { status: 'stale' }
+    if (found.length === 0) return { status: 'stale' }
+    for (const { collection, sql } of write.kind === 'delete' ? this.#kept : []) {
+      const reached = await this.#client.query(
+        `SELECT 1 FROM ${tableSql(this.#schema.name)}, ${there.source} WHERE ${[...where, sql].join(' AND ')} LIMIT 1`,
+        there.arrays,
+      )
+      if (reached.length > 0) return dependentsKept(collection)
+    }
+    return notKept(write)
   }
 
   /** The column that would not keep its value as it is; null: none. */
@@ -327,6 +366,10 @@ class Table implements Transaction {
       )
     }
     const where = this.#condition(group, columns)
+    if (first.kind === 'delete' && this.#kept.length > 0) {
+      await this.#lock(group)
+      where.push(...this.#kept.map(({ sql }) => `NOT ${sql}`))
+    }
     if (first.kind === 'delete')
       return await this.#client.query(
         `DELETE FROM ${table} USING ${columns.source} ${whereAll(where)} RETURNING w.ord`,
@@ -338,6 +381,19 @@ class Table implements Transaction {
     })
     return await this.#client.query(
       `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} ${whereAll([...where, ...columns.kept])} RETURNING w.ord, ${returning}`,
+      columns.arrays,
+    )
+  }
+
+  /** From now on nobody can refer to these rows: what does is seen by the next statement. */
+  async #lock(group: readonly Write[]): Promise<void> {
+    const columns = new Columns(this.#schema)
+    const key = this.#schema.key.map((name, part) => {
+      const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
+      return `_root.${quote(name)} = ${columns.add(name, values)}`
+    })
+    await this.#client.query(
+      `SELECT 1 FROM ${tableSql(this.#schema.name)} AS _root JOIN ${columns.source} ON ${key.join(' AND ')} FOR UPDATE OF _root`,
       columns.arrays,
     )
   }

@@ -20,6 +20,7 @@ import type {
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
+import { dependentsOf } from './dependents.ts'
 import { attempt } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
@@ -82,6 +83,14 @@ export function openCollection(
       ? {
           writer: async (spec) => openWriter(config, context, schema, spec),
           fence: async (spec) => fenceOf(config, spec),
+          dependents: async (keys, keeps) =>
+            withHandle(config, toRead, (reader) =>
+              attempt(config.file, () =>
+                dependentsOf(reader, schema, keys, keeps, (key) =>
+                  schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true)),
+                ),
+              ),
+            ),
         }
       : {}),
     view: async (selection) => viewNow(config, schema, following, selection),

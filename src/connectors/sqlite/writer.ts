@@ -10,6 +10,7 @@ import {
   applyOneByOne,
   type Blocked,
   decodeResults,
+  dependentsKept,
   encodeResults,
   leaseLost,
   notKept,
@@ -19,6 +20,7 @@ import {
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
 import { keepsNul, prepareArrays } from './database.ts'
+import { keptConditions } from './dependents.ts'
 import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
 import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
@@ -82,7 +84,7 @@ function writerOf(
   generation: number,
 ): Writer {
   const { database } = lent
-  const table = new Table(database, schema, spec.fields, context)
+  const table = new Table(database, schema, spec, context)
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
     attempt(file, () => database.exec('BEGIN IMMEDIATE'))
     try {
@@ -182,9 +184,17 @@ class Table implements Transaction {
   readonly #fields: readonly Field[]
   readonly #keepsNul: boolean
   readonly #context: Context
+  /** What a row that is deleted must not reach. */
+  readonly #kept: ReturnType<typeof keptConditions>
   readonly #statements = new Map<string, ReturnType<typeof prepareArrays>>()
 
-  constructor(database: DatabaseSync, schema: Schema, fields: readonly string[], context: Context) {
+  constructor(
+    database: DatabaseSync,
+    schema: Schema,
+    { fields, keeps = [] }: Pick<WriterSpec, 'fields' | 'keeps'>,
+    context: Context,
+  ) {
+    this.#kept = keptConditions(database, schema, keeps)
     this.#context = context
     this.#database = database
     this.#schema = schema
@@ -198,7 +208,7 @@ class Table implements Transaction {
     try {
       const result = this.#apply(write)
       this.#database.exec('RELEASE one')
-      return result.status === 'stale' && this.#asExpected(write) ? notKept(write) : result
+      return result.status === 'stale' ? this.#refusal(write) : result
     } catch (error) {
       this.#database.exec('ROLLBACK TO one; RELEASE one')
       if (!isRowError(error) || !(error instanceof Error)) throw error
@@ -248,7 +258,8 @@ class Table implements Transaction {
     }
     const { where, bound } = this.#condition(write)
     if (write.kind === 'delete') {
-      const gone = this.#run(`DELETE FROM ${this.#table} WHERE ${where} RETURNING 1`, bound)
+      const keeps = this.#kept.map(({ sql }) => ` AND NOT ${sql}`).join('')
+      const gone = this.#run(`DELETE FROM ${this.#table} WHERE ${where}${keeps} RETURNING 1`, bound)
       return gone === undefined ? { status: 'stale' } : { status: 'written', row: null }
     }
     const sets = Object.keys(write.fields).map((name) => `${quote(name)} = ?`)
@@ -270,10 +281,15 @@ class Table implements Transaction {
     }
   }
 
-  #asExpected(write: Write): boolean {
-    if (write.kind === 'insert') return false
+  /** Why a write had no effect, though nothing was refused. */
+  #refusal(write: Write): WriteResult {
+    if (write.kind === 'insert') return notKept(write)
     const { where, bound } = this.#condition(write)
-    return this.#run(`SELECT 1 FROM ${this.#table} WHERE ${where}`, bound) !== undefined
+    const there = (condition: string) =>
+      this.#run(`SELECT 1 FROM ${this.#table} WHERE ${condition}`, bound) !== undefined
+    if (!there(where)) return { status: 'stale' }
+    const kept = write.kind === 'delete' ? this.#kept.find(({ sql }) => there(`${where} AND ${sql}`)) : undefined
+    return kept === undefined ? notKept(write) : dependentsKept(kept.collection)
   }
 
   #bind(patch: Patch): Bindable[] {

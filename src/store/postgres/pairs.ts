@@ -1,6 +1,16 @@
 /** What two-way syncs remember, in Postgres. */
+import type { Address } from '../../core/sync.ts'
 import type { SideName } from '../../core/two-way.ts'
-import type { ConflictStore, JournalStore, PairReader, PairRun, PairState, PairStore, PairWork } from '../pairs.ts'
+import {
+  type ConflictStore,
+  type JournalStore,
+  type PairReader,
+  type PairRun,
+  type PairState,
+  type PairStore,
+  type PairWork,
+  placesOf,
+} from '../pairs.ts'
 import { PostgresConflictStore } from './conflicts.ts'
 import type { Database } from './database.ts'
 import { PostgresJournalStore } from './journal.ts'
@@ -29,6 +39,11 @@ export class PostgresPairStore implements PairStore {
 
   async run(sync: string): Promise<PairRun> {
     return await openPairRun(this.#database, sync)
+  }
+
+  async places(): Promise<readonly Address[]> {
+    const rows = await this.#database.query('select layouts from pairing')
+    return placesOf(rows.map(({ layouts }) => String(layouts)))
   }
 
   async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {

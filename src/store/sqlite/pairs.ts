@@ -1,7 +1,16 @@
 /** What two-way syncs remember, in SQLite. */
 import type { DatabaseSync } from 'node:sqlite'
+import type { Address } from '../../core/sync.ts'
 import type { SideName } from '../../core/two-way.ts'
-import type { ConflictStore, JournalStore, PairReader, PairRun, PairStore, PairWork } from '../pairs.ts'
+import {
+  type ConflictStore,
+  type JournalStore,
+  type PairReader,
+  type PairRun,
+  type PairStore,
+  type PairWork,
+  placesOf,
+} from '../pairs.ts'
 import { SqliteConflictStore } from './conflicts.ts'
 import { SqliteJournalStore } from './journal.ts'
 import { SqlitePairReader } from './pair-reader.ts'
@@ -30,6 +39,14 @@ export class SqlitePairStore implements PairStore {
 
   async run(sync: string): Promise<PairRun> {
     return new SqlitePairRun(this.#database, sync)
+  }
+
+  async places(): Promise<readonly Address[]> {
+    return placesOf(
+      prepared(this.#database, 'select layouts from pairing')
+        .all()
+        .map(({ layouts }) => String(layouts)),
+    )
   }
 
   async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
