@@ -21,6 +21,7 @@ export interface ServeOptions {
   readonly redact: (text: string) => string
   /** Whose X-Forwarded-For is believed; 0: nobody's. */
   readonly trustProxy: string | number
+  readonly openRequests: Map<object, string>
 }
 
 export interface Serving extends AsyncDisposable {
@@ -39,11 +40,11 @@ const STOP_MS = 2500
 
 /** ADDRESS_IN_USE: somebody listens there already. */
 export async function serve(options: ServeOptions): Promise<Serving> {
-  const { what, operations, limiter, host, port, version, log, redact, trustProxy } = options
+  const { what, operations, limiter, host, port, version, log, redact, trustProxy, openRequests } = options
   const { buildMetricsServer, buildServer } = await import('../server/app.ts')
   const metrics = collectMetrics(operations.events, operations.store, limiter)
   const build = what === 'api' ? buildServer : buildMetricsServer
-  const app = await build({ operations, version, metrics: () => metrics.read(), log, redact, trustProxy })
+  const app = await build({ operations, version, metrics: () => metrics.read(), log, redact, trustProxy, openRequests })
   await app.listen({ host, port }).catch((error: unknown) => {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     throw new SyncError('ADDRESS_IN_USE', `port ${port} of ${host} is in use`, {

@@ -5,6 +5,7 @@ import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
 import { Events } from '../engine/events.ts'
+import { StallWatch } from '../engine/stall-watch.ts'
 import { watchConfig } from './config-watch.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { counted, duration } from './format.ts'
@@ -89,6 +90,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
   shell.secretSources?.add(() => operations.connected.secrets)
   const what = options.server ? 'api' : 'metrics'
   const where = options.server ? listening(options, shell.environment) : metricsListening(options, shell.environment)
+  const openRequests = new Map<object, string>()
   await using serving =
     where === null
       ? null
@@ -100,6 +102,7 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
           version: version(),
           log,
           redact: clean,
+          openRequests,
         })
   ready(shell, options.works ? count : null, what, serving)
   collectAfterStart()
@@ -113,7 +116,9 @@ async function workUntilInterrupted(shell: Shell, options: StartOptions): Promis
       log(`the changed config is not taken up: ${error instanceof Error ? error.message : String(error)}`, 'warn')
     }
   })
+  const goingOn = () => [...running.service.running.map((sync) => `sync ${sync}`), ...openRequests.values()]
   await Promise.all([
+    new StallWatch({ log, running: goingOn }).run(signal),
     options.works ? running.service.run(signal) : null,
     running.webhooks.run(signal),
     look(() => running.look(), signal),

@@ -31,7 +31,7 @@ export const connectors: readonly BuiltIn[] = [
   {
     connector: sqlite as unknown as Connector<never>,
     files: ['file'],
-    confine: (own) => own,
+    confine: confineSqlite,
     defaultSchema: null,
     caseSensitive: false,
     exclusive: true,
@@ -42,6 +42,21 @@ export const connectors: readonly BuiltIn[] = [
 export function builtIn(name: string): Omit<BuiltIn, 'connector'> {
   const found = connectors.find(({ connector }) => connector.name === name)
   return found ?? { files: [], confine: (own) => own, defaultSchema: null, caseSensitive: true, exclusive: false }
+}
+
+/** SQLite waits for a lock without letting anything else of the process go on, the heartbeats of all runs included. */
+const LONGEST_BUSY_MS = 5000
+
+function confineSqlite(own: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (typeof own.busyTimeoutMs === 'number' && own.busyTimeoutMs > LONGEST_BUSY_MS)
+    throw new SyncError(
+      'CONFIG_INVALID',
+      `busyTimeoutMs: at most ${LONGEST_BUSY_MS} for a connection of an integration`,
+      {
+        hint: 'The whole service waits meanwhile. A locked file is tried again by itself.',
+      },
+    )
+  return own
 }
 
 /** Nothing of the service's own goes to a database of somebody else: no password of its environment, and no login as its user. */

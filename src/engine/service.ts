@@ -61,6 +61,11 @@ export class Service {
     this.#scheduler = new Scheduler({ store, clock, log, onFired: () => this.#workers.wake() })
   }
 
+  /** The syncs that this process runs now. */
+  get running(): readonly string[] {
+    return this.#workers.running.map(({ sync }) => sync)
+  }
+
   /** Works until the signal is aborted; then batches are finished, and what is left goes back to the queue. */
   async run(signal: AbortSignal): Promise<void> {
     try {

@@ -1,5 +1,6 @@
 /** The HTTP server: routes, their description, who may call them, and how it ends. */
 import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
 import fastifySwagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
@@ -16,6 +17,7 @@ import { brokenRequests, problemAnswers, type Redact } from './problem.ts'
 import type { Answer, Route } from './route.ts'
 import { healthRoutes } from './routes/health.ts'
 import { describedRoutes, routes } from './routes/index.ts'
+import { Turns } from './turns.ts'
 
 export interface ServerOptions {
   readonly operations: Operations
@@ -27,9 +29,15 @@ export interface ServerOptions {
   readonly redact: Redact
   /** Proxies whose word about who calls is taken: addresses, ranges, or how many there are in a row. Default: nobody's. */
   readonly trustProxy?: string | number
+  /** Kept as it goes: the requests that are open, by method and route. */
+  readonly openRequests?: Map<object, string>
 }
 
 const BODY_BYTES = 1024 * 1024
+/** Requests of one connection that wait for their answers: a caller may send the next before the last is answered. */
+const UNANSWERED = 64
+/** After so many a connection is closed, and the caller opens another. */
+const REQUESTS_PER_CONNECTION = 10_000
 /** A request that has not arrived by then is ended. */
 const REQUEST_MS = 30_000
 
@@ -53,11 +61,14 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     eventStream(scope, options.operations)
     await incomingWebhooks(scope, options.operations)
   })
-  const description = describeOnce(app)
-  app.get('/openapi.json', { schema: { hide: true } }, description)
+  const description = once(async () => (await import('./document.ts')).describeApi(app.swagger(), describedRoutes))
+  const descriptionBytes = once(async () => Buffer.from(JSON.stringify(await description())))
+  const pageBytes = once(async () => Buffer.from((await import('./docs-page.ts')).docsPage(await description())))
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => {
+    return await reply.type('application/json; charset=utf-8').send(await descriptionBytes())
+  })
   app.get('/docs', { schema: { hide: true } }, async (_request, reply) => {
-    const { docsPage } = await import('./docs-page.ts')
-    return await reply.type('text/html; charset=utf-8').send(docsPage(await description()))
+    return await reply.type('text/html; charset=utf-8').send(await pageBytes())
   })
   metricsPage(app, options.metrics, serving.allow)
   return app
@@ -77,6 +88,7 @@ interface Serving {
   readonly allow: Allow
   /** Aborted when the server stops. */
   readonly stopping: AbortSignal
+  readonly turns: Turns
 }
 
 function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstance } {
@@ -85,6 +97,7 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
   const app = Fastify({
     bodyLimit: BODY_BYTES,
     requestTimeout: REQUEST_MS,
+    maxRequestsPerSocket: REQUESTS_PER_CONNECTION,
     // Only what the service logs itself; request logs would be a copy of every URL.
     logger: false,
     genReqId: () => randomUUID(),
@@ -114,15 +127,39 @@ function newApp(options: ServerOptions): Serving & { readonly app: FastifyInstan
       done(Object.assign(new Error('the body is no JSON'), { statusCode: 400 }))
     }
   })
+  boundUnanswered(app)
+  const { openRequests } = options
+  if (openRequests !== undefined) {
+    app.addHook('onRequest', async ({ raw, method, routeOptions }) => {
+      openRequests.set(raw, `${method} ${routeOptions.url ?? 'no route'}`)
+    })
+    app.addHook('onResponse', async ({ raw }) => void openRequests.delete(raw))
+  }
   const stop = new AbortController()
   app.addHook('preClose', async () => stop.abort())
-  return { app, allow, stopping: stop.signal }
+  return { app, allow, stopping: stop.signal, turns: new Turns() }
 }
 
-/** Made when somebody asks for it first. */
-function describeOnce(app: FastifyInstance): () => Promise<object> {
-  let made: Promise<object> | null = null
-  const make = async () => (await import('./document.ts')).describeApi(app.swagger(), describedRoutes)
+/** Requests that a connection sends without waiting for answers are bounded: each holds memory until it is answered. */
+function boundUnanswered(app: FastifyInstance): void {
+  const open = new WeakMap<Socket, number>()
+  const count = (socket: Socket, more: number) => {
+    const now = (open.get(socket) ?? 0) + more
+    open.set(socket, now)
+    return now
+  }
+  app.addHook('onRequest', async (request) => {
+    if (count(request.raw.socket, 1) <= UNANSWERED) return
+    throw new SyncError('RATE_LIMITED', `${UNANSWERED} requests of this connection wait for their answers`, {
+      hint: 'Wait for some of them, or open another connection.',
+    })
+  })
+  app.addHook('onResponse', async (request) => void count(request.raw.socket, -1))
+}
+
+/** Made when somebody asks for it first, and served as it is from then on. */
+function once<Made>(make: () => Promise<Made>): () => Promise<Made> {
+  let made: Promise<Made> | null = null
   return async () => {
     made ??= make()
     return await made
@@ -133,7 +170,7 @@ function addRoute(
   app: FastifyInstance,
   route: Route,
   { operations }: ServerOptions,
-  { allow, stopping }: Serving,
+  { allow, stopping, turns }: Serving,
 ): void {
   const { method, url, scope, params, query, body } = route
   app.route({
@@ -149,7 +186,7 @@ function addRoute(
     },
     ...(scope === null ? {} : { onRequest: allow(scope) }),
     handler: async (request, reply) => {
-      const call = async () => await answer(route, request, operations, stopping)
+      const call = async () => await answer(route, request, operations, { stopping, turns })
       const {
         status = 200,
         body: content,
@@ -165,7 +202,7 @@ async function answer(
   route: Route,
   request: FastifyRequest,
   operations: Operations,
-  stopping: AbortSignal,
+  { stopping, turns }: Pick<Serving, 'stopping' | 'turns'>,
 ): Promise<Answer> {
   const hungUp = new AbortController()
   const end = () => hungUp.abort(new SyncError('INTERRUPTED', 'who asked has hung up'))
@@ -173,6 +210,7 @@ async function answer(
   try {
     const { params, query, body, apiKey: key } = request
     if (key !== null) await operations.catchUp()
+    using _turn = route.heavy === true ? await turns.take(key?.project ?? null, hungUp.signal) : null
     return await route.handle({ params, query, body, key, operations, signal: hungUp.signal, stopping })
   } finally {
     request.raw.socket.off('close', end)

@@ -30,6 +30,8 @@ export interface Route<
   readonly query?: Query
   readonly body?: Body
   readonly answers: Answers
+  /** It reads whole tables: such requests of a project have turns. */
+  readonly heavy?: true
   /** The answer tells a secret: it is kept nowhere. */
   readonly secret?: true
   readonly handle: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Answer>

@@ -146,6 +146,7 @@ export const connectionRoutes: readonly Route[] = [
     method: 'POST',
     url: '/api/connections/:name/check',
     summary: 'Whether it can be opened, and its account answers',
+    heavy: true,
     tag: 'connections',
     scope: 'operate',
     params: named,

@@ -15,6 +15,7 @@ export const deadLetterRoutes: readonly Route[] = [
     method: 'GET',
     url: '/api/syncs/:name/dead-letters',
     summary: 'Rows that could not be written; every run tries them again',
+    heavy: true,
     tag: 'syncs',
     scope: 'read',
     params: named,
