@@ -168,6 +168,8 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
     estimate: async () => system.table(name).rows.size,
     writer: (spec) => openMemoryWriter(system, schema, spec),
     fence: async ({ project, name: of }) => system.fences.get(`${project}/${of}`) ?? null,
+    claimants: async (of) =>
+      [...system.fences.keys()].filter((key) => key.endsWith(`/${of}`)).map((key) => key.slice(0, -of.length - 1)),
   }
 }
 

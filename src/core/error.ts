@@ -27,6 +27,7 @@ export const errorCodes = {
   CONFLICT_CLOSED: { retry: 'never', status: 409 },
   ROW_UNKNOWN: { retry: 'never', status: 404 },
   SIDE_REPLACED: { retry: 'person', status: 409 },
+  STATE_OLDER: { retry: 'person', status: 409 },
   GUARD_HELD: { retry: 'person', status: 409 },
   ROWS_REJECTED: { retry: 'never', status: 422 },
   KEY_TAKEN: { retry: 'never', status: 422 },

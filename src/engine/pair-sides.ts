@@ -112,12 +112,18 @@ export type Fences = Partial<Record<SideName, number>>
 const unclaimed: readonly string[] = ['LEASE_LOST', 'CONNECTION_REFUSED']
 
 /** What a side is not any more; null: both are what they were. A side keeps its fence beside its rows, and fences only grow. */
-export async function replacedSide({ sync, project, collections, state }: PairSides): Promise<SyncError | null> {
+export async function replacedSide(sides: PairSides): Promise<SyncError | null> {
+  const { sync, project, collections, state } = sides
   for (const side of sideNames) {
     const seen = state.fences[side]
-    if (seen === null) continue
+    if (seen === null) {
+      if (await isStrange(sides, side)) return strangeState(sync, side)
+      continue
+    }
     const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
-    if (now === undefined || (now !== null && now >= seen)) continue
+    if (now === undefined) continue
+    if (now !== null && now > seen + MOST_PER_CLAIM * state.claims) return olderState(sync, side)
+    if (now !== null && now >= seen) continue
     const { connection, collection } = sync[side]
     return new SyncError(
       'SIDE_REPLACED',
@@ -128,6 +134,38 @@ export async function replacedSide({ sync, project, collections, state }: PairSi
     )
   }
   return null
+}
+
+/** By how much a claim that nobody told of may have raised a fence. */
+const MOST_PER_CLAIM = 2
+
+/** Whether rows would be doubled: other states made pairs of this side, and nothing tells this one which rows belong together. */
+async function isStrange({ sync, project, collections, state }: PairSides, side: SideName): Promise<boolean> {
+  if (sync.match.length > 0 || state.layouts.length > 0) return false
+  const claimants = (await collections[side].claimants?.(fenceName(sync, side))) ?? []
+  return claimants.some((claimant) => claimant !== project.id)
+}
+
+function olderState(sync: TwoWaySync, side: SideName): SyncError {
+  const { connection, collection } = sync[side]
+  return new SyncError(
+    'STATE_OLDER',
+    `the state of sync ${sync.id} is older than its ${side} side, ${connection}.${collection}: runs wrote there that it does not know of`,
+    {
+      hint: `Nothing was written. Was .syncline, or the store, restored from a backup, or is an older copy of it in use? If a newer one exists, use that. Else look at \`syncline plan ${sync.id}\`, and let the sync forget what both sides had agreed on: syncline reset ${sync.id} --keep-pairs, or, with a \`match\`, syncline reset ${sync.id}.`,
+    },
+  )
+}
+
+function strangeState(sync: TwoWaySync, side: SideName): SyncError {
+  const { connection, collection } = sync[side]
+  return new SyncError(
+    'STATE_OLDER',
+    `this project knows no pairs of sync ${sync.id}, but the ${side} side, ${connection}.${collection}, was synced under that name by another state: without a \`match\` every row would be doubled`,
+    {
+      hint: `Nothing was written. If .syncline, or the store, was lost or emptied, restore it. Else say what pairs the rows, for example match: ['id'], and look at \`syncline plan ${sync.id}\`. Of another sync, choose another name.`,
+    },
+  )
 }
 
 function fenceName(sync: TwoWaySync, side: SideName): string {
@@ -159,6 +197,8 @@ export async function openWriters(
     return writer ?? readOnlyWriter(sides, name)
   }
   const writers: Partial<Record<SideName, Writer>> = {}
+  // Before: a run that dies while it takes them must not make its state look older than the sides.
+  await pairs.claiming(generation)
   const dispose = async () => {
     for (const side of sideNames) await writers[side]?.[Symbol.asyncDispose]()
   }

@@ -271,7 +271,7 @@ function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Ta
 }
 
 function failed(error: SyncError): Outcome {
-  const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED'
+  const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED' || error.code === 'STATE_OLDER'
   const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
 }

@@ -29,6 +29,8 @@ export interface PairState {
   readonly runs: number
   /** The generation of each side's fence as it was last taken; a side whose own is lower is not the one it was. */
   readonly fences: Readonly<Record<SideName, number | null>>
+  /** How many runs were about to take the fences and did not tell of it: they may have. */
+  readonly claims: number
 }
 
 /** The collections of layouts as they are stored. */
@@ -191,10 +193,12 @@ export interface PairRun extends AsyncDisposable {
   intend(generation: number, intents: readonly Intent[]): Promise<void>
   /** Returns how its conflicts stand, in their order. */
   commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]>
-  /** The fences of both sides were taken. */
+  /** The fences of both sides are about to be taken. */
+  claiming(generation: number): Promise<void>
+  /** They were taken. */
   claimed(generation: number, fences: PairState['fences']): Promise<void>
   /** How far a run has read. INTERNAL when something that it marked was neither done nor settled: it would be skipped for good. */
-  finish(generation: number, state: Omit<PairState, 'fences'>): Promise<void>
+  finish(generation: number, state: Omit<PairState, 'fences' | 'claims'>): Promise<void>
 }
 
 export type Phase = 'writes' | 'deletes'

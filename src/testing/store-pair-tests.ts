@@ -79,6 +79,11 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       await using later = await store.pairs.read('contacts')
       assert.deepEqual((await later.state()).fences, { left: 3, right: null })
       await assert.rejects(pairs.claimed(generation - 1, { left: 4, right: 4 }), /took over/)
+      await assert.rejects(pairs.claiming(generation - 1), /took over/)
+      // Those that were begun and never told of stay counted.
+      for (let i = 0; i < 3; i++) await pairs.claiming(generation)
+      await pairs.claimed(generation, { left: 5, right: 5 })
+      assert.equal((await later.state()).claims, 2)
     }),
   )
 
@@ -106,6 +111,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       assert.deepEqual(await after.state(), {
         cursors: none,
         fences: none,
+        claims: 0,
         layouts: [{ ...layout, complete: false }],
         runs: 1,
       })
@@ -155,7 +161,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const state = { cursors: { left: 'l', right: null }, layouts: [layout], runs: 3 }
       await pairs.finish(generation, state)
       await using later = await store.pairs.read('contacts')
-      assert.deepEqual(await later.state(), { ...state, fences: { left: null, right: null } })
+      assert.deepEqual(await later.state(), { ...state, fences: { left: null, right: null }, claims: 0 })
       assert.deepEqual(await later.intents(), [{ id: 'i', side: 'right', body: 'b' }])
       const waiting = await later.waiting()
       assert.deepEqual([waiting.pairs.length, waiting.unpaired.map(({ key }) => key)], [1, ['7']])

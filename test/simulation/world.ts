@@ -510,6 +510,7 @@ export class World {
         process.inHand = []
         return committed
       },
+      claiming: (generation) => around('claiming', () => pairs.claiming(generation)),
       claimed: (generation, fences) => around('claimed', () => pairs.claimed(generation, fences)),
       finish: (generation, state) => around('finish', () => pairs.finish(generation, state)),
       [Symbol.asyncDispose]: () => pairs[Symbol.asyncDispose](),

@@ -1,5 +1,7 @@
 /** A side that is another database under the same names, or one restored from a backup. */
 import assert from 'node:assert/strict'
+import { copyFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { MemorySystem } from '../../src/connectors/memory.ts'
 import type { SideName, TwoWaySync } from '../../src/core/two-way.ts'
@@ -7,6 +9,8 @@ import { sideNames } from '../../src/core/two-way.ts'
 import { planTwoWay } from '../../src/engine/two-way-plan.ts'
 import { undoRun } from '../../src/engine/undo.ts'
 import { resetSync } from '../../src/engine/worker.ts'
+import { openSqliteStore } from '../../src/store/sqlite/store.ts'
+import { temporaryFolder } from '../../tools/database.ts'
 import { World } from './world.ts'
 
 const people = Array.from({ length: 8 }, (_, at) => [at + 1, `n${at}`, `${at}@x.org`, '1'] as const)
@@ -103,11 +107,81 @@ test('undo stops, too', async () => {
   )
 })
 
-test('a side written by a later process, or by a run whose end got lost, is the same', async () => {
+test('a run that died while it took the fences, however often, does not make its state look older than the sides', async () => {
   const world = await paired()
-  for (const system of [world.left, world.right])
-    system.fences = new Map([...system.fences].map(([name, generation]) => [name, generation + 2]))
+  for (let death = 0; death < 3; death++) {
+    world.left.put('contacts', [1, `Anna ${death}`, '0@x.org', '1'])
+    // The left is taken, and the right does not answer.
+    world.right.fault = (operation) => {
+      if (operation === 'claimWriter') throw new Error('killed')
+    }
+    assert.equal((await world.sync()).status, 'failed')
+    world.right.fault = () => {}
+  }
   assert.equal((await world.sync()).error, null)
+  assert.equal(world.right.rows('contacts')[0]?.[1], 'Anna 2')
+})
+
+describe('point 48: a state that is older than its sides (hazard 42)', () => {
+  const open = (folder: string) => openSqliteStore(folder)
+  const older = async (world: World) => {
+    const before = sideNames.map((name) => world[name].rows('contacts'))
+    for (let run = 0; run < 2; run++) {
+      const { status, error } = await world.sync()
+      assert.deepEqual([status, error?.code], ['held', 'STATE_OLDER'])
+    }
+    assert.match((await planTwoWay(firstOf(world), world.project)).warnings.join(), /a run would stop: /)
+    assert.deepEqual(
+      sideNames.map((name) => world[name].rows('contacts')),
+      before,
+    )
+  }
+
+  for (const match of [[], [{ field: 'email', by: null }]])
+    test(`restored from a backup, ${match.length === 0 ? 'without' : 'with'} a match: nothing is written until a person says how to go on`, async () => {
+      await using folder = await temporaryFolder()
+      const store = await open(folder.path)
+      const world = new World({ match }, {}, store)
+      world.left.put('contacts', ...people)
+      assert.equal((await world.sync()).error, null)
+      await store[Symbol.asyncDispose]()
+      const state = join(folder.path, '.syncline', 'state.db')
+      await copyFile(state, `${state}.backup`)
+      const later = await open(folder.path)
+      Object.assign(world, { store: later })
+      world.left.put('contacts', [20, 'new', 'new@x.org', '1'])
+      assert.equal((await world.sync()).inserted, 1)
+      await later[Symbol.asyncDispose]()
+      await copyFile(`${state}.backup`, state)
+      await rm(`${state}-wal`, { force: true })
+      await using restored = await open(folder.path)
+      Object.assign(world, { store: restored })
+      await older(world)
+      await resetSync(firstOf(world), world.project, { drop: false, keepPairs: true })
+      const record = await world.sync()
+      assert.equal(record.error, null)
+      if (match.length > 0) assert.equal(world.right.rows('contacts').length, people.length + 1)
+    })
+
+  test('emptied: without a match nothing is written; with one the rows are paired anew', async () => {
+    await using folder = await temporaryFolder()
+    const store = await open(folder.path)
+    const world = new World({ match: [] }, {}, store)
+    world.projectId = await store.projectId()
+    world.left.put('contacts', ...people)
+    assert.equal((await world.sync()).error, null)
+    await store[Symbol.asyncDispose]()
+    for (const file of ['state.db', 'state.db-wal', 'state.db-shm'])
+      await rm(join(folder.path, '.syncline', file), { force: true })
+    await writeFile(join(folder.path, '.syncline', 'state.db'), '')
+    await using emptied = await open(folder.path)
+    Object.assign(world, { store: emptied, projectId: await emptied.projectId() })
+    await older(world)
+    world.syncs = world.syncs.map((sync) => ({ ...sync, match: [{ field: 'email', by: null }] }))
+    const record = await world.sync()
+    assert.deepEqual([record.error, World.writes(record)], [null, 0])
+    assert.equal(world.right.rows('contacts').length, people.length)
+  })
 })
 
 test('what was claimed is known before anything is written, so that a run killed later does not hide a restore', async () => {

@@ -63,6 +63,7 @@ export class World {
   readonly events: RunEvent[] = []
   readonly steps: StepEvent[] = []
   syncs: TwoWaySync[]
+  projectId = 'project'
   now = Date.UTC(2026, 0, 1)
 
   constructor(
@@ -83,7 +84,7 @@ export class World {
     const connection = async (name: string): Promise<Connection> =>
       memoryConnector.open({ system: name === 'left' ? this.left : this.right }, this.context)
     return {
-      id: 'project',
+      id: this.projectId,
       store: this.store,
       context: this.context,
       connection,

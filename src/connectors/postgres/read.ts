@@ -37,7 +37,7 @@ import {
   sinceSql,
 } from './position.ts'
 import { clause, columnsSql, copyRows, fetchRows, openView, type Relation } from './view.ts'
-import { fenceOf, openWriter } from './writer.ts'
+import { claimantsOf, fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -90,6 +90,7 @@ export async function openCollection(
       ? {
           writer: (spec) => openWriter(config, context, table.schema, spec),
           fence: (spec) => fenceOf(client, spec),
+          claimants: (name) => claimantsOf(client, table.schema, name),
           dependents: (keys, keeps) => dependentsOf(client, table.schema, keys, keeps),
         }
       : {}),

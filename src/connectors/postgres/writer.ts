@@ -73,6 +73,15 @@ export async function fenceOf(
   return row === undefined ? null : Number(row[0])
 }
 
+export async function claimantsOf(client: Client, schema: Schema, name: string): Promise<readonly string[]> {
+  if (!(await migrated(client))) return []
+  const rows = await client.query('SELECT project FROM _syncline_checkpoint WHERE sync = $1 AND collection = $2', [
+    name,
+    schema.name,
+  ])
+  return rows.map(([project]) => String(project))
+}
+
 function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
     await beginFenced(client, [{ spec: fence, generation }])

@@ -37,7 +37,7 @@ import {
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
 import { breathe, clause, columnsSql, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
-import { fenceOf, openWriter } from './writer.ts'
+import { claimantsOf, fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -83,6 +83,7 @@ export function openCollection(
       ? {
           writer: async (spec) => openWriter(config, context, schema, spec),
           fence: async (spec) => fenceOf(config, spec),
+          claimants: async (name) => claimantsOf(config, schema, name),
           dependents: async (keys, keeps) =>
             withHandle(config, toRead, (reader) =>
               attempt(config.file, () =>

@@ -62,6 +62,18 @@ export function fenceOf(config: SqliteConfig, { project, name }: Pick<WriterSpec
   })
 }
 
+export function claimantsOf(config: SqliteConfig, schema: Schema, name: string): readonly string[] {
+  using lent = lend(config, { readOnly: true, create: false })
+  const { database } = lent
+  return attempt(config.file, () => {
+    if (!migrated(database)) return []
+    const rows = database
+      .prepare('SELECT project FROM _syncline_checkpoint WHERE sync = ? AND collection = ?')
+      .all(name, schema.name)
+    return rows.map(({ project }) => String(project))
+  })
+}
+
 function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context: Context): number {
   const row = database
     .prepare(

@@ -17,14 +17,15 @@ export class PostgresPairReader implements PairReader {
 
   async state(): Promise<PairState> {
     const [row] = await this.#query('select * from pairing where sync = $1')
-    if (row === undefined) return { cursors: nowhere, layouts: [], runs: 0, fences: nowhere }
-    const { left_cursor, right_cursor, left_fence, right_fence, layouts, runs } = pairingRow.parse(row)
+    if (row === undefined) return { cursors: nowhere, layouts: [], runs: 0, fences: nowhere, claims: 0 }
+    const { left_cursor, right_cursor, left_fence, right_fence, layouts, runs, claims } = pairingRow.parse(row)
     // The engine wrote it, and nobody else does.
     return {
       cursors: { left: left_cursor, right: right_cursor },
       layouts: JSON.parse(layouts) as PairState['layouts'],
       runs,
       fences: { left: left_fence, right: right_fence },
+      claims,
     }
   }
 
@@ -93,6 +94,7 @@ const pairingRow = z.object({
   right_fence: z.number().nullable(),
   layouts: text,
   runs: z.number(),
+  claims: z.number(),
 })
 const pairRow = z.object({
   id: z.number(),

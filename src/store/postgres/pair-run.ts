@@ -48,11 +48,17 @@ class PostgresPairRun implements PairRun {
     return conflicts
   }
 
+  async claiming(generation: number): Promise<void> {
+    await this.#fenced(generation, (queries) =>
+      queries.execute('update pairing set claims = claims + 1 where id = $1', [this.#pairing]),
+    )
+  }
+
   async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
     await this.#fenced(generation, (queries) => queries.execute(statements.claimed, [this.#pairing, left, right]))
   }
 
-  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences'>): Promise<void> {
+  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences' | 'claims'>): Promise<void> {
     if (this.work.outstanding !== 0) throw marksLost(this.#sync, this.work.outstanding)
     const values = [this.#pairing, cursors.left, cursors.right, JSON.stringify(layouts), runs]
     await this.#fenced(generation, (queries) => queries.execute(statements.finish, values))
@@ -74,6 +80,6 @@ const statements = {
   intend: `
     insert into intent (pairing, id, side, body)
     select $1::bigint, * from unnest($2::text[], $3::text[], $4::text[])`,
-  claimed: `update pairing set left_fence = $2, right_fence = $3 where id = $1`,
+  claimed: `update pairing set left_fence = $2, right_fence = $3, claims = greatest(claims - 1, 0) where id = $1`,
   finish: `update pairing set left_cursor = $2, right_cursor = $3, layouts = $4, runs = $5 where id = $1`,
 } as const

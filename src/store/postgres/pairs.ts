@@ -82,4 +82,4 @@ export class PostgresPairStore implements PairStore {
 }
 
 const forgetAgreed = `
-  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, layouts = $2 where id = $1`
+  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, claims = 0, layouts = $2 where id = $1`

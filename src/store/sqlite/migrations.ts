@@ -202,6 +202,10 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
     name: 'who asked for a job',
     sql: 'alter table job add column asked_by text',
   },
+  {
+    name: 'how often fences of two-way syncs were about to be taken',
+    sql: 'alter table pairing add column claims integer not null default 0',
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */

@@ -21,6 +21,7 @@ export class SqlitePairReader implements PairReader {
       layouts: row === undefined ? [] : (JSON.parse(String(row.layouts)) as PairState['layouts']),
       runs: Number(row?.runs ?? 0),
       fences: { left: numberOrNull(row?.left_fence), right: numberOrNull(row?.right_fence) },
+      claims: Number(row?.claims ?? 0),
     }
   }
 

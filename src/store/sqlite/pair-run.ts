@@ -144,14 +144,25 @@ export class SqlitePairRun implements PairRun {
     })
   }
 
-  async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
+  async claiming(generation: number): Promise<void> {
     transact(this.#database, () => {
       this.#fence(generation)
-      this.#prepare('update pairing set left_fence = ?, right_fence = ? where id = ?').run(left, right, this.#pairing)
+      this.#prepare('update pairing set claims = claims + 1 where id = ?').run(this.#pairing)
     })
   }
 
-  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences'>): Promise<void> {
+  async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
+    transact(this.#database, () => {
+      this.#fence(generation)
+      this.#prepare('update pairing set left_fence = ?, right_fence = ?, claims = max(claims - 1, 0) where id = ?').run(
+        left,
+        right,
+        this.#pairing,
+      )
+    })
+  }
+
+  async finish(generation: number, { cursors, layouts, runs }: Omit<PairState, 'fences' | 'claims'>): Promise<void> {
     if (this.work.outstanding !== 0) throw marksLost(this.#sync, this.work.outstanding)
     transact(this.#database, () => {
       this.#fence(generation)

@@ -79,6 +79,6 @@ export class SqlitePairStore implements PairStore {
 }
 
 const forgetAgreed = `
-  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null,
+  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, claims = 0,
     layouts = case layouts when '[]' then layouts else json_set(layouts, '$[#-1].complete', json('false')) end
   where id = ?`
