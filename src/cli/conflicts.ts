@@ -31,7 +31,8 @@ export function addConflicts(program: Command, execute: Execute): void {
 With --json, one object per conflict: id, sync, kind (fields, delete, match or undo), status (open, decided, resolved or
 agreed), key (of each side: {column: value}, or null), fields (of each: base, left, right, rule, outcome, status; take once
 decided, note where it is over for another reason), run, openedAt, closedAt. A match conflict
-has rows instead of fields: of each side, a list of key and match, both {column: value}.`,
+has rows instead of fields: of each side, a list of key and match, both {column: value}. Where there are more than --limit, a last object says so:
+event conflicts.more, and shown.`,
     )
     .action((sync: string | undefined, options: { all?: boolean; limit: number }) =>
       execute((shell) => list(shell, sync, options)),
@@ -59,15 +60,18 @@ async function list(
 ): Promise<number> {
   await using opened = await openProject(shell, { readOnly: true })
   if (sync !== undefined) await opened.expand([sync])
-  const records = await opened.project.store.pairs.conflicts.list({
+  const found = await opened.project.store.pairs.conflicts.list({
     ...(sync === undefined ? {} : { sync }),
     ...(options.all === true ? {} : { status: ['open', 'decided'] as const }),
-    limit: options.limit,
+    limit: options.limit + 1,
   })
+  const records = found.slice(0, options.limit)
+  const more = found.length > records.length
   const names = new Map<string, KeyNames>()
   for (const { sync: of } of records) if (!names.has(of)) names.set(of, await keyNames(opened.project.store.pairs, of))
   const namesOf = (record: ConflictRecord) => names.get(record.sync) ?? { left: [], right: [] }
   for (const record of records) show(shell, { event: 'conflict', ...conflictObject(record, namesOf(record)) }, () => {})
+  if (more) show(shell, { event: 'conflicts.more', shown: records.length }, () => {})
   if (shell.json) return exitCodes.fine
   if (records.length === 0) shell.terminal.out(options.all === true ? 'no conflicts yet' : 'no open conflicts')
   else
@@ -76,6 +80,7 @@ async function list(
       ['id', 'sync', 'status', 'row', 'fields', 'since'],
     ))
       shell.terminal.out(line)
+  if (more) shell.terminal.out(`and more: --limit ${options.limit * 10} shows them`)
   return exitCodes.fine
 }
 

@@ -79,8 +79,10 @@ describe('what is read of each side', () => {
     assert.deepEqual(keyOfSide(pairing.left, [30, 'a@x.org', 7, null]), [7])
   })
 
-  test('without a list: every field of one name; a generated one has to be left out or to flow one way', () => {
-    const error = refused(() => bind(null))
+  test('without a list: every field of one name but what both sides generate; what one generates is left out or flows one way', () => {
+    assert.ok(bind(null).fields.every(({ name }) => name !== 'total'))
+    const one = { left, right: { ...right, fields: right.fields.map((of) => ({ ...of, writable: true })) } }
+    const error = refused(() => bind(null, {}, one))
     assert.match(error.message, /total can't be written on the left side/)
     assert.match(error.hint ?? '', /direction/)
     const plain = {

@@ -121,9 +121,12 @@ function crossOrNull(field: BoundField, from: SideName, value: Value): Value {
   }
 }
 
-/** Every field of one name that both sides have and can write. */
+/** Every field of one name that both sides have, but for those that both of them make themselves (generated columns). */
 function commonFields(sync: TwoWaySync, left: Schema, right: Schema): PairField[] {
-  const names = left.fields.map(({ name }) => name).filter((name) => right.fields.some((field) => field.name === name))
+  const names = left.fields.flatMap(({ name, writable }) => {
+    const other = right.fields.find((field) => field.name === name)
+    return other !== undefined && (writable || other.writable) ? [name] : []
+  })
   if (names.length === 0)
     throw invalid(
       sync,

@@ -228,6 +228,7 @@ class Line implements AsyncDisposable {
   async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
     const { memory, state, layout, sync, project } = this.#sides
     await this.#standing.closeMatches(this.#lease.generation)
+    await this.#standing.closeUndone(this.#lease.generation)
     const marks = this.#columns ?? this.#sides.columns
     const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
     const layouts = [...state.layouts.filter(({ id }) => id !== layout.id), { ...layout, complete: true, columns }]

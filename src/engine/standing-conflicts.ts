@@ -1,5 +1,8 @@
 /** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
-import { sideNames } from '../core/two-way.ts'
+import { keyText, parseKeyText } from '../core/key-text.ts'
+import { keyOfSide, same } from '../core/pairing.ts'
+import { type SideName, sideNames } from '../core/two-way.ts'
+import type { Row } from '../core/value.ts'
 import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus, PairRun } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import type { Ambiguity } from './items.ts'
@@ -63,6 +66,50 @@ export class StandingConflicts {
     for (const record of over) changes.conflict(this.#ended(record, Object.entries(record.fields)))
     const change = changes.commit()
     this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
+  }
+
+  /** What an undo left is over once both sides agree about it, or both rows are gone. */
+  async closeUndone(generation: number): Promise<void> {
+    const { project, sync } = this.#sides
+    const filter = { sync: sync.id, kind: 'undo', status: standing, limit: 1_000_000 } as const
+    const records = await project.store.pairs.conflicts.list(filter)
+    if (records.length === 0) return
+    const rows = { left: await this.#rowsOf('left', records), right: await this.#rowsOf('right', records) }
+    const changes = new Changes(this.#sides, this.#run)
+    for (const record of records) {
+      const pending = Object.entries(record.fields).filter(([, { status }]) => standing.includes(status))
+      const row = (side: SideName) => rows[side].get(record[side] ?? '') ?? null
+      if (this.#agree(row('left'), row('right'), pending)) changes.conflict(this.#ended(record, pending))
+    }
+    const change = changes.commit()
+    if (change.conflicts.length > 0)
+      this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
+  }
+
+  #agree(
+    left: Row | 'unreadable' | null,
+    right: Row | 'unreadable' | null,
+    fields: readonly (readonly [string, ConflictField])[],
+  ): boolean {
+    if (left === null || right === null) return left === right
+    if (left === 'unreadable' || right === 'unreadable') return false
+    return fields.every(([name]) => {
+      const at = this.#sides.pairing.fields.findIndex((field) => field.name === name)
+      const field = this.#sides.pairing.fields[at]
+      return field !== undefined && same(field, left[at] ?? null, right[at] ?? null)
+    })
+  }
+
+  async #rowsOf(side: SideName, records: readonly ConflictRecord[]): Promise<Map<string, Row | 'unreadable'>> {
+    const { collections, pairing } = this.#sides
+    const keys = [...new Set(records.flatMap((record) => record[side] ?? []))].map(parseKeyText)
+    const found = new Map<string, Row | 'unreadable'>()
+    for (let start = 0; start < keys.length; start += 500) {
+      const chunk = await collections[side].lookup.fetch(keys.slice(start, start + 500), pairing[side].fields)
+      for (const row of chunk.rows) found.set(keyText(keyOfSide(pairing[side], row)), row)
+      for (const { key } of chunk.rejects) found.set(keyText(key), 'unreadable')
+    }
+    return found
   }
 
   async #matchConflicts(): Promise<readonly ConflictRecord[]> {

@@ -135,6 +135,8 @@ class Draft {
   pairs = 0
   conflicts = 0
   rejected = 0
+  /** Rows to be inserted that can have no partner: a field of their match is NULL. */
+  unmatched = 0
   readonly #sides: PairSides
   readonly #matches = new Set<string>()
   /** Deletions by side and key. */
@@ -176,6 +178,8 @@ class Draft {
       ),
     )
     const decision = reconcile(one.item, this.#sides.pairing)
+    const inserts = decision.left?.kind === 'insert' || decision.right?.kind === 'insert'
+    if (one.pair === null && one.match === null && inserts && this.#sides.sync.match.length > 0) this.unmatched++
     for (const side of sideNames)
       if (decision[side]?.kind === 'delete') this.#drops[side].set(one.keys[side] ?? '', one)
     this.#decision(one.keys, one.item, decision, open)
@@ -304,8 +308,9 @@ class Draft {
   }
 }
 
-async function warningsOf(sides: PairSides, { rows }: Detected, { counts }: Draft): Promise<string[]> {
+async function warningsOf(sides: PairSides, { rows }: Detected, draft: Draft): Promise<string[]> {
   const { sync, state, memory } = sides
+  const { counts } = draft
   const warnings: string[] = []
   const replaced = await replacedSide(sides)
   if (replaced !== null) warnings.push(`a run would stop: ${replaced.message}`)
@@ -313,6 +318,10 @@ async function warningsOf(sides: PairSides, { rows }: Detected, { counts }: Draf
   if (state.runs === 0 && sync.match.length === 0 && rows.left > 0 && rows.right > 0 && inserts > 0)
     warnings.push(
       `both sides hold rows and no \`match\` says which belong together: a run would insert ${rowCount(counts.left.inserts)} on the left and ${rowCount(counts.right.inserts)} on the right`,
+    )
+  if (draft.unmatched > 0)
+    warnings.push(
+      `${rowCount(draft.unmatched)} with NULL in a field of \`match\` (${sync.match.map(({ field }) => field).join(', ')}) pair${draft.unmatched === 1 ? 's' : ''} with no row, and would be inserted on the other side`,
     )
   const asked = (await memory.intents()).reduce((sum, { body }) => sum + intendedWrites(body), 0)
   if (asked > 0)

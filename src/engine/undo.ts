@@ -91,7 +91,7 @@ async function carryOut(
     } else if (result?.status === 'rejected') undone.push(describe(sides, entry, 'rejected', result.message))
     else {
       const conflict = await conflictOf(sides, entry, pair, id)
-      if (conflict !== null) changes.conflict(conflict)
+      if (conflict !== null && !(await isOnRecord(sides, conflict))) changes.conflict(conflict)
       undone.push(describe(sides, entry, 'changed', changedMessage))
     }
     await pairs.commit(generation, changes.commit())
@@ -277,6 +277,18 @@ function takeBack(
     after: entry.before,
     reason,
   })
+}
+
+/** Whether an earlier undo left the same behind. */
+async function isOnRecord({ project, sync }: PairSides, { left, right, fields }: ConflictChange): Promise<boolean> {
+  const filter = { sync: sync.id, kind: 'undo', status: ['open', 'decided'], limit: 1_000_000 } as const
+  const records = await project.store.pairs.conflicts.list(filter)
+  return records.some(
+    (record) =>
+      record.left === left &&
+      record.right === right &&
+      Object.keys(fields).every((name) => record.fields[name] !== undefined),
+  )
 }
 
 /** A row that changed since: what the run wrote over is kept for a person. */

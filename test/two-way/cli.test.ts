@@ -181,6 +181,7 @@ describe('undo', () => {
     ])
     const open = first(await of.call('conflicts'))
     assert.deepEqual([open.kind, open.key], ['undo', { left: { id: 2 }, right: { id: 52 } }])
+    assert.equal(first(await of.call('conflicts', 'resolve', open.id, '--take', 'left')).status, 'resolved')
     // What was taken back stays so; Bob's new name is an edit like any other.
     const next = finished(await of.call('run'))
     assert.deepEqual([next.inserted, next.updated, next.deleted], [0, 1, 0])
@@ -189,7 +190,6 @@ describe('undo', () => {
       [52, 'Robert'],
     ])
     assert.deepEqual(of.crm('SELECT name FROM people ORDER BY id'), [['XAnn'], ['Robert'], ['Cid']])
-    assert.equal(first(await of.call('conflicts', 'resolve', open.id, '--take', 'left')).status, 'resolved')
     const unknown = await call(of.folder, 'undo', 'nonesuch')
     assert.deepEqual([unknown.code, first(told(unknown.lines)).error.code], [2, 'RUN_UNKNOWN'])
   })
@@ -218,6 +218,16 @@ describe('aliases', () => {
       const record = first(await of.call('conflicts', '--all'))
       assert.equal(record.status, winner === null ? 'open' : 'resolved')
     })
+})
+
+test('point 63: conflicts --json says when there are more than it shows', async () => {
+  await using of = await project({ onConflict: 'ask' })
+  of.crm("UPDATE people SET name = 'L' || id")
+  of.shop("UPDATE people SET full_name = 'R' || id")
+  await of.call('run')
+  const [shown, more, ...others] = await of.call('conflicts', '--limit', '1')
+  assert.deepEqual([shown?.event, more?.event, others.length], ['conflict', 'conflicts.more', 0])
+  assert.ok((await of.call('conflicts')).every(({ event }) => event === 'conflict'))
 })
 
 describe('exit codes', () => {
