@@ -21,6 +21,13 @@ export function text(value: string): string {
   return `'${value.replaceAll("'", "''")}'`
 }
 
+/** Conditions joined as a tree: a chain of many would be deeper than SQLite takes (1000). At least one. */
+export function joined(conditions: readonly string[], by: 'AND' | 'OR'): string {
+  if (conditions.length <= 100) return `(${conditions.join(` ${by} `)})`
+  const middle = conditions.length >> 1
+  return `(${joined(conditions.slice(0, middle), by)} ${by} ${joined(conditions.slice(middle), by)})`
+}
+
 /** A filter as an SQL condition. */
 export function filterSql(filter: Filter, dialect: Dialect): string {
   switch (filter.kind) {
@@ -30,13 +37,19 @@ export function filterSql(filter: Filter, dialect: Dialect): string {
       return comparisonSql(filter.field, filter.comparison, filter.value, dialect)
     case 'in':
       if (filter.values.length === 0) return '(1 = 0)'
-      return `(${filter.values.map((value) => comparisonSql(filter.field, '=', value, dialect)).join(' OR ')})`
+      return joined(
+        filter.values.map((value) => comparisonSql(filter.field, '=', value, dialect)),
+        'OR',
+      )
     case 'not':
       return `(NOT ${filterSql(filter.filter, dialect)})`
     case 'and':
     case 'or':
       if (filter.filters.length === 0) return filter.kind === 'and' ? '(1 = 1)' : '(1 = 0)'
-      return `(${filter.filters.map((part) => filterSql(part, dialect)).join(filter.kind === 'and' ? ' AND ' : ' OR ')})`
+      return joined(
+        filter.filters.map((part) => filterSql(part, dialect)),
+        filter.kind === 'and' ? 'AND' : 'OR',
+      )
   }
 }
 

@@ -5,11 +5,13 @@ import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Key } from '../../core/value.ts'
 import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import { refuseBeyondLimits } from '../limits.ts'
 import { quote } from '../sql.ts'
-import { findTable, tableSql } from './catalog.ts'
+import { findTable, nameParts, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { beginFenced, leaseLost, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
+import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
 import { rehearse } from './rehearsal.ts'
@@ -53,6 +55,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
 }
 
 async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
+  refuseBeyondLimits(spec, nameParts(spec.collection), limits)
   const found = await findTable(client, spec.collection)
   if (found === null) return { schema: null, orphans: [], owner: null, checkpoint: null }
   if (found.kind !== 'r' && found.kind !== 'p')

@@ -2,12 +2,14 @@
 import { SyncError } from '../../core/error.ts'
 import { describeChange, type Field, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { Owner, TargetSpec } from '../connector.ts'
+import { ownName } from '../limits.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
 import { refusedChange } from './errors.ts'
+import { limits } from './limits.ts'
 import { nativeOf, typeOf } from './types.ts'
 
 /** The column that `deletes: 'mark'` keeps. */
@@ -16,7 +18,7 @@ export const deletedField = '_deleted_at'
 /** Beside an adopted table: the keys this sync put there, and whether it wrote the row or found it equal. */
 export function rowsTableSql(collection: string): string {
   const [schema, table] = nameParts(collection)
-  return `${quote(schema)}.${quote(`_syncline_rows_${table}`)}`
+  return `${quote(schema)}.${quote(ownName('_syncline_rows_', table, limits))}`
 }
 
 /** Null: a table that Syncline did not make and has not adopted. */
@@ -147,6 +149,7 @@ async function prepareAdoption(client: Client, spec: TargetSpec, native: (field:
   await client.query(
     `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${columns.join(', ')}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
   )
+  await ownList(client, spec)
   const [twin] = await client.query(
     `SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`,
   )
@@ -158,6 +161,23 @@ async function prepareAdoption(client: Client, spec: TargetSpec, native: (field:
       hint: 'Remove the duplicates, or choose another `key`.',
     },
   )
+}
+
+/** Whose list it is stands in its comment: another table's rows are never taken for this one's. */
+async function ownList(client: Client, { collection }: TargetSpec): Promise<void> {
+  const list = rowsTableSql(collection)
+  const owner = `rows of ${nameParts(collection).map(quote).join('.')}`
+  const [row] = await client.query(`SELECT obj_description(${quoteText(list)}::regclass, 'pg_class')`)
+  const said = row?.[0] ?? null
+  if (said === null) await client.query(`COMMENT ON TABLE ${list} IS ${quoteText(owner)}`)
+  else if (said !== owner)
+    throw new SyncError(
+      'TARGET_NOT_OURS',
+      `${list} is not the list of this sync's rows in ${collection}: it says ${said}`,
+      {
+        hint: 'Rename or drop the one of the two that should not be there.',
+      },
+    )
 }
 
 async function remember(

@@ -3,15 +3,18 @@ import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { keyText, parseKeyText } from '../../core/key-text.ts'
+import { parseName } from '../../core/name.ts'
 import { type Field, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import { refuseBeyondLimits } from '../limits.ts'
 import { quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, parseSchema, tableKind } from './catalog.ts'
 import { enterBulk, leaveBulk } from './database.ts'
 import { attempt } from './errors.ts'
 import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
+import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, ownedTable, ownerOf, rowsTable } from './table.ts'
 import { floatLoss, storageOf } from './types.ts'
@@ -45,7 +48,10 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
     return withHandle(config, { readOnly: true, create: false }, (database) => attempt(file, () => work(database)))
   }
   return {
-    inspect: async (spec) => reading((database) => inspect(database, spec), nothing),
+    inspect: async (spec) => {
+      refuseBeyondLimits(spec, parseName(spec.collection), limits)
+      return reading((database) => inspect(database, spec), nothing)
+    },
     claim: async (spec, changes, held) => {
       const database = writer()
       const [claim, target] = attempt(file, () => claimTarget(database, spec, { changes, held }, context))

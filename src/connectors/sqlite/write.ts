@@ -5,7 +5,7 @@ import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import { type Context, type DeleteResult, keyTaken, notKept, type PutResult, type TargetSpec } from '../connector.ts'
 import { parkedValue, putParked } from '../park.ts'
-import { quote } from '../sql.ts'
+import { joined, quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
 import { deletedField, ownedTable, rowsTable } from './table.ts'
@@ -315,7 +315,7 @@ export class TableWriter {
       ? this.#keyNames.map((name) => ` AND ${table}.${name} COLLATE BINARY = excluded.${name}`).join('')
       : ''
     const action =
-      sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE (${differs.join(' OR ')})${same}`
+      sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE ${joined(differs, 'OR')}${same}`
     return `${this.#insertSql(count)} ON CONFLICT (${target}) ${action}`
   }
 

@@ -4,7 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Row, Value } from '../../core/value.ts'
 import type { Context, Patch, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
-import { quote } from '../sql.ts'
+import { joined, quote } from '../sql.ts'
 import {
   type Attempt,
   applyOneByOne,
@@ -288,7 +288,7 @@ class Table implements Transaction {
     const expected = Object.keys(write.expected).map((name) => `${quote(name)} COLLATE BINARY IS ?`)
     const key = this.#bind(Object.fromEntries(keys))
     return {
-      where: [sameKeySql(this.#schema), ...expected].join(' AND '),
+      where: joined([sameKeySql(this.#schema), ...expected], 'AND'),
       bound: [...key, ...key, ...this.#bind(write.expected)],
     }
   }
