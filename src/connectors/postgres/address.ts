@@ -9,10 +9,12 @@ export interface Address {
   readonly parameters: URLSearchParams
 }
 
-/** What its TLS is, by `sslmode`. As for the driver, all but `no-verify` check the server's certificate. */
+/**
+ * What its TLS is, by `sslmode`. All but `no-verify` check the server's certificate and its name. `allow` and `prefer` are refused: they
+ * would go on in the clear where somebody in between says that there is no TLS.
+ */
 export const sslModes = new Map<string, boolean | { readonly rejectUnauthorized: false }>([
   ['disable', false],
-  ['prefer', true],
   ['require', true],
   ['verify-ca', true],
   ['verify-full', true],
@@ -36,6 +38,22 @@ export function addressOf(text: string): Address | null {
   } catch {
     return null
   }
+}
+
+/** What is wrong with a URL, in words that hold nothing of it but the name of its mode. Null: nothing. */
+export function mistakeIn(text: string): string | null {
+  const [, authority = '', rest = ''] = /^[a-z]+:\/\/([^/?#]*)(.*)$/is.exec(text) ?? []
+  // Behind a password with one of them unescaped, what follows looks like a path, a query or a fragment.
+  if (rest.includes('@') || rest.includes('#'))
+    return 'has an @ or # behind its host: percent-encode what is special in user and password (@ is %40, / is %2F, # is %23, ? is %3F)'
+  if (authority.slice(authority.lastIndexOf('@') + 1).includes(','))
+    return 'names several hosts: name one, such as the address that always leads to the primary'
+  const mode = new URLSearchParams(rest.split('?')[1] ?? '').get('sslmode')
+  if (mode === null || sslModes.has(mode)) return null
+  const known = [...sslModes.keys()].join(', ')
+  if (mode === 'allow' || mode === 'prefer')
+    return `has sslmode=${mode}, which goes on without TLS where there is none: choose one of ${known}`
+  return `has an sslmode that is none: there are ${known}`
 }
 
 /** Of any text that the driver takes for a URL: it does without a host before a path, and with spaces. */

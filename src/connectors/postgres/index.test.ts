@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { postgresConfig } from './index.ts'
+import { clientOptions, placeOf } from './options.ts'
 
 test('where tls is said, the url does not say it otherwise', () => {
   for (const url of [
@@ -19,6 +20,31 @@ test('where tls is said, the url does not say it otherwise', () => {
     }
   assert.ok(postgresConfig.safeParse({ url: 'postgres://h/d?sslmode=disable' }).success)
   assert.ok(postgresConfig.safeParse({ url: 'postgres://h/d?application_name=x', tls: true }).success)
+})
+
+test('a url that means something else than it seems is refused in words that hold no part of its password', () => {
+  for (const [url, words] of [
+    ...['/', '?', '#'].map((special) => [`postgres://u:12${special}secret@h/d`, /percent-encode/] as const),
+    ['postgres://u:secret@one:5432,two:5432/d', /several hosts/],
+    ['postgres://u:secret@h/d?sslmode=prefer', /sslmode=prefer, which goes on without TLS/],
+    ['postgres://u:secret@h/d?sslmode=allow', /sslmode=allow, which goes on without TLS/],
+    ['postgres://u:secret@h/d?sslmode=nonsense', /sslmode that is none: there are disable, require/],
+  ] as const)
+    for (const environment of [undefined, false]) {
+      const { error } = postgresConfig.safeParse({ url, environment })
+      const told = error?.issues.map(({ message }) => message).join('\n') ?? ''
+      if (environment === undefined) assert.match(told, words)
+      assert.ok(told !== '' && !told.includes('secret'), `${url}: ${told}`)
+      assert.doesNotMatch(placeOf({ url, connectTimeoutMs: 1 }), /secret/)
+    }
+  assert.ok(postgresConfig.safeParse({ url: 'postgres://u:p%40%2F%23@h/d?sslmode=require' }).success)
+})
+
+test('the driver has nothing to warn of', () => {
+  for (const mode of ['require', 'verify-ca']) {
+    const { connectionString } = clientOptions({ url: `postgres://h/d?sslmode=${mode}&x=1`, connectTimeoutMs: 1 })
+    assert.equal(connectionString, 'postgres://h/d?sslmode=verify-full&x=1')
+  }
 })
 
 test('how long a server is waited for is bounded', () => {

@@ -1,7 +1,7 @@
 /** The postgres connector: `postgres({ url: env('SHOP_URL') })`. */
 import { z } from 'zod'
 import { defineConnector } from '../kit.ts'
-import { addressOf, parameterNames, sslModes } from './address.ts'
+import { addressOf, mistakeIn, parameterNames, sslModes } from './address.ts'
 
 /** A CA certificate file and how strictly the server's certificate is checked. */
 const tls = z.union([
@@ -49,6 +49,10 @@ export const postgresConfig = z
       context.addIssue({ code: 'custom', path: ['tls'], message: `the url says ${parameter}: give one of both` })
   })
   .superRefine((config, context) => {
+    const mistake = config.url === undefined || config.environment === false ? null : mistakeIn(config.url)
+    if (mistake !== null) context.addIssue({ code: 'custom', path: ['url'], message: mistake })
+  })
+  .superRefine((config, context) => {
     if (config.environment !== false) return
     for (const { path, message } of mistakesWithoutEnvironment(config))
       context.addIssue({ code: 'custom', path: [path], message })
@@ -65,6 +69,8 @@ function* mistakesWithoutEnvironment(
 ): Iterable<{ readonly path: string; readonly message: string }> {
   const said = config.url === undefined ? config : addressOf(config.url)
   if (said === null) return yield { path: 'url', message: 'is no URL: percent-encode what is special in it' }
+  const mistake = config.url === undefined ? null : mistakeIn(config.url)
+  if (mistake !== null && !mistake.includes('sslmode')) return yield { path: 'url', message: mistake }
   for (const name of ['host', 'user', 'password', 'database'] as const)
     if ((said[name] ?? '') === '')
       yield {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
 import type pg from 'pg'
 import { SyncError } from '../../core/error.ts'
-import { addressOf, sslModes } from './address.ts'
+import { addressOf, mistakeIn, sslModes } from './address.ts'
 import type { PostgresConfig } from './index.ts'
 
 /** What the driver is told. */
@@ -26,7 +26,9 @@ const closed = { client_encoding: 'UTF8', sslnegotiation: 'postgres' } as const
 function openOptions(config: PostgresConfig): pg.ClientConfig {
   const { url, host, port, user, password, database, connectTimeoutMs } = config
   const options: pg.ClientConfig = { connectionTimeoutMillis: connectTimeoutMs, keepAlive: true }
-  if (url !== undefined) options.connectionString = url
+  // To the driver all of these are one, and it would tell the user so.
+  if (url !== undefined)
+    options.connectionString = url.replace(/([?&]sslmode=)(require|verify-ca)(?=&|$)/, '$1verify-full')
   if (host !== undefined) options.host = host
   if (port !== undefined) options.port = port
   if (user !== undefined) options.user = user
@@ -64,7 +66,8 @@ export function placeOf(config: PostgresConfig): string {
     if (config.url !== undefined) {
       const url = new URL(config.url)
       // With another scheme, what looks like a path may hold the password.
-      if (!/^postgres(ql)?:$/.test(url.protocol)) return 'the database of the connection'
+      if (!/^postgres(ql)?:$/.test(url.protocol) || mistakeIn(config.url) !== null)
+        return 'the database of the connection'
       return `${url.hostname || 'localhost'}:${url.port || '5432'}${url.pathname}`
     }
   } catch {
