@@ -39,14 +39,14 @@ export class Breaker {
   /** From when on work with these connections may be tried. */
   async readyAt(connections: readonly string[], nowMs: number): Promise<number> {
     await this.#look(nowMs)
-    return this.#readyAt(connections)
+    return this.#readyAt(connections, nowMs)
   }
 
   /** Lets a job use its connections. Where they are left alone one at a time tries: as long as nothing is known of it, the others wait. */
   async enter(connections: readonly string[], nowMs: number): Promise<Admission> {
     await this.#look(nowMs)
     for (;;) {
-      const untilMs = this.#readyAt(connections)
+      const untilMs = this.#readyAt(connections, nowMs)
       if (untilMs > nowMs) return { kind: 'wait', untilMs }
       const tries = await this.#try(connections, nowMs)
       if (tries !== null) return { kind: 'admitted', tries }
@@ -91,12 +91,13 @@ export class Breaker {
     }
   }
 
-  #readyAt(connections: readonly string[]): number {
+  #readyAt(connections: readonly string[], nowMs: number): number {
     return Math.max(
       0,
       ...connections.map((name) => {
         const seen = this.#known.get(name) ?? null
-        return isOpen(seen) ? seen.openUntil : 0
+        // Later than any pause: a clock that was ahead wrote it.
+        return isOpen(seen) && seen.openUntil <= nowMs + LONGEST_PAUSE_MS ? seen.openUntil : 0
       }),
     )
   }

@@ -49,6 +49,9 @@ const JITTER_MS = 50
 /** A connection that is not used for so long has no line. */
 const IDLE_MS = 600_000
 
+/** Nobody is asked to wait for longer: who names a longer time is believed up to this. */
+const LONGEST_PAUSE_MS = 3_600_000
+
 export class Limiter {
   readonly #clock: Clock
   readonly #random: () => number
@@ -220,6 +223,8 @@ export class Limiter {
 
   async #pace(line: Line, connection: string, signal: AbortSignal): Promise<void> {
     for (;;) {
+      // Longer than any pause that is believed: the clock was ahead when it was noted.
+      line.pausedUntil = Math.min(line.pausedUntil, this.#clock.now() + LONGEST_PAUSE_MS)
       const pauseMs = line.pausedUntil - this.#clock.now()
       const waitMs = pauseMs > 0 ? pauseMs : await this.#take(line, connection)
       if (waitMs === 0) return

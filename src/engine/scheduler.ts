@@ -2,7 +2,7 @@
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
-import { nextInstant } from '../core/schedule.ts'
+import { nextInstant, type Schedule } from '../core/schedule.ts'
 import type { JobRequest, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
@@ -20,9 +20,19 @@ export interface SchedulerOptions {
   readonly log: Log
 }
 
+/** Schedules that are due later than they can be are looked for this often, and whenever the clock goes back. */
+const BOUND_MS = 600_000
+/** What failed again and again is held back for up to this long. */
+const HELD_MS = 300_000
+/** Clocks are set right by less all the time. */
+const SET_BACK_MS = 5_000
+
 export class Scheduler {
   readonly #options: SchedulerOptions
   readonly #bell = new Bell()
+  /** The clock when it was looked last, and when schedules were bounded. */
+  #lookedMs = Number.NEGATIVE_INFINITY
+  #boundedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: SchedulerOptions) {
     this.#options = options
@@ -45,6 +55,8 @@ export class Scheduler {
   async fireDue(): Promise<number> {
     const { store, clock, onFired } = this.#options
     const now = clock.now()
+    if (now < this.#lookedMs - SET_BACK_MS || now >= this.#boundedMs + BOUND_MS) await this.#bound(now)
+    this.#lookedMs = now
     const due = await store.schedules.due(now, AT_ONCE)
     for (const record of due) await store.schedules.fire(record, nextOf(record, now), requestOf(record, now), now)
     if (due.length > 0) onFired()
@@ -52,9 +64,32 @@ export class Scheduler {
     return next === null ? LOOK_MS : Math.max(0, next - clock.now())
   }
 
+  /** Brings back what a clock that was ahead has put off for longer than its schedule can. */
+  async #bound(nowMs: number): Promise<void> {
+    const { schedules } = this.#options.store
+    this.#boundedMs = nowMs
+    for (const { sync, schedule, nextAt, failures } of await schedules.list({})) {
+      const latest = latestOf(schedule, nowMs)
+      if (nextAt === null || latest === null || nextAt <= latest) continue
+      await schedules.note(sync, failures, { notAfterMs: nextInstant(schedule, nowMs, nowMs) ?? latest })
+      const late = new Date(nextAt).toISOString()
+      this.#options.log(`${sync} was due at ${late}, which its schedule can't be: the clock was ahead`, 'warn')
+    }
+  }
+
   #complain(error: unknown): number {
     this.#options.log(`looking for what is due failed: ${asSyncError(error).message}`, 'error')
     return LOOK_MS
+  }
+}
+
+/** When it can be due at the latest; null: the clock does not make it due, or its schedule can't be read here. */
+function latestOf(schedule: Schedule, nowMs: number): number | null {
+  try {
+    const next = nextInstant(schedule, nowMs + HELD_MS, nowMs)
+    return next === null ? null : next + HELD_MS
+  } catch {
+    return null
   }
 }
 

@@ -12,6 +12,7 @@ import type { Events } from './events.ts'
 import { Mutex } from './mutex.ts'
 import { Scheduler } from './scheduler.ts'
 import { type OwnedProject, Slots } from './slots.ts'
+import { StoreClock } from './store-clock.ts'
 import { type Definitions, executeSyncJob } from './task.ts'
 import { Workers } from './workers.ts'
 
@@ -35,14 +36,19 @@ export interface ServiceOptions {
 
 export class Service {
   readonly #options: ServiceOptions
+  /** Of a store that several processes share. */
+  readonly #shared: StoreClock | null
   readonly #workers: Workers
   readonly #scheduler: Scheduler
   readonly #slots: Slots
   readonly #breaker: Breaker
 
   constructor(options: ServiceOptions) {
-    const { store, clock, random, definitions, worker, concurrency, events, log } = options
-    this.#options = options
+    const { store, random, definitions, worker, concurrency, events, log } = options
+    const read = store.now?.bind(store)
+    this.#shared = read === undefined ? null : new StoreClock(read, log)
+    const clock = this.#shared ?? options.clock
+    this.#options = { ...options, clock }
     this.#breaker = new Breaker(store.circuits)
     this.#slots = new Slots(options.makeProject, clock)
     const task = {
@@ -69,7 +75,8 @@ export class Service {
   /** Works until the signal is aborted; then batches are finished, and what is left goes back to the queue. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      await Promise.all([this.#workers.run(signal), this.#scheduler.run(signal), this.#listen(signal)])
+      const following = this.#shared?.follow(signal)
+      await Promise.all([following, this.#workers.run(signal), this.#scheduler.run(signal), this.#listen(signal)])
     } finally {
       await this.#slots[Symbol.asyncDispose]()
     }

@@ -36,6 +36,8 @@ export interface Store extends AsyncDisposable {
   readonly delivery?: Delivery
   /** What its processes tell each other. Absent: there is one process. */
   readonly topic?: Topic
+  /** Milliseconds since 1970 by the store's own clock, which all its processes go by. Absent: there is one process, and its clock counts. */
+  now?(): Promise<number>
   /** Where the rows that syncs of connections gather are kept beside this store, for all its processes. Absent: in files of this process. */
   rowsDatabase?(): RowsDatabase
 }

@@ -224,7 +224,27 @@ function endTests(withState: WithState): void {
   )
 }
 
+const DAYS = 2 * 24 * 3_600_000
+
 function takeOverTests(withState: WithState): void {
+  test(
+    'a lease, and a job that waits, until a time that a clock wrote which was two days ahead keep nobody waiting',
+    withState(async (state) => {
+      await using store = await state.open()
+      await store.jobs.enqueue(request('waits', { dueMs: 1000 + DAYS }), 1000 + DAYS)
+      await store.jobs.enqueue(request('runs', { dueMs: 1000 }), 1000)
+      assert.deepEqual(
+        (await store.jobs.claim({ worker: 'v', leaseMs: 500, limit: 1 }, 1000 + DAYS)).map(({ sync }) => sync),
+        ['runs'],
+      )
+      const claims = await take(store.jobs, 2000)
+      assert.deepEqual(claims.map(({ sync }) => sync).sort(), ['runs', 'waits'])
+      await store.leases.take('alone', 'a', 1000 + DAYS, 60_000)
+      assert.equal(await store.leases.take('alone', 'b', 2000, 60_000), 2)
+      await assert.rejects(store.leases.take('alone', 'c', 2001, 60_000), { code: 'LEASE_LOST' })
+    }),
+  )
+
   test(
     'hazard 24: a job whose lease expired is taken over, and what its first worker says then is not heard',
     withState(async (state) => {

@@ -1,6 +1,6 @@
 /**
  * Workers and schedulers on one store, on a clock that the test moves: processes crash before and after any call of the store, freeze past
- * their leases, and new ones come. `SYNCLINE_SIMULATION_SEED` replays one world, `SYNCLINE_SIMULATION_RUNS` says how many there are.
+ * their leases, and new ones come; the machine's clock jumps by up to two days and back. `SYNCLINE_SIMULATION_SEED` replays one world, `SYNCLINE_SIMULATION_RUNS` says how many there are.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -19,6 +19,7 @@ const runs = Number(
 )
 const first = Number(process.env.SYNCLINE_SIMULATION_SEED ?? 1)
 const LEASE_MS = 8_000
+const DAY_MS = 24 * 3_600_000
 const SYNCS = ['a', 'b', 'c', 'd', 'e']
 const started = Date.UTC(2025, 0, 1)
 
@@ -44,6 +45,9 @@ class World {
   readonly asked: { readonly sync: string; readonly at: number }[] = []
   #processes: Process[] = []
   #names = 0
+  /** How far the machine's clock is off, and when it was set last. */
+  #skewMs = 0
+  #setAt = Number.NEGATIVE_INFINITY
   crashing = true
 
   constructor(seed: number) {
@@ -62,7 +66,7 @@ class World {
     }
     const clock = {
       // A frozen process does not know how late it is: it reads the clock only when it goes on.
-      now: () => this.clock.now(),
+      now: () => this.machineNow(),
       sleep: async (ms: number, signal: AbortSignal) => {
         await this.clock.sleep(ms, signal)
         await this.#thaw(it)
@@ -79,6 +83,17 @@ class World {
     this.#processes.push(Object.assign(it, { ended }))
   }
 
+  /** What the machine's clock shows. Timers do not go by it. */
+  machineNow(): number {
+    return this.clock.now() + this.#skewMs
+  }
+
+  /** Somebody, or a time server, sets the machine's clock. */
+  setClock(skewMs: number): void {
+    if (skewMs !== this.#skewMs) this.#setAt = this.clock.now()
+    this.#skewMs = skewMs
+  }
+
   async ask(): Promise<void> {
     const sync = this.#chance.pick(SYNCS)
     const at = this.clock.now()
@@ -87,10 +102,10 @@ class World {
         sync,
         priority: this.#chance.pick(['high', 'default', 'low'] as const),
         reason: 'command',
-        dueMs: at,
+        dueMs: this.machineNow(),
         attempt: 1,
       },
-      at,
+      this.machineNow(),
     )
     this.asked.push({ sync, at })
   }
@@ -134,6 +149,8 @@ class World {
 
   async #mayCrash(it: Pick<Process, 'dead' | 'frozenUntil'>, place: string): Promise<void> {
     await this.#thaw(it)
+    if (this.crashing && this.random() < 0.002)
+      this.setClock(this.random() < 0.5 ? 0 : Math.round((this.random() - 0.5) * 4 * DAY_MS))
     // Looking is most of what they do.
     const looks = /claim|nextDue|due|heartbeat/.test(place)
     if (!this.crashing || this.random() >= (looks ? 0.008 : 0.04)) return
@@ -150,8 +167,14 @@ class World {
     if (generation <= before) this.violations.push(`${it.name} got generation ${generation} of ${sync} after ${before}`)
     this.#fence.set(sync, generation)
     const other = this.#executing.get(sync)
-    // Only who was dead or frozen may have lost the lease without knowing.
-    if (other !== undefined && !other.signal.aborted && !other.by.dead && other.by.frozenUntil < at - LEASE_MS)
+    // Only who was dead or frozen, or whose clock was set, may have lost the lease without knowing: the fence keeps it from writing.
+    if (
+      other !== undefined &&
+      this.#setAt < at - 2 * LEASE_MS &&
+      !other.signal.aborted &&
+      !other.by.dead &&
+      other.by.frozenUntil < at - LEASE_MS
+    )
       this.violations.push(`${it.name} runs ${sync} while ${other.by.name} does`)
     this.#executing.set(sync, { by: it, signal })
     try {
@@ -176,7 +199,7 @@ class World {
     if (this.#fence.get(sync) !== generation)
       return { kind: 'ended', status: 'failed', run: null, error: null, retry: false }
     const outcome = this.random()
-    if (outcome < 0.15) return { kind: 'postponed', untilMs: this.clock.now() + 2000 }
+    if (outcome < 0.15) return { kind: 'postponed', untilMs: this.machineNow() + 2000 }
     this.executed.push({ sync, at })
     const failed = this.crashing && outcome < 0.5
     return { kind: 'ended', status: failed ? 'failed' : 'succeeded', run: null, error: null, retry: failed }
@@ -200,6 +223,7 @@ async function play(seed: number): Promise<World> {
     while (world.living().length < 3) world.spawn()
   }
   world.crashing = false
+  world.setClock(0)
   if (world.living().length === 0) world.spawn()
   const quiet = clock.now()
   // What failed again and again is held back for up to five minutes.

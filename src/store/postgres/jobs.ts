@@ -1,5 +1,6 @@
 /** The queue in Postgres. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
 import { type Job, patienceMs } from '../../core/job.ts'
+import { LONGEST_DELAY_MS, LONGEST_LEASE_MS } from '../believable.ts'
 import type { Delivery } from '../delivery.ts'
 import type {
   Claim,
@@ -195,8 +196,8 @@ const statements = {
   // Who is in the middle of something with a job or a lease is left alone: to wait for him could be to wait for a frozen process.
   claim: `
     with found as materialized (
-      select job.id, job.sync, job.status, job.cancelling, job.rank_at from ${open} and (lease.holder is null or lease.expires_at <= $2)
-        and (job.status = 'running' or job.due_at <= $2 and not exists (
+      select job.id, job.sync, job.status, job.cancelling, job.rank_at from ${open} and (lease.holder is null or lease.expires_at <= $2 or lease.expires_at > $2::bigint + ${LONGEST_LEASE_MS})
+        and (job.status = 'running' or (job.due_at <= $2 or job.due_at > $2::bigint + ${LONGEST_DELAY_MS}) and not exists (
           select 1 from job as other where other.sync = job.sync and other.status = 'running'))
       order by job.rank_at limit $4 for update of job, lease skip locked
     ), taken as (

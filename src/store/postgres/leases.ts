@@ -1,4 +1,5 @@
 /** Leases in Postgres: one row per sync, and a generation that only grows. */
+import { LONGEST_LEASE_MS } from '../believable.ts'
 import { leaseLost, leaseTaken } from '../refusals.ts'
 import type { LeaseStore } from '../store.ts'
 import type { Queries } from './database.ts'
@@ -44,6 +45,7 @@ const statements = {
       on conflict (sync) do update
         set generation = lease.generation + 1, holder = excluded.holder, expires_at = excluded.expires_at
         where lease.holder is null or lease.holder = excluded.holder or lease.expires_at <= $3
+          or lease.expires_at > $3::bigint + ${LONGEST_LEASE_MS}
       returning sync, generation
     ), ended as (${endRunsOf('taken')})
     select generation from taken`,

@@ -86,6 +86,11 @@ class PostgresStore implements Store {
     this.topic = new PostgresTopic(database, place.url, place.schema)
   }
 
+  async now(): Promise<number> {
+    const [row] = await this.#database.query('select extract(epoch from clock_timestamp()) * 1000 as now')
+    return Number(row?.now)
+  }
+
   async projectId(): Promise<string> {
     return this.#projectId
   }

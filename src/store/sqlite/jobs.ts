@@ -2,6 +2,7 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Job, patienceMs } from '../../core/job.ts'
+import { LONGEST_DELAY_MS, LONGEST_LEASE_MS } from '../believable.ts'
 import type {
   Claim,
   ClaimId,
@@ -174,6 +175,7 @@ function numberOf(id: string): number {
   return /^\d{1,15}$/.test(id) ? Number(id) : -1
 }
 
+const expired = `(lease.holder is null or lease.expires_at <= :now or lease.expires_at > :now + ${LONGEST_LEASE_MS})`
 const leaseUntil = `(select expires_at from lease where lease.sync = job.sync) as lease_until`
 
 const statements = {
@@ -188,16 +190,16 @@ const statements = {
   // Two statements, each of which walks its index in order and stops: together they would sort everything that waits.
   expired: `
     select job.id, job.sync, job.status, job.cancelling, job.rank_at from job join lease on lease.sync = job.sync
-    where job.status = 'running' and (lease.holder is null or lease.expires_at <= :now) order by job.rank_at limit :limit`,
+    where job.status = 'running' and ${expired} order by job.rank_at limit :limit`,
   waiting: `
     select job.id, job.sync, job.status, job.cancelling, job.rank_at from job left join lease on lease.sync = job.sync
-    where job.status = 'queued' and job.due_at <= :now and (lease.holder is null or lease.expires_at <= :now)
+    where job.status = 'queued' and (job.due_at <= :now or job.due_at > :now + ${LONGEST_DELAY_MS}) and ${expired}
       and not exists (select 1 from job as other where other.sync = job.sync and other.status = 'running')
     order by job.rank_at limit :limit`,
   lease: `
     insert into lease (sync, generation, holder, expires_at) values (:sync, 1, :holder, :until)
     on conflict (sync) do update set generation = generation + 1, holder = excluded.holder, expires_at = excluded.expires_at
-      where lease.holder is null or lease.expires_at <= :now
+      where ${expired}
     returning generation`,
   start: `update job set status = 'running', worker = :worker, started_at = :now where id = :id`,
   takeOver: `update job set worker = :worker, started_at = :now, attempt = attempt + 1 where id = :id`,

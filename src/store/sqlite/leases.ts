@@ -1,5 +1,6 @@
 /** Leases in SQLite: one row per sync, and a generation that only grows. */
 import type { DatabaseSync } from 'node:sqlite'
+import { LONGEST_LEASE_MS } from '../believable.ts'
 import { leaseTaken } from '../refusals.ts'
 import type { LeaseStore } from '../store.ts'
 import { prepared } from './statements.ts'
@@ -31,6 +32,7 @@ const statements = {
     insert into lease (sync, generation, holder, expires_at) values (:sync, 1, :holder, :until)
     on conflict (sync) do update set generation = generation + 1, holder = excluded.holder, expires_at = excluded.expires_at
       where lease.holder is null or lease.holder = excluded.holder or lease.expires_at <= :now
+        or lease.expires_at > :now + ${LONGEST_LEASE_MS}
     returning generation`,
   renew: `update lease set expires_at = :until where sync = :sync and generation = :generation and holder is not null`,
   free: `update lease set holder = null where sync = :sync and generation = :generation`,
