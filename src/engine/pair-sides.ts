@@ -122,7 +122,11 @@ export async function replacedSide(sides: PairSides): Promise<SyncError | null> 
     }
     const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
     if (now === undefined) continue
-    if (now !== null && now > seen + MOST_PER_CLAIM * state.claims) return olderState(sync, side)
+    if (now !== null && isAhead(state, side, now)) {
+      // Another run may have taken it since the state was read; it tells of that before.
+      if (isAhead(await sides.memory.state(), side, now)) return olderState(sync, side)
+      continue
+    }
     if (now !== null && now >= seen) continue
     const { connection, collection } = sync[side]
     return new SyncError(
@@ -138,6 +142,11 @@ export async function replacedSide(sides: PairSides): Promise<SyncError | null> 
 
 /** By how much a claim that nobody told of may have raised a fence. */
 const MOST_PER_CLAIM = 2
+
+function isAhead({ fences, claims }: PairState, side: SideName, now: number): boolean {
+  const seen = fences[side]
+  return seen !== null && now > seen + MOST_PER_CLAIM * claims
+}
 
 /** Whether rows would be doubled: other states made pairs of this side, and nothing tells this one which rows belong together. */
 async function isStrange({ sync, project, collections, state }: PairSides, side: SideName): Promise<boolean> {

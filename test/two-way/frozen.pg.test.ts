@@ -46,7 +46,8 @@ for (const rows of [1, 1000])
     assert.equal(before.length, 59)
     process.kill(frozen.pid, 'SIGCONT')
     const { finished, stderr } = await frozen.ended
-    assert.equal(finished[0]?.code, 'LEASE_LOST', stderr)
+    // Its write is refused; if it tries again, its state is found to be older than the sides, as the successor has a copy of it.
+    assert.match(String(finished[0]?.code), /^(LEASE_LOST|STATE_OLDER)$/, stderr)
     assert.deepEqual(await shop(names), before)
     assert.deepEqual(await crm(names), before)
     assert.equal((await call(copy.path, 'verify')).code, 0)
