@@ -376,10 +376,11 @@ function referenced(key: Key): Rejection {
   return { key, code: 'ROW_REFERENCED', message: 'rows of another table refer to it' }
 }
 
-/** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00). */
+/** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00); of text by its bytes, whatever its collation. */
 function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
-  return tellsApart(field) ? column : `${column}::text`
+  const spelled = tellsApart(field) ? column : `${column}::text`
+  return field.type === 'text' ? `${spelled} COLLATE "C"` : spelled
 }
 
 function add(a: PutResult, b: PutResult): PutResult {

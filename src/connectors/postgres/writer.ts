@@ -454,10 +454,13 @@ function shapeOf(write: Write): string {
   }
 }
 
-/** Types without an equality of their own (json, xml, geometry) are compared as they are spelled. */
+/** Types without an equality of their own (json, xml, geometry) are compared as they are spelled; text by its bytes, whatever its collation. */
 function same(field: Field, column: string, value: string): string {
   const spelled =
     field.native === 'json' ||
     (field.type === 'text' && !/^(text|character|"char"|name|citext|inet|cidr)/.test(field.native))
-  return spelled ? `${column}::text IS NOT DISTINCT FROM (${value})::text` : `${column} IS NOT DISTINCT FROM ${value}`
+  const bytes = /^(text|character)/.test(field.native) ? ' COLLATE "C"' : ''
+  return spelled
+    ? `${column}::text IS NOT DISTINCT FROM (${value})::text`
+    : `${column}${bytes} IS NOT DISTINCT FROM (${value})${bytes}`
 }
