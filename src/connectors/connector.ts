@@ -360,7 +360,10 @@ export interface SinkTransaction {
    * in each other's way go in. Absent: the target knows no such values.
    */
   putTogether?(sync: SyncId, rows: readonly Row[]): Promise<PutResult>
-  /** Deletes (or marks) rows by key. Those that rows of another table refer to stay, and come back as rejected (`ROW_REFERENCED`). */
+  /**
+   * Deletes (or marks) rows by key. Those that rows of another table refer to stay, and come back as rejected (`ROW_REFERENCED`). With
+   * `deletes: 'keep'` rows stay as they are and are not this sync's any more: its view does not show them until they are put again.
+   */
   delete(sync: SyncId, keys: readonly Key[]): Promise<DeleteResult>
   /** Replaces what is remembered about rejected rows: adds these, forgets those. */
   reject(sync: SyncId, rejected: readonly Rejection[], settled: readonly Key[]): Promise<void>

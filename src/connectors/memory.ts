@@ -66,6 +66,8 @@ interface TargetTable {
   readonly rejected: ReadonlyMap<string, Rejection>
   /** Keys the sync put there, and whether it wrote the row or found it equal: of an adopted table, only these are its own. */
   readonly ours: ReadonlyMap<string, boolean>
+  /** Keys of rows that the source deleted and that stay. */
+  readonly kept: ReadonlySet<string>
 }
 
 /** A system in memory. All changes replace immutable values, so a snapshot is a reference. */
@@ -298,7 +300,9 @@ function openSink(system: MemorySystem): Sink {
       const rows =
         spec.adopt && ours !== undefined
           ? new Map([...table.rows].filter(([key]) => (only === 'written' ? ours.get(key) === true : ours.has(key))))
-          : table.rows
+          : spec.deletes === 'keep'
+            ? new Map([...table.rows].filter(([key]) => system.targets.get(spec.collection)?.kept.has(key) !== true))
+            : table.rows
       return openView(system, { ...table, rows }, { fields: [], where: null }, '')
     },
     rejections: async ({ collection }) => [...(system.targets.get(collection)?.rejected.values() ?? [])],
@@ -343,6 +347,16 @@ function openTransaction(
         : new Map(target.ours).set(keyText(key), before || state === 'written')
     targets = new Map(targets).set(specOf(sync).collection, { ...target, ours })
   }
+  const keep = (sync: string, keys: readonly Key[], kept: boolean) => {
+    const target = targets.get(specOf(sync).collection)
+    if (target === undefined || specOf(sync).deletes !== 'keep') return
+    const texts = new Set(keys.map(keyText))
+    const others = [...target.kept].filter((key) => !texts.has(key))
+    targets = new Map(targets).set(specOf(sync).collection, {
+      ...target,
+      kept: new Set([...others, ...(kept ? texts : [])]),
+    })
+  }
   return {
     put: async (sync, rows) => {
       await system.fault('put', specOf(sync).collection)
@@ -357,6 +371,7 @@ function openTransaction(
         const before = held.get(keyText(key))
         const equal = before !== undefined && keyText(before) === keyText(placed)
         own(sync, key, equal ? 'equal' : 'written')
+        keep(sync, [key], false)
         if (equal) counts.unchanged++
         else {
           edit(sync, key, placed)
@@ -370,7 +385,8 @@ function openTransaction(
       const { adopt, collection } = specOf(sync)
       const mine = (key: Key) => !adopt || targets.get(collection)?.ours.get(keyText(key)) === true
       const there = keys.filter((key) => tables.get(collection)?.rows.has(keyText(key)) && mine(key))
-      for (const key of there) edit(sync, key, null)
+      if (specOf(sync).deletes === 'keep') keep(sync, there, true)
+      else for (const key of there) edit(sync, key, null)
       for (const key of keys) own(sync, key, 'gone')
       return { deleted: there.length, rejected: [] }
     },
@@ -426,7 +442,14 @@ function alter(system: MemorySystem, spec: TargetSpec, change: Parameters<Sink['
 }
 
 function newTarget({ project, sync, adopt }: TargetSpec): TargetTable {
-  return { owner: { project, sync }, adopted: adopt, orphans: [], rejected: new Map(), ours: new Map() }
+  return {
+    owner: { project, sync },
+    adopted: adopt,
+    orphans: [],
+    rejected: new Map(),
+    ours: new Map(),
+    kept: new Set(),
+  }
 }
 
 function changed(table: Table, key: Key, row: Row | null, seq: number): Table {

@@ -108,10 +108,12 @@ async function readBy(
   const encoded =
     copies && target.empty && mapping.passes && target.encoding !== undefined && target.encoding === source.encoding
   // An adopted table may give up one row for another: its rows are always counted, at the end.
-  let held = target.empty && !sides.spec.adopt ? 0 : null
+  // So are those of one that keeps rows which the source deleted: they may come back.
+  const counted = sides.spec.adopt || sides.sync.deletes === 'keep'
+  let held = target.empty && !counted ? 0 : null
   for await (const page of source.read(copies ? null : reading.cursor, { ...mapping.selection, signal, encoded })) {
     // The source goes on reading meanwhile. Of an adopted table, rows count that were there and are only now found equal.
-    if (held === null && !sides.spec.adopt) held = await countTarget(sides)
+    if (held === null && !counted) held = await countTarget(sides)
     if (page.encoded !== undefined) await batch.putEncoded(page.encoded)
     if (page.puts.length > 0 || page.rejects.length > 0)
       await batch.put(page.puts, page.rejects, page.bytes, copies && target.empty && page.distinct)

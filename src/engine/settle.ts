@@ -61,7 +61,9 @@ export async function settle(ending: Ending): Promise<Settlement> {
   // Both sides count at the same time.
   const counting = source.count()
   counting.catch(() => {})
-  if (batch.rejected.length === 0 && ending.held !== null && ending.held + batch.inserted === (await counting))
+  // A deletion that the source reported may be hidden by one that somebody made in the target: then the counts are equal.
+  const silent = batch.rejected.length === 0 && ending.hints.length === 0
+  if (silent && ending.held !== null && ending.held + batch.inserted === (await counting))
     return { status: 'succeeded' }
   let last: LastRound = { put: new Set(), deficit: Number.POSITIVE_INFINITY }
   for (let round = ending; ; round = { ...ending, held: null, hints: [] }) {
@@ -86,7 +88,7 @@ export async function countsAhead(ending: Omit<Ending, 'ahead'>): Promise<RangeC
   const { sides, batch, source, held, hints } = ending
   if (held === null || hints.length > 0 || batch.rejected.length > 0) return null
   const targetRows = held + batch.inserted
-  if (targetRows <= (await source.count()) || sides.sync.deletes === 'keep') return null
+  if (targetRows <= (await source.count())) return null
   await using target = await sides.sink.view(sides.spec)
   return await countRanges(sides, source, target, targetRows)
 }
@@ -119,10 +121,9 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const expected = sourceRows - (await absent(batch, target, sides))
   const keeps = sides.sync.deletes === 'keep'
   const settled = { status: 'succeeded', missing: [], deficit: 0, undeleted: [], referenced: [] } as const
-  if (targetRows === expected || (keeps && targetRows > expected)) return settled
+  if (targetRows === expected && ending.hints.length === 0) return settled
   tally.enter('sweep', null)
   const deficit = expected - targetRows
-  if (keeps) return { ...settled, deficit, missing: await sweep(ending, target, targetRows, async () => {}) }
   const released = await project.store.runs.released(sides.sync.id)
   const transaction = await sides.sink.begin()
   try {
@@ -131,7 +132,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     const doubtful: Key[] = []
     const drop = async (keys: readonly Key[]) => {
       if (keys.length === 0) return
-      if (deletes === 0) tally.applying()
+      if (deletes === 0 && !keeps) tally.applying()
       const { deleted, rejected } = await transaction.delete(sides.spec.sync, keys)
       deletes += deleted
       referenced = [...referenced, ...rejected]
@@ -146,15 +147,16 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
       referenced = []
       await drop(keys)
     }
-    if (holds(sides.sync.guard, { deletes, targetRows, sourceRows, released })) {
+    if (!keeps && holds(sides.sync.guard, { deletes, targetRows, sourceRows, released })) {
       await transaction.rollback()
       return { status: 'held', deletes }
     }
     tally.check()
     await transaction.checkpoint(sides.spec.sync, null)
     await transaction.commit()
-    tally.add({ deleted: deletes })
-    if (deletes > 0) tally.applied()
+    // What is kept is no deletion: the rows stay, and are only no longer this sync's.
+    tally.add({ deleted: keeps ? 0 : deletes })
+    if (deletes > 0 && !keeps) tally.applied()
     const undeleted = await stillThere(doubtful, referenced, sides)
     return { status: 'succeeded', missing, deficit: deficit + deletes, undeleted, referenced }
   } catch (error) {

@@ -298,6 +298,28 @@ function putTests(withSink: WithSink): void {
     }),
   )
 
+  for (const adopt of [false, true])
+    test(
+      `with \`keep\` a row that goes stays in ${adopt ? 'an adopted table' : 'the table'}, is not seen any more, and is the sync's again with the next put`,
+      withSink(async ({ sink, system }) => {
+        const keeping = specOf(items, { deletes: 'keep', adopt })
+        if (adopt) await system.create(items, [])
+        await claim(sink, keeping)
+        await transact(sink, async (transaction) => void (await put(transaction, rows)))
+        await transact(sink, async (transaction) => {
+          assert.equal((await transaction.delete(SYNC, [['a'], ['none']])).deleted, 1)
+        })
+        assertRows(items, await held(sink, keeping), [rows[1]!, rows[2]!])
+        {
+          const table = await (await system.connect()).collection('items', { key: ['sku'] })
+          await using all = await table.view?.({ fields: ['sku'], where: null })
+          assert.equal(await all?.count(), 3)
+        }
+        await transact(sink, async (transaction) => void (await put(transaction, [['a', 7, 'back']])))
+        assertRows(items, await held(sink, keeping), [['a', 7, 'back'], rows[1]!, rows[2]!])
+      }),
+    )
+
   test(
     'a row marked as deleted is not seen any more, and comes back with the next put, as an insert',
     withSink(async ({ sink }) => {

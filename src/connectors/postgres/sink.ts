@@ -15,7 +15,16 @@ import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
 import { rehearse } from './rehearsal.ts'
-import { adoptable, applyChanges, deletedField, ownerOf, parseSchema, rowsTableSql, storedTypes } from './table.ts'
+import {
+  adoptable,
+  applyChanges,
+  deletedField,
+  keptTableSql,
+  ownerOf,
+  parseSchema,
+  rowsTableSql,
+  storedTypes,
+} from './table.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -132,7 +141,9 @@ async function forgetTable(client: Client, spec: TargetSpec): Promise<void> {
     [spec.project, spec.sync],
   )
   await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
-  await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
+  await client.query(
+    `DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}; DROP TABLE IF EXISTS ${keptTableSql(spec.collection)}`,
+  )
 }
 
 /** Whether the columns have the very types of the source: then COPY text needs no decoding on its way. */
@@ -246,12 +257,18 @@ async function viewTarget(config: PostgresConfig, spec: TargetSpec, rows?: 'writ
 async function targetRelation(client: Client, spec: TargetSpec, rows?: 'written'): Promise<Relation> {
   const table = tableSql(spec.collection)
   const rowsTable = rowsTableSql(spec.collection)
+  const kept = keptTableSql(spec.collection)
   const conditions: string[] = []
   // The next run adds the column or makes the table, when marking or adopting is new to the target.
   const [there] = await client.query(
-    `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped), to_regclass($3) IS NOT NULL`,
-    [table, deletedField, rowsTable],
+    `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped), to_regclass($3) IS NOT NULL, to_regclass($4) IS NOT NULL`,
+    [table, deletedField, rowsTable, kept],
   )
+  if (!spec.adopt && spec.deletes === 'keep' && there?.[2] === 't') {
+    const [any] = await client.query(`SELECT 1 FROM ${kept} LIMIT 1`)
+    const same = spec.schema.key.map((name) => `kept.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
+    if (any !== undefined) conditions.push(`NOT EXISTS (SELECT 1 FROM ${kept} AS kept WHERE ${same})`)
+  }
   if (spec.deletes === 'mark' && there?.[0] === 't') conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && there?.[1] === 't') {
     const same = spec.schema.key.map((name) => `mine.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
@@ -294,6 +311,8 @@ async function dropTable(client: Client, spec: Pick<TargetSpec, 'sync' | 'projec
   const owner = await ownerOf(client, spec.collection)
   if (owner?.project !== spec.project || owner.sync !== spec.sync) return
   await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
-  await client.query(`DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}`)
+  await client.query(
+    `DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}; DROP TABLE IF EXISTS ${keptTableSql(spec.collection)}`,
+  )
   if (!owner.adopted) await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)
 }

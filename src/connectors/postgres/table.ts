@@ -21,6 +21,12 @@ export function rowsTableSql(collection: string): string {
   return `${quote(schema)}.${quote(ownName('_syncline_rows_', table, limits))}`
 }
 
+/** Beside a table of ours whose sync says `deletes: 'keep'`: the keys of rows that the source deleted and that stay. */
+export function keptTableSql(collection: string): string {
+  const [schema, table] = nameParts(collection)
+  return `${quote(schema)}.${quote(ownName('_syncline_kept_', table, limits))}`
+}
+
 /** Null: a table that Syncline did not make and has not adopted. */
 export async function ownerOf(
   client: Client,
@@ -84,6 +90,7 @@ export async function applyChanges(client: Client, spec: TargetSpec, changes: re
       `ALTER TABLE ${tableSql(spec.collection)} ADD COLUMN IF NOT EXISTS ${quote(deletedField)} timestamptz`,
     )
   if (spec.adopt) await prepareAdoption(client, spec, native)
+  else if (spec.deletes === 'keep') await prepareKeeping(client, spec, native)
   if (before === undefined || changes.length > 0)
     await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
 }
@@ -140,16 +147,27 @@ async function createTable(client: Client, spec: TargetSpec, native: (field: Fie
   await client.query(`CREATE TABLE ${tableSql(spec.collection)} (\n  ${columns.join(',\n  ')}\n)`)
 }
 
+async function prepareKeeping(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
+  const key = spec.schema.key.map(quote).join(', ')
+  await client.query(
+    `CREATE TABLE IF NOT EXISTS ${keptTableSql(spec.collection)} (${keyColumns(spec, native)}, PRIMARY KEY (${key}))`,
+  )
+  await ownList(client, spec, keptTableSql(spec.collection))
+}
+
+function keyColumns({ schema }: TargetSpec, native: (field: Field) => string): string {
+  const columnOf = (name: string) =>
+    `${quote(name)} ${native(schema.fields.find((field) => field.name === name) as Field)}`
+  return schema.key.map(columnOf).join(', ')
+}
+
 /** The list of our keys beside an adopted table. The table's own key must tell its rows apart. */
 async function prepareAdoption(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
   const key = spec.schema.key.map(quote).join(', ')
-  const columns = spec.schema.key.map(
-    (name) => `${quote(name)} ${native(spec.schema.fields.find((field) => field.name === name) as Field)}`,
-  )
   await client.query(
-    `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${columns.join(', ')}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
+    `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${keyColumns(spec, native)}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
   )
-  await ownList(client, spec)
+  await ownList(client, spec, rowsTableSql(spec.collection))
   const [twin] = await client.query(
     `SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`,
   )
@@ -164,8 +182,7 @@ async function prepareAdoption(client: Client, spec: TargetSpec, native: (field:
 }
 
 /** Whose list it is stands in its comment: another table's rows are never taken for this one's. */
-async function ownList(client: Client, { collection }: TargetSpec): Promise<void> {
-  const list = rowsTableSql(collection)
+async function ownList(client: Client, { collection }: TargetSpec, list: string): Promise<void> {
   const owner = `rows of ${nameParts(collection).map(quote).join('.')}`
   const [row] = await client.query(`SELECT obj_description(${quoteText(list)}::regclass, 'pg_class')`)
   const said = row?.[0] ?? null

@@ -14,7 +14,7 @@ import type { Client, Inflow } from './client.ts'
 import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
 import { isRowError, toldByServer, withoutValues } from './errors.ts'
 import { FrameLog, frameOf } from './frames.ts'
-import { deletedField, rowsTableSql } from './table.ts'
+import { deletedField, keptTableSql, rowsTableSql } from './table.ts'
 import { tellsApart } from './types.ts'
 import { keysSql } from './view.ts'
 
@@ -130,7 +130,8 @@ export class TableWriter {
     await this.#client.query('SAVEPOINT part')
     try {
       if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${mine} WHERE NOT _written AND ${isKey}`)
-      const deleted = await this.#client.execute(this.#deleteSql(isKey))
+      const deleted =
+        this.#spec.deletes === 'keep' ? await this.#keep(isKey) : await this.#client.execute(this.#deleteSql(isKey))
       if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${mine} WHERE ${isKey}`)
       await this.#client.query('RELEASE SAVEPOINT part')
       return { deleted, rejected: [] }
@@ -144,6 +145,27 @@ export class TableWriter {
       const second = await this.#deletePart(keys.slice(middle))
       return { deleted: first.deleted + second.deleted, rejected: [...first.rejected, ...second.rejected] }
     }
+  }
+
+  /** The rows stay, and are not this sync's any more; returns how many that are. Of an adopted table its list says so. */
+  async #keep(isKey: string): Promise<number> {
+    const { collection, adopt } = this.#spec
+    if (!adopt)
+      return await this.#client.execute(
+        `INSERT INTO ${keptTableSql(collection)} SELECT ${this.#keyColumns()} FROM ${this.#table} AS target WHERE ${isKey} ON CONFLICT DO NOTHING`,
+      )
+    const [row] = await this.#client.query(`SELECT count(*) FROM ${rowsTableSql(collection)} WHERE ${isKey}`)
+    return Number(row?.[0])
+  }
+
+  /** Rows that are put are this sync's again. */
+  async #unkeep(): Promise<void> {
+    const { collection, adopt, deletes } = this.#spec
+    if (deletes !== 'keep' || adopt) return
+    const same = this.#sameKey('kept', 'staged')
+    await this.#client.query(
+      `DELETE FROM ${keptTableSql(collection)} AS kept USING ${this.#staging} AS staged WHERE ${same}`,
+    )
   }
 
   /** Puts rows whose unique values stand in each other's way. */
@@ -249,6 +271,7 @@ export class TableWriter {
     await this.#copy(this.#staging, lines)
     const same = this.#sameKey('target', 'staged')
     const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
+    await this.#unkeep()
     const revived = await this.#countRevived(same)
     const updated = (await this.#client.execute(this.#updateSql(same))) - revived
     const [row] = await this.#client.query(

@@ -16,7 +16,7 @@ import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
-import { adoptable, applyChanges, deletedField, ownedTable, ownerOf, rowsTable } from './table.ts'
+import { adoptable, applyChanges, deletedField, keepsAny, keptTable, ownedTable, ownerOf, rowsTable } from './table.ts'
 import { floatLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
@@ -165,7 +165,7 @@ function forgetTable(database: DatabaseSync, spec: TargetSpec): void {
     .prepare('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL WHERE project = ? AND sync = ?')
     .run(spec.project, spec.sync)
   database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
-  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
+  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}; DROP TABLE IF EXISTS ${quote(keptTable(table))}`)
 }
 
 function openTransaction(
@@ -251,6 +251,10 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, 
   // The next run adds the column, when marking is new to the table.
   if (spec.deletes === 'mark' && hasColumn(database, table, deletedField))
     conditions.push(`${quote(deletedField)} IS NULL`)
+  if (!spec.adopt && spec.deletes === 'keep' && keepsAny(database, table)) {
+    const same = schema.key.map((name) => `kept.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
+    conditions.push(`NOT EXISTS (SELECT 1 FROM ${quote(keptTable(table))} AS kept WHERE ${same})`)
+  }
   if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
     const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
     const written = rows === 'written' ? ' AND mine._written' : ''
@@ -306,6 +310,6 @@ function dropTable(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'proj
   const owner = ownerOf(database, table)
   if (owner?.project !== spec.project || owner.sync !== spec.sync) return
   database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
-  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}`)
+  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}; DROP TABLE IF EXISTS ${quote(keptTable(table))}`)
   if (!owner.adopted) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
 }

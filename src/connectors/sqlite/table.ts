@@ -28,6 +28,19 @@ export function rowsTable(table: string): string {
   return `_syncline_rows_${table}`
 }
 
+/** Beside a table of ours whose sync says `deletes: 'keep'`: the keys of rows that the source deleted and that stay. */
+export function keptTable(table: string): string {
+  return `_syncline_kept_${table}`
+}
+
+/** Whether there are such rows: most tables have none, and are read without asking for each row. */
+export function keepsAny(database: DatabaseSync, table: string): boolean {
+  const list = keptTable(table)
+  if (database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(list) === undefined)
+    return false
+  return database.prepare(`SELECT 1 FROM ${quote(list)} LIMIT 1`).get() !== undefined
+}
+
 /** Applies what diffSchema found, and remembers the declared types. */
 export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[]): void {
   const table = ownedTable(spec)
@@ -49,6 +62,7 @@ export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: 
     rebuild(database, spec)
   if (keepsMark) addMissingColumn(database, table, deletedField, 'TEXT')
   if (spec.adopt) prepareAdoption(database, spec)
+  else if (spec.deletes === 'keep') prepareKeeping(database, spec)
   if (before === undefined || changes.length > 0)
     remember(database, spec, before === undefined ? null : parseSchema(String(before.schema)), orphans)
 }
@@ -121,16 +135,27 @@ function addMissingColumn(database: DatabaseSync, table: string, column: string,
   if (there === undefined) database.exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} ${storage}`)
 }
 
+function prepareKeeping(database: DatabaseSync, spec: TargetSpec): void {
+  const key = spec.schema.key.map(quote).join(', ')
+  database.exec(
+    `CREATE TABLE IF NOT EXISTS ${quote(keptTable(ownedTable(spec)))} (${keyColumns(spec)}, PRIMARY KEY (${key})) STRICT`,
+  )
+}
+
+function keyColumns({ schema }: TargetSpec): string {
+  const columns = schema.key.map((name) => {
+    const field = schema.fields.find((candidate) => candidate.name === name)
+    return `${quote(name)} ${storageOf(field?.type ?? 'text')} NOT NULL`
+  })
+  return columns.join(', ')
+}
+
 /** The list of our keys beside an adopted table, and a unique index that tells its rows apart. */
 function prepareAdoption(database: DatabaseSync, spec: TargetSpec): void {
   const table = ownedTable(spec)
   const key = spec.schema.key.map(quote).join(', ')
-  const columns = spec.schema.key.map((name) => {
-    const field = spec.schema.fields.find((candidate) => candidate.name === name)
-    return `${quote(name)} ${storageOf(field?.type ?? 'text')} NOT NULL`
-  })
   database.exec(
-    `CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${columns.join(', ')}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`,
+    `CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${keyColumns(spec)}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`,
   )
   try {
     database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${quote(`_syncline_key_${table}`)} ON ${quote(table)} (${key})`)

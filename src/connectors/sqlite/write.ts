@@ -8,7 +8,7 @@ import { parkedValue, putParked } from '../park.ts'
 import { joined, quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
-import { deletedField, ownedTable, rowsTable } from './table.ts'
+import { deletedField, keepsAny, keptTable, ownedTable, rowsTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { keysSql } from './view.ts'
 
@@ -36,6 +36,8 @@ export class TableWriter {
   readonly #perStatement: number
   /** Whether the table may take a row without an error and not keep it: an adopted one by its constraints, any by a trigger. */
   readonly #maySwallow: boolean
+  /** Whether rows are kept that the source deleted. */
+  #keepsAny: boolean
   readonly #statements = new Map<string, StatementSync>()
   readonly #inserts: string[] = []
   readonly #upserts: string[] = []
@@ -56,6 +58,7 @@ export class TableWriter {
     )
     this.#keepsNul = keepsNul(database)
     this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
+    this.#keepsAny = spec.deletes === 'keep' && !spec.adopt && keepsAny(database, this.#table)
     this.#maySwallow = spec.adopt || hasTrigger(database, this.#table)
     this.#perStatement = this.#maySwallow ? 1 : Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
   }
@@ -97,11 +100,12 @@ export class TableWriter {
   #deletePart(keys: readonly Key[]): number | null {
     const values = keys.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
     const isKey = keysSql(this.#keyNames, keys.length, this.#spec.adopt)
+    const keeps = this.#spec.deletes === 'keep'
     this.#database.exec('SAVEPOINT part')
     try {
       if (this.#spec.adopt) this.#forget(isKey, values)
       const ours = this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''
-      const deleted = this.#run(`${this.#deleteSql()} ${isKey}${ours}`, values)
+      const deleted = keeps ? this.#keep(isKey, values) : this.#run(`${this.#deleteSql()} ${isKey}${ours}`, values)
       if (this.#spec.adopt) this.#run(`DELETE FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`, values)
       this.#database.exec('RELEASE part')
       return deleted
@@ -110,6 +114,32 @@ export class TableWriter {
       this.#database.exec('ROLLBACK TO part; RELEASE part')
       return null
     }
+  }
+
+  /** The rows stay, and are not this sync's any more; returns how many that are. Of an adopted table its list says so. */
+  #keep(isKey: string, values: readonly Bindable[]): number {
+    if (this.#spec.adopt) {
+      const count = this.#statement(`SELECT count(*) FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`)
+      return Number((count.get(...values) as unknown as [number])[0])
+    }
+    this.#keepsAny = true
+    const names = this.#keyNames.join(', ')
+    return this.#run(
+      `INSERT OR IGNORE INTO ${quote(keptTable(this.#table))} SELECT ${names} FROM ${quote(this.#table)} WHERE ${isKey}`,
+      values,
+    )
+  }
+
+  /** Rows that are put are this sync's again. */
+  #unkeep(rows: readonly Row[], start: number, end: number): void {
+    if (!this.#keepsAny) return
+    const values = rows
+      .slice(start, end)
+      .flatMap((row) => this.#keyOf(row).map((value, at) => this.#keyValue(at, value)))
+    this.#run(
+      `DELETE FROM ${quote(keptTable(this.#table))} WHERE ${keysSql(this.#keyNames, end - start, false)}`,
+      values,
+    )
   }
 
   /** Puts rows whose unique values stand in each other's way. */
@@ -168,6 +198,7 @@ export class TableWriter {
     try {
       const values = this.#bind(rows, start, end)
       if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
+      this.#unkeep(rows, start, end)
       const existing = this.#existing(rows, start, end)
       const changed = this.#run(this.#upsertSql(end - start), values)
       const inserted = end - start - existing
