@@ -197,6 +197,7 @@ export class World {
       if (this.random.chance(0.3)) this.#userActs()
       if (this.random.chance(0.4)) await this.#thawOne()
       if (this.random.chance(0.2)) await this.#personDecides()
+      if (this.random.chance(0.4)) await this.#personSettles()
     }
     while (this.#frozen.length > 0) await this.#thawOne()
     await this.#rest()
@@ -599,7 +600,8 @@ export class World {
     const other = side === 'left' ? 'right' : 'left'
     const twin = this.systems[other].rows(collectionName).find((candidate) => candidate[1] === row[1])
     if (twin === undefined) return
-    const at = this.random.pick([3, 4])
+    const differing = [3, 4].filter((at) => row[at] !== twin[at])
+    const at = this.random.pick(differing.length > 0 ? differing : [3, 4])
     const copied = row.map((old, i): Value => (i === at ? (twin[at] ?? null) : old))
     this.model.userEdits(side, row, this.#stored(side, copied), at)
   }
@@ -635,6 +637,32 @@ export class World {
   #stamp(): string {
     const minute = new Date(Math.floor(this.#now / 60_000) * 60_000).toISOString()
     return minute.replace('.000Z', '.000000Z')
+  }
+
+  /** Somebody mends the row of a conflict by hand, on both sides: then they agree, and the conflict is over by itself. */
+  async #personSettles(): Promise<void> {
+    const open = await this.store.pairs.conflicts.list({ sync: this.sync.id, status: ['open'], limit: 10 })
+    const conflict = open.find(({ kind }) => kind === 'fields')
+    const [left, right] = sideNames.map((side) =>
+      this.systems[side].rows(collectionName).find(([id]) => keyText([id ?? null]) === conflict?.[side]),
+    )
+    if (left === undefined || right === undefined) return
+    for (const at of [3, 4].filter((field) => left[field] !== right[field])) {
+      // A number, which no system spells in another way.
+      const said = `${++this.#counter}`
+      for (const [side, row] of [
+        ['left', left],
+        ['right', right],
+      ] as const) {
+        const now = this.systems[side].rows(collectionName).find(([id]) => id === row[0]) ?? row
+        this.model.userEdits(
+          side,
+          now,
+          now.map((old, i): Value => (i === at ? said : old)),
+          at,
+        )
+      }
+    }
   }
 
   async #personDecides(): Promise<void> {
