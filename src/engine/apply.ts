@@ -166,7 +166,6 @@ export function takeResult(
     const key = row === null ? prepared.keys[side] : keyText(keyOfSide(pairing[side], row))
     if (key === null || prepared.existing === null) return
     const keys = { left: prepared.keys.left ?? key, right: prepared.keys.right ?? key, [side]: key }
-    changes.take(side, key, pair)
     const own = row === null ? pairing.fields.map(() => neverCell) : rowCells(sides, pairing[side], row)
     const cells = { [side]: own, [other]: [...prepared.existing] } as Record<SideName, string[]>
     pairing.fields.forEach(({ direction }, i) => {
@@ -178,13 +177,12 @@ export function takeResult(
       // What it would write over then is a conflict.
       if (from === side && cells[to][i] !== nullCell(sides, to, i)) cells[to][i] = neverCell
     })
-    if (pair === null) changes.pair(keys, cells)
+    if (pair === null) changes.pair(keys, cells, side)
     else {
       const draft = changes.draft(pair)
-      draft.keys[side] = key
       draft.cells.left = cells.left
       draft.cells.right = cells.right
-      draft.changed = true
+      changes.inserted(draft, side, key)
     }
     changes.journal({
       side,

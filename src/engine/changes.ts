@@ -1,4 +1,5 @@
 /** What one batch changes in the memory of a two-way sync, collected until it is committed. */
+import { randomUUID } from 'node:crypto'
 import { cellOf, neverCell } from '../core/base.ts'
 import { keyText } from '../core/key-text.ts'
 import { ownValue } from '../core/own-value.ts'
@@ -37,6 +38,8 @@ export class Changes {
   readonly #removed = new Set<number>()
   readonly #unpaired: Unpaired[] = []
   readonly #taken: { side: SideName; key: string }[] = []
+  /** Whose row a key is that an insert of this batch got. Others may have been read with it just before (SQLite gives keys again). */
+  readonly #owners = { left: new Map<string, PairDraft | NewPair>(), right: new Map<string, PairDraft | NewPair>() }
   readonly #settled: { side: SideName; key: string }[] = []
   readonly #pending = new Map<number, Pending>()
   readonly #unpend = new Set<number>()
@@ -83,11 +86,25 @@ export class Changes {
     draft.changed = true
   }
 
-  /** Two rows become a pair. Null cells: nothing is agreed yet. */
-  pair(keys: Readonly<Record<SideName, string>>, cells: Readonly<Record<SideName, readonly string[]>> | null): void {
+  /** Two rows become a pair. Null cells: nothing is agreed yet. `inserted`: the side whose row we inserted. */
+  pair(
+    keys: Readonly<Record<SideName, string>>,
+    cells: Readonly<Record<SideName, readonly string[]>> | null,
+    inserted: SideName | null = null,
+  ): void {
     const none = this.#sides.layout.fields.map(() => neverCell)
-    this.#inserts.push({ ...keys, ...encodePair(this.#sides, cells ?? { left: none, right: none }), recent: null })
+    const pair = { ...keys, ...encodePair(this.#sides, cells ?? { left: none, right: none }), recent: null }
+    this.#inserts.push(pair)
     for (const side of sideNames) this.settle(side, keys[side])
+    if (inserted !== null) this.#take(inserted, keys[inserted], pair)
+  }
+
+  /** A row that we inserted for a pair we know. */
+  inserted(draft: PairDraft, side: SideName, key: string): void {
+    draft.keys[side] = key
+    draft.changed = true
+    this.settle(side, key)
+    this.#take(side, key, draft)
   }
 
   remove(pair: StoredPair): void {
@@ -99,12 +116,10 @@ export class Changes {
     this.#unpaired.push(unpaired)
   }
 
-  /** A row that we inserted for this pair (null: a new one) got a key: the pair that had it has lost its row. */
-  take(side: SideName, key: string, pair: StoredPair | null): void {
+  /** A row that we inserted got this key: the pair that had it has lost its row. */
+  #take(side: SideName, key: string, owner: PairDraft | NewPair): void {
     this.#taken.push({ side, key })
-    for (const draft of this.#drafts.values())
-      if (draft.keys[side] === key && draft.pair.id !== pair?.id) draft.keys[side] = goneKey(draft.pair.id)
-    this.settle(side, key)
+    this.#owners[side].set(key, owner)
   }
 
   /** The pair has lost its row on this side; another row has its key. */
@@ -146,19 +161,19 @@ export class Changes {
     const update = [...this.#drafts.values()]
       .filter(({ changed }) => changed)
       .map(
-        ({ pair, keys, cells, recent }): StoredPair => ({
-          ...pair,
-          ...keys,
-          ...encodePair(this.#sides, cells),
-          recent,
+        (draft): StoredPair => ({
+          ...draft.pair,
+          ...this.#keysOf(draft, draft.keys, draft.pair.id),
+          ...encodePair(this.#sides, draft.cells),
+          recent: draft.recent,
         }),
       )
     return {
-      insert: this.#inserts,
+      insert: this.#inserts.map((pair) => ({ ...pair, ...this.#keysOf(pair, pair, randomUUID()) })),
       update,
       remove: [...this.#removed],
       taken: this.#taken,
-      unpaired: this.#unpaired,
+      unpaired: this.#unpaired.filter(({ side, key }) => !this.#owners[side].has(key)),
       settled: this.#settled,
       pending: [...this.#pending.values()],
       unpend: [...this.#unpend].filter((pair) => !this.#pending.has(pair)),
@@ -166,6 +181,16 @@ export class Changes {
       journal: this.#journal,
       carried: this.#carried,
     }
+  }
+
+  /** Keys as they were read, but for one that a row of ours has got since: the row that was read with it is gone. */
+  #keysOf(
+    one: PairDraft | NewPair,
+    { left, right }: Readonly<Record<SideName, string>>,
+    id: number | string,
+  ): Record<SideName, string> {
+    const keyOn = (side: SideName, key: string) => ((this.#owners[side].get(key) ?? one) === one ? key : goneKey(id))
+    return { left: keyOn('left', left), right: keyOn('right', right) }
   }
 }
 

@@ -73,9 +73,9 @@ export interface StoredPair {
   /** What this sync wrote in the last runs, to see a value swing; null: nothing. */
   readonly recent: string | null
 }
-/** A key that no row has, for the side of a pair whose key another row has got. */
-export function goneKey(pair: number): string {
-  return `[null,${pair}]`
+/** A key that no row has, for the side of a pair whose key another row has got. `pair`: its id, or what else no other pair has. */
+export function goneKey(pair: number | string): string {
+  return `[null,${JSON.stringify(pair)}]`
 }
 export type NewPair = Omit<StoredPair, 'id'>
 
@@ -134,7 +134,7 @@ export interface PairCommit {
   readonly insert: readonly NewPair[]
   readonly update: readonly StoredPair[]
   readonly remove: readonly number[]
-  /** Keys of rows that were inserted: a pair that had one has lost its row there. */
+  /** Keys of rows that were inserted: a stored pair that had one has lost its row there. */
   readonly taken: readonly { readonly side: SideName; readonly key: string }[]
   readonly unpaired: readonly Unpaired[]
   /** Rows that are paired or gone: not unpaired any more, and no work of this run. */
