@@ -396,7 +396,7 @@ export interface DeleteResult {
 
 /** A refused row that may go in once other rows have changed: of its own table or of others. */
 export function mayGoInLater({ code }: Pick<Rejection, 'code'>): boolean {
-  return code === 'VALUE_TAKEN' || code === 'PARENT_MISSING'
+  return code === 'VALUE_TAKEN' || code === 'KEY_TAKEN' || code === 'PARENT_MISSING'
 }
 
 /** A refused row, or a refused deletion, that a foreign key stands in the way of. */

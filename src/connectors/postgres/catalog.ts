@@ -19,6 +19,8 @@ export interface Table {
   readonly inherited: boolean
   /** Columns GENERATED ALWAYS AS IDENTITY: they take values in new rows only. */
   readonly identities: readonly string[]
+  /** Columns that take differently spelled texts for one. */
+  readonly loose: readonly string[]
 }
 
 /** All tables and views this role can see, without the system's and Syncline's own. */
@@ -89,8 +91,20 @@ async function describe(client: Client, condition: string): Promise<Table[]> {
   )
   const keyOf = new Map<string, string[]>()
   for (const [oid, names] of keys) if (oid && names && !keyOf.has(oid)) keyOf.set(oid, JSON.parse(names) as string[])
-  const tables = new Map<string, Table & { schema: { fields: Field[] }; identities: string[] }>()
-  for (const [oid, namespace, relation, kind, inherited, column, native, required, generated, identity] of rows) {
+  const tables = new Map<string, Table & { schema: { fields: Field[] }; identities: string[]; loose: string[] }>()
+  for (const [
+    oid,
+    namespace,
+    relation,
+    kind,
+    inherited,
+    column,
+    native,
+    required,
+    generated,
+    identity,
+    loose,
+  ] of rows) {
     if (!oid || !namespace || !relation || !kind) continue
     const key = keyOf.get(oid) ?? []
     const table = tables.get(oid) ?? {
@@ -99,11 +113,13 @@ async function describe(client: Client, condition: string): Promise<Table[]> {
       inherited: inherited === 't',
       declaredKey: key,
       identities: [],
+      loose: [],
       schema: { name: formatName([namespace, relation]), system: 'postgres', fields: [], key },
     }
     tables.set(oid, table)
     if (!column || !native) continue
     if (identity === 't') table.identities.push(column)
+    if (loose === 't') table.loose.push(column)
     table.schema.fields.push({
       name: column,
       type: typeOf(native),
@@ -130,7 +146,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind,
     WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname)
     ELSE format_type(t.oid, CASE WHEN d.oid IS NULL THEN a.atttypmod ELSE d.typmod END)
   END,
-  a.attnotnull, a.attgenerated <> '', a.attidentity = 'a'
+  a.attnotnull, a.attgenerated <> '', a.attidentity = 'a',
+  coalesce(NOT co.collisdeterministic, false) OR 'citext' IN (t.typname, coalesce(e.typname, ''))
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -139,6 +156,7 @@ LEFT JOIN pg_type t ON t.oid = coalesce(d.base, a.atttypid)
 LEFT JOIN pg_namespace tn ON tn.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
 LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')`
 
 /** Unique indexes that identify every row, the primary key first. */

@@ -5,9 +5,10 @@ import type { Key } from '../../core/value.ts'
 import { type Acting, pathsFrom, reachedBy, reachedRows } from '../cascades.ts'
 import type { Dependent } from '../connector.ts'
 import { quote } from '../sql.ts'
-import { qualified, tableSql } from './catalog.ts'
+import { qualified, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
 import { literal } from './copy.ts'
+import { sameSql } from './loose.ts'
 import { fromText } from './types.ts'
 
 /** Of partitioned tables the constraint of the whole; what the role may not read can't be looked into. */
@@ -59,7 +60,7 @@ function keptNames(keeps: readonly string[]): ReadonlyMap<string, string> {
 
 export async function dependentsOf(
   client: Client,
-  schema: Schema,
+  { schema, loose }: Table,
   keys: readonly Key[],
   keeps: readonly string[],
 ): Promise<Dependent[]> {
@@ -74,7 +75,9 @@ export async function dependentsOf(
   const listed = `(VALUES ${tuples.map((tuple) => `(${tuple.join(', ')})`).join(', ')}) AS w (${['ord', ...parts.map((_, i) => `k${i}`)].join(', ')})`
   for (const path of pathsFrom(schema.name, acting, (name) => names.has(name))) {
     const { child, effect, childFields: fields } = reachedBy(path)
-    const where = schema.key.map((name, part) => `_root.${quote(name)} = w.k${part}`).join(' AND ')
+    const where = schema.key
+      .map((name, part) => sameSql(`_root.${quote(name)}`, `w.k${part}`, loose.includes(name)))
+      .join(' AND ')
     const { from, alias } = reachedRows(path, { root: '_root', table: schema.name, key: schema.key }, tableSql)
     const tables = `${listed} JOIN ${tableSql(schema.name)} AS _root ON ${where}, ${from}`
     if (child !== schema.name) {

@@ -10,8 +10,9 @@ import type { Row, Value } from '../../core/value.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
+import { keysSql } from './loose.ts'
 import type { Now, Position, Witness } from './position.ts'
-import { clause, keysSql, type Relation } from './view.ts'
+import { clause, type Relation } from './view.ts'
 
 /** CURSOR_UNUSABLE where the server was started since, and does not show the witness. */
 export async function proveHistory(
@@ -79,7 +80,7 @@ export async function witnessOf(
 ): Promise<Witness | undefined> {
   const key = relation.key.map(({ name }): Value => row[fields.indexOf(name)] ?? null)
   if (key.length === 0 || key.includes(null)) return undefined
-  return await witnessBy(client, clause(relation, [keysSql(relation.key, [key])]), fields, 2)
+  return await witnessBy(client, clause(relation, [keysSql(relation.key, [key], relation.loose)]), fields, 2)
 }
 
 /** The newest of all rows: one pass over the table. */

@@ -18,6 +18,7 @@ const table: Table = {
   inherited: false,
   declaredKey: [],
   identities: [],
+  loose: [],
 }
 
 function now(over: Partial<Position> = {}, xmax = 2000n): Now {

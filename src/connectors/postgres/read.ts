@@ -24,6 +24,7 @@ import { dependentsOf } from './dependents.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
+import { groupingSql } from './loose.ts'
 import {
   changedSql,
   finiteSql,
@@ -88,10 +89,10 @@ export async function openCollection(
     lookup: openLookup(source, client),
     ...(table.kind === 'r' || table.kind === 'p'
       ? {
-          writer: (spec) => openWriter(config, context, table.schema, spec),
+          writer: (spec) => openWriter(config, context, table, spec),
           fence: (spec) => fenceOf(client, spec),
           claimants: (name) => claimantsOf(client, table.schema, name),
-          dependents: (keys, keeps) => dependentsOf(client, table.schema, keys, keeps),
+          dependents: (keys, keeps) => dependentsOf(client, table, keys, keeps),
         }
       : {}),
     // Where the server did not check what it stores, every row is looked at.
@@ -319,6 +320,7 @@ function relationOf({ table }: Source, selection: Selection): Relation {
     fields: schema.fields,
     key: schema.key.map((name) => fieldNamed(schema, name)),
     indexed: hasDeclaredKey(table),
+    loose: table.loose,
   }
 }
 
@@ -348,7 +350,7 @@ function openLookup(source: Source, client: Client): Lookup {
 async function refuseDuplicates(client: Client, relation: Relation, table: Table): Promise<void> {
   if (table.schema.key.length === 0 || hasDeclaredKey(table)) return
   const [row] = await client.query(
-    `SELECT 1 FROM ${clause(relation, [])} GROUP BY ${relation.key.map((field) => quote(field.name)).join(', ')} HAVING count(*) > 1 LIMIT 1`,
+    `SELECT 1 FROM ${clause(relation, [])} GROUP BY ${groupingSql(table.schema.key, table.loose)} HAVING count(*) > 1 LIMIT 1`,
   )
   if (row === undefined) return
   throw new SyncError(

@@ -19,6 +19,7 @@ import {
   adoptable,
   applyChanges,
   deletedField,
+  entrySql,
   keptTableSql,
   ownerOf,
   parseSchema,
@@ -118,7 +119,8 @@ async function claimTarget(
     await applyChanges(client, spec, changes)
     await client.commit()
     const schema = await storedTypes(client, spec)
-    const writer = new TableWriter(client, { ...spec, schema }, number, context.random)
+    const loose = (await findTable(client, spec.collection))?.loose ?? []
+    const writer = new TableWriter(client, { ...spec, schema }, { number, loose }, context.random)
     const [row] = await client.query(`SELECT 1 FROM ${tableSql(spec.collection)} LIMIT 1`)
     const checkpoint = await readCheckpoint(client, spec)
     const target: Target = {
@@ -259,6 +261,7 @@ async function targetRelation(client: Client, spec: TargetSpec, rows?: 'written'
   const rowsTable = rowsTableSql(spec.collection)
   const kept = keptTableSql(spec.collection)
   const conditions: string[] = []
+  const loose = (await findTable(client, spec.collection))?.loose ?? []
   // The next run adds the column or makes the table, when marking or adopting is new to the target.
   const [there] = await client.query(
     `SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND NOT attisdropped), to_regclass($3) IS NOT NULL, to_regclass($4) IS NOT NULL`,
@@ -266,14 +269,12 @@ async function targetRelation(client: Client, spec: TargetSpec, rows?: 'written'
   )
   if (!spec.adopt && spec.deletes === 'keep' && there?.[2] === 't') {
     const [any] = await client.query(`SELECT 1 FROM ${kept} LIMIT 1`)
-    const same = spec.schema.key.map((name) => `kept.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
-    if (any !== undefined) conditions.push(`NOT EXISTS (SELECT 1 FROM ${kept} AS kept WHERE ${same})`)
+    if (any !== undefined) conditions.push(`NOT EXISTS (${entrySql(kept, table, spec.schema.key, loose)})`)
   }
   if (spec.deletes === 'mark' && there?.[0] === 't') conditions.push(`${quote(deletedField)} IS NULL`)
   if (spec.adopt && there?.[1] === 't') {
-    const same = spec.schema.key.map((name) => `mine.${quote(name)} = ${table}.${quote(name)}`).join(' AND ')
-    const written = rows === 'written' ? ' AND mine._written' : ''
-    conditions.push(`EXISTS (SELECT 1 FROM ${rowsTable} AS mine WHERE ${same}${written})`)
+    const written = rows === 'written' ? ' AND listed._written' : ''
+    conditions.push(`EXISTS (${entrySql(rowsTable, table, spec.schema.key, loose)}${written})`)
   }
   const { fields } = spec.schema
   return {
@@ -282,6 +283,7 @@ async function targetRelation(client: Client, spec: TargetSpec, rows?: 'written'
     fields,
     key: spec.schema.key.flatMap((name) => fields.filter((field) => field.name === name)),
     indexed: !spec.adopt,
+    loose,
   }
 }
 

@@ -10,6 +10,7 @@ import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
 import { refusedChange } from './errors.ts'
 import { limits } from './limits.ts'
+import { bytesSql, groupingSql } from './loose.ts'
 import { nativeOf, typeOf } from './types.ts'
 
 /** The column that `deletes: 'mark'` keeps. */
@@ -25,6 +26,15 @@ export function rowsTableSql(collection: string): string {
 export function keptTableSql(collection: string): string {
   const [schema, table] = nameParts(collection)
   return `${quote(schema)}.${quote(ownName('_syncline_kept_', table, limits))}`
+}
+
+/** The entry of a row's key in one of these lists, which hold the bytes of keys. */
+export function entrySql(list: string, row: string, key: readonly string[], loose: readonly string[]): string {
+  const same = key.map((name) => {
+    const [listed, its] = [`listed.${quote(name)}`, `${row}.${quote(name)}`]
+    return loose.includes(name) ? `${bytesSql(listed)} = ${bytesSql(its)}` : `${listed} = ${its}`
+  })
+  return `SELECT 1 FROM ${list} AS listed WHERE ${same.join(' AND ')}`
 }
 
 /** Null: a table that Syncline did not make and has not adopted. */
@@ -149,27 +159,29 @@ async function createTable(client: Client, spec: TargetSpec, native: (field: Fie
 
 async function prepareKeeping(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
   const key = spec.schema.key.map(quote).join(', ')
+  const loose = (await findTable(client, spec.collection))?.loose ?? []
   await client.query(
-    `CREATE TABLE IF NOT EXISTS ${keptTableSql(spec.collection)} (${keyColumns(spec, native)}, PRIMARY KEY (${key}))`,
+    `CREATE TABLE IF NOT EXISTS ${keptTableSql(spec.collection)} (${keyColumns(spec, native, loose)}, PRIMARY KEY (${key}))`,
   )
   await ownList(client, spec, keptTableSql(spec.collection))
 }
 
-function keyColumns({ schema }: TargetSpec, native: (field: Field) => string): string {
-  const columnOf = (name: string) =>
-    `${quote(name)} ${native(schema.fields.find((field) => field.name === name) as Field)}`
-  return schema.key.map(columnOf).join(', ')
+function keyColumns({ schema }: TargetSpec, native: (field: Field) => string, loose: readonly string[]): string {
+  const typeOfKey = (name: string) =>
+    loose.includes(name) ? 'text COLLATE "C"' : native(schema.fields.find((field) => field.name === name) as Field)
+  return schema.key.map((name) => `${quote(name)} ${typeOfKey(name)}`).join(', ')
 }
 
 /** The list of our keys beside an adopted table. The table's own key must tell its rows apart. */
 async function prepareAdoption(client: Client, spec: TargetSpec, native: (field: Field) => string): Promise<void> {
   const key = spec.schema.key.map(quote).join(', ')
+  const loose = (await findTable(client, spec.collection))?.loose ?? []
   await client.query(
-    `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${keyColumns(spec, native)}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
+    `CREATE TABLE IF NOT EXISTS ${rowsTableSql(spec.collection)} (${keyColumns(spec, native, loose)}, _written boolean NOT NULL, PRIMARY KEY (${key}))`,
   )
   await ownList(client, spec, rowsTableSql(spec.collection))
   const [twin] = await client.query(
-    `SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${key} HAVING count(*) > 1 LIMIT 1`,
+    `SELECT 1 FROM ${tableSql(spec.collection)} GROUP BY ${groupingSql(spec.schema.key, loose)} HAVING count(*) > 1 LIMIT 1`,
   )
   if (twin === undefined) return
   throw new SyncError(

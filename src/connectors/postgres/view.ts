@@ -8,6 +8,7 @@ import type { Client } from './client.ts'
 import { CopyDecoder, literal } from './copy.ts'
 import { isRowError } from './errors.ts'
 import { brokenFrames } from './frames.ts'
+import { keysSql } from './loose.ts'
 import { fromText, tellsApart } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -18,6 +19,8 @@ export interface Relation {
   readonly key: readonly Field[]
   /** Whether an index begins with the first key field. */
   readonly indexed: boolean
+  /** Names of the loose columns. */
+  readonly loose: readonly string[]
 }
 
 export interface ViewOptions {
@@ -32,7 +35,9 @@ export function openView(client: Client, relation: Relation, options: ViewOption
   return {
     cursor: options.cursor,
     // Other types have one canonical spelling in keys.
-    respells: relation.key.some((field) => field.type === 'text' && !tellsApart(field)),
+    respells: relation.key.some(
+      (field) => field.type === 'text' && !tellsApart(field) && !relation.loose.includes(field.name),
+    ),
     count:
       options.count ??
       (async () => Number((await client.query(`SELECT count(*) FROM ${clause(relation, [])}`))[0]?.[0])),
@@ -116,7 +121,7 @@ async function fetchSome(
   keys: readonly Key[],
   names: readonly string[],
 ): Promise<Chunk> {
-  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [keysSql(relation.key, keys)])}`
+  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [keysSql(relation.key, keys, relation.loose)])}`
   const all = () => collect(copyRows(client, relation, query, names))
   if (!relation.key.some(mayRefuse)) return await all()
   try {
@@ -155,14 +160,6 @@ async function collect(chunks: AsyncIterable<Chunk>): Promise<Chunk> {
 /** Whether a text may be none of the column's type. */
 function mayRefuse({ type, native }: Field): boolean {
   return type === 'text' && !/^(text|character varying)$/.test(native)
-}
-
-/** `key IN (…)` with literals: COPY takes no parameters. */
-export function keysSql(key: readonly Field[], keys: readonly Key[]): string {
-  const names = key.map((field) => quote(field.name))
-  const tuple = (values: Key) => key.map((field, i) => literal(field, values[i] as Value, field.native)).join(', ')
-  if (names.length === 1) return `${names[0]} IN (${keys.map(tuple).join(', ')})`
-  return `(${names.join(', ')}) IN (VALUES ${keys.map((values) => `(${tuple(values)})`).join(', ')})`
 }
 
 /** The FROM and WHERE of a relation with more conditions. */

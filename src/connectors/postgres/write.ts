@@ -6,7 +6,7 @@
 import type { Field } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
-import type { DeleteResult, Encoded, PutResult, TargetSpec } from '../connector.ts'
+import { type DeleteResult, type Encoded, keyTaken, type PutResult, type TargetSpec } from '../connector.ts'
 import { parkedValue, putParked } from '../park.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
@@ -14,9 +14,9 @@ import type { Client, Inflow } from './client.ts'
 import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
 import { isRowError, toldByServer, withoutValues } from './errors.ts'
 import { FrameLog, frameOf } from './frames.ts'
-import { deletedField, keptTableSql, rowsTableSql } from './table.ts'
+import { keysSql, sameSql } from './loose.ts'
+import { deletedField, entrySql, keptTableSql, rowsTableSql } from './table.ts'
 import { tellsApart } from './types.ts'
-import { keysSql } from './view.ts'
 
 const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
 
@@ -35,6 +35,8 @@ export class TableWriter {
   readonly #columns: string
   readonly #random: () => number
   readonly #key: readonly Field[]
+  /** Names of the table's loose columns. */
+  readonly #loose: readonly string[]
   /** In the transaction that is under way. */
   #staged = false
   #inflow: OpenInflow | null = null
@@ -42,7 +44,13 @@ export class TableWriter {
   #log = new FrameLog()
 
   /** `spec.schema` has the native types of this database. */
-  constructor(client: Client, spec: TargetSpec, number: number, random: () => number) {
+  constructor(
+    client: Client,
+    spec: TargetSpec,
+    { number, loose }: { readonly number: number; readonly loose: readonly string[] },
+    random: () => number,
+  ) {
+    this.#loose = loose
     this.#client = client
     this.#random = random
     this.#spec = spec
@@ -126,7 +134,7 @@ export class TableWriter {
   /** By halves down to a row that a reference stands in the way of. */
   async #deletePart(keys: readonly Key[]): Promise<DeleteResult> {
     const mine = rowsTableSql(this.#spec.collection)
-    const isKey = keysSql(this.#key, keys)
+    const isKey = keysSql(this.#key, keys, this.#loose)
     await this.#client.query('SAVEPOINT part')
     try {
       if (this.#spec.adopt) await this.#client.query(`DELETE FROM ${mine} WHERE NOT _written AND ${isKey}`)
@@ -202,7 +210,7 @@ export class TableWriter {
       return [`${quote(field.name)} = ${value === null ? 'NULL' : quoteText(String(value))}`]
     })
     if (sets.length === 0) return null
-    const isKey = keysSql(this.#key, [this.#keyOf(row)])
+    const isKey = keysSql(this.#key, [this.#keyOf(row)], this.#loose)
     await this.#client.query('SAVEPOINT park')
     try {
       await this.#client.query(`UPDATE ${this.#table} AS target SET ${sets.join(', ')} WHERE ${isKey}`)
@@ -211,7 +219,7 @@ export class TableWriter {
     } catch (error) {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT park; RELEASE SAVEPOINT park')
-      return this.#rejection(row, error)
+      return await this.#refusal(row, error)
     }
   }
 
@@ -244,7 +252,7 @@ export class TableWriter {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows')
       if (lines.length === 1)
-        return { ...nothing, rejected: [this.#rejection(this.#decode(lines[0] as string), error)] }
+        return { ...nothing, rejected: [await this.#refusal(this.#decode(lines[0] as string), error)] }
       const middle = lines.length >> 1
       return add(await this.#attempt(lines.slice(0, middle), write), await this.#attempt(lines.slice(middle), write))
     }
@@ -328,7 +336,7 @@ export class TableWriter {
 
   #deleteSql(isKey: string): string {
     const ours = this.#spec.adopt
-      ? ` AND EXISTS (SELECT 1 FROM ${rowsTableSql(this.#spec.collection)} AS mine WHERE ${this.#sameKey('mine', 'target')})`
+      ? ` AND EXISTS (${entrySql(rowsTableSql(this.#spec.collection), 'target', this.#spec.schema.key, this.#loose)})`
       : ''
     if (this.#spec.deletes === 'mark')
       return `UPDATE ${this.#table} AS target SET ${quote(deletedField)} = now() WHERE ${quote(deletedField)} IS NULL AND ${isKey}${ours}`
@@ -348,7 +356,9 @@ export class TableWriter {
   }
 
   #sameKey(a: string, b: string): string {
-    return this.#key.map(({ name }) => `${a}.${quote(name)} = ${b}.${quote(name)}`).join(' AND ')
+    return this.#key
+      .map(({ name }) => sameSql(`${a}.${quote(name)}`, `${b}.${quote(name)}`, this.#loose.includes(name)))
+      .join(' AND ')
   }
 
   /** Rows as lines; a value that Postgres can't hold rejects its row. */
@@ -374,6 +384,18 @@ export class TableWriter {
 
   #keyOf(row: Row): Key {
     return this.#key.map((field) => canonical(field.type, row[this.#spec.schema.fields.indexOf(field)] as Value))
+  }
+
+  /** Of a row that the server refused: where a unique index did, it may have taken the key for another row's. */
+  async #refusal(row: Row, error: unknown): Promise<Rejection> {
+    const key = this.#keyOf(row)
+    const isLoose = this.#key.some(({ name }) => this.#loose.includes(name))
+    if (!isLoose || toldByServer(error)?.code !== states.unique) return this.#rejection(row, error)
+    const isKey = keysSql(this.#key, [key], this.#loose)
+    const [other] = await this.#client.query(
+      `SELECT 1 FROM ${this.#table} WHERE ${keysSql(this.#key, [key], [])} AND NOT (${isKey}) LIMIT 1`,
+    )
+    return other === undefined ? this.#rejection(row, error) : keyTaken(key)
   }
 
   #rejection(row: Row, error: unknown): Rejection {

@@ -4,7 +4,7 @@
  */
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
-import type { Context, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
+import { type Context, keyTaken, type Write, type WriteResult, type Writer, type WriterSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import {
   type Attempt,
@@ -18,20 +18,24 @@ import {
   swapParked,
   type Transaction,
 } from '../write.ts'
-import { tableSql } from './catalog.ts'
+import { type Table as CatalogTable, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { Columns } from './columns.ts'
 import { keptConditions } from './dependents.ts'
 import { isMissingRight, isRowError, toldByServer, withoutValues } from './errors.ts'
 import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
+import { keysSql, sameSql } from './loose.ts'
 import { migrate, migrated } from './migrations.ts'
 import { fromText } from './types.ts'
+
+/** The table that is written to. */
+type Target = Pick<CatalogTable, 'schema' | 'loose'>
 
 export async function openWriter(
   config: PostgresConfig,
   context: Context,
-  schema: Schema,
+  { schema, loose }: Target,
   spec: WriterSpec,
 ): Promise<Writer> {
   const client = await connect(config)
@@ -41,7 +45,7 @@ export async function openWriter(
     const taken = await takeFence(client, fence, spec.held, context)
     const generation = spec.held === null ? taken : await raisedFence(client, fence, taken)
     const kept = await keptConditions(client, schema, spec.keeps ?? [])
-    return writerOf(client, new Table(client, schema, spec.fields, context, kept), fence, generation)
+    return writerOf(client, new Table(client, { schema, loose }, spec.fields, context, kept), fence, generation)
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
@@ -131,6 +135,8 @@ function writerOf(client: Client, table: Table, fence: Fence, generation: number
 class Table implements Transaction {
   readonly #client: Client
   readonly #schema: Schema
+  /** Names of its loose columns. */
+  readonly #loose: readonly string[]
   readonly #fields: readonly Field[]
   readonly #context: Context
   /** What a row that is deleted must not reach. */
@@ -138,7 +144,7 @@ class Table implements Transaction {
 
   constructor(
     client: Client,
-    schema: Schema,
+    { schema, loose }: Target,
     fields: readonly string[],
     context: Context,
     kept: readonly { readonly collection: string; readonly sql: string }[],
@@ -146,6 +152,7 @@ class Table implements Transaction {
     this.#kept = kept
     this.#client = client
     this.#schema = schema
+    this.#loose = loose
     this.#fields = fields.map((name) => fieldNamed(schema, name))
     this.#context = context
   }
@@ -179,7 +186,7 @@ class Table implements Transaction {
         name,
         written.map(({ row }) => row[part] ?? null),
       )
-      return `${table}.${quote(name)} = ${values}`
+      return this.#sameKey(table, name, values)
     })
     const rows = await this.#client.query(
       `SELECT w.ord, ${this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')}
@@ -217,6 +224,10 @@ class Table implements Transaction {
       if (isMissingRight(error)) return await this.#withoutRight(write, error)
       const told = toldByServer(error)
       const message = withoutValues(told?.message ?? error.message)
+      if (told?.code === '23505' && (await this.#keyIsTaken(write))) {
+        const { code, message } = keyTaken([])
+        return { status: 'rejected', code, message }
+      }
       if (told?.code === '23505')
         return { status: 'taken', columns: await this.#columnsOf(told.constraint ?? ''), message }
       if (told?.code === '23503' || told?.code === '23001') return refusedByReference(write, message)
@@ -287,6 +298,20 @@ class Table implements Transaction {
       if (reached.length > 0) return dependentsKept(collection)
     }
     return notKept(write)
+  }
+
+  /** Whether the table takes the key that a write gives its row for the key of another row. */
+  async #keyIsTaken(write: Write): Promise<boolean> {
+    const key = this.#schema.key
+    if (write.kind === 'delete' || !key.some((name) => this.#loose.includes(name))) return false
+    const given = write.kind === 'insert' ? write.row : write.fields
+    const values = key.map((name, at) => given[name] ?? (write.kind === 'update' ? write.key[at] : null) ?? null)
+    const fields = key.map((name) => fieldNamed(this.#schema, name))
+    const isKey = keysSql(fields, [values], this.#loose)
+    const [other] = await this.#client.query(
+      `SELECT 1 FROM ${tableSql(this.#schema.name)} WHERE ${keysSql(fields, [values], [])} AND NOT (${isKey}) LIMIT 1`,
+    )
+    return other !== undefined
   }
 
   /** The column that would not keep its value as it is; null: none. */
@@ -399,7 +424,7 @@ class Table implements Transaction {
     const columns = new Columns(this.#schema)
     const key = this.#schema.key.map((name, part) => {
       const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
-      return `_root.${quote(name)} = ${columns.add(name, values)}`
+      return this.#sameKey('_root', name, columns.add(name, values))
     })
     await this.#client.query(
       `SELECT 1 FROM ${tableSql(this.#schema.name)} AS _root JOIN ${columns.source} ON ${key.join(' AND ')} FOR UPDATE OF _root`,
@@ -412,7 +437,7 @@ class Table implements Transaction {
     const table = tableSql(this.#schema.name)
     const key = this.#schema.key.map((name, part) => {
       const values = group.map((write) => (write.kind === 'insert' ? null : (write.key[part] ?? null)))
-      return `${table}.${quote(name)} = ${columns.add(name, values)}`
+      return this.#sameKey(table, name, columns.add(name, values))
     })
     const first = group[0]
     const expected = Object.keys(first === undefined || first.kind === 'insert' ? {} : first.expected).map((name) => {
@@ -420,6 +445,10 @@ class Table implements Transaction {
       return same(fieldNamed(this.#schema, name), `${table}.${quote(name)}`, columns.add(name, values))
     })
     return [...key, ...expected]
+  }
+
+  #sameKey(table: string, name: string, values: string): string {
+    return sameSql(`${table}.${quote(name)}`, values, this.#loose.includes(name))
   }
 
   #decode(row: readonly (string | null)[]): Row {
