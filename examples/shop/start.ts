@@ -66,6 +66,10 @@ async function start(signal: AbortSignal): Promise<void> {
   heading(`syncline watch: the shop is open for ${WRITE_MS / 1000} seconds`)
   const { written, lagMs } = await follow(server.url, signal)
 
+  // Ctrl-C ends `watch` wherever it is, also between the rows of a pass and its deletions.
+  heading('syncline run: goes on where Ctrl-C ended the watch')
+  await syncline(['run'], server.url, signal)
+
   heading('syncline verify: are both sides equal?')
   await syncline(['verify'], server.url, signal)
 
