@@ -67,6 +67,7 @@ const commands: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['conflicts', async () => (await import('./conflicts.ts')).addConflicts],
   ['why', async () => (await import('./why.ts')).addWhy],
   ['undo', async () => (await import('./undo.ts')).addUndo],
+  ['repair-pairs', async () => (await import('./repair-pairs.ts')).addRepairPairs],
   ['reset', async () => (await import('./reset.ts')).addReset],
   ['release', async () => (await import('./release.ts')).addRelease],
   ['keys', async () => (await import('./keys.ts')).addKeys],

@@ -44,7 +44,7 @@ function fieldObject(field: ConflictField): Record<string, unknown> {
 }
 
 /** A key in JSON: `{column: value}`. */
-function printed(names: readonly string[], text: string): PrintedKey {
+export function printedKey(names: readonly string[], text: string): PrintedKey {
   const parts = parseKeyText(text)
   // Of a sync that was reset, only the values are known.
   const nameAt = (at: number) => names[at] ?? (parts.length === 1 ? 'key' : `key${at + 1}`)
@@ -54,7 +54,7 @@ function printed(names: readonly string[], text: string): PrintedKey {
 /** The row's key on each side; null where that has none. A match is not about one row. */
 export function keysOf({ kind, left, right }: ConflictRecord, names: KeyNames): Record<SideName, PrintedKey | null> {
   const of = (side: SideName, text: string | null) =>
-    text === null || kind === 'match' ? null : printed(names[side], text)
+    text === null || kind === 'match' ? null : printedKey(names[side], text)
   return { left: of('left', left), right: of('right', right) }
 }
 
@@ -68,7 +68,7 @@ export function matchedRows({ fields }: ConflictRecord, names: KeyNames): Record
   const [, left, right] = parseKeyText(Object.values(fields)[0]?.values ?? '[null,"[]","[]"]')
   const rowsOf = (side: SideName, text: Value | undefined): PrintedRow[] =>
     (JSON.parse(String(text)) as MatchedRow[]).map(([of, match]) => ({
-      key: printed(names[side], of),
+      key: printedKey(names[side], of),
       match: Object.fromEntries(
         Object.entries(match).map(([name, spelled]) => [name, parseKeyText(spelled)[0] ?? null]),
       ),

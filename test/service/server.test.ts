@@ -39,6 +39,12 @@ describe('the server', () => {
     )
     assert.equal((await api.get(`/api/runs/${runs.body.items?.[0]?.run}`)).body.inserted, 2)
     assert.equal((await api.post('/api/syncs/orders/reset')).status, 204)
+    // What another process runs is not reset under it.
+    const lease = `holder = 'another', expires_at = ${Date.now() + 15_000}`
+    it.project.change('.syncline/state.db', `update lease set ${lease} where sync = 'orders'`)
+    const held = await api.post('/api/syncs/orders/reset')
+    assert.deepEqual([held.status, held.body.code], [409, 'LEASE_LOST'])
+    it.project.change('.syncline/state.db', "update lease set holder = null where sync = 'orders'")
     const contacts = await api.post('/api/syncs/contacts/plan')
     assert.equal(contacts.status, 200)
     const unknown = await api.post('/api/syncs/ordres/run')

@@ -5,6 +5,7 @@ import { priorities } from '../../core/job.ts'
 import { formatSchedule } from '../../core/schedule.ts'
 import { describeChange } from '../../core/schema.ts'
 import { isTwoWay, placesOf } from '../../core/two-way.ts'
+import { underLease } from '../../engine/alone.ts'
 import { systemClock } from '../../engine/clock.ts'
 import type { KnownSync, Operations } from '../../engine/operations.ts'
 import { planSync } from '../../engine/plan.ts'
@@ -226,14 +227,18 @@ export const syncRoutes: readonly Route[] = [
   route({
     method: 'POST',
     url: '/api/syncs/:name/reset',
-    summary: 'Forgets how far it was read: the next run compares in full',
+    summary: 'Forgets how far it was read: the next run compares in full; 409 while it is running',
     tag: 'syncs',
     scope: 'admin',
     params: named,
     answers: { 204: null },
     handle: async ({ operations, params, key, signal }) => {
       const { sync } = visibleSync(operations, key, params.name)
-      await operations.use((project) => resetSync(sync, project, { drop: false }), signal)
+      // A run under way would go on from what is forgotten: while there is one, this is refused.
+      await operations.use(
+        (project) => underLease(sync, project, (_, held) => resetSync(sync, held, { drop: false })),
+        signal,
+      )
       return { status: 204 }
     },
   }),
