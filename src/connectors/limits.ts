@@ -10,6 +10,8 @@ export interface Limits {
   readonly nameBytes: number | null
   readonly columns: number
   readonly keyColumns: number
+  /** Of a row, as it is read: a larger one is rejected by its key. Connections may say less (`maxRowBytes`). */
+  readonly rowBytes: number
   /** Columns that every table has, in the system's spelling. */
   readonly reservedColumns: readonly string[]
   /** Tables that the system keeps for itself. */
@@ -55,6 +57,22 @@ export function refuseBeyondLimits(spec: TargetSpec, table: readonly string[], l
       `the key of ${collection} has ${schema.key.length} columns, and one of ${system} has at most ${keyColumns}`,
       'Choose a shorter `key`.',
     )
+}
+
+/** What the runtime could not hold as one text, as VALUE_REFUSED; anything else unchanged. */
+export function tooLong(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const isTooLong =
+    (error instanceof RangeError && error.message === 'Invalid string length') ||
+    ('code' in error && error.code === 'ERR_STRING_TOO_LONG')
+  return isTooLong ? rowTooLarge(error) : error
+}
+
+export function rowTooLarge(cause?: Error): SyncError {
+  return new SyncError('VALUE_REFUSED', 'the row is too large: as text it is longer than the runtime can hold', {
+    hint: 'Leave the large field out with `fields`, or shorten its value at the source.',
+    ...(cause === undefined ? {} : { cause }),
+  })
 }
 
 function firstTwin(names: readonly string[]): readonly [string, string] | null {

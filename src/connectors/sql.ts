@@ -22,7 +22,7 @@ export function text(value: string): string {
 }
 
 /** Conditions joined as a tree: a chain of many would be deeper than SQLite takes (1000). At least one. */
-export function joined(conditions: readonly string[], by: 'AND' | 'OR'): string {
+export function joined(conditions: readonly string[], by: 'AND' | 'OR' | '+'): string {
   if (conditions.length <= 100) return `(${conditions.join(` ${by} `)})`
   const middle = conditions.length >> 1
   return `(${joined(conditions.slice(0, middle), by)} ${by} ${joined(conditions.slice(middle), by)})`

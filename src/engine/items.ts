@@ -48,9 +48,11 @@ export interface Loaded {
   readonly gone: readonly { readonly side: SideName; readonly key: string }[]
   /** All that was loaded, whatever became of it. */
   readonly works: readonly WorkItem[]
+  /** Size of the rows, as read. */
+  readonly bytes: number
 }
 
-type Rows = Record<SideName, Map<string, Row>>
+type Rows = Record<SideName, Map<string, Row>> & { bytes: number }
 type Unreadable = Record<SideName, Map<string, { code: string; message: string }>>
 
 /** `work`: the list that the items are on; it knows rows met in this run. */
@@ -60,7 +62,7 @@ export async function loadItems(sides: PairSides, work: PairWork, works: readonl
     (await memory.byIds(works.flatMap(({ pair }) => (pair === null ? [] : [pair])))).map((pair) => [pair.id, pair]),
   )
   const lone = works.filter((work): work is WorkItem & { pair: null } => work.pair === null)
-  const rows: Rows = { left: new Map(), right: new Map() }
+  const rows: Rows = { left: new Map(), right: new Map(), bytes: 0 }
   const unreadable: Unreadable = { left: new Map(), right: new Map() }
   for (const side of sideNames) {
     const keys = [...pairs.values()].map((pair) => pair[side])
@@ -134,7 +136,14 @@ export async function loadItems(sides: PairSides, work: PairWork, works: readonl
     })
   }
   const translated = await translateReferences(sides, items)
-  return { items: translated, meetings: matched.meetings, ambiguities: matched.ambiguities, gone, works }
+  return {
+    items: translated,
+    meetings: matched.meetings,
+    ambiguities: matched.ambiguities,
+    gone,
+    works,
+    bytes: rows.bytes,
+  }
 }
 
 async function fetchRows(
@@ -152,6 +161,7 @@ async function fetchRows(
     parsed.filter((key) => !key.includes(null)),
     bound.fields,
   )
+  rows.bytes += chunk.bytes
   for (const row of chunk.rows) rows[side].set(keyText(keyOfSide(bound, row)), row)
   for (const { key, code, message } of chunk.rejects) unreadable[side].set(keyText(key), { code, message })
 }

@@ -7,6 +7,7 @@ import type { SideName, TwoWaySync } from '../core/two-way.ts'
 import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
 import type { Layout, PairReader, PairRun, PairState, StoredPair } from '../store/pairs.ts'
+import { bounded } from './bounded.ts'
 import { heldCollections } from './dependents.ts'
 import type { Project } from './project.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
@@ -32,7 +33,7 @@ export interface PairSides extends AsyncDisposable {
 export async function openPairSides(sync: TwoWaySync, project: Project): Promise<PairSides> {
   const open = async (side: SideName): Promise<Collection> => {
     const { connection, collection } = sync[side]
-    return (await project.connection(connection)).collection(collection, { key: sync.key[side] })
+    return bounded(await (await project.connection(connection)).collection(collection, { key: sync.key[side] }))
   }
   const collections = { left: await open('left'), right: await open('right') }
   const pairing = bindPairing(sync, collections.left.schema, collections.right.schema)

@@ -133,6 +133,15 @@ async function describeReading(sides: Sides, targetRows: number): Promise<string
   }
 }
 
+/** Characters or bytes of a value in a sample. */
+const SAMPLE_LENGTH = 10_000
+
+/** A value that people can look at. */
+function shortened(value: Value): Value {
+  if (typeof value === 'string' && value.length > SAMPLE_LENGTH) return `${value.slice(0, SAMPLE_LENGTH)}…`
+  return value instanceof Uint8Array && value.length > SAMPLE_LENGTH ? value.subarray(0, SAMPLE_LENGTH) : value
+}
+
 /** The first few rows of each kind. */
 class Samples {
   readonly #sides: Sides
@@ -162,7 +171,9 @@ class Samples {
   #changed(left: Row | null, right: Row | null): Sample['fields'] {
     const fields = this.#sides.spec.schema.fields.flatMap(({ name, type }, at) => {
       const [from, to] = [right?.[at] ?? null, left?.[at] ?? null]
-      return left === null || right === null || !equal(type, from, to) ? [[name, { from, to }] as const] : []
+      return left === null || right === null || !equal(type, from, to)
+        ? [[name, { from: shortened(from), to: shortened(to) }] as const]
+        : []
     })
     return Object.fromEntries(fields)
   }

@@ -55,6 +55,9 @@ export interface RunLease {
 /** How often a run tries an item again that somebody else changed at the same moment. */
 const MAX_TRIES = 4
 
+/** Rows of a batch, as read: its intents and results are one JSON text each, which may be seven times as long. */
+const BATCH_BYTES = 32 * 1024 * 1024
+
 export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
   await using sides = await openPairSides(sync, project)
   const replaced = await replacedSide(sides)
@@ -167,11 +170,14 @@ class Line implements AsyncDisposable {
 
   async work(phase: Phase): Promise<void> {
     const { sync, project } = this.#sides
-    for (;;) {
+    for (let rows = sync.batch.rows; ; ) {
       if (project.context.signal.aborted) throw interrupted(this.#sides)
-      const works = await this.#pairs.work.next(phase, sync.batch.rows)
+      const works = await this.#pairs.work.next(phase, rows)
       if (works.length === 0) return
-      await this.#step(await loadItems(this.#sides, this.#pairs.work, works), phase)
+      const loaded = await loadItems(this.#sides, this.#pairs.work, works)
+      // What was marked stays on the list until it is dealt with: fewer at a time.
+      if (loaded.bytes > BATCH_BYTES && works.length > 1) rows = works.length >> 1
+      else await this.#step(loaded, phase)
     }
   }
 

@@ -32,12 +32,15 @@ export interface PostgresDatabase extends Database {
   connectBy(url: string): void
 }
 
-export async function postgresDatabase(encoding?: string): Promise<PostgresDatabase> {
-  return postgresAt(await createDatabase(encoding))
+export async function postgresDatabase(encoding?: string, maxRowBytes?: number): Promise<PostgresDatabase> {
+  return postgresAt(await createDatabase(encoding), maxRowBytes)
 }
 
 /** A database that is there already. */
-export async function postgresAt(database: AsyncDisposable & { readonly url: string }): Promise<PostgresDatabase> {
+export async function postgresAt(
+  database: AsyncDisposable & { readonly url: string },
+  maxRowBytes?: number,
+): Promise<PostgresDatabase> {
   const clients: pg.Client[] = []
   const roles: string[] = []
   let url = database.url
@@ -61,7 +64,7 @@ export async function postgresAt(database: AsyncDisposable & { readonly url: str
     url,
     sql,
     session,
-    connect: (context) => postgres.open(postgres.config.parse({ url }), context),
+    connect: (context) => postgres.open(postgres.config.parse({ url, maxRowBytes }), context),
     connectAs: async (role) => {
       await sql(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'`)
       roles.push(role)
@@ -81,7 +84,7 @@ export async function postgresAt(database: AsyncDisposable & { readonly url: str
   }
 }
 
-export async function sqliteDatabase(track: 'none' | 'triggers' = 'none'): Promise<Database> {
+export async function sqliteDatabase(track: 'none' | 'triggers' = 'none', maxRowBytes?: number): Promise<Database> {
   const folder = await temporaryFolder()
   const file = join(folder.path, 'data.db')
   const session = async (): Promise<Session> => async (sql) => {
@@ -107,7 +110,7 @@ export async function sqliteDatabase(track: 'none' | 'triggers' = 'none'): Promi
   return {
     sql: await session(),
     session,
-    connect: (context) => sqlite.open({ file, track, busyTimeoutMs: 5000 }, context),
+    connect: (context) => sqlite.open({ file, track, maxRowBytes, busyTimeoutMs: 5000 }, context),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   }
 }

@@ -8,6 +8,7 @@ import { CopyIn, CopyOut } from './copy-stream.ts'
 import { translate } from './errors.ts'
 import type { Frames } from './frames.ts'
 import type { PostgresConfig } from './index.ts'
+import { limits } from './limits.ts'
 import { clientOptions, placeOf } from './options.ts'
 import {
   alone,
@@ -35,9 +36,7 @@ export interface Client extends AsyncDisposable {
   commit(last?: string): Promise<void>
   /** Never fails: a transaction that can't be rolled back is gone with its session. */
   rollback(): Promise<void>
-  /** Runs `work`, whose failure leaves an open transaction as it was before. */
-  attempt<T>(work: () => Promise<T>): Promise<T>
-  /** The rows of COPY … TO STDOUT. */
+  /** The rows of COPY … TO STDOUT. A failure leaves an open transaction as it was before. */
   copyOut(sql: string): AsyncIterable<Frames>
   /** Begins COPY … FROM STDIN; the session does nothing else until it has ended. */
   copyIn(sql: string): Inflow
@@ -72,7 +71,13 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
   const place = placeOf(config)
   try {
     await client.connect()
-    const session = new Session(client, socket, place, loss, await askTraits(client, config))
+    const session = new Session(
+      client,
+      socket,
+      { place, maxRowBytes: config.maxRowBytes ?? limits.rowBytes },
+      loss,
+      await askTraits(client, config),
+    )
     const setting = sessionSetting(session.traits)
     if (setting !== null) await client.query({ text: setting })
     return session
@@ -92,6 +97,7 @@ class Session implements Client {
   readonly #client: pg.Client
   readonly #socket: Socket
   readonly #place: string
+  readonly #maxRowBytes: number
   readonly #loss: { readonly error: Error | null }
   readonly #settings: Readonly<Record<'read' | 'write', string>>
   /** As of the statements that were asked for, which run in this order. */
@@ -100,13 +106,14 @@ class Session implements Client {
   constructor(
     client: pg.Client,
     socket: Socket,
-    place: string,
+    { place, maxRowBytes }: { readonly place: string; readonly maxRowBytes: number },
     loss: { readonly error: Error | null },
     traits: ServerTraits,
   ) {
     this.#client = client
     this.#socket = socket
     this.#place = place
+    this.#maxRowBytes = maxRowBytes
     this.#loss = loss
     this.traits = traits
     this.#settings = { read: localSettings(traits, 'read'), write: localSettings(traits, 'write') }
@@ -143,24 +150,13 @@ class Session implements Client {
     await this.#raw('ROLLBACK').catch(() => {})
   }
 
-  async attempt<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.#inTransaction) return await work()
-    await this.#raw('SAVEPOINT attempt')
-    try {
-      const result = await work()
-      await this.#raw('RELEASE SAVEPOINT attempt')
-      return result
-    } catch (error) {
-      await this.#raw('ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt')
-      throw error
-    }
-  }
-
   async *copyOut(sql: string): AsyncIterable<Frames> {
-    const whole = this.#inTransaction ? sql : alone(this.#settings.read, sql)
+    const inside = this.#inTransaction
+    const whole = inside ? `SAVEPOINT copying; ${sql}; RELEASE SAVEPOINT copying` : alone(this.#settings.read, sql)
     try {
-      yield* this.#client.query(new CopyOut(whole))
+      yield* this.#client.query(new CopyOut(whole, this.#maxRowBytes))
     } catch (error) {
+      if (inside) await this.#raw('ROLLBACK TO SAVEPOINT copying; RELEASE SAVEPOINT copying').catch(() => {})
       throw translate(error, this.#place)
     }
   }

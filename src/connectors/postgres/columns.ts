@@ -1,6 +1,8 @@
 /** Values of several writes as columns of one statement. */
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Value } from '../../core/value.ts'
+import { rowTooLarge } from '../limits.ts'
+import { limits } from './limits.ts'
 import { toText } from './types.ts'
 
 /** Values of a group as columns of text, cast where they are used. */
@@ -17,7 +19,9 @@ export class Columns {
   /** The expression of the new column in the statement. */
   add(name: string, values: readonly Value[]): string {
     const field = fieldNamed(this.#schema, name)
-    this.arrays.push(values.map((value) => (value === null ? null : toText(field, value))))
+    const texts = values.map((value) => (value === null ? null : toText(field, value)))
+    this.#refuseTooLong(texts)
+    this.arrays.push(texts)
     return `w.c${this.arrays.length}::${field.native}`
   }
 
@@ -34,6 +38,13 @@ export class Columns {
     if (/^(numeric|time|interval)/.test(loose))
       this.keeping.push({ field, sql: `(${value})::${field.native} IS NOT DISTINCT FROM ${value}` })
     return value
+  }
+
+  /** The driver makes one text of a column's values, where quotes and backslashes take two characters. */
+  #refuseTooLong(texts: readonly (string | null)[]): void {
+    let characters = 0
+    for (const text of texts) characters += text?.length ?? 0
+    if (2 * characters > limits.rowBytes) throw rowTooLarge()
   }
 
   get kept(): readonly string[] {

@@ -15,7 +15,7 @@ type Listener = (bytes: Buffer) => void
 /** Runs of COPY … TO STDOUT. One that is left early runs dry unseen, so that the session stays usable. */
 export class CopyOut implements pg.Submittable, FrameListener, AsyncIterableIterator<Frames> {
   readonly #sql: string
-  readonly #cutter = new FrameCutter()
+  readonly #cutter: FrameCutter
   readonly #runs: Frames[] = []
   #bytes = 0
   #state: 'open' | 'left' | 'ended' | { readonly error: unknown } = 'open'
@@ -25,8 +25,9 @@ export class CopyOut implements pg.Submittable, FrameListener, AsyncIterableIter
   /** Resolves the wait of `next`. */
   #wake = () => {}
 
-  constructor(sql: string) {
+  constructor(sql: string, maxRowBytes: number) {
     this.#sql = sql
+    this.#cutter = new FrameCutter(maxRowBytes)
   }
 
   submit(connection: pg.Connection): void {

@@ -5,7 +5,9 @@
 import { SyncError } from '../../core/error.ts'
 import type { Field } from '../../core/schema.ts'
 import type { Row, Type, Value } from '../../core/value.ts'
+import { rowTooLarge, tooLong } from '../limits.ts'
 import { FRAME_HEAD_BYTES, type Frames, textOf } from './frames.ts'
+import { limits } from './limits.ts'
 import { fromText, toText } from './types.ts'
 
 /** Tuples from the frames of COPY output. */
@@ -64,8 +66,19 @@ function unescapeField(raw: string): string {
   return raw.replace(/\\([0-7]{1,3}|x[0-9a-fA-F]{1,2}|[\s\S])/g, (_all, code: string) => escapes[code] ?? code)
 }
 
-/** One row as a line of COPY input. Throws VALUE_REFUSED for a value that Postgres can't hold. */
+/** One row as a line of COPY input. Throws VALUE_REFUSED for a value that Postgres can't hold, and for a row that could not be read again. */
 export function encodeRow(fields: readonly Field[], row: Row): string {
+  try {
+    const line = joinFields(fields, row)
+    // A character has three bytes at most.
+    if (3 * line.length > limits.rowBytes && Buffer.byteLength(line) > limits.rowBytes) throw rowTooLarge()
+    return line
+  } catch (error) {
+    throw tooLong(error)
+  }
+}
+
+function joinFields(fields: readonly Field[], row: Row): string {
   let line = ''
   for (let i = 0; i < fields.length; i++) {
     const value = row[i] ?? null

@@ -243,7 +243,21 @@ export function isRowError(error: unknown): boolean {
   const told = toldByServer(error)
   if (told === null) return error instanceof SyncError && error.code === 'VALUE_REFUSED'
   if (told.code === '42501') return !isMissingRight(error)
+  if (TOO_LARGE.test(told.message)) return true
   return meaningOf(told.code ?? '').row === true
+}
+
+/** What Postgres says where it can't allocate what a row, or one value's text, takes: its messages of this kind are never translated. */
+const TOO_LARGE = /^invalid memory alloc request size/
+
+/**
+ * Whether the server holds a row and can't send it: the row is too large as text, or has characters without a form in UTF-8. It does
+ * not say which row.
+ */
+export function isUnsendable(error: unknown): boolean {
+  const told = toldByServer(error)
+  if (told === null) return false
+  return ['54000', '22P05', '22021'].includes(told.code ?? '') || TOO_LARGE.test(told.message)
 }
 
 /** Whether Postgres refused to alter a table: something depends on the column (0A, 2B), or the change does not fit (42). `detail` names what. */

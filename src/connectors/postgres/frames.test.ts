@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CopyDecoder, encodeRow } from './copy.ts'
-import { FrameCutter, FrameLog, frameOf, linesOf } from './frames.ts'
+import { FrameCutter, FrameLog, frameOf, type LargeRow, linesOf } from './frames.ts'
 
 const fields = [
   { name: 'id', type: 'integer', native: 'bigint', nullable: false, writable: true },
@@ -29,22 +29,24 @@ const wire = Buffer.concat([
   message('C', 'COPY 5\0'),
 ])
 
-function cut(chunks: readonly Buffer[]) {
-  const cutter = new FrameCutter()
+function cut(chunks: readonly Buffer[], maxBytes = 1000) {
+  const cutter = new FrameCutter(maxBytes)
   const decoder = new CopyDecoder(fields.map(({ type }) => type))
   const found = { rows: [] as unknown[], order: '', rest: 0 }
+  const large: LargeRow[] = []
   for (const chunk of chunks) {
     cutter.push(Buffer.from(chunk), {
       onFrames: (frames) => {
-        found.order += 'd'.repeat(frames.rows)
-        found.rows.push(...decoder.decode(frames))
+        found.order += (frames.large === undefined ? 'd' : 'L').repeat(frames.rows)
+        if (frames.large !== undefined) large.push(frames.large)
+        else found.rows.push(...decoder.decode(frames))
       },
       onMessage: (bytes) => {
         found.order += String.fromCharCode(bytes[0] ?? 0)
       },
     })
   }
-  return { ...found, rest: cutter.rest().length }
+  return { ...found, rest: cutter.rest().length, ...(large.length > 0 ? { large } : {}) }
 }
 
 test('rows are the same wherever chunks divide what the server sends', () => {
@@ -75,4 +77,35 @@ test('a log gives back every line that went into it, however it grew, and is emp
   assert.deepEqual(linesOf({ bytes: Buffer.concat(sent) }), all)
   log.clear()
   assert.deepEqual(log.lines(), [])
+})
+
+test('point 40: of a row beyond the limit the short fields are told, wherever chunks divide it, and the rows around it are whole', () => {
+  const long = 'x'.repeat(70_000)
+  const line = (...values: readonly string[]) => frameOf(`${values.join('\t')}\n`)
+  const sent = Buffer.concat([
+    line('1', 'a'),
+    line('2', long, 'middle', `${long}\\n`, 'end'),
+    line(long, '3'),
+    line('4', 'b'),
+    message('c', ''),
+  ])
+  const expected = {
+    rows: [
+      [1, 'a'],
+      [4, 'b'],
+    ],
+    order: 'dLLdc',
+    rest: 0,
+    large: [
+      { line: '2\t\\N\tmiddle\t\\N\tend\n', without: [1, 3] },
+      { line: '\\N\t3\n', without: [0] },
+    ],
+  }
+  assert.deepEqual(cut([sent]), expected)
+  for (let at = 1; at < sent.length; at += at < 100 ? 1 : 997)
+    assert.deepEqual(cut([sent.subarray(0, at), sent.subarray(at)]), expected, String(at))
+  const pieces = Array.from({ length: Math.ceil(sent.length / 100) }, (_none, at) =>
+    sent.subarray(at * 100, at * 100 + 100),
+  )
+  assert.deepEqual(cut(pieces), expected)
 })

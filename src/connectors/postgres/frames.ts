@@ -13,9 +13,18 @@ const COPY_DATA = 'd'.charCodeAt(0)
 export interface Frames {
   readonly bytes: Uint8Array
   readonly rows: number
+  /** Instead of frames, a row that is too large to be kept in memory. */
+  readonly large?: LargeRow
 }
 
-/** What a chunk completes, in order: runs of frames, and every other message. */
+/** A row that is too large to be kept in memory: its line, with NULL in the place of its long fields. */
+export interface LargeRow {
+  readonly line: string
+  /** The places of the fields that are left out. */
+  readonly without: readonly number[]
+}
+
+/** What a chunk completes, in order: runs of frames, rows that are too large, and every other message. */
 export interface FrameListener {
   onFrames(frames: Frames): void
   onMessage(message: Buffer): void
@@ -27,6 +36,13 @@ export class FrameCutter {
   #pieces: Buffer[] = []
   #size = 0
   #needed = 0
+  /** The row beyond `maxBytes` that is passing. */
+  #large: LargeRowCutter | null = null
+  readonly #maxBytes: number
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
 
   push(chunk: Buffer, listener: FrameListener): void {
     this.#pieces.push(chunk)
@@ -53,8 +69,19 @@ export class FrameCutter {
       rows = 0
     }
     this.#needed = FRAME_HEAD_BYTES
+    if (this.#large !== null) {
+      at = run = this.#skip(this.#large, bytes, 0, listener)
+      if (this.#large !== null) return at
+    }
     while (at + FRAME_HEAD_BYTES <= bytes.length) {
       const length = 1 + bytes.readUInt32BE(at + 1)
+      if (length > this.#maxBytes && bytes[at] === COPY_DATA) {
+        endRun()
+        this.#large = new LargeRowCutter(length - FRAME_HEAD_BYTES)
+        at = run = this.#skip(this.#large, bytes, at + FRAME_HEAD_BYTES, listener)
+        if (this.#large !== null) return at
+        continue
+      }
       if (at + length > bytes.length) {
         this.#needed = length
         break
@@ -71,6 +98,73 @@ export class FrameCutter {
     }
     endRun()
     return at
+  }
+
+  /** Passes over what there is of a large row; returns where that ends. */
+  #skip(large: LargeRowCutter, bytes: Buffer, from: number, listener: FrameListener): number {
+    const end = from + large.push(bytes.subarray(from))
+    if (large.complete) {
+      this.#large = null
+      listener.onFrames({ bytes: Buffer.alloc(0), rows: 1, large: large.row() })
+    } else this.#needed = 1
+    return end
+  }
+}
+
+/** Of a row that is too large, a field up to this length is kept: a key has to be among them. */
+const KEPT_FIELD_BYTES = 64 * 1024
+const TAB = 9
+
+/** Takes a row's line bit by bit and keeps its short fields. */
+class LargeRowCutter {
+  #left: number
+  readonly #fields: Buffer[] = []
+  readonly #without: number[] = []
+  /** Of the field that is not complete yet. */
+  #parts: Buffer[] = []
+  #size = 0
+
+  constructor(lineBytes: number) {
+    this.#left = lineBytes
+  }
+
+  get complete(): boolean {
+    return this.#left === 0
+  }
+
+  /** Returns how many bytes were the row's. */
+  push(bytes: Buffer): number {
+    const line = bytes.subarray(0, this.#left)
+    for (let at = 0; ; ) {
+      const tab = line.indexOf(TAB, at)
+      this.#add(line.subarray(at, tab < 0 ? line.length : tab))
+      if (tab < 0) break
+      this.#endField()
+      at = tab + 1
+    }
+    this.#left -= line.length
+    if (this.complete) this.#endField()
+    return line.length
+  }
+
+  row(): LargeRow {
+    const line = this.#fields.map((field) => field.toString()).join('\t')
+    return { line: line.endsWith('\n') ? line : `${line}\n`, without: this.#without }
+  }
+
+  #add(bytes: Buffer): void {
+    this.#size += bytes.length
+    if (this.#size > KEPT_FIELD_BYTES) this.#parts = []
+    // A copy: the chunk that it is cut from goes.
+    else if (bytes.length > 0) this.#parts.push(Buffer.from(bytes))
+  }
+
+  #endField(): void {
+    const isLong = this.#size > KEPT_FIELD_BYTES
+    if (isLong) this.#without.push(this.#fields.length)
+    this.#fields.push(isLong ? Buffer.from('\\N') : Buffer.concat(this.#parts))
+    this.#parts = []
+    this.#size = 0
   }
 }
 
@@ -115,6 +209,8 @@ export function frameOf(lines: string): Buffer {
   return new FrameLog().addLines(lines)
 }
 
+const KEPT_LOG_BYTES = 64 * 1024 * 1024
+
 /**
  * Frames that were sent and may have to be sent again, in one buffer for all batches: buffers of their own would be garbage
  * faster than it is collected. Measured with one million rows from SQLite: 153 MB at the peak and 2.2 s of CPU, else 198 MB
@@ -144,9 +240,10 @@ export class FrameLog {
     return linesOf({ bytes: this.#bytes.subarray(0, this.#used) })
   }
 
-  /** What was returned must not be in use any more. */
+  /** What was returned must not be in use any more. The room that one large row took is given back. */
   clear(): void {
     this.#used = 0
+    if (this.#bytes.length > KEPT_LOG_BYTES) this.#bytes = Buffer.alloc(0)
   }
 
   #reserve(size: number): Buffer {

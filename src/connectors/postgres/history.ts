@@ -12,7 +12,7 @@ import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
 import { keysSql } from './loose.ts'
 import type { Now, Position, Witness } from './position.ts'
-import { clause, type Relation } from './view.ts'
+import { clause, type Relation } from './rows.ts'
 
 /** CURSOR_UNUSABLE where the server was started since, and does not show the witness. */
 export async function proveHistory(

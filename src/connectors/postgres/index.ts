@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { defineConnector } from '../kit.ts'
 import { addressOf, mistakeIn, parameterNames, sslModes } from './address.ts'
+import { limits } from './limits.ts'
 
 /** A CA certificate file and how strictly the server's certificate is checked. */
 const tls = z.union([
@@ -29,6 +30,13 @@ export const postgresConfig = z
     database: z.string().optional(),
     tls: tls.optional(),
     connectTimeoutMs: z.number().int().positive().max(60_000).default(10_000),
+    maxRowBytes: z
+      .number()
+      .int()
+      .positive()
+      .max(limits.rowBytes)
+      .optional()
+      .describe('a row that is larger, as text, is rejected by its key'),
     environment: z
       .boolean()
       .optional()

@@ -21,6 +21,7 @@ import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { dependentsOf } from './dependents.ts'
+import { isUnsendable } from './errors.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
@@ -37,7 +38,18 @@ import {
   runningNow,
   sinceSql,
 } from './position.ts'
-import { clause, columnsSql, copyRows, fetchRows, openView, type Relation } from './view.ts'
+import {
+  type CopiedChunk,
+  clause,
+  copyRows,
+  copySql,
+  fetchRows,
+  largeRow,
+  type Query,
+  type Relation,
+  rowsByKey,
+} from './rows.ts'
+import { openView } from './view.ts'
 import { claimantsOf, fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
@@ -181,17 +193,18 @@ async function* copyPages(
 ): AsyncIterable<Page> {
   const start = from ?? now.position
   const distinct = from === null
-  const columns = columnsSql(options.fields)
+  const page = ({ rows, rejects, bytes, again }: CopiedChunk, cursor: Cursor): Page => ({
+    puts: rows,
+    deletes: [],
+    rejects,
+    cursor,
+    bytes,
+    distinct: distinct && !again,
+  })
   if (now.parts.length === 0) {
     const cursor = JSON.stringify({ ...start, copy: { part: 0, block: 0 } })
-    for await (const chunk of copyRows(
-      client,
-      relation,
-      `SELECT ${columns} FROM ${clause(relation, [])}`,
-      options.fields,
-    )) {
-      yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct }
-    }
+    for await (const chunk of copyRows(client, relation, { from: clause(relation, []) }, options.fields))
+      yield page(chunk, cursor)
     return
   }
   for (let part = start.copy?.part ?? 0; part < now.parts.length; part++) {
@@ -200,25 +213,39 @@ async function* copyPages(
     for (let block = part === start.copy?.part ? start.copy.block : 0; block < blocks; block += BLOCKS_PER_RANGE) {
       const cursor = JSON.stringify({ ...start, copy: { part, block } })
       const range = `ctid >= '(${block},0)' AND ctid < '(${block + BLOCKS_PER_RANGE},0)'`
+      const query = { from: clause(here, [range]) }
       if (options.encoded === true && distinct) {
-        const query = `SELECT ${columns} FROM ${clause(here, [range])}`
-        for await (const encoded of client.copyOut(`COPY (${query}) TO STDOUT`)) {
-          yield { puts: [], encoded, deletes: [], rejects: [], cursor, bytes: encoded.bytes.length, distinct }
-        }
+        yield* encodedPages(client, here, query, options.fields, page, cursor)
         continue
       }
-      for await (const chunk of copyRows(
-        client,
-        here,
-        `SELECT ${columns} FROM ${clause(here, [range])}`,
-        options.fields,
-      )) {
-        yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct }
-      }
+      for await (const chunk of copyRows(client, here, query, options.fields)) yield page(chunk, cursor)
       const after = JSON.stringify({ ...start, copy: { part, block: block + BLOCKS_PER_RANGE } })
       yield { puts: [], deletes: [], rejects: [], cursor: after, bytes: 0, distinct }
     }
   }
+}
+
+/** Frames as they are; rows that can't be passed on so are rejected. */
+async function* encodedPages(
+  client: Client,
+  relation: Relation,
+  query: Query,
+  fields: readonly string[],
+  page: (chunk: CopiedChunk, cursor: Cursor) => Page,
+  cursor: Cursor,
+): AsyncIterable<Page> {
+  try {
+    for await (const frames of client.copyOut(copySql(query, fields))) {
+      const { large, ...encoded } = frames
+      const bytes = frames.bytes.length
+      if (large === undefined) yield { puts: [], encoded, deletes: [], rejects: [], cursor, bytes, distinct: true }
+      else yield page({ rows: [], rejects: [largeRow(relation, fields, large)], bytes, again: false }, cursor)
+    }
+    return
+  } catch (error) {
+    if (!isUnsendable(error) || relation.key.length === 0) throw error
+  }
+  for await (const chunk of rowsByKey(client, relation, query, fields, 0)) yield page(chunk, cursor)
 }
 
 async function* changedPages(
@@ -230,9 +257,9 @@ async function* changedPages(
   options: ReadOptions,
 ): AsyncIterable<Page> {
   const condition = following.kind === 'field' ? sinceSql(from, following.field) : changedSql(from)
-  const order = following.kind === 'field' ? ` ORDER BY ${quote(following.field.name)}` : ''
   const names = newest === null ? options.fields : [...options.fields, Newest.field.name]
-  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [condition])}${order}`
+  const order = following.kind === 'field' ? { order: quote(following.field.name) } : {}
+  const query = { from: clause(relation, [condition]), ...order }
   const cursor = JSON.stringify(from)
   const read = newest === null ? relation : withTransaction(relation, options.fields)
   const chunks = copyRows(client, read, query, names)[Symbol.asyncIterator]()

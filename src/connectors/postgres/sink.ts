@@ -15,6 +15,7 @@ import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
 import { rehearse } from './rehearsal.ts'
+import type { Relation } from './rows.ts'
 import {
   adoptable,
   applyChanges,
@@ -26,7 +27,7 @@ import {
   rowsTableSql,
   storedTypes,
 } from './table.ts'
-import { openView, type Relation } from './view.ts'
+import { openView } from './view.ts'
 import { TableWriter } from './write.ts'
 
 /** A target this sink has claimed: what to write, and the fence that allows it. */

@@ -2,6 +2,7 @@
 import { SyncError } from '../../core/error.ts'
 import type { Field } from '../../core/schema.ts'
 import type { Type, Value } from '../../core/value.ts'
+import { tooLong } from '../limits.ts'
 
 /** What a column of this native type (as format_type spells it, domains resolved) holds. Everything else is text in Postgres' own spelling. */
 export function typeOf(native: string): Type {
@@ -135,6 +136,14 @@ export function toText(field: Field, value: Exclude<Value, null>): string {
     case 'bigint':
       return String(value)
     default:
-      return `\\x${Buffer.from(value).toString('hex')}`
+      return `\\x${hexOf(value)}`
+  }
+}
+
+function hexOf(bytes: Uint8Array): string {
+  try {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+  } catch (error) {
+    throw tooLong(error)
   }
 }

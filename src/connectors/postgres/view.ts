@@ -1,27 +1,12 @@
 /** Rows of a table at one instant: what reads, sweeps, plan and verify of a Postgres table are made of. */
-import { type Field, fieldNamed } from '../../core/schema.ts'
-import type { Rejection } from '../../core/sync.ts'
-import type { Key, Row, Value } from '../../core/value.ts'
+import type { Field } from '../../core/schema.ts'
+import type { Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
-import { CopyDecoder, literal } from './copy.ts'
-import { isRowError } from './errors.ts'
-import { brokenFrames } from './frames.ts'
-import { keysSql } from './loose.ts'
+import { literal } from './copy.ts'
+import { clause, copyRows, fetchRows, type Relation } from './rows.ts'
 import { fromText, tellsApart } from './types.ts'
-
-/** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
-export interface Relation {
-  readonly from: string
-  readonly where: string | null
-  readonly fields: readonly Field[]
-  readonly key: readonly Field[]
-  /** Whether an index begins with the first key field. */
-  readonly indexed: boolean
-  /** Names of the loose columns. */
-  readonly loose: readonly string[]
-}
 
 export interface ViewOptions {
   readonly cursor: string | null
@@ -71,105 +56,8 @@ async function* scan(
   const order = relation.key.map(keySql).join(', ')
   for (let start = 0; start < ranges.length; start += RANGES_PER_QUERY) {
     const from = rangedSql(relation, ranges.slice(start, start + RANGES_PER_QUERY))
-    yield* copyRows(client, relation, `SELECT ${columnsSql(names)} FROM ${from} ORDER BY ${order}`, names)
+    yield* copyRows(client, relation, { from, order, total: true }, names)
   }
-}
-
-/** The rows of a query in chunks, through COPY. A row without a key is rejected. */
-export async function* copyRows(
-  client: Client,
-  relation: Relation,
-  query: string,
-  names: readonly string[],
-): AsyncIterable<Chunk> {
-  const fields = names.map((name) => fieldNamed(relation, name))
-  const decoder = new CopyDecoder(fields.map((field) => field.type))
-  const nullableKeyAt = relation.key.flatMap((field) => (field.nullable ? [names.indexOf(field.name)] : []))
-  const checks = client.traits.encoding === 'SQL_ASCII'
-  for await (const frames of client.copyOut(`COPY (${query}) TO STDOUT`)) {
-    const broken = checks ? brokenFrames(frames) : []
-    const bytes = frames.bytes.length
-    const { rows, rejects } = withoutBroken(relation, names, decoder.decode(frames), broken)
-    yield nullableKeyAt.length === 0
-      ? { rows, rejects, bytes }
-      : withRejects(withoutNullKeys(relation, names, rows, nullableKeyAt, bytes), rejects)
-  }
-}
-
-export async function fetchRows(
-  client: Client,
-  relation: Relation,
-  keys: readonly Key[],
-  names: readonly string[],
-): Promise<Chunk> {
-  const rows: Row[] = []
-  const rejects: Rejection[] = []
-  let bytes = 0
-  for (let start = 0; start < keys.length; start += 1000) {
-    const found = await fetchSome(client, relation, keys.slice(start, start + 1000), names)
-    rows.push(...found.rows)
-    rejects.push(...found.rejects)
-    bytes += found.bytes
-  }
-  return { rows, rejects, bytes }
-}
-
-/** A key that is no value of the column's type (a label that its enum does not have) is not there: the others are found without it. */
-async function fetchSome(
-  client: Client,
-  relation: Relation,
-  keys: readonly Key[],
-  names: readonly string[],
-): Promise<Chunk> {
-  const query = `SELECT ${columnsSql(names)} FROM ${clause(relation, [keysSql(relation.key, keys, relation.loose)])}`
-  const all = () => collect(copyRows(client, relation, query, names))
-  if (!relation.key.some(mayRefuse)) return await all()
-  try {
-    return await client.attempt(all)
-  } catch (error) {
-    if (!isRowError(error)) throw error
-    if (keys.length === 1) return nothing
-    const middle = keys.length >> 1
-    const halves = [keys.slice(0, middle), keys.slice(middle)]
-    const [first = nothing, second = nothing] = [
-      await fetchSome(client, relation, halves[0] ?? [], names),
-      await fetchSome(client, relation, halves[1] ?? [], names),
-    ]
-    return {
-      rows: [...first.rows, ...second.rows],
-      rejects: [...first.rejects, ...second.rejects],
-      bytes: first.bytes + second.bytes,
-    }
-  }
-}
-
-const nothing: Chunk = { rows: [], rejects: [], bytes: 0 }
-
-async function collect(chunks: AsyncIterable<Chunk>): Promise<Chunk> {
-  const rows: Row[] = []
-  const rejects: Rejection[] = []
-  let bytes = 0
-  for await (const chunk of chunks) {
-    rows.push(...chunk.rows)
-    rejects.push(...chunk.rejects)
-    bytes += chunk.bytes
-  }
-  return { rows, rejects, bytes }
-}
-
-/** Whether a text may be none of the column's type. */
-function mayRefuse({ type, native }: Field): boolean {
-  return type === 'text' && !/^(text|character varying)$/.test(native)
-}
-
-/** The FROM and WHERE of a relation with more conditions. */
-export function clause(relation: Relation, conditions: readonly string[]): string {
-  const all = relation.where === null ? conditions : [relation.where, ...conditions]
-  return all.length === 0 ? relation.from : `${relation.from} WHERE ${all.join(' AND ')}`
-}
-
-export function columnsSql(names: readonly string[]): string {
-  return names.map(quote).join(', ')
 }
 
 /** The expression whose order is the order of keys: bytes of the canonical spelling, size for numbers. */
@@ -261,55 +149,4 @@ function boundSql(field: Field): string {
 
 function boundType(field: Field): string {
   return field.type === 'integer' ? 'bigint' : field.type === 'text' ? 'text' : field.native
-}
-
-/** Rows of a database that lets any bytes in as text: those whose bytes are not UTF-8 are refused, not respelled. */
-function withoutBroken(
-  relation: Relation,
-  names: readonly string[],
-  all: readonly Row[],
-  broken: readonly number[],
-): { readonly rows: readonly Row[]; readonly rejects: readonly Rejection[] } {
-  if (broken.length === 0) return { rows: all, rejects: [] }
-  const isBroken = new Set(broken)
-  const respelled = (value: Value) => typeof value === 'string' && value.includes('\ufffd')
-  const rejects = broken.map((at): Rejection => {
-    const row = all[at] ?? []
-    const fields = names.filter((_name, column) => respelled(row[column] ?? null))
-    return {
-      // A key that can't be spelled is none that the row could be found by.
-      key: relation.key.map(({ name }) => {
-        const value = row[names.indexOf(name)] ?? null
-        return respelled(value) ? null : value
-      }),
-      code: 'VALUE_REFUSED',
-      message: `${fields.join(', ')}: bytes that are not UTF-8, in a database of encoding SQL_ASCII`,
-    }
-  })
-  return { rows: all.filter((_row, at) => !isBroken.has(at)), rejects }
-}
-
-function withRejects(chunk: Chunk, rejects: readonly Rejection[]): Chunk {
-  return { ...chunk, rejects: [...rejects, ...chunk.rejects] }
-}
-
-function withoutNullKeys(
-  relation: Relation,
-  names: readonly string[],
-  all: readonly Row[],
-  keyAt: readonly number[],
-  bytes: number,
-): Chunk {
-  const rows: Row[] = []
-  const rejects: Rejection[] = []
-  for (const row of all) {
-    if (!keyAt.some((at) => row[at] === null)) rows.push(row)
-    else
-      rejects.push({
-        key: relation.key.map((field) => row[names.indexOf(field.name)] ?? null),
-        code: 'VALUE_REFUSED',
-        message: 'a key field is NULL',
-      })
-  }
-  return { rows, rejects, bytes }
 }

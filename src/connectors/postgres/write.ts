@@ -26,6 +26,15 @@ interface OpenInflow {
   rows: number
 }
 
+/** Lines that are sent in one frame, and how many. */
+interface Piece {
+  lines: string
+  rows: number
+}
+
+/** A piece is longer where one row is. */
+const PIECE_CHARACTERS = 1024 * 1024
+
 /** Owns the staging table of one target table, one per transaction that needs it. */
 export class TableWriter {
   readonly #client: Client
@@ -68,14 +77,17 @@ export class TableWriter {
   async put(rows: readonly Row[], fresh: boolean): Promise<PutResult> {
     if (rows.length === 0) return nothing
     const rejected: Rejection[] = []
-    const lines = this.#encode(rows, rejected)
+    const pieces = this.#encode(rows, rejected)
     if (fresh && !this.#spec.adopt) {
-      await this.#flow((log) => log.addLines(lines), rows.length - rejected.length)
+      for (const { lines, rows } of pieces) await this.#flow((log) => log.addLines(lines), rows)
       return { ...nothing, inserted: rows.length - rejected.length, rejected }
     }
     const late = await this.flush()
     await this.#stage()
-    const result = await this.#attempt(splitLines(lines), (part) => this.#merge(part))
+    const result = await this.#attempt(
+      pieces.flatMap(({ lines }) => splitLines(lines)),
+      (part) => this.#merge(part),
+    )
     return add(add({ ...nothing, rejected }, late), result)
   }
 
@@ -264,8 +276,15 @@ export class TableWriter {
 
   async #copy(table: string, lines: readonly string[]): Promise<number> {
     const copy = this.#client.copyIn(this.#copySql(table))
-    for (let start = 0; start < lines.length; start += 500)
-      await copy.write(frameOf(lines.slice(start, start + 500).join('')))
+    let piece = ''
+    for (const line of lines) {
+      if (piece !== '' && piece.length + line.length > PIECE_CHARACTERS) {
+        await copy.write(frameOf(piece))
+        piece = ''
+      }
+      piece += line
+    }
+    await copy.write(frameOf(piece))
     return copy.end()
   }
 
@@ -361,18 +380,25 @@ export class TableWriter {
       .join(' AND ')
   }
 
-  /** Rows as lines; a value that Postgres can't hold rejects its row. */
-  #encode(rows: readonly Row[], rejected: Rejection[]): string {
-    let lines = ''
+  /** Rows as lines, in pieces that can be sent; a value that Postgres can't hold rejects its row. */
+  #encode(rows: readonly Row[], rejected: Rejection[]): readonly Piece[] {
+    const pieces: Piece[] = []
+    let piece: Piece = { lines: '', rows: 0 }
     for (const row of rows) {
       try {
-        lines += encodeRow(this.#spec.schema.fields, row)
+        const line = encodeRow(this.#spec.schema.fields, row)
+        if (piece.lines.length + line.length > PIECE_CHARACTERS && piece.rows > 0) {
+          pieces.push(piece)
+          piece = { lines: '', rows: 0 }
+        }
+        piece.lines += line
+        piece.rows++
       } catch (error) {
         if (!isRowError(error)) throw error
         rejected.push(this.#rejection(row, error))
       }
     }
-    return lines
+    return [...pieces, piece]
   }
 
   #decode(line: string): Row {

@@ -1,6 +1,7 @@
 /** The sqlite connector: `sqlite({ file: './warehouse.db' })`. */
 import { z } from 'zod'
 import { defineConnector } from '../kit.ts'
+import { limits } from './limits.ts'
 
 export const sqliteConfig = z.strictObject({
   file: z.string().min(1).describe('the database file; made when it is a target and does not exist'),
@@ -8,6 +9,13 @@ export const sqliteConfig = z.strictObject({
     .enum(['none', 'triggers'])
     .default('none')
     .describe('triggers: as a source, install triggers that record changed keys'),
+  maxRowBytes: z
+    .number()
+    .int()
+    .positive()
+    .max(limits.rowBytes)
+    .optional()
+    .describe('a row that is larger is rejected by its key'),
   // SQLite waits without letting anything else of the process go on.
   busyTimeoutMs: z.number().int().nonnegative().max(60_000).default(5_000),
 })

@@ -6,6 +6,7 @@ export const limits: Limits = {
   nameBytes: null,
   columns: 2000,
   keyColumns: 2000,
+  rowBytes: 1_000_000_000,
   reservedColumns: [],
   reservedTables: /^sqlite_/i,
   foldsCase: true,

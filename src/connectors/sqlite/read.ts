@@ -25,6 +25,7 @@ import { attempt } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
+import { limits } from './limits.ts'
 import {
   changedKeys,
   deletedSince,
@@ -36,7 +37,7 @@ import {
   untrackable,
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
-import { breathe, clause, columnsSql, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
+import { breathe, clause, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
 import { claimantsOf, fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
@@ -177,13 +178,13 @@ async function* copyPages(
 ): AsyncIterable<Page> {
   const distinct = start.copy === undefined
   const names = options.fields
-  const page = (chunk: Chunk, position: Position): Page => ({
+  const page = (chunk: Chunk, position: Position, again = false): Page => ({
     puts: chunk.rows,
     deletes: [],
     rejects: chunk.rejects,
     cursor: JSON.stringify(position),
     bytes: chunk.bytes,
-    distinct,
+    distinct: distinct && !again,
   })
   if (source.rowids) {
     const after = start.copy === undefined || start.copy === '' ? null : BigInt(start.copy)
@@ -192,14 +193,8 @@ async function* copyPages(
     return
   }
   // A view or a WITHOUT ROWID table is copied in one go.
-  for await (const chunk of rowsOf(
-    database,
-    relation,
-    `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [])}`,
-    [],
-    names,
-  ))
-    yield page(chunk, { ...start, copy: '' })
+  for await (const chunk of rowsOf(database, relation, { conditions: [], values: [] }, names))
+    yield page(chunk, { ...start, copy: '' }, chunk.again)
 }
 
 async function* changedPages(
@@ -237,8 +232,8 @@ async function* changedPages(
             `(${column} >= ? OR ${column} IS NULL OR NOT ${regularSql(field)})`,
             [field.type === 'integer' ? BigInt(from.low) : toStorage(field, from.low, false)],
           ]
-    const sql = `SELECT ${columnsSql(relation, options.fields)} FROM ${clause(relation, [condition])} ORDER BY ${column}`
-    for await (const chunk of rowsOf(database, relation, sql, values, options.fields)) {
+    const query = { conditions: [condition], values, order: column }
+    for await (const chunk of rowsOf(database, relation, query, options.fields)) {
       yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct: false }
     }
   }
@@ -341,6 +336,7 @@ function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'sch
     fields: schema.fields,
     key: schema.key.map((name) => fieldNamed(schema, name)),
     system: schema.system,
+    maxRowBytes: source.config.maxRowBytes ?? limits.rowBytes,
     rowids: hasRowids(database, table),
     rowidKey: !said && isRowidKey(database, table, schema.key),
   }

@@ -237,14 +237,14 @@ function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: T
   const lent = writable === null ? lend(config, { readOnly: true, create: false }) : null
   const database = writable ?? (lent as Lent).database
   if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
-  return openView(database, targetRelation(config.file, database, spec, rows), {
+  return openView(database, targetRelation(config, database, spec, rows), {
     cursor: null,
     dispose: () => lent?.[Symbol.dispose](),
   })
 }
 
 /** The live rows of this sync in its target table. */
-function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, rows?: 'written'): Relation {
+function targetRelation(config: SqliteConfig, database: DatabaseSync, spec: TargetSpec, rows?: 'written'): Relation {
   const table = ownedTable(spec)
   const schema: Schema = spec.schema
   const conditions: string[] = []
@@ -262,7 +262,8 @@ function targetRelation(file: string, database: DatabaseSync, spec: TargetSpec, 
   }
   const widening = spec.adopt ? new Set<string>() : wideningColumns(database, table, schema)
   return {
-    file,
+    file: config.file,
+    maxRowBytes: config.maxRowBytes ?? limits.rowBytes,
     from: quote(table),
     where: conditions.length === 0 ? null : conditions.join(' AND '),
     fields: schema.fields,

@@ -8,6 +8,7 @@ import type { Chunk, Range, View } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { prepareArrays } from './database.ts'
 import { attempt } from './errors.ts'
+import { bytesOf, carefully, RowTooLarge, readable, readersOf, rowTooLargeSql, shortKey, tooLargeSql } from './large.ts'
 import { type Bindable, fromStorage, keepsDigits, storageOf, toStorage, undecodable } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -23,6 +24,8 @@ export interface Relation {
   readonly rowidKey: boolean
   /** Whether rows can be asked for by their rowid. */
   readonly rowids: boolean
+  /** A row that is larger is rejected. */
+  readonly maxRowBytes: number
   /** Columns that the next run converts to what their fields have become: they are read as they will be. */
   readonly widening?: ReadonlySet<string>
 }
@@ -71,14 +74,7 @@ async function* scan(
   for (const range of ranges) {
     const [conditions, values] = rangeSql(relation, range)
     if (relation.rowidKey) yield* pages({ conditions, values, after: null })
-    else
-      yield* rowsOf(
-        database,
-        relation,
-        `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, conditions)} ORDER BY ${order}`,
-        values,
-        names,
-      )
+    else yield* rowsOf(database, relation, { conditions, values, order, total: true }, names)
   }
 }
 
@@ -104,30 +100,39 @@ export function rowidPages(
   relation: Relation,
   names: readonly string[],
 ): (options: PageOptions) => AsyncIterable<RowidChunk> {
-  const decode = rowDecoder(database, relation, names)
-  const columns = columnsSql(relation, names, { paged: true })
+  const readers = readersOf((careful) => ({
+    decode: rowDecoder(database, relation, names, careful),
+    columns: columnsSql(relation, names, { paged: true, careful }),
+  }))
   const at = rowidAt(relation, names)
   const prepare = preparing(database)
-  const page = (conditions: readonly string[]) =>
-    prepare(`SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
+  const page = (conditions: readonly string[], values: readonly Bindable[]) =>
+    carefully((careful) => {
+      const { decode, columns } = readers(careful)
+      const statement = prepare(`SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
+      const stored = attempt(relation.file, () => readable(() => statement.all(...values, limit)))
+      const chunk = emptyChunk()
+      let last: number | bigint = 0
+      for (const row of stored) {
+        const values = asStored(row)
+        last = rowidOf(values[at])
+        decode(values, chunk)
+      }
+      return { chunk, last, rows: stored.length }
+    })
   let limit = FIRST_CHUNK_ROWS
   let unbreathed = 0
   return async function* (options) {
     for (let last = options.after; ; ) {
       const conditions = last === null ? options.conditions : [...options.conditions, 'rowid > ?']
       const after = last === null ? [] : [last]
-      const stored = attempt(relation.file, () => page(conditions).all(...options.values, ...after, limit))
-      if (stored.length === 0) return
-      const chunk = emptyChunk()
-      for (const row of stored) {
-        const values = asStored(row)
-        last = rowidOf(values[at])
-        decode(values, chunk)
-      }
-      yield { ...chunk, last: last ?? 0 }
-      const complete = stored.length < limit
-      limit = Math.max(1, Math.min(CHUNK_ROWS, Math.floor((CHUNK_BYTES * stored.length) / Math.max(1, chunk.bytes))))
-      unbreathed += stored.length
+      const { chunk, rows, ...read } = page(conditions, [...options.values, ...after])
+      if (rows === 0) return
+      last = read.last
+      yield { ...chunk, last }
+      const complete = rows < limit
+      limit = Math.max(1, Math.min(CHUNK_ROWS, Math.floor((CHUNK_BYTES * rows) / Math.max(1, chunk.bytes))))
+      unbreathed += rows
       if (unbreathed >= CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES || !complete) {
         unbreathed = 0
         await breathe()
@@ -151,19 +156,57 @@ function rowidOf(stored: Bindable | undefined): number | bigint {
   return typeof stored === 'number' ? stored : BigInt(String(stored))
 }
 
+/** Which rows, and in which order. */
+export interface Query {
+  readonly conditions: readonly string[]
+  readonly values: readonly Bindable[]
+  readonly order?: string
+  /** The order is that of the whole key: read again, rows come in the same. */
+  readonly total?: true
+}
+
+export interface ReadChunk extends Chunk {
+  /** Rows of it may have been given before. */
+  readonly again: boolean
+}
+
 /** The rows of a query in chunks, decoded; a turn of the event loop between chunks lets signals and timers in. */
 export async function* rowsOf(
   database: DatabaseSync,
   relation: Relation,
-  sql: string,
-  values: readonly Bindable[],
+  query: Query,
   names: readonly string[],
+): AsyncIterable<ReadChunk> {
+  let given = 0
+  try {
+    for await (const chunk of steps(database, relation, query, names, false)) {
+      given += chunk.rows.length + chunk.rejects.length
+      yield { ...chunk, again: false }
+    }
+    return
+  } catch (error) {
+    if (!(error instanceof RowTooLarge)) throw error
+  }
+  const passed = query.total === true ? given : 0
+  for await (const chunk of steps(database, relation, query, names, true, passed)) yield { ...chunk, again: true }
+}
+
+/** `passed`: rows to pass over. */
+async function* steps(
+  database: DatabaseSync,
+  relation: Relation,
+  { conditions, values, order }: Query,
+  names: readonly string[],
+  careful: boolean,
+  passed = 0,
 ): AsyncIterable<Chunk> {
-  const decode = rowDecoder(database, relation, names)
+  const decode = rowDecoder(database, relation, names, careful)
+  const ordered = `${order === undefined ? '' : ` ORDER BY ${order}`}${passed === 0 ? '' : ` LIMIT -1 OFFSET ${passed}`}`
+  const sql = `SELECT ${columnsSql(relation, names, { careful })} FROM ${clause(relation, conditions)}${ordered}`
   const rows = attempt(relation.file, () => prepareArrays(database, sql).iterate(...values))
   let chunk = emptyChunk()
   for (;;) {
-    const next = attempt(relation.file, () => rows.next())
+    const next = attempt(relation.file, () => readable(() => rows.next()))
     if (next.done) break
     decode(asStored(next.value), chunk)
     if (chunk.rows.length + chunk.rejects.length < CHUNK_ROWS && chunk.bytes < CHUNK_BYTES) continue
@@ -196,17 +239,29 @@ export function fetchRows(
   keys: readonly Key[],
   names: readonly string[],
 ): Chunk {
-  const decode = rowDecoder(database, relation, names)
-  const chunk = emptyChunk()
+  const readers = readersOf((careful) => ({
+    decode: rowDecoder(database, relation, names, careful),
+    columns: columnsSql(relation, names, { careful }),
+  }))
+  const all = emptyChunk()
   const perStatement = Math.max(1, Math.floor(900 / relation.key.length))
   for (let start = 0; start < keys.length; start += perStatement) {
     const part = keys.slice(start, start + perStatement)
-    const sql = `SELECT ${columnsSql(relation, names)} FROM ${clause(relation, [keysSql(keyParts(relation), part.length, relation.system === 'sqlite')])}`
+    const from = clause(relation, [keysSql(keyParts(relation), part.length, relation.system === 'sqlite')])
     const values = part.flatMap((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
-    for (const stored of attempt(relation.file, () => prepareArrays(database, sql).all(...values)))
-      decode(asStored(stored), chunk)
+    const found = carefully((careful) => {
+      const { decode, columns } = readers(careful)
+      const statement = prepareArrays(database, `SELECT ${columns} FROM ${from}`)
+      const chunk = emptyChunk()
+      for (const stored of attempt(relation.file, () => readable(() => statement.all(...values))))
+        decode(asStored(stored), chunk)
+      return chunk
+    })
+    all.rows.push(...found.rows)
+    all.rejects.push(...found.rejects)
+    all.bytes += found.bytes
   }
-  return chunk
+  return all
 }
 
 /**
@@ -235,14 +290,23 @@ export function clause(relation: Relation, conditions: readonly string[]): strin
 /**
  * Columns in the order of `names`, integers beyond 2^53 as text so that reading never fails and never rounds. Behind them what tells
  * whether a text was decoded exactly, where others may have written it: the rowid, or the bytes of each text. `paged`: the rowid in any case.
+ * `careful`: at the end whether the row is too large, and NULL in the place of values that are.
  */
-export function columnsSql(relation: Relation, names: readonly string[], { paged = false } = {}): string {
+export function columnsSql(
+  relation: Relation,
+  names: readonly string[],
+  { paged = false, careful = false } = {},
+): string {
   const fields = names.map((name) => fieldNamed(relation, name))
-  const columns = fields.map((field) => columnSql(relation, field))
+  const guard = (field: Field, sql: string) =>
+    careful ? `CASE WHEN ${tooLargeSql(relation, field)} THEN NULL ELSE ${sql} END` : sql
+  const columns = fields.map((field) => guard(field, columnSql(relation, field)))
   const checked = relation.system === 'sqlite'
   if (paged || (checked && relation.rowids)) {
     if (rowidAt(relation, names) === names.length) columns.push(safeIntegerSql('rowid'))
-  } else if (checked) columns.push(...fields.filter(isText).map(({ name }) => `CAST(${quote(name)} AS BLOB)`))
+  } else if (checked)
+    columns.push(...fields.filter(isText).map((field) => guard(field, `CAST(${quote(field.name)} AS BLOB)`)))
+  if (careful) columns.push(rowTooLargeSql(relation, fields))
   return columns.join(', ')
 }
 
@@ -340,6 +404,7 @@ function rowDecoder(
   database: DatabaseSync,
   relation: Relation,
   names: readonly string[],
+  careful: boolean,
 ): (stored: Bindable[], chunk: GrowingChunk) => void {
   const fields = names.map((name) => fieldNamed(relation, name))
   const keyAt = relation.key.map((field) => names.indexOf(field.name))
@@ -351,6 +416,11 @@ function rowDecoder(
     chunk.rejects.push({ key: keyAt.map((at) => row[at] ?? null), code: 'VALUE_REFUSED', message })
   return (stored, chunk) => {
     const row: Value[] = stored
+    if (careful && stored.pop() === 1) {
+      const key = keyAt.map((at) => shortKey(fields[at], stored[at] ?? null))
+      chunk.rejects.push({ key, code: 'VALUE_REFUSED', message: 'the row is too large to be read' })
+      return
+    }
     let bytes = 8 * fields.length
     for (let i = 0; i < fields.length; i++) {
       const value = stored[i] as Bindable
@@ -380,6 +450,7 @@ function rowDecoder(
       }
     }
     stored.length = fields.length
+    if (!careful && 3 * bytes > relation.maxRowBytes && bytesOf(row) > relation.maxRowBytes) throw new RowTooLarge()
     chunk.bytes += bytes
     if (keyAt.some((at) => row[at] === null)) reject(row, chunk, 'a key field is NULL')
     else chunk.rows.push(row)
