@@ -10,7 +10,6 @@ import type { PrintedKey } from '../core/run.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
 import type { Mark, PairRun, PairWork } from '../store/pairs.ts'
-import { Changes } from './changes.ts'
 import { printedKey } from './conflict-object.ts'
 import { interrupted } from './detect.ts'
 import { openPairSides, type PairSides } from './pair-sides.ts'
@@ -54,7 +53,7 @@ export async function repairPairs(
   await using opened = lease === null ? await project.store.pairs.plan(sync.id) : await project.store.pairs.run(sync.id)
   const run = 'work' in opened ? opened : null
   const work = 'work' in opened ? opened.work : opened
-  const gather = { sides, work, matchOf, forget: forgetting(sides, run, lease) }
+  const gather = { sides, work, matchOf }
   const left = await gatherSide(gather, 'left')
   const right = await gatherSide(gather, 'right')
   // Before anything is forgotten: whoever is killed in between leaves a state that is refused as before.
@@ -100,17 +99,6 @@ interface Gather {
   readonly sides: PairSides
   readonly work: PairWork
   readonly matchOf: MatchOf
-  /** Rows that were known to have no pair are new ones again. */
-  forget(side: SideName, keys: readonly string[]): Promise<void>
-}
-
-function forgetting(sides: PairSides, run: PairRun | null, lease: number | null): Gather['forget'] {
-  return async (side, keys) => {
-    if (run === null || lease === null || keys.length === 0) return
-    const changes = new Changes(sides, '')
-    for (const key of keys) changes.settle(side, key)
-    await run.commit(lease, changes.commit())
-  }
 }
 
 /** Keeps the rows of a side that have no pair, with what they may have in common with a row of the other. */
@@ -136,36 +124,31 @@ async function gatherSide(gather: Gather, name: SideName): Promise<{ readonly pa
 }
 
 /** Returns how many rows of the page have a pair. */
-async function gatherPage({ sides, work, matchOf, forget }: Gather, name: SideName, page: Page): Promise<number> {
+async function gatherPage({ sides, work, matchOf }: Gather, name: SideName, page: Page): Promise<number> {
   const { memory, pairing } = sides
   const rows = new Map(page.puts.map((row) => [keyText(keyOfSide(pairing[name], row)), row]))
   const keys = [...rows.keys(), ...page.rejects.map(({ key }) => keyText(key))]
   await work.sweep.saw(keys)
   const pairs = new Set((await memory.byKeys(name, keys)).map((pair) => pair[name]))
-  const unpaired = keys.filter((key) => !pairs.has(key))
-  const known = await memory.unpaired(name, unpaired)
-  const parted = new Set(known.filter(({ state }) => state === 'parted').map(({ key }) => key))
-  await forget(
-    name,
-    known.flatMap(({ key }) => (parted.has(key) ? [] : [key])),
-  )
   await work.add(
-    unpaired.flatMap((key): Mark[] => {
-      const row = rows.get(key)
-      return parted.has(key) || row === undefined ? [] : [{ side: name, key, match: matchOf(name, row), cells: '' }]
-    }),
+    [...rows].flatMap(([key, row]): Mark[] =>
+      pairs.has(key) ? [] : [{ side: name, key, match: matchOf(name, row), cells: '' }],
+    ),
   )
   return pairs.size
 }
 
-/** Counts what found no counterpart. */
+/** Counts what found no counterpart, but for rows whose counterpart was deleted, and which stay as they are. */
 async function drain({ sides, work, matchOf }: Gather): Promise<PairRepair['alone']> {
   const alone = { left: noneAlone(), right: noneAlone() }
   for (;;) {
     const items = await work.next('writes', ROWS)
     if (items.length === 0) return alone
     for (const side of sideNames) {
-      const keys = items.flatMap((item) => (item.side === side ? [item.key] : []))
+      const marked = items.flatMap((item) => (item.side === side ? [item.key] : []))
+      const unpaired = await sides.memory.unpaired(side, marked)
+      const parted = new Set(unpaired.flatMap(({ key, state }) => (state === 'parted' ? [key] : [])))
+      const keys = marked.filter((key) => !parted.has(key))
       const { schema, fields } = sides.pairing[side]
       const { rows } = await sides.collections[side].lookup.fetch(keys.map(parseKeyText), fields)
       const matches = rows.flatMap((row) => matchOf(side, row) ?? [])

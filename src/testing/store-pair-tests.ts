@@ -196,6 +196,26 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
     }),
   )
 
+  test(
+    'rows without a pair that become pairs are not kept as rows without one',
+    withMemory(async ({ memory, pairs, generation }) => {
+      const parted = (side: 'left' | 'right', key: string) =>
+        ({ side, key, match: 'm', state: 'parted', code: null, message: null }) as const
+      await pairs.commit(generation, {
+        ...nothing,
+        unpaired: [parted('left', '1'), parted('right', '1'), parted('left', '2')],
+      })
+      const mark = (side: 'left' | 'right', key: string) => ({ side, key, match: `m${key}`, cells: 'same' })
+      await pairs.work.add([mark('left', '1'), mark('right', '1'), mark('left', '2')])
+      assert.equal(await pairs.pairAlike(generation, 0), 1)
+      assert.deepEqual(
+        (await memory.unpaired('left', ['1', '2'])).map(({ key }) => key),
+        ['2'],
+      )
+      assert.deepEqual(await memory.unpaired('right', ['1']), [])
+    }),
+  )
+
   const marksOf = async (work: PairWork) => {
     const items = await work.next('writes', 100)
     return items.map((item) => (item.side === null ? item.pair : `${item.side} ${item.key}`))

@@ -101,9 +101,14 @@ describe('a state that is older than its sides', () => {
       world.left.put('contacts', [3, 'Cid', 'cid@x.org', '3'])
       await world.sync()
     })
-    assert.equal((await repair(world, ['email'], true)).found, 1)
+    const { found, alone } = await repair(world, ['email'], true)
+    assert.deepEqual([found, alone.right.rows], [1, 0])
     assert.equal((await world.sync()).error, null)
     assert.deepEqual(names(world, 'left'), ['Bob', 'Cid'])
+    // Unless it is back by itself.
+    world.left.put('contacts', [7, 'Ann', 'ann@x.org', '1'])
+    assert.equal((await repair(world, ['email'], true)).found, 1)
+    assert.equal(World.writes(await world.sync()), 0)
   })
 })
 

@@ -25,7 +25,7 @@ class PostgresPairRun implements PairRun {
 
   async pairAlike(generation: number, layout: number): Promise<number> {
     return await this.work.pairAlike(layout, (sql, values) =>
-      this.#fenced(generation, (queries) => queries.execute(sql, values)),
+      this.#fenced(generation, async (queries) => Number((await queries.query(sql, values))[0]?.n)),
     )
   }
 

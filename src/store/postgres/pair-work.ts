@@ -109,7 +109,7 @@ export class PostgresPairWork implements PairWork {
     })
   }
 
-  /** `commit`: runs a statement in a fenced transaction and returns how many rows it wrote. */
+  /** `commit`: runs a statement in a fenced transaction and returns the `n` that it counted. */
   async pairAlike(
     layout: number,
     commit: (sql: string, values: readonly unknown[]) => Promise<number>,
@@ -205,9 +205,18 @@ const alike = `
     and not exists (select 1 from pg_temp.met as twin where twin.side = 'right' and twin.match = l.match and twin.key <> r.key)
   group by l.key, r.key, l.cells`
 
+/** A row that gets a pair is not kept as one that has none. */
 const pairAlike = `
-  insert into pair (pairing, left_key, right_key, left_base, layout)
-  select (select id from pairing where sync = $3), left_key, right_key, cells, $4::integer from (${alike}) as alike order by n`
+  with made as (
+    insert into pair (pairing, left_key, right_key, left_base, layout)
+    select (select id from pairing where sync = $3), left_key, right_key, cells, $4::integer from (${alike}) as alike order by n
+    returning pairing, left_key, right_key
+  ), on_left as (
+    delete from unpaired using made where unpaired.pairing = made.pairing and side = 'left' and key = made.left_key
+  ), on_right as (
+    delete from unpaired using made where unpaired.pairing = made.pairing and side = 'right' and key = made.right_key
+  )
+  select count(*) as n from made`
 
 const seeAlike = `
   with alike as materialized (${alike}), marked as (

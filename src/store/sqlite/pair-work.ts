@@ -48,6 +48,11 @@ const alike = `
   from temp.twin join temp.met as l on l.rowid = twin.l join temp.met as r on r.rowid = twin.r
   where twin.opening = :o and twin.l > :after and twin.l <= :until and l.match = r.match and l.cells = r.cells order by twin.l`
 const insertAlike = `insert into pair (pairing, left_key, right_key, left_base, layout) select :p, l.key, r.key, l.cells, :layout ${alike}`
+const sides = ['left', 'right'] as const
+/** A row that has a pair is not kept as one that has none. */
+const forgetUnpaired = (side: SideName) => `
+  delete from unpaired where pairing = :p and side = '${side}'
+    and exists (select 1 from pair where pair.pairing = :p and pair.${side}_key = unpaired.key)`
 const seeAlike = (table: 'l' | 'r', side: SideName) =>
   `insert into temp.seen (opening, key) select :o, '${side}' || ${table}.key ${alike}`
 
@@ -143,7 +148,14 @@ export class SqlitePairWork implements PairWork {
   /** `commit`: runs its work in a fenced transaction. */
   pairAlike(layout: number, commit: (work: () => number) => number): number {
     const insert = this.#prepare(insertAlike)
-    return this.#divide((bounds) => commit(() => Number(insert.run({ ...bounds, p: this.#pairing, layout }).changes)))
+    const paired = sides.map((side) => this.#prepare(forgetUnpaired(side)))
+    return this.#divide((bounds) =>
+      commit(() => {
+        const { changes } = insert.run({ ...bounds, p: this.#pairing, layout })
+        if (changes > 0) for (const statement of paired) statement.run({ p: this.#pairing })
+        return Number(changes)
+      }),
+    )
   }
 
   /** Gives those that are alike to `take`, in parts, and marks the others. */
