@@ -6,7 +6,14 @@ import { bindPairing, type Pairing, type PairSide } from '../core/pairing.ts'
 import type { SideName, TwoWaySync } from '../core/two-way.ts'
 import { sideNames } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
-import type { Layout, PairReader, PairRun, PairState, StoredPair } from '../store/pairs.ts'
+import {
+  anyFence,
+  type Layout,
+  type PairReader,
+  type PairRun,
+  type PairState,
+  type StoredPair,
+} from '../store/pairs.ts'
 import { bounded } from './bounded.ts'
 import { heldCollections } from './dependents.ts'
 import type { Project } from './project.ts'
@@ -117,10 +124,8 @@ export async function replacedSide(sides: PairSides): Promise<SyncError | null> 
   const { sync, project, collections, state } = sides
   for (const side of sideNames) {
     const seen = state.fences[side]
-    if (seen === null) {
-      if (await isStrange(sides, side)) return strangeState(sync, side)
-      continue
-    }
+    if (seen === anyFence) continue
+    if (seen === null && (await isStrange(sides, side))) return strangeState(sync, side)
     const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
     if (now === undefined) continue
     if (now !== null && isAhead(state, side, now)) {
@@ -128,7 +133,7 @@ export async function replacedSide(sides: PairSides): Promise<SyncError | null> 
       if (isAhead(await sides.memory.state(), side, now)) return olderState(sync, side)
       continue
     }
-    if (now !== null && now >= seen) continue
+    if (seen === null || (now !== null && now >= seen)) continue
     const { connection, collection } = sync[side]
     return new SyncError(
       'SIDE_REPLACED',
@@ -145,15 +150,26 @@ export async function replacedSide(sides: PairSides): Promise<SyncError | null> 
 const MOST_PER_CLAIM = 2
 
 function isAhead({ fences, claims }: PairState, side: SideName, now: number): boolean {
-  const seen = fences[side]
-  return seen !== null && now > seen + MOST_PER_CLAIM * claims
+  const seen = fences[side] ?? 0
+  return seen !== anyFence && now > seen + MOST_PER_CLAIM * claims
 }
 
 /** Whether rows would be doubled: other states made pairs of this side, and nothing tells this one which rows belong together. */
-async function isStrange({ sync, project, collections, state }: PairSides, side: SideName): Promise<boolean> {
-  if (sync.match.length > 0 || state.layouts.length > 0) return false
+async function isStrange(sides: PairSides, side: SideName): Promise<boolean> {
+  const { sync, project, collections, state } = sides
+  if (state.layouts.length > 0) return false
   const claimants = (await collections[side].claimants?.(fenceName(sync, side))) ?? []
-  return claimants.some((claimant) => claimant !== project.id)
+  if (claimants.every((claimant) => claimant === project.id)) return false
+  return (await hasUnmatched(sides, 'left')) && (await hasUnmatched(sides, 'right'))
+}
+
+/** Whether a side has a row that no match pairs with another. */
+async function hasUnmatched({ sync, project, collections, pairing }: PairSides, name: SideName): Promise<boolean> {
+  if (sync.match.length === 0) return true
+  const options = { fields: pairing[name].fields, where: null, signal: project.context.signal, readOnly: true }
+  for await (const { puts } of collections[name].read(null, options))
+    if (puts.some((row) => pairing.matchOf(name, row) === null)) return true
+  return false
 }
 
 function olderState(sync: TwoWaySync, side: SideName): SyncError {
@@ -171,7 +187,7 @@ function strangeState(sync: TwoWaySync, side: SideName): SyncError {
   const { connection, collection } = sync[side]
   return new SyncError(
     'STATE_OLDER',
-    `this project knows no pairs of sync ${sync.id}, but the ${side} side, ${connection}.${collection}, was synced under that name by another state: without a \`match\` every row would be doubled`,
+    `this project knows no pairs of sync ${sync.id}, but the ${side} side, ${connection}.${collection}, was synced under that name by another state: rows ${sync.match.length === 0 ? 'would all be' : 'whose `match` is NULL would be'} doubled`,
     {
       hint: `Nothing was written. If .syncline, or the store, was lost or emptied, restore it. Else find the pairs again, by key or fields: syncline repair-pairs ${sync.id} (shows what it would do), look at \`syncline plan ${sync.id}\`, and run. Of another sync, choose another name.`,
     },

@@ -9,7 +9,8 @@ import { keyOfSide } from '../core/pairing.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
-import type { Mark, PairRun, PairWork } from '../store/pairs.ts'
+import type { NewPair, PairCommit, PairRun, PairWork, StoredPair } from '../store/pairs.ts'
+import { Changes } from './changes.ts'
 import { printedKey } from './conflict-object.ts'
 import { interrupted } from './detect.ts'
 import { openPairSides, type PairSides } from './pair-sides.ts'
@@ -23,7 +24,7 @@ export interface PairRepair {
   /** Pairs that the state knows, and those of them that have no row on a side any more. */
   readonly known: number
   readonly lost: Readonly<Record<SideName, number>>
-  /** Pairs that were found. */
+  /** Pairs that were found, also those of `lost` that got another row. */
   readonly found: number
   /** Rows that stay without a pair: the next run inserts them on the other side. */
   readonly alone: Readonly<Record<SideName, Alone>>
@@ -52,15 +53,14 @@ export async function repairPairs(
   const matchOf = by === 'key' ? keyMatch(sides) : sides.pairing.matchOf
   await using opened = lease === null ? await project.store.pairs.plan(sync.id) : await project.store.pairs.run(sync.id)
   const run = 'work' in opened ? opened : null
-  const work = 'work' in opened ? opened.work : opened
-  const gather = { sides, work, matchOf }
-  const left = await gatherSide(gather, 'left')
-  const right = await gatherSide(gather, 'right')
-  // Before anything is forgotten: whoever is killed in between leaves a state that is refused as before.
-  const found = run === null || lease === null ? await work.passAlike() : await run.pairAlike(lease, 0)
-  const alone = await drain(gather)
+  const repair = new Repair(sides, 'work' in opened ? opened.work : opened, matchOf, async (change) => {
+    if (run !== null && lease !== null) await run.commit(lease, { ...new Changes(sides, '').commit(), ...change })
+  })
+  for (const side of sideNames) await repair.gather(side)
+  await repair.pair()
+  // Only now is anything forgotten: whoever is killed before leaves a state that is refused as before.
   if (run !== null && lease !== null) await begin(sides, run, lease)
-  return { known: left.paired + left.lost, lost: { left: left.lost, right: right.lost }, found, alone }
+  return repair.result
 }
 
 /** The pairs are whole, and nothing counts as agreed about them. */
@@ -95,73 +95,172 @@ function keyMatch({ sync, pairing }: PairSides): MatchOf {
   return (side, row) => keyText(keyOfSide(pairing[side], row))
 }
 
-interface Gather {
-  readonly sides: PairSides
-  readonly work: PairWork
-  readonly matchOf: MatchOf
+interface Waiting {
+  readonly side: SideName
+  readonly key: string
+  readonly match: string | null
 }
 
-/** Keeps the rows of a side that have no pair, with what they may have in common with a row of the other. */
-async function gatherSide(gather: Gather, name: SideName): Promise<{ readonly paired: number; readonly lost: number }> {
-  const { sides, work } = gather
-  const { signal } = sides.project.context
-  const collection = sides.collections[name]
-  let paired = 0
-  await work.sweep.begin(name)
-  for await (const page of collection.read(null, {
-    fields: sides.pairing[name].fields,
-    where: null,
-    signal,
-    readOnly: true,
-  })) {
-    if (signal.aborted) throw interrupted(sides)
-    paired += await gatherPage(gather, name, page)
+class Repair {
+  readonly #sides: PairSides
+  readonly #work: PairWork
+  readonly #matchOf: MatchOf
+  readonly #commit: (change: Partial<PairCommit>) => Promise<void>
+  /** Rows that took the place of one that is gone, by side and key. */
+  readonly #moved = new Set<string>()
+  #paired = 0
+  #found = 0
+  readonly #lost = { left: 0, right: 0 }
+  readonly #alone = { left: noneAlone(), right: noneAlone() }
+
+  constructor(
+    sides: PairSides,
+    work: PairWork,
+    matchOf: MatchOf,
+    commit: (change: Partial<PairCommit>) => Promise<void>,
+  ) {
+    this.#sides = sides
+    this.#work = work
+    this.#matchOf = matchOf
+    this.#commit = commit
   }
-  const lost = await work.sweep.end()
-  for (let items = await work.next('writes', ROWS); items.length > 0; items = await work.next('writes', ROWS))
-    await work.done(items)
-  return { paired, lost }
-}
 
-/** Returns how many rows of the page have a pair. */
-async function gatherPage({ sides, work, matchOf }: Gather, name: SideName, page: Page): Promise<number> {
-  const { memory, pairing } = sides
-  const rows = new Map(page.puts.map((row) => [keyText(keyOfSide(pairing[name], row)), row]))
-  const keys = [...rows.keys(), ...page.rejects.map(({ key }) => keyText(key))]
-  await work.sweep.saw(keys)
-  const pairs = new Set((await memory.byKeys(name, keys)).map((pair) => pair[name]))
-  await work.add(
-    [...rows].flatMap(([key, row]): Mark[] =>
-      pairs.has(key) ? [] : [{ side: name, key, match: matchOf(name, row), cells: '' }],
-    ),
-  )
-  return pairs.size
-}
+  get result(): PairRepair {
+    return { known: this.#paired + this.#lost.left, lost: this.#lost, found: this.#found, alone: this.#alone }
+  }
 
-/** Counts what found no counterpart, but for rows whose counterpart was deleted, and which stay as they are. */
-async function drain({ sides, work, matchOf }: Gather): Promise<PairRepair['alone']> {
-  const alone = { left: noneAlone(), right: noneAlone() }
-  for (;;) {
-    const items = await work.next('writes', ROWS)
-    if (items.length === 0) return alone
-    for (const side of sideNames) {
-      const marked = items.flatMap((item) => (item.side === side ? [item.key] : []))
-      const unpaired = await sides.memory.unpaired(side, marked)
-      const parted = new Set(unpaired.flatMap(({ key, state }) => (state === 'parted' ? [key] : [])))
-      const keys = marked.filter((key) => !parted.has(key))
-      const { schema, fields } = sides.pairing[side]
-      const { rows } = await sides.collections[side].lookup.fetch(keys.map(parseKeyText), fields)
-      const matches = rows.flatMap((row) => matchOf(side, row) ?? [])
-      const partners = await work.partners(otherSide(side), [...new Set(matches)])
-      const rivals = new Set(partners.map(({ match }) => match))
-      const of = alone[side]
-      of.rows += keys.length
-      of.ambiguous += matches.filter((match) => rivals.has(match)).length
-      of.samples.push(...keys.slice(0, MOST_SAMPLES - of.samples.length).map((key) => printedKey(schema.key, key)))
+  /** Puts on the work list the rows of a side that have no pair, and the pairs that have no row there. */
+  async gather(name: SideName): Promise<void> {
+    const { collections, pairing, project } = this.#sides
+    const { signal } = project.context
+    const options = { fields: pairing[name].fields, where: null, signal, readOnly: true }
+    await this.#work.sweep.begin(name)
+    for await (const page of collections[name].read(null, options)) {
+      if (signal.aborted) throw interrupted(this.#sides)
+      await this.#gatherPage(name, page)
     }
-    await work.done(items)
+    await this.#work.sweep.end()
+  }
+
+  async #gatherPage(name: SideName, page: Page): Promise<void> {
+    const { memory, pairing } = this.#sides
+    const rows = new Map(page.puts.map((row) => [keyText(keyOfSide(pairing[name], row)), row]))
+    const keys = [...rows.keys(), ...page.rejects.map(({ key }) => keyText(key))]
+    await this.#work.sweep.saw(keys)
+    const pairs = new Set((await memory.byKeys(name, keys)).map((pair) => pair[name]))
+    if (name === 'left') this.#paired += pairs.size
+    const lone = [...rows].filter(([key]) => !pairs.has(key))
+    await this.#work.add(lone.map(([key, row]) => ({ side: name, key, match: this.#matchOf(name, row) })))
+  }
+
+  /** Pairs come first: one that has lost a row may get another. */
+  async pair(): Promise<void> {
+    for (;;) {
+      if (this.#sides.project.context.signal.aborted) throw interrupted(this.#sides)
+      const items = await this.#work.next('writes', ROWS)
+      if (items.length === 0) return
+      await this.#repairPairs(items.flatMap(({ pair }) => (pair === null ? [] : [pair])))
+      const lone = items.flatMap((item) => (item.side === null ? [] : [item]))
+      for (const side of sideNames)
+        await this.#pairRows(
+          side,
+          lone.filter((item) => item.side === side),
+        )
+      await this.#work.done(items)
+    }
+  }
+
+  async #repairPairs(ids: readonly number[]): Promise<void> {
+    const pairs = await this.#sides.memory.byIds(ids)
+    const rows = {
+      left: await this.#rowsOf(
+        'left',
+        pairs.map(({ left }) => left),
+      ),
+      right: await this.#rowsOf(
+        'right',
+        pairs.map(({ right }) => right),
+      ),
+    }
+    for (const side of sideNames) {
+      const other = otherSide(side)
+      const lost = pairs.filter((pair) => !rows[side].has(pair[side]))
+      this.#lost[side] += lost.length
+      const left = lost.flatMap((pair): (Waiting & { pair: StoredPair })[] => {
+        const match = rows[other].get(pair[other]) ?? null
+        return match === null ? [] : [{ side: other, key: pair[other], match, pair }]
+      })
+      const partners = await this.#partners(left)
+      const update = left.flatMap(({ pair, match }) => {
+        const [own, others] = [partners.get(`${side}${match}`) ?? [], partners.get(`${other}${match}`) ?? []]
+        const rivals = left.filter((one) => one.match === match).length - 1
+        return own.length === 1 && others.length + rivals === 0 ? [{ ...pair, [side]: own[0] as string }] : []
+      })
+      for (const pair of update) this.#moved.add(`${side}${pair[side]}`)
+      this.#found += update.length
+      await this.#commit({ update, settled: update.map((pair) => ({ side, key: pair[side] })) })
+    }
+  }
+
+  /** A pair is made where the row on the left is met, and seen again, in a plan, where its row on the right is. */
+  async #pairRows(side: SideName, items: readonly { readonly key: string }[]): Promise<void> {
+    const { memory, pairing } = this.#sides
+    const keys = items.map(({ key }) => key)
+    // Those that a pair was made of since.
+    const paired = new Set((await memory.byKeys(side, keys)).map((pair) => pair[side]))
+    const matches = await this.#rowsOf(side, keys)
+    const waiting = [...matches].flatMap(([key, match]): Waiting[] =>
+      paired.has(key) || this.#moved.has(`${side}${key}`) ? [] : [{ side, key, match }],
+    )
+    const partners = await this.#partners(waiting)
+    const parted = new Set(
+      (await memory.unpaired(side, [...matches.keys()])).flatMap(({ key, state }) => (state === 'parted' ? [key] : [])),
+    )
+    const insert: NewPair[] = []
+    const of = this.#alone[side]
+    for (const { key, match } of waiting) {
+      const own = partners.get(`${side}${match}`) ?? []
+      const others = (partners.get(`${otherSide(side)}${match}`) ?? []).filter(
+        (other) => !this.#moved.has(`${otherSide(side)}${other}`),
+      )
+      if (match !== null && own.length === 1 && others.length === 1) {
+        if (side === 'left') insert.push({ left: key, right: others[0] as string, ...nothingAgreed })
+      } else if (!parted.has(key)) {
+        of.rows++
+        if (match !== null && others.length > 0) of.ambiguous++
+        if (of.samples.length < MOST_SAMPLES) of.samples.push(printedKey(pairing[side].schema.key, key))
+      }
+    }
+    this.#found += insert.length
+    const settled = insert.flatMap((pair) => sideNames.map((one) => ({ side: one, key: pair[one] })))
+    await this.#commit({ insert, settled })
+  }
+
+  /** Rows without a pair that have these matches: their keys, by side and match. */
+  async #partners(rows: readonly Waiting[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    const matches = [...new Set(rows.flatMap(({ match }) => match ?? []))]
+    const partners = new Map<string, string[]>()
+    for (const side of sideNames)
+      for (const { match, key } of await this.#work.partners(side, matches)) {
+        const keys = partners.get(`${side}${match}`) ?? []
+        partners.set(`${side}${match}`, [...keys, key])
+      }
+    return partners
+  }
+
+  /** The matches of the rows that are there, by key. */
+  async #rowsOf(side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string | null>> {
+    const { collections, pairing } = this.#sides
+    const wanted = keys.map(parseKeyText).filter((key) => !key.includes(null))
+    const { rows, rejects } = await collections[side].lookup.fetch(wanted, pairing[side].fields)
+    return new Map([
+      ...rows.map((row) => [keyText(keyOfSide(pairing[side], row)), this.#matchOf(side, row)] as const),
+      ...rejects.map(({ key }) => [keyText(key), null] as const),
+    ])
   }
 }
+
+const nothingAgreed = { leftBase: '', rightBase: null, layout: 0, recent: null }
 
 function noneAlone(): { rows: number; ambiguous: number; samples: PrintedKey[] } {
   return { rows: 0, ambiguous: 0, samples: [] }

@@ -15,7 +15,17 @@ import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
-import type { ConflictChange, PairRun, Pending, Phase, Unpaired, WorkItem } from '../store/pairs.ts'
+import {
+  anyFence,
+  type ConflictChange,
+  type PairCommit,
+  type PairRun,
+  type PairState,
+  type Pending,
+  type Phase,
+  type Unpaired,
+  type WorkItem,
+} from '../store/pairs.ts'
 import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { deletedRows, takenAlong } from './dependents.ts'
@@ -147,7 +157,8 @@ class Line implements AsyncDisposable {
       })
       changes.carried(id)
     }
-    await this.#pairs.commit(this.#lease.generation, changes.commit())
+    const change = changes.commit()
+    await this.#pairs.commit(this.#lease.generation, isForgotten(this.#sides.state) ? withoutAgreement(change) : change)
     for (const side of sideNames) await writers[side].forget()
   }
 
@@ -526,6 +537,20 @@ class Line implements AsyncDisposable {
 
   #nameAt(at: number): string {
     return this.#sides.pairing.fields[at]?.name ?? ''
+  }
+}
+
+/** Whether what both sides agreed on was forgotten since the last run. */
+function isForgotten({ fences }: PairState): boolean {
+  return fences.left === anyFence || fences.right === anyFence
+}
+
+/** Which rows belong together, and nothing of what they held when they were written. */
+function withoutAgreement(change: PairCommit): PairCommit {
+  return {
+    ...change,
+    insert: change.insert.map((pair) => ({ ...pair, layout: 0 })),
+    update: change.update.map((pair) => ({ ...pair, layout: 0, recent: null })),
   }
 }
 

@@ -27,11 +27,14 @@ export interface PairState {
   readonly layouts: readonly Layout[]
   /** Runs that ended. */
   readonly runs: number
-  /** The generation of each side's fence as it was last taken; a side whose own is lower is not the one it was. */
+  /** The generation of each side's fence as it was last taken, null before; a side whose own is lower is not the one it was. */
   readonly fences: Readonly<Record<SideName, number | null>>
   /** How many runs were about to take the fences and did not tell of it: they may have. */
   readonly claims: number
 }
+
+/** After a reset: a side may have any fence. */
+export const anyFence = -1
 
 /** The collections of layouts as they are stored. */
 export function placesOf(layouts: readonly string[]): Address[] {

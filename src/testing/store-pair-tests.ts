@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SyncError } from '../core/error.ts'
-import type { Layout, NewPair, PairCommit, PairReader, PairRun, PairWork } from '../store/pairs.ts'
+import {
+  anyFence,
+  type Layout,
+  type NewPair,
+  type PairCommit,
+  type PairReader,
+  type PairRun,
+  type PairWork,
+} from '../store/pairs.ts'
 import type { Store } from '../store/store.ts'
 import type { StoreState } from './store-tests.ts'
 
@@ -110,7 +118,7 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       const none = { left: null, right: null }
       assert.deepEqual(await after.state(), {
         cursors: none,
-        fences: none,
+        fences: { left: anyFence, right: anyFence },
         claims: 0,
         layouts: [{ ...layout, complete: false }],
         runs: 1,

@@ -24,12 +24,20 @@ export class Model {
   /** Who may write to a side, by the latest that is known to have taken over. */
   readonly #newest: Record<SideName, number> = { left: 0, right: 0 }
   #userActs = false
+  #forgetful = false
+  /** Values of conflict records that went with the state that held them. */
+  readonly #records: ConflictRecord[] = []
   /** Keys that were ever there. */
   readonly #seen: Readonly<Record<SideName, Set<string>>> = { left: new Set(), right: new Set() }
 
   constructor(systems: Readonly<Record<SideName, MemorySystem>>, collection: string) {
     this.#systems = systems
     this.#collection = collection
+  }
+
+  /** Whether no run has come to its end since the pairs were forgotten. */
+  get forgetful(): boolean {
+    return this.#forgetful
   }
 
   check(holds: boolean, message: string): void {
@@ -43,7 +51,32 @@ export class Model {
 
   /** Came to the end of its run: whoever was frozen meanwhile writes nowhere. */
   ended(id: number): void {
+    this.#forgetful = false
     for (const side of sideNames) this.#newest[side] = Math.max(this.#newest[side], id)
+  }
+
+  /**
+   * The state is another: what was on record has been seen, and what it knew of deletions is forgotten. What a killed run overwrote
+   * stood in its intents.
+   */
+  stateReplaced(conflicts: readonly ConflictRecord[], intents: readonly string[]): void {
+    this.#records.push(...conflicts)
+    for (const [, number] of intents.join().matchAll(/v(\d+)/gi)) if (number !== undefined) this.#superseded.add(number)
+    this.pairsForgotten()
+  }
+
+  /** Nothing counts as agreed any more: a row that is on one side only comes back or goes, as the rules say. */
+  pairsForgotten(): void {
+    this.#forgetful = true
+    for (const side of sideNames) this.#deleted[side].clear()
+  }
+
+  /** A side was put back. What users wrote there meanwhile, and what had not gone to the other side, is lost by that. */
+  sideReplaced(side: SideName, rows: readonly Row[]): void {
+    const numbers = (of: readonly Row[]) => new Set(of.flatMap((row) => [3, 4].map((at) => numberOf(row[at] ?? null))))
+    const other = numbers(this.#systems[otherSide(side)].rows(this.#collection))
+    for (const number of numbers(rows)) if (number !== null && !other.has(number)) this.#superseded.add(number)
+    this.pairsForgotten()
   }
 
   userInserts(side: SideName, row: Row): void {
@@ -60,7 +93,7 @@ export class Model {
 
   userDeletes(side: SideName, row: Row): void {
     for (const at of [3, 4]) this.#supersede(row[at] ?? null)
-    this.#deleted[side].add(String(row[1]))
+    if (!this.#forgetful) this.#deleted[side].add(String(row[1]))
     this.#user(() => this.#systems[side].delete(this.#collection, [row[0] ?? null]))
   }
 
@@ -116,14 +149,19 @@ export class Model {
     const open = new Map<number, Set<string>>()
     const recorded = new Set<string>()
     const images = new Set<string>()
-    for (const conflict of conflicts) {
+    for (const conflict of [...this.#records, ...conflicts]) {
       for (const [name, field] of Object.entries(conflict.fields)) {
         for (const value of parseKeyText(field.values)) {
           const number = numberOf(value)
           if (number !== null) recorded.add(number)
           if (typeof value === 'string') images.add(value)
         }
-        if (conflict.pair === null || (field.status !== 'open' && field.status !== 'decided')) continue
+        if (
+          this.#records.includes(conflict) ||
+          conflict.pair === null ||
+          (field.status !== 'open' && field.status !== 'decided')
+        )
+          continue
         const names = open.get(conflict.pair) ?? new Set()
         open.set(conflict.pair, names.add(conflict.kind === 'delete' ? '*' : name))
       }

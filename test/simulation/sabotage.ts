@@ -1,6 +1,6 @@
 /** Worse dependencies than the shipped ones: what each safeguard is there for shows when it is missing. */
 import type { Collection, Writer } from '../../src/connectors/connector.ts'
-import type { PairReader, PairRun, StoredPair } from '../../src/store/pairs.ts'
+import { anyFence, type PairReader, type PairRun, type StoredPair } from '../../src/store/pairs.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Sabotage } from './world.ts'
 
@@ -45,6 +45,17 @@ export const oneBase: Sabotage = {
     }),
 }
 
+/** A state that remembers no fences. */
+const forgetful = (memory: PairReader): PairReader => ({
+  ...memory,
+  state: async () => ({ ...(await memory.state()), fences: { left: anyFence, right: anyFence } }),
+})
+
+/** A state or a side that was put back is taken for what it was. */
+export const noFencesSeen: Sabotage = {
+  store: (store) => withPairs(store, { run: (pairs) => pairs, read: forgetful }),
+}
+
 /** A process that was taken over goes on as if nothing had happened. */
 export const noFences: Sabotage = {
   store: (store) => {
@@ -58,6 +69,8 @@ export const noFences: Sabotage = {
         claimed: (_generation, fences) => pairs.claimed(newest, fences),
         finish: (_generation, state) => pairs.finish(newest, state),
       }),
+      // Its fences run ahead, and that is not what is to be found here.
+      read: forgetful,
     })
     return {
       ...unfenced,
@@ -137,7 +150,7 @@ function withPairs(store: Store, { run, read = (memory) => memory }: PairChanges
       journal: pairs.journal,
       places: () => pairs.places(),
       counterparts: (...args) => pairs.counterparts(...args),
-      reset: (sync) => pairs.reset(sync),
+      reset: (...args) => pairs.reset(...args),
     },
     [Symbol.asyncDispose]: async () => {},
   }

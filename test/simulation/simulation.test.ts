@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { noCompareAndSet, noFences, noIntents, oneBase, sharedWork } from './sabotage.ts'
+import { noCompareAndSet, noFences, noFencesSeen, noIntents, oneBase, sharedWork } from './sabotage.ts'
 import { type Coverage, liveTogether, type Sabotage } from './world.ts'
 import { companionsOf, liveAll } from './worlds.ts'
 
@@ -18,7 +18,7 @@ test(`${runs} simulated worlds hold every invariant`, async () => {
   console.log(`${worlds} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
   for (const line of tableOf(coverage)) console.log(line)
   assert.deepEqual(failures, [])
-  for (const point of ['looks at a run', 'others went on'])
+  for (const point of ['looks at a run', 'others went on', 'put back', 'held', 'the clock jumps'])
     console.log(`${point}: ${[...(coverage.get(point) ?? [])].map(([kind, count]) => `${kind} ${count}`).join(', ')}`)
   if (runs >= 20_000) assert.deepEqual(missedBy(coverage), [])
 })
@@ -29,6 +29,7 @@ describe('the simulation finds out when a safeguard is missing:', () => {
     ['compare-and-set', noCompareAndSet],
     ['a base per side', oneBase],
     ['fencing', noFences],
+    ['fences that were seen', noFencesSeen],
     ['work lists of their own', sharedWork],
   ]
   for (const [name, sabotage] of cases) {
@@ -79,6 +80,9 @@ function missedBy(coverage: Coverage): string[] {
     ...['store.intend', 'store.commit', 'left.write', 'right.read page'].map(
       (point) => ['others went on', point] as const,
     ),
+    ...['older state', 'lost state', 'left', 'right'].map((what) => ['put back', what] as const),
+    ...['STATE_OLDER', 'SIDE_REPLACED'].map((code) => ['held', code] as const),
+    ['the clock jumps', 'within a run'] as const,
   ].filter(([point, kind]) => (coverage.get(point)?.get(kind) ?? 0) === 0)
   const crashes = wanted
     .filter(([decision, point]) => hits(coverage, decision, point) === 0)

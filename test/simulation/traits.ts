@@ -17,6 +17,10 @@ export interface Traits {
   readonly staleness: number
   /** Chance that somebody looks at the sync. */
   readonly looks: number
+  /** Chance that the clock jumps by up to two days, either way. */
+  readonly jumps: number
+  /** Chance, after a run, that the state or a side is put back to what it was. */
+  readonly restores: number
 }
 
 const habits: readonly ((text: string) => string)[] = [
@@ -36,6 +40,8 @@ export function drawTraits(random: Random): Traits {
     faults: random.pick([0, 0, 0.01, 0.03]),
     staleness: random.pick([0, 0, 0.1]),
     looks: random.pick([0, 0.003, 0.015]),
+    jumps: random.pick([0, 0, 0.003, 0.02]),
+    restores: random.pick([0, 0, 0, 0.3]),
   }
 }
 

@@ -4,6 +4,7 @@
  * syncs of other worlds run at the same time on the same store. One seed replays everything. The engine and the store are the
  * shipped ones; all they get is injected.
  */
+import type { SQLOutputValue } from 'node:sqlite'
 import type { Collection, Connection, Context, Writer } from '../../src/connectors/connector.ts'
 import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
 import { SyncError } from '../../src/core/error.ts'
@@ -14,9 +15,10 @@ import type { Row, Value } from '../../src/core/value.ts'
 import { conflictObject, keyNames } from '../../src/engine/conflict-object.ts'
 import { deadLetters } from '../../src/engine/dead-letters.ts'
 import type { Project } from '../../src/engine/project.ts'
+import { repairPairs } from '../../src/engine/repair-pairs.ts'
 import { planTwoWay } from '../../src/engine/two-way-plan.ts'
 import { whyRow } from '../../src/engine/why.ts'
-import { runSync } from '../../src/engine/worker.ts'
+import { resetSync, runSync } from '../../src/engine/worker.ts'
 import { type PairCommit, type PairReader, type PairRun, statusOf } from '../../src/store/pairs.ts'
 import { emptyState, openMemoryStore } from '../../src/store/sqlite/store.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -36,9 +38,9 @@ export interface Sabotage {
 /** Where a process was when it died or froze, and what it had in hand. */
 export type Coverage = Map<string, Map<string, number>>
 
-/** How a run under way ended, or did not. */
+/** How a run under way ended, or did not. Null: it was no run, but a repair. */
 type End =
-  | { readonly kind: 'done'; readonly record: RunRecord }
+  | { readonly kind: 'done'; readonly record: RunRecord | null }
   | { readonly kind: 'crashed' }
   | { readonly kind: 'frozen' }
 
@@ -53,14 +55,27 @@ interface Process {
   ended: PromiseWithResolvers<End>
 }
 
+/** Rows of the sync in the tables of the store, and the project that the state is of. */
+interface Backup {
+  readonly project: string
+  readonly rows: ReadonlyMap<string, readonly Readonly<Record<string, SQLOutputValue>>[]>
+}
+
+type SideBackup = Pick<MemorySystem, 'tables' | 'fences' | 'results' | 'seq'>
+
 /** An await of the engine, by what it waits for. */
 type Point = (name: string) => Promise<void>
 
 /** A world that takes more awaits than this hangs. */
 const MAX_STEPS = 100_000
 
+/** What a run is held with, and what a person does then, when a state or a side is not what it was. */
+const replaced: readonly (string | undefined)[] = ['SIDE_REPLACED', 'STATE_OLDER']
+
 /** What a run may fail with in a wild world. */
 const expectedErrors = ['GUARD_HELD', 'CONNECTION_LOST', 'DATABASE_LOCKED', 'LEASE_LOST', 'ROWS_REJECTED']
+
+const TWO_DAYS_MS = 2 * 86_400_000
 
 const collectionName = 'rows'
 export const fieldNames = ['origin', 'email', 'a', 'b'] as const
@@ -87,7 +102,11 @@ class WatchedSystem extends MemorySystem {
 
 /** The shipped store, emptied each time: making its tables takes longer than a world lives. */
 const database = emptyState()
-const tables = ['run', 'lease', 'pairing', 'pair', 'unpaired', 'pending', 'intent', 'conflict', 'journal']
+const tables = ['run', 'lease', 'pairing', 'pair', 'unpaired', 'pending', 'intent', 'conflict', 'journal'] as const
+function ofSync(table: (typeof tables)[number]): string {
+  const found = table === 'pair' || table === 'unpaired' || table === 'pending' || table === 'intent'
+  return found ? 'pairing = (select id from pairing where sync = ?)' : 'sync = ?'
+}
 function emptyStore(): Store {
   // What processes that died had in hand. The numbers of openings go on.
   const temporary = database
@@ -106,7 +125,8 @@ export async function liveTogether(
 ): Promise<{ readonly violation: string | null; readonly steps: number }> {
   const store = emptyStore()
   const turns = new Turns(new Random(seeds[0] ?? 0))
-  const worlds = seeds.map((seed, at) => new World(seed, coverage, { store, turns, at }, sabotage))
+  const alone = seeds.length === 1
+  const worlds = seeds.map((seed, at) => new World(seed, coverage, { store, turns, at, alone }, sabotage))
   const lives = worlds.map((world) => turns.start(() => world.live()))
   turns.begin()
   const violations = (await Promise.allSettled(lives)).flatMap((life, at) =>
@@ -125,6 +145,8 @@ export interface Surroundings {
   readonly turns: Turns
   /** Which of them this one is. */
   readonly at: number
+  /** Whether there is no other. */
+  readonly alone: boolean
 }
 
 export class World {
@@ -139,6 +161,14 @@ export class World {
   /** Whose turn it is: one process runs at a time, until it ends, dies or freezes. */
   #turn: Process | null = null
   readonly #frozen: Process[] = []
+  readonly #backups: { readonly state: Backup[]; readonly sides: Record<SideName, SideBackup[]> } = {
+    state: [],
+    sides: { left: [], right: [] },
+  }
+  /** Whether the state, or a side, was put back to what it was. */
+  #restored = false
+  #projectId = 'project'
+  readonly #alone: boolean
   readonly #earlier: Record<SideName, MemorySystem['tables'] | null> = { left: null, right: null }
   #processes = 0
   #now: number
@@ -154,7 +184,7 @@ export class World {
   /** Whether runs are those of a worker or a command, which hold the lease from before they begin. */
   readonly #leased: boolean
 
-  constructor(seed: number, coverage: Coverage, { store, turns, at }: Surroundings, sabotage: Sabotage = {}) {
+  constructor(seed: number, coverage: Coverage, { store, turns, at, alone }: Surroundings, sabotage: Sabotage = {}) {
     this.random = new Random(seed)
     this.#leased = seed % 2 === 1
     this.coverage = coverage
@@ -162,6 +192,7 @@ export class World {
     this.traits = drawTraits(this.random)
     this.sync = drawSync(this.random, `rows${at}`)
     this.#turns = turns
+    this.#alone = alone
     this.#now = Date.UTC(2026 + at, 0, 1)
     const system = (side: SideName) => {
       const plain = new WatchedSystem((row) => this.model.engineWrites(this.#turn?.id ?? null, side, row))
@@ -193,7 +224,9 @@ export class World {
     const runs = this.random.between(2, 5)
     for (let i = 0; i < runs; i++) {
       const end = await this.#run()
-      if (end.kind === 'done') await this.#afterRun(end.record)
+      if (end.kind === 'done' && end.record !== null) await this.#afterRun(end.record)
+      // The state is put back as a whole, so nobody else has any.
+      if (this.#alone && this.traits.restores > 0) await this.#maybeRestore()
       if (this.random.chance(0.3)) this.#userActs()
       if (this.random.chance(0.4)) await this.#thawOne()
       if (this.random.chance(0.2)) await this.#personDecides()
@@ -213,7 +246,11 @@ export class World {
     for (; runs < 6 && writes > 0; runs++) {
       const record = await this.#calmRun()
       writes = record.inserted + record.updated + record.deleted
-      if (record.status === 'held') {
+      if (replaced.includes(record.error?.code)) {
+        writes = 1
+        runs--
+        this.model.check(this.#counter++ < 1_000_000, 'a repair does not help')
+      } else if (record.status === 'held') {
         await this.store.runs.release(record.id, this.#now)
         writes = 1
         runs--
@@ -249,22 +286,121 @@ export class World {
 
   async #calmRun(): Promise<RunRecord> {
     const end = await this.#run()
-    if (end.kind !== 'done') throw new Error('a calm run did not end')
+    if (end.kind !== 'done' || end.record === null) throw new Error('a calm run did not end')
     await this.#afterRun(end.record)
     return end.record
   }
 
   async #afterRun(record: RunRecord): Promise<void> {
+    const { error } = record
+    if (this.#restored && replaced.includes(error?.code)) {
+      this.#count('held', String(error?.code))
+      const { inserted, updated, deleted } = record
+      this.model.check(inserted + updated + deleted === 0, `a run that ends ${error?.code} has written`)
+      if (!this.#wild || this.random.chance(0.7)) await this.#personRepairs(error?.code)
+      return
+    }
     if (record.status === 'held' && this.#wild && this.random.chance(0.5))
       await this.store.runs.release(record.id, this.#now)
-    const { error } = record
     const fine = error === null || expectedErrors.includes(error.code)
     this.model.check(fine, `a run failed: ${error?.code}: ${error?.message}`)
     this.model.check(error?.code !== 'LEASE_LOST', 'a run lost its lease to nobody')
   }
 
+  /** Now and then a backup is made; now and then one is put back, or the state is gone. Whoever was frozen is ended before. */
+  async #maybeRestore(): Promise<void> {
+    const { random } = this
+    // Of a run that was killed while it took the fences nobody knows how far they went: such a state is no good backup.
+    const { claims } = database.prepare('select claims from pairing where sync = ?').get(this.sync.id) ?? {}
+    if (!claims && random.chance(0.5)) this.#backups.state.push(this.#backUpState())
+    for (const side of sideNames) if (random.chance(0.5)) this.#backups.sides[side].push(this.#backUpSide(side))
+    // What is put back before the first run after a repair nobody can tell from what the repair found.
+    if (this.model.forgetful || !random.chance(this.traits.restores)) return
+    this.#frozen.length = 0
+    this.#restored = true
+    const what = random.pick(['older state', 'lost state', 'left', 'right'] as const)
+    this.#count('put back', what)
+    if (what === 'left' || what === 'right') {
+      const backup = this.#backups.sides[what].at(-1)
+      if (backup === undefined) return
+      const rows = this.systems[what].rows(collectionName)
+      Object.assign(this.systems[what], backup)
+      this.#earlier[what] = null
+      this.model.sideReplaced(what, rows)
+      return
+    }
+    const conflicts = await this.store.pairs.conflicts.list({ sync: this.sync.id, limit: 100_000 })
+    const backup =
+      what === 'older state' ? this.#backups.state.at(-1) : { project: `${this.#projectId}+`, rows: new Map() }
+    if (backup === undefined) return
+    const intents = database.prepare(`select body from intent where ${ofSync('intent')}`).all(this.sync.id)
+    this.#putBackState(backup)
+    this.model.stateReplaced(
+      conflicts,
+      intents.map(({ body }) => String(body)),
+    )
+  }
+
+  #backUpSide(side: SideName): SideBackup {
+    // A key that is given again after a restore belongs to another row: nothing could tell, see docs/guide/two-way.md.
+    const { tables, fences, results, seq } = this.systems[side]
+    return { tables, fences, results, seq }
+  }
+
+  #backUpState(): Backup {
+    const rows = new Map(
+      tables.map((table) => [
+        table,
+        database.prepare(`select * from ${table} where ${ofSync(table)}`).all(this.sync.id),
+      ]),
+    )
+    return { project: this.#projectId, rows }
+  }
+
+  #putBackState({ project, rows }: Backup): void {
+    this.#projectId = project
+    // What belongs to the pairing is found by it: it goes last, and comes first.
+    for (const table of [...tables].reverse())
+      database.prepare(`delete from ${table} where ${ofSync(table)}`).run(this.sync.id)
+    for (const table of tables)
+      for (const row of rows.get(table) ?? []) {
+        const names = Object.keys(row)
+        const marks = names.map(() => '?').join(', ')
+        database.prepare(`insert into ${table} (${names.join(', ')}) values (${marks})`).run(...Object.values(row))
+      }
+  }
+
+  /** As the hint says. The rows of the simulation know where they come from. */
+  async #personRepairs(code: string | undefined): Promise<void> {
+    await this.#inProcess(async (project) => {
+      const { leases, holder } = project.store
+      const lease = await leases.take(this.sync.id, holder, this.#now, 60_000)
+      try {
+        if (code === 'SIDE_REPLACED') await resetSync(this.sync, project, { drop: false, keepPairs: true })
+        else await repairPairs(this.sync, project, ['origin'], lease)
+      } catch (error) {
+        // Whoever asked for it sees that, and asks again.
+        const fine = error instanceof SyncError && expectedErrors.includes(error.code)
+        this.model.check(fine, `a repair failed: ${messageOf(error)}`)
+      }
+      this.model.pairsForgotten()
+      await leases.free(this.sync.id, lease)
+      return null
+    })
+  }
+
   /** One run in a process of its own, until it ends, dies or freezes. */
   async #run(): Promise<End> {
+    const { process, end } = await this.#inProcess((project) =>
+      this.#leased ? runLeased(this.sync, project) : runSync(this.sync, project),
+    )
+    if (end.kind === 'done' && end.record?.error === null) this.model.ended(process.id)
+    return end
+  }
+
+  async #inProcess(
+    work: (project: Project) => Promise<RunRecord | null>,
+  ): Promise<{ readonly process: Process; readonly end: End }> {
     const process: Process = {
       id: ++this.#processes,
       dead: false,
@@ -273,16 +409,13 @@ export class World {
       ended: Promise.withResolvers<End>(),
     }
     this.#turn = process
-    const project = this.#project(process)
-    const whole = this.#leased ? runLeased(this.sync, project) : runSync(this.sync, project)
-    whole.then(
+    work(this.#project(process)).then(
       (record) => process.ended.resolve({ kind: 'done', record }),
       (error: unknown) => process.ended.reject(error),
     )
     const end = await process.ended.promise
     if (end.kind === 'frozen') this.#frozen.push(process)
-    if (end.kind === 'done' && end.record.error === null) this.model.ended(process.id)
-    return end
+    return { process, end }
   }
 
   /** A frozen process goes on: by then another may have taken over. */
@@ -294,8 +427,9 @@ export class World {
     process.thaw?.()
     const end = await process.ended.promise
     if (end.kind === 'frozen') this.#frozen.push(process)
-    if (end.kind !== 'done') return
+    if (end.kind !== 'done' || end.record === null) return
     const { error } = end.record
+    if (this.#restored && replaced.includes(error?.code)) return
     const fine = error === null || expectedErrors.includes(error.code)
     this.model.check(fine, `a thawed run failed: ${error?.code}: ${error?.message}`)
   }
@@ -305,6 +439,7 @@ export class World {
     this.steps++
     if (this.steps > MAX_STEPS) throw new Error('the world does not come to rest')
     this.#now += this.random.between(0, 5)
+    if (this.random.chance(this.traits.jumps)) this.#jump()
     const process = this.#turn
     if (process?.dead === true) await new Promise(() => {})
     const { traits, random } = this
@@ -331,6 +466,12 @@ export class World {
         ? new SyncError('CONNECTION_LOST', 'the response got lost')
         : new SyncError('DATABASE_LOCKED', 'too many requests')
     }
+  }
+
+  /** The clock is set, by up to two days. */
+  #jump(): void {
+    this.#count('the clock jumps', this.#turn === null ? 'between runs' : 'within a run')
+    this.#now += this.random.between(-TWO_DAYS_MS, TWO_DAYS_MS)
   }
 
   /** Somebody looks at the sync, also while it runs: each await of the look lets others go on. */
@@ -399,7 +540,7 @@ export class World {
       }
     }
     return {
-      id: 'project',
+      id: this.#projectId,
       store: this.#storeOf(process, point),
       context,
       connection,
@@ -547,7 +688,7 @@ export class World {
         journal: store.pairs.journal,
         places: () => store.pairs.places(),
         counterparts: (sync, side, keys) => store.pairs.counterparts(sync, side, keys),
-        reset: (sync) => store.pairs.reset(sync),
+        reset: (sync, options) => around('reset', () => store.pairs.reset(sync, options)),
       },
       [Symbol.asyncDispose]: async () => {},
     }

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { underLease } from '../../src/engine/alone.ts'
+import { Changes } from '../../src/engine/changes.ts'
+import { openPairSides } from '../../src/engine/pair-sides.ts'
 import { type PairedBy, type PairRepair, repairPairs } from '../../src/engine/repair-pairs.ts'
 import { openMemoryStore, openSqliteStore } from '../../src/store/sqlite/store.ts'
 import { temporaryFolder } from '../../tools/database.ts'
@@ -161,7 +163,7 @@ describe('the command', () => {
   })
 })
 
-test('a repair that ended between two parts of the pairs does not count', async () => {
+test('a repair that ended with some of the pairs does not count', async () => {
   const world = new World({ match: [] })
   world.left.put('contacts', [1, 'Ann', 'ann@x.org', '1'], [2, 'Bob', 'bob@x.org', '2'])
   await world.sync()
@@ -170,15 +172,34 @@ test('a repair that ended between two parts of the pairs does not count', async 
   Object.assign(world, { store: openMemoryStore(), projectId: 'another' })
   const [sync] = world.syncs
   assert.ok(sync !== undefined)
-  await underLease(sync, world.project, async (lease) => {
+  await underLease(sync, world.project, async (lease, project) => {
+    await using sides = await openPairSides(sync, project)
     await using run = await world.store.pairs.run('contacts')
-    const row = { side: 'left', key: pair.left, match: 'a', cells: '' } as const
-    await run.work.add([row, { ...row, side: 'right', key: pair.right }])
-    assert.equal(await run.pairAlike(lease, 0), 1)
+    await run.commit(lease, { ...new Changes(sides, '').commit(), insert: [{ ...pair, layout: 0 }] })
   })
   assert.equal((await world.sync()).error?.code, 'STATE_OLDER')
   assert.deepEqual((await repair(world, ['email'], true)).found, 1)
   assert.equal(World.writes(await world.sync()), 0)
+})
+
+test('a pair that has lost its row gets the one that took its place', async () => {
+  await using folder = await temporaryFolder()
+  const world = new World({ match: [], onDeleteConflict: 'keep' }, {}, await openSqliteStore(folder.path))
+  world.left.put('contacts', [1, 'Ann', 'ann@x.org', '1'])
+  await world.sync()
+  await using _store = await restorable(world, folder.path, async () => {
+    // Deleted on one side, edited on the other: it comes back with another key.
+    world.left.delete('contacts', [1])
+    const [row = []] = world.right.rows('contacts')
+    world.right.put('contacts', [row[0] ?? null, 'Anna', row[2] ?? null, row[3] ?? null])
+    await world.sync()
+    assert.notEqual(world.left.rows('contacts')[0]?.[0], 1)
+  })
+  const looked = await repair(world, ['email'], false)
+  assert.deepEqual([looked.known, looked.lost.left, looked.found, looked.alone.left.rows], [1, 1, 1, 0])
+  assert.deepEqual(await repair(world, ['email'], true), looked)
+  assert.equal(World.writes(await world.sync()), 0)
+  assert.deepEqual([names(world, 'left'), names(world, 'right')], [['Anna'], ['Anna']])
 })
 
 test('a repair that ends before the state forgets what was agreed is begun again', async () => {

@@ -2,6 +2,7 @@
 import type { Address } from '../../core/sync.ts'
 import type { SideName } from '../../core/two-way.ts'
 import {
+  anyFence,
   type ConflictStore,
   type JournalStore,
   type PairReader,
@@ -60,6 +61,8 @@ export class PostgresPairStore implements PairStore {
     await this.#database.transaction(async (queries) => {
       const [found] = await queries.query('delete from pairing where sync = $1 returning id', [sync])
       if (found === undefined) return
+      const fences = [sync, anyFence, anyFence]
+      await queries.execute('insert into pairing (sync, left_fence, right_fence) values ($1, $2, $3)', fences)
       for (const table of ['pair', 'unpaired', 'pending', 'intent'])
         await queries.execute(`delete from ${table} where pairing = $1`, [found.id])
       await queries.execute("delete from conflict where sync = $1 and status in ('open', 'decided')", [sync])
@@ -82,4 +85,4 @@ export class PostgresPairStore implements PairStore {
 }
 
 const forgetAgreed = `
-  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, claims = 0, layouts = $2 where id = $1`
+  update pairing set left_cursor = null, right_cursor = null, left_fence = ${anyFence}, right_fence = ${anyFence}, claims = 0, layouts = $2 where id = $1`

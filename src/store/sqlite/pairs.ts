@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Address } from '../../core/sync.ts'
 import type { SideName } from '../../core/two-way.ts'
 import {
+  anyFence,
   type ConflictStore,
   type JournalStore,
   type PairReader,
@@ -73,12 +74,17 @@ export class SqlitePairStore implements PairStore {
       for (const table of ['pair', 'unpaired', 'pending', 'intent'])
         prepared(this.#database, `delete from ${table} where pairing = ?`).run(found.id ?? null)
       prepared(this.#database, 'delete from pairing where id = ?').run(found.id ?? null)
+      prepared(this.#database, 'insert into pairing (sync, left_fence, right_fence) values (?, ?, ?)').run(
+        sync,
+        anyFence,
+        anyFence,
+      )
       prepared(this.#database, "delete from conflict where sync = ? and status in ('open', 'decided')").run(sync)
     })
   }
 }
 
 const forgetAgreed = `
-  update pairing set left_cursor = null, right_cursor = null, left_fence = null, right_fence = null, claims = 0,
+  update pairing set left_cursor = null, right_cursor = null, left_fence = ${anyFence}, right_fence = ${anyFence}, claims = 0,
     layouts = case layouts when '[]' then layouts else json_set(layouts, '$[#-1].complete', json('false')) end
   where id = ?`
