@@ -4,7 +4,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { keysSql } from '../src/connectors/sqlite/view.ts'
 import { deadLetters } from '../src/engine/dead-letters.ts'
-import { assertEqual, sqliteToSqlite } from './hazards/pair.ts'
+import { assertEqual, sqliteDatabase, sqliteToSqlite } from './hazards/pair.ts'
+import { openTwoWay } from './two-way/pair.ts'
+import { field } from './two-way/world.ts'
 
 const adopt = { adopt: true } as const
 
@@ -44,6 +46,36 @@ describe('hazard 33: columns that compare without case or blanks', () => {
     for (let again = 0; again < 2; again++) await pair.run({ guard: { maxDeletes: 10, maxDeleteShare: 1 } })
     await assertEqual(pair)
   })
+
+  for (const columns of [
+    'id TEXT COLLATE NOCASE PRIMARY KEY, name TEXT',
+    'id TEXT COLLATE RTRIM, name TEXT, PRIMARY KEY (id, name)',
+  ])
+    test(`of two sides, too (${columns})`, async () => {
+      const [left, right] = [await sqliteDatabase('triggers'), await sqliteDatabase('triggers')]
+      const isPair = columns.includes('(id, name)')
+      const [first, second] = isPair ? ['a', 'a  '] : ['a', 'A']
+      await left.sql(`CREATE TABLE contacts (${columns.replace(/COLLATE \w+/, '')})`)
+      await left.sql(`INSERT INTO contacts VALUES ('${first}', 'x'), ('${second}', 'x')`)
+      await right.sql(`CREATE TABLE contacts (${columns})`)
+      await using pair = openTwoWay(left, right, { fields: [field('id'), field('name')] })
+      for (let again = 0; again < 2; again++) {
+        const record = await pair.run()
+        assert.deepEqual([record.error?.code, record.rejected], ['ROWS_REJECTED', 1], record.error?.message)
+        await using reader = await pair.store.pairs.read(pair.sync.id)
+        const { pairs, unpaired } = await reader.waiting()
+        assert.deepEqual(
+          [...pairs, ...unpaired].map(({ code }) => code),
+          ['KEY_TAKEN'],
+        )
+      }
+      const [kept] = await pair.read('right', 'SELECT id FROM contacts')
+      await left.sql(`DELETE FROM contacts WHERE id = '${kept?.[0]}'`)
+      await pair.run()
+      await pair.run()
+      assert.equal((await pair.verify()).equal, true)
+      assert.notDeepEqual(await pair.read('right', 'SELECT id FROM contacts'), [kept])
+    })
 
   test('rows are looked up by the bytes of their keys in a source without case', async () => {
     await using pair = await sqliteToSqlite('triggers')

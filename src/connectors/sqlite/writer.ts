@@ -3,7 +3,15 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Row, Value } from '../../core/value.ts'
-import type { Context, Patch, Write, WriteResult, Writer, WriterSpec } from '../connector.ts'
+import {
+  type Context,
+  keyTaken,
+  type Patch,
+  type Write,
+  type WriteResult,
+  type Writer,
+  type WriterSpec,
+} from '../connector.ts'
 import { joined, quote } from '../sql.ts'
 import {
   type Attempt,
@@ -226,6 +234,10 @@ class Table implements Transaction {
       if (!isRowError(error) || !(error instanceof Error)) throw error
       const taken = /^UNIQUE constraint failed: (.*)$/.exec(error.message)
       if (taken !== null && isSqliteError(error)) {
+        if (this.#keyIsTaken(write)) {
+          const { code, message } = keyTaken([])
+          return { status: 'rejected', code, message }
+        }
         const columns = (taken[1] ?? '').split(', ').map((name) => name.slice(name.lastIndexOf('.') + 1))
         return { status: 'taken', columns, message: error.message }
       }
@@ -291,6 +303,20 @@ class Table implements Transaction {
       where: joined([sameKeySql(this.#schema), ...expected], 'AND'),
       bound: [...key, ...key, ...this.#bind(write.expected)],
     }
+  }
+
+  /** Whether the table takes the key that a write gives its row for the key of another row. */
+  #keyIsTaken(write: Write): boolean {
+    if (write.kind === 'delete') return false
+    const given = write.kind === 'insert' ? write.row : write.fields
+    const values = this.#schema.key.map((name, at) => [
+      name,
+      given[name] ?? (write.kind === 'update' ? write.key[at] : null) ?? null,
+    ])
+    const key = this.#bind(Object.fromEntries(values))
+    const same = (collation: string) => this.#schema.key.map((name) => `${quote(name)}${collation} = ?`).join(' AND ')
+    const sql = `SELECT 1 FROM ${this.#table} WHERE ${same('')} AND NOT (${same(' COLLATE BINARY')}) LIMIT 1`
+    return this.#run(sql, [...key, ...key]) !== undefined
   }
 
   /** Why a write had no effect, though nothing was refused. */
