@@ -203,3 +203,29 @@ describe('hazard 39: a deletion or change that a side does not keep', () => {
     assert.match(await rejects(pair, 0, 1), /did not keep the row/)
   })
 })
+
+describe('point 42: a SQL_ASCII side stores what is no text', () => {
+  for (const when of ['BEFORE', 'AFTER'])
+    test(`where a trigger does so ${when} a write, that write is a rejected row, and the others go on`, async () => {
+      const right = await postgresDatabase('SQL_ASCII')
+      await using pair = await pairWith('text', right)
+      const broken =
+        when === 'BEFORE'
+          ? `NEW.v := E'a\\xff'; RETURN NEW`
+          : `UPDATE contacts SET v = E'a\\xff' WHERE id = NEW.id; RETURN NULL`
+      await right.sql(`CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${broken}; END $$;
+        CREATE TRIGGER bend ${when} INSERT OR UPDATE ON contacts FOR EACH ROW WHEN (NEW.v = 'bend') EXECUTE FUNCTION bend()`)
+      await pair.left.sql(`INSERT INTO contacts VALUES (1, 'ü'), (2, 'bend'), (3, '\ufffd')`)
+      assert.match(await rejects(pair, 2, 1), /VALUE_REFUSED .*v: bytes that are not UTF-8/)
+      await pair.left.sql(`UPDATE contacts SET v = 'bend' WHERE id = 1; UPDATE contacts SET v = 'x' WHERE id = 3`)
+      await rejects(pair, 1, 2)
+      assert.deepEqual(await pair.read('right', 'SELECT id, v FROM contacts ORDER BY id'), [
+        ['1', 'ü'],
+        ['3', 'x'],
+      ])
+      assert.equal((await pair.verify()).equal, false)
+      await pair.left.sql(`UPDATE contacts SET v = 'straight' WHERE id < 3`)
+      await pair.writes()
+      assert.equal((await pair.verify()).equal, true)
+    })
+})

@@ -21,7 +21,6 @@ import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { dependentsOf } from './dependents.ts'
-import { isUnsendable } from './errors.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
@@ -44,6 +43,7 @@ import {
   copyRows,
   copySql,
   fetchRows,
+  isOfRow,
   largeRow,
   type Query,
   type Relation,
@@ -243,7 +243,7 @@ async function* encodedPages(
     }
     return
   } catch (error) {
-    if (!isUnsendable(error) || relation.key.length === 0) throw error
+    if (!isOfRow(relation, error)) throw error
   }
   for await (const chunk of rowsByKey(client, relation, query, fields, 0)) yield page(chunk, cursor)
 }

@@ -57,7 +57,7 @@ export async function* copyRows(
     }
     return
   } catch (error) {
-    if (!isUnsendable(error) || relation.key.length === 0) throw error
+    if (!isOfRow(relation, error)) throw error
   }
   yield* rowsByKey(client, relation, query, names, query.total === true ? given : 0)
 }
@@ -105,7 +105,8 @@ export async function* rowsByKey(
       yield { ...withRejects(chunk, rejects), again: true }
     }
   } finally {
-    await client.query(`CLOSE ${cursor}`)
+    // After an error it is gone with the transaction.
+    await client.query(`CLOSE ${cursor}`).catch(() => {})
   }
 }
 
@@ -186,7 +187,7 @@ async function fetchSome(
   try {
     return await collect(sentRows(client, relation, selectSql({ from }, names), names))
   } catch (error) {
-    const unsendable = isUnsendable(error)
+    const unsendable = isOfRow(relation, error)
     if (!unsendable && !(isRowError(error) && relation.key.some(mayRefuse))) throw error
     const [key] = keys
     if (keys.length === 1 && key !== undefined)
@@ -202,10 +203,19 @@ async function fetchSome(
   }
 }
 
+/**
+ * Whether the server can't give some row: it can't send it, or a generated column of a table raises. Where no index finds rows by their
+ * keys (a view), what raises ends the read.
+ */
+export function isOfRow({ key, indexed }: Relation, error: unknown): boolean {
+  if (key.length === 0) return false
+  return isUnsendable(error) || (indexed && !key.some(mayRefuse) && isRowError(error))
+}
+
 function unsentRow(key: Key, error: unknown): Rejection {
   const told = toldByServer(error)
   const words = told === null ? '' : `: ${withoutValues(told.message)}`
-  return { key, code: 'VALUE_REFUSED', message: `Postgres can't send the row${words}` }
+  return { key, code: 'VALUE_REFUSED', message: `Postgres can't give the row${words}` }
 }
 
 const nothing: Chunk = { rows: [], rejects: [], bytes: 0 }

@@ -2,6 +2,7 @@
  * Conditional writes into a Postgres table that others write to, too. Writes of one shape go in one statement; when one
  * of them is refused, the batch is done again one by one.
  */
+import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import { type Context, keyTaken, type Write, type WriteResult, type Writer, type WriterSpec } from '../connector.ts'
@@ -27,6 +28,7 @@ import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
 import type { PostgresConfig } from './index.ts'
 import { keysSql, sameSql } from './loose.ts'
 import { migrate, migrated } from './migrations.ts'
+import { fetchRows } from './rows.ts'
 import { fromText } from './types.ts'
 
 /** The table that is written to. */
@@ -164,7 +166,10 @@ class Table implements Transaction {
       const results = await this.#together(writes)
       // What would be checked at the end of the transaction would then refuse all of it.
       await this.#client.query('SET CONSTRAINTS ALL IMMEDIATE')
-      if (results !== null) return await this.#notKept(writes, await this.#leavesFirst(writes, results))
+      if (results !== null) {
+        await this.#refuseBroken(results)
+        return await this.#notKept(writes, await this.#leavesFirst(writes, results))
+      }
     } catch (error) {
       if (!isRowError(error) && !isMissingRight(error)) throw error
     }
@@ -199,6 +204,21 @@ class Table implements Transaction {
     return again
   }
 
+  /** A database of any bytes may store what is no text (by a trigger): results would hold other characters. */
+  async #refuseBroken(results: readonly WriteResult[]): Promise<void> {
+    if (this.#client.traits.encoding !== 'SQL_ASCII') return
+    const names = this.#fields.map(({ name }) => name)
+    const keyAt = this.#schema.key.map((name) => names.indexOf(name))
+    const keys = results.flatMap((result) =>
+      result.status === 'written' && result.row !== null ? [keyAt.map((at) => result.row?.[at] ?? null)] : [],
+    )
+    const key = this.#schema.key.map((name) => fieldNamed(this.#schema, name))
+    const relation = { from: tableSql(this.#schema.name), where: null, fields: this.#schema.fields, key, indexed: true }
+    const { rejects } = await fetchRows(this.#client, { ...relation, loose: this.#loose }, keys, names)
+    const [first] = rejects
+    if (first !== undefined) throw new SyncError('VALUE_REFUSED', `as it would be stored, ${first.message}`)
+  }
+
   async #hasAfterTriggers(): Promise<boolean> {
     // Bit 1 of tgtype: BEFORE; bit 6: INSTEAD OF.
     const found = await this.#client.query(
@@ -216,6 +236,7 @@ class Table implements Transaction {
         await this.#client.query('ROLLBACK TO SAVEPOINT one')
         return await this.#refusal(write)
       }
+      await this.#refuseBroken([result])
       await this.#client.query('RELEASE SAVEPOINT one')
       return result
     } catch (error) {
