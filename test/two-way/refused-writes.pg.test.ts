@@ -41,10 +41,21 @@ describe('point 59: a value that the column would bend is a rejected row (hazard
     ['interval(0)', ['1 day 02:00:00'], ['00:00:00.6']],
     ['interval year to month', ['1 year 2 mons'], ['1 mon 3 days']],
     ['short', ['abc'], ['abcd']],
+    [
+      'composite',
+      ['(1.5,abc,)', '(-7.00,,"2026-01-01 10:00:00")', '(,a.10,)'],
+      ['(1.239,abc,)', '(1,abcde,)', '(1,,"2026-01-01 10:00:00.6")'],
+    ],
+    ['composite[]', ['{"(1.5,abc,)",NULL}'], ['{"(1,,)","(1.239,abc,)"}']],
+    ['nested', ['("(1.5,abc,)",1)'], ['("(1.239,abc,)",1)', '("(1,,)",1.25)']],
+    ['domained', ['(1.5,abc,)'], ['(1.239,abc,)']],
+    ['plain', ['(1.239,"2026-01-01 10:00:00.6")'], ['(x,)']],
   ]
   test('in inserts and in updates', async () => {
     const right = await postgresDatabase()
-    await right.sql('CREATE DOMAIN short AS varchar(3)')
+    await right.sql(`CREATE DOMAIN short AS varchar(3); CREATE DOMAIN tenth AS numeric(4,1);
+      CREATE TYPE composite AS (n numeric(5,2), v varchar(4), at timestamp(0)); CREATE TYPE nested AS (c composite, t tenth);
+      CREATE DOMAIN domained AS composite; CREATE TYPE plain AS (n numeric, at timestamp)`)
     await using pair = await pairWith('text', right)
     for (const [native, fits, bends] of cases) {
       pair.sync = { ...pair.sync, id: native }

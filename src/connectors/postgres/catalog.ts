@@ -169,3 +169,18 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
   AND NOT EXISTS (SELECT 1 FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) AS k (number)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE NOT a.attnotnull)`
+
+/** Names of the columns of composite types, or made of such, in which a member rounds: `numeric(5,2)`, `timestamp(0)`. */
+export async function roundingColumns(client: Client, collection: string): Promise<readonly string[]> {
+  const rows = await client.query(`WITH RECURSIVE parts (name, type, inside, modified) AS (
+      SELECT attname, atttypid, false, false FROM pg_attribute WHERE attrelid = ${quoteText(tableSql(collection))}::regclass AND attnum > 0 AND NOT attisdropped
+      UNION
+      SELECT parts.name, next.type, inside OR next.member, next.modified
+      FROM parts JOIN pg_type t ON t.oid = parts.type, LATERAL (
+        SELECT t.typelem AS type, false AS member, parts.modified AS modified WHERE t.typcategory = 'A'
+        UNION ALL SELECT t.typbasetype, false, parts.modified OR t.typtypmod >= 0 WHERE t.typtype = 'd'
+        UNION ALL SELECT a.atttypid, true, a.atttypmod >= 0 FROM pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+      ) AS next)
+    SELECT DISTINCT name FROM parts WHERE inside AND modified AND type IN ('numeric'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype, 'timetz'::regtype, 'interval'::regtype)`)
+  return rows.map(([name]) => String(name))
+}

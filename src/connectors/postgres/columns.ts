@@ -11,9 +11,12 @@ export class Columns {
   /** Conditions that a column keeps its value as it is, and the column. */
   readonly keeping: { readonly field: Field; readonly sql: string }[] = []
   readonly #schema: Schema
+  /** Names of columns of composite types with members that round. */
+  readonly #rounding: readonly string[]
 
-  constructor(schema: Schema) {
+  constructor(schema: Schema, rounding: readonly string[] = []) {
     this.#schema = schema
+    this.#rounding = rounding
   }
 
   /** The expression of the new column in the statement. */
@@ -32,7 +35,12 @@ export class Columns {
   assign(name: string, values: readonly Value[]): string {
     const field = fieldNamed(this.#schema, name)
     const loose = withoutLimits(field.native)
-    if (loose === field.native) return this.add(name, values)
+    if (loose === field.native) {
+      const value = this.add(name, values)
+      if (this.#rounding.includes(name))
+        this.keeping.push({ field, sql: sameDigits(`(${value})::text`, `w.c${this.arrays.length}`) })
+      return value
+    }
     this.add(name, values)
     const value = `w.c${this.arrays.length}::${loose}`
     if (/^(numeric|time|interval)/.test(loose))
@@ -55,6 +63,16 @@ export class Columns {
     const names = this.arrays.map((_, at) => `c${at + 1}`)
     return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS w(${[...names, 'ord'].join(', ')})`
   }
+}
+
+/**
+ * That a value is spelled as it was given, but for zeros at the end of its decimals. There is no type that a composite could be read as
+ * first, so that its members would not round.
+ */
+function sameDigits(stored: string, given: string): string {
+  const plain = (text: string) =>
+    `regexp_replace(regexp_replace(${text}, '(\\.[0-9]*[1-9])0+(?![0-9])', '\\1', 'g'), '\\.0+(?![0-9])', '', 'g')`
+  return `${plain(stored)} IS NOT DISTINCT FROM ${plain(given)}`
 }
 
 /** A type without length, precision and scale. Without them `character` and `bit` would mean a length of one. */

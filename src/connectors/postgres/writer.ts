@@ -19,7 +19,7 @@ import {
   swapParked,
   type Transaction,
 } from '../write.ts'
-import { type Table as CatalogTable, tableSql } from './catalog.ts'
+import { type Table as CatalogTable, roundingColumns, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { Columns } from './columns.ts'
 import { keptConditions } from './dependents.ts'
@@ -47,7 +47,8 @@ export async function openWriter(
     const taken = await takeFence(client, fence, spec.held, context)
     const generation = spec.held === null ? taken : await raisedFence(client, fence, taken)
     const kept = await keptConditions(client, schema, spec.keeps ?? [])
-    return writerOf(client, new Table(client, { schema, loose }, spec.fields, context, kept), fence, generation)
+    const target = { schema, loose, rounding: await roundingColumns(client, schema.name) }
+    return writerOf(client, new Table(client, target, spec.fields, context, kept), fence, generation)
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
@@ -139,6 +140,8 @@ class Table implements Transaction {
   readonly #schema: Schema
   /** Names of its loose columns. */
   readonly #loose: readonly string[]
+  /** Names of columns of composite types that round. */
+  readonly #rounding: readonly string[]
   readonly #fields: readonly Field[]
   readonly #context: Context
   /** What a row that is deleted must not reach. */
@@ -146,7 +149,7 @@ class Table implements Transaction {
 
   constructor(
     client: Client,
-    { schema, loose }: Target,
+    { schema, loose, rounding }: Target & { readonly rounding: readonly string[] },
     fields: readonly string[],
     context: Context,
     kept: readonly { readonly collection: string; readonly sql: string }[],
@@ -155,6 +158,7 @@ class Table implements Transaction {
     this.#client = client
     this.#schema = schema
     this.#loose = loose
+    this.#rounding = rounding
     this.#fields = fields.map((name) => fieldNamed(schema, name))
     this.#context = context
   }
@@ -291,7 +295,7 @@ class Table implements Transaction {
 
   /** Why a write had no effect, though nothing was refused. */
   async #refusal(write: Write): Promise<WriteResult> {
-    const columns = new Columns(this.#schema)
+    const columns = new Columns(this.#schema, this.#rounding)
     if (write.kind !== 'delete') {
       const given = write.kind === 'insert' ? write.row : write.fields
       for (const [name, value] of Object.entries(given)) columns.assign(name, [value])
@@ -397,7 +401,7 @@ class Table implements Transaction {
 
   async #statement(group: readonly Write[]): Promise<readonly (readonly (string | null)[])[]> {
     const table = tableSql(this.#schema.name)
-    const columns = new Columns(this.#schema)
+    const columns = new Columns(this.#schema, this.#rounding)
     const first = group[0] as Write
     const returning = this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')
     if (first.kind === 'insert') {
