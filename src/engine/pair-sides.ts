@@ -17,6 +17,7 @@ import {
 import { bounded } from './bounded.ts'
 import { heldCollections } from './dependents.ts'
 import type { Project } from './project.ts'
+import { inPresentNames } from './renamed-columns.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
 
 export interface PairSides extends AsyncDisposable {
@@ -46,7 +47,8 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
   const pairing = bindPairing(sync, collections.left.schema, collections.right.schema)
   refuseReadOnly(sync, collections)
   const memory = await project.store.pairs.read(sync.id)
-  const state = await memory.state()
+  const columns = await columnMarks(collections)
+  const state = inPresentNames(await memory.state(), columns)
   refuseOtherPlaces(sync, state)
   refuseOtherKeys(sync, pairing, state)
   const width = pairing.fields.length
@@ -59,7 +61,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     state,
     ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
-    columns: await columnMarks(collections),
+    columns,
     held: {
       left: await heldCollections(project.store.pairs, sync.left),
       right: await heldCollections(project.store.pairs, sync.right),
@@ -323,7 +325,9 @@ function layoutOf(
   })
   const last = layouts.at(-1)
   const same = last !== undefined && last.fingerprint === fingerprint && last.mode === sync.bases
-  if (same && renewed.size === 0) return last
+  const called = (at: number) => fields[at]?.name ?? ''
+  if (same && renewed.size === 0)
+    return { ...last, fields: last.fields.map((field, at) => ({ ...field, called: called(at) })) }
   const id = (last?.id ?? 0) + 1
   const sinceOf = (name: string) => last?.fields.find((field) => field.name === name)?.since ?? id
   return {
@@ -333,7 +337,7 @@ function layoutOf(
     complete: false,
     places: placesText(sync),
     keys: { left: left.schema.key, right: right.schema.key },
-    fields: names.map((name, at) => ({ name, since: renewed.has(at) ? id : sinceOf(name) })),
+    fields: names.map((name, at) => ({ name, since: renewed.has(at) ? id : sinceOf(name), called: called(at) })),
   }
 }
 

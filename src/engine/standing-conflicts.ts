@@ -7,10 +7,10 @@ import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus, Pai
 import { Changes } from './changes.ts'
 import type { Ambiguity } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
+import { renamedFields } from './renamed-columns.ts'
 import type { StepEvents } from './step-events.ts'
 
 const standing: readonly ConflictStatus[] = ['open', 'decided']
-const leftTheMapping = 'the field has left the mapping; both sides keep what they hold'
 
 export class StandingConflicts {
   readonly #sides: PairSides
@@ -29,8 +29,9 @@ export class StandingConflicts {
 
   /** Ends what is on record about fields that this sync has no more; their rows are looked at again. */
   async closeStrays(generation: number): Promise<void> {
-    const { project, sync, pairing, memory } = this.#sides
+    const { project, sync, pairing, memory, state, layout } = this.#sides
     const names = pairing.fields.map(({ name }) => name)
+    const renamed = renamedFields(state.layouts.at(-1), layout)
     const strays = await project.store.pairs.conflicts.strays(sync.id, names)
     if (strays.length === 0) return
     const changes = new Changes(this.#sides, this.#run)
@@ -38,7 +39,12 @@ export class StandingConflicts {
       const over = Object.entries(stray.fields).filter(
         ([name, { status }]) => !names.includes(name) && standing.includes(status),
       )
-      changes.conflict(this.#ended(stray, over, leftTheMapping))
+      const ended = over.map(([name, field]) => this.#endedField(name, field, stillThere(renamed.get(name))))
+      const goingOn = over.flatMap(([name, field]) => {
+        const now = renamed.get(name)
+        return now === undefined ? [] : [[now, field] as const]
+      })
+      changes.conflict(this.#changed(stray, [...ended, ...goingOn]))
     }
     const pairs = strays.flatMap(({ pair }) => (pair === null ? [] : [pair]))
     for (const { id } of await memory.byIds(pairs))
@@ -135,16 +141,29 @@ export class StandingConflicts {
     }
   }
 
-  #ended(
+  #ended(record: ConflictRecord, fields: readonly (readonly [string, ConflictField])[]): ConflictChange {
+    return this.#changed(
+      record,
+      fields.map(([name, field]) => this.#endedField(name, field)),
+    )
+  }
+
+  #endedField(name: string, field: ConflictField, note?: string): readonly [string, ConflictField] {
+    return [name, { ...field, status: 'agreed', ...(note === undefined ? {} : { note }) }]
+  }
+
+  #changed(
     { id, kind, pair, left, right, run }: ConflictRecord,
     fields: readonly (readonly [string, ConflictField])[],
-    note?: string,
   ): ConflictChange {
-    const agreed = fields.map(([name, field]) => [
-      name,
-      { ...field, status: 'agreed' as const, ...(note === undefined ? {} : { note }) },
-    ])
     const atMs = this.#sides.project.context.clock.now()
-    return { id, kind, pair, left, right, fields: Object.fromEntries(agreed), run, atMs }
+    return { id, kind, pair, left, right, fields: Object.fromEntries(fields), run, atMs }
   }
+}
+
+/** Why a field is over that the sync has no more under this name. */
+function stillThere(name: string | undefined): string {
+  return name === undefined
+    ? 'the field has left the mapping; both sides keep what they hold'
+    : `the field is called ${name} now, and goes on under that name`
 }

@@ -49,8 +49,8 @@ export function placesOf(layouts: readonly string[]): Address[] {
 export interface Layout {
   readonly id: number
   readonly mode: 'values' | 'hash'
-  /** `since`: the layout from which on the field has been in the sync without a gap. */
-  readonly fields: readonly { readonly name: string; readonly since: number }[]
+  /** By their columns. `since`: the layout from which on the field has been in the sync without a gap. `called`: in the config. */
+  readonly fields: readonly { readonly name: string; readonly since: number; readonly called?: string }[]
   /** Of the definition: a change means reading both sides in full. */
   readonly fingerprint: string
   /** The collections that the pairs are of. */
