@@ -36,6 +36,15 @@ async function run(folder: string, program: string, ...args: readonly string[]):
   return stdout
 }
 
+/** What the service does with files that callers name. */
+const APART = `
+  import { sqlite } from 'syncline/sqlite'
+  const context = { signal: new AbortController().signal, clock: null, random: Math.random, log: console.error }
+  const limits = { stepMs: 60000, wholeMs: 60000, memoryMb: 512 }
+  const connection = await sqlite.openApart({ file: './source.db', track: 'none', busyTimeoutMs: 5000 }, context, limits)
+  console.log((await connection.discover()).map(({ name }) => name).join())
+  await connection[Symbol.asyncDispose]()`
+
 test('the packed package holds what a user needs and nothing else, installs, and works', async (t) => {
   await using packed = await temporaryFolder()
   await using project = await temporaryFolder()
@@ -86,5 +95,7 @@ test('the packed package holds what a user needs and nothing else, installs, and
     assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":3/)
     assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":0/)
     assert.match(await syncline('verify', '--json'), /"equal":true/)
+    await writeFile(join(project.path, 'apart.mjs'), APART)
+    assert.equal((await run(project.path, node, 'apart.mjs')).trim(), 'item')
   })
 })

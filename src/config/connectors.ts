@@ -44,7 +44,7 @@ export function builtIn(name: string): Omit<BuiltIn, 'connector'> {
   return found ?? { files: [], confine: (own) => own, defaultSchema: null, caseSensitive: true, exclusive: false }
 }
 
-/** SQLite waits for a lock without letting anything else of the process go on, the heartbeats of all runs included. */
+/** Other syncs of the file wait as long. */
 const LONGEST_BUSY_MS = 5000
 
 function confineSqlite(own: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
@@ -53,7 +53,7 @@ function confineSqlite(own: Readonly<Record<string, unknown>>): Readonly<Record<
       'CONFIG_INVALID',
       `busyTimeoutMs: at most ${LONGEST_BUSY_MS} for a connection of an integration`,
       {
-        hint: 'The whole service waits meanwhile. A locked file is tried again by itself.',
+        hint: 'Other syncs of the file wait meanwhile. A locked file is tried again by itself.',
       },
     )
   return own

@@ -37,6 +37,11 @@ export interface IntegrationDefinition {
   readonly config?: Readonly<Record<string, unknown>>
   /** The folder, relative to the config file, that holds all files that its connections may name. Absent: they can't name any. */
   readonly root?: string
+  /**
+   * What work with its connections may take at the most, where it is done in a process of its own (`sqlite`): `step`, one page or one batch,
+   * default 5m; `whole`, one run or request, default 1h; `memory`, default 512MB. Connections can't say it otherwise.
+   */
+  readonly work?: { readonly step?: string; readonly whole?: string; readonly memory?: string }
   /** The syncs switched on. Default: all that the connector has. */
   readonly syncs?: readonly string[]
   /** The actions switched on. Default: all that the connector has. */

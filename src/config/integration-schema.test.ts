@@ -32,7 +32,12 @@ describe('integrations of a config', () => {
             schedules: { contacts: '1h' },
             minutesBetweenSyncs: 5,
           },
-          files: { connector: 'sqlite', root: './customers', config: { file: 'one.db' } },
+          files: {
+            connector: 'sqlite',
+            root: './customers',
+            work: { step: '2s', memory: '256MB' },
+            config: { file: 'one.db' },
+          },
           branches: { connector: 'postgres', config: { tls: { ca: './ca.pem' } } },
         },
       },
@@ -47,7 +52,13 @@ describe('integrations of a config', () => {
         schedules: { contacts: { kind: 'interval', everyMs: 3_600_000 } },
         minutesBetweenSyncs: 5,
       },
-      { id: 'files', connectorId: 'sqlite', config: { file: '/one.db' }, root: '/customers' },
+      {
+        id: 'files',
+        connectorId: 'sqlite',
+        config: { file: '/one.db' },
+        root: '/customers',
+        work: { stepMs: 2000, memoryMb: 256 },
+      },
       { id: 'branches', connectorId: 'postgres', config: { tls: { ca: '/ca.pem' } } },
     ])
     assert.deepEqual(connectors.map(({ name }) => name).sort(), ['crm', 'postgres', 'sqlite'])
@@ -65,6 +76,9 @@ describe('integrations of a config', () => {
         f: { connector: 'crm', config: { url: env('UNSET') } },
         'g h': { connector: 'crm', sync: [] },
         h: { connector: 'crm', root: '.' },
+        i: { connector: 'crm', work: { step: '2s' } },
+        j: { connector: 'sqlite', work: { memory: '1MB' } },
+        k: { connector: 'sqlite', work: { whole: 'long' } },
       },
       permit: 'yes',
     }
@@ -86,6 +100,9 @@ describe('integrations of a config', () => {
           'integrations.e.schedules.contacts',
           'integrations.f.config.url',
           'integrations.h.root',
+          'integrations.i.work',
+          'integrations.j.work.memory',
+          'integrations.k.work.whole',
           'integrations["g h"]',
           'integrations["g h"].sync',
           'permit',

@@ -1,14 +1,14 @@
 /** What a config says about integrations: their connectors, what is switched on, and when it runs. */
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import type { AnyConnector } from '../connectors/kit.ts'
+import type { AnyConnector, WorkLimits } from '../connectors/kit.ts'
 import { didYouMean } from '../core/name.ts'
 import type { Integration } from '../engine/connections.ts'
 import { builtIn, connectors as builtIns } from './connectors.ts'
 import { missingValue, resolveEnv, type Values } from './env.ts'
 import { resolveFiles } from './files.ts'
 import { type Mistake, zodMistakes } from './mistakes.ts'
-import { schedule, text } from './sync-schema.ts'
+import { bytes, schedule, text, timeout } from './sync-schema.ts'
 
 /** Connectors that integrations may name, own ones and those built in, and the integrations. */
 export interface IntegrationSetup {
@@ -45,6 +45,7 @@ const integrationSchema = z.strictObject({
   name: z.string().optional(),
   config: options.optional(),
   root: text.optional(),
+  work: z.strictObject({ step: timeout.optional(), whole: timeout.optional(), memory: bytes.optional() }).optional(),
   syncs: z.array(text).optional(),
   actions: z.array(text).optional(),
   schedules: z.record(z.string(), schedule).optional(),
@@ -96,6 +97,7 @@ function parseIntegration(
     name: title,
     config,
     root,
+    work,
     syncs,
     actions,
     schedules,
@@ -111,6 +113,13 @@ function parseIntegration(
   const { files } = builtIn(connectorId)
   if (root !== undefined && files.length === 0)
     mistakes.push({ path: [...path, 'root'], message: `connector "${connectorId}" has no options that name files` })
+  if (work !== undefined && connector.openApart === null)
+    mistakes.push({
+      path: [...path, 'work'],
+      message: `connector "${connectorId}" does not work in a process of its own`,
+    })
+  if ((work?.memory ?? LEAST_MEMORY) < LEAST_MEMORY)
+    mistakes.push({ path: [...path, 'work', 'memory'], message: 'at least 128MB: the process alone needs 80' })
   mistakes.push(
     ...unknownNames('sync', syncs ?? [], [...connector.syncs.keys()], [...path, 'syncs']),
     ...unknownNames('action', actions ?? [], [...connector.actions.keys()], [...path, 'actions']),
@@ -123,10 +132,22 @@ function parseIntegration(
     ...(title === undefined ? {} : { name: title }),
     ...(config === undefined ? {} : { config: options.parse(resolveFiles(config, files, values.folder)) }),
     ...(root === undefined ? {} : { root: resolve(values.folder, root) }),
+    ...(work === undefined ? {} : { work: workOf(work) }),
     ...(syncs === undefined ? {} : { syncs }),
     ...(actions === undefined ? {} : { actions }),
     ...(schedules === undefined ? {} : { schedules }),
     ...(minutesBetweenSyncs === undefined ? {} : { minutesBetweenSyncs }),
+  }
+}
+
+const MB = 2 ** 20
+const LEAST_MEMORY = 128 * MB
+
+function workOf({ step, whole, memory }: z.output<typeof integrationSchema>['work'] & object): Partial<WorkLimits> {
+  return {
+    ...(step === undefined ? {} : { stepMs: step }),
+    ...(whole === undefined ? {} : { wholeMs: whole }),
+    ...(memory === undefined ? {} : { memoryMb: Math.floor(memory / MB) }),
   }
 }
 

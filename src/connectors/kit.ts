@@ -5,6 +5,7 @@
 import type { ZodType, z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import type { Type } from '../core/value.ts'
+import type { WorkLimits } from './apart.ts'
 import type {
   Calls,
   Collection,
@@ -16,6 +17,7 @@ import type {
   Limits,
 } from './connector.ts'
 
+export type { WorkLimits } from './apart.ts'
 export type * from './connector.ts'
 
 /** A connection as handlers get it. */
@@ -140,6 +142,11 @@ export interface ConnectorDefinition<Config, Options> {
   readonly collections?: Readonly<Record<string, CollectionOpener<Config>>>
   /** Opens a system whose collections only it can tell. Instead of `collections` and `syncs`. */
   readonly open?: (config: Config, context: Context) => Promise<Connection>
+  /**
+   * Opens it in a process of its own: for a system whose work keeps the thread that does it, where a caller and not the config says what
+   * that is. What exceeds the limits is ended: WORK_STOPPED. Absent: its work waits for others, and can be stopped where it is.
+   */
+  readonly openApart?: (config: Config, context: Context, limits: WorkLimits) => Promise<Connection>
   readonly syncs?: Readonly<Record<string, SyncRun<Config> | SyncDefinition<Config>>>
   /** `action` types each one from `config` and its own schemas: `(action) => ({ rename: action({ input, output, run }) })`. */
   readonly actions?: (action: DefineAction<Config>) => Readonly<Record<string, ActionDefinition<Config>>>
@@ -160,6 +167,7 @@ export interface KitConnector<Config, Options> extends Connector<Config> {
   readonly name: string
   readonly description: string
   readonly config: ZodType<Config, Options>
+  readonly openApart: ((config: Config, context: Context, limits: WorkLimits) => Promise<Connection>) | null
   readonly collections: ReadonlyMap<string, CollectionOpener<Config>>
   readonly syncs: ReadonlyMap<string, SyncDefinition<Config>>
   readonly actions: ReadonlyMap<string, ActionDefinition<Config>>
@@ -177,6 +185,7 @@ export interface AnyConnector {
   readonly description: string
   readonly config: ZodType
   readonly open: (config: never, context: Context) => Promise<Connection>
+  readonly openApart: ((config: never, context: Context, limits: WorkLimits) => Promise<Connection>) | null
   readonly collections: ReadonlyMap<string, CollectionOpener<never>>
   readonly syncs: ReadonlyMap<string, SyncDefinition<never>>
   readonly actions: ReadonlyMap<string, ActionDefinition<never>>
@@ -210,6 +219,7 @@ export function defineConnector<Config, Options>(
     description: definition.description ?? '',
     config,
     open,
+    openApart: definition.openApart ?? null,
     collections,
     syncs,
     actions: new Map(Object.entries(definition.actions?.(defineAction) ?? {})),

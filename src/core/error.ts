@@ -36,6 +36,7 @@ export const errorCodes = {
   VALUE_REFUSED: { retry: 'never', status: 422 },
   VALUE_TAKEN: { retry: 'never', status: 409 },
   EXPRESSION_STOPPED: { retry: 'never', status: 422 },
+  WORK_STOPPED: { retry: 'never', status: 422 },
   PARENT_MISSING: { retry: 'retry', status: 409 },
   ROW_REFERENCED: { retry: 'retry', status: 409 },
   DEPENDENTS_KEPT: { retry: 'retry', status: 409 },

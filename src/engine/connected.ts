@@ -231,7 +231,7 @@ export class Connected implements AsyncDisposable {
     const run = async (_handle: unknown, _input: unknown, given: HandlerContext) => {
       if (connector.check != null) return await connector.check(handle, given)
       if (connector.syncs.size > 0 || connector.actions.size > 0) return void (await tokens?.get(null, given.signal))
-      await using connection = await connector.open(handle.config, given)
+      await using connection = await openFor(found, given)
       await connection.discover()
     }
     const action = { input: z.unknown(), output: z.unknown(), run }
@@ -343,8 +343,7 @@ export class Connected implements AsyncDisposable {
     const { connector, handle } = found
     const tokens = this.#tokensOf(name, found)
     const calls = (limits: Limits) => handlerContext(context, name, limits, limiter, tokens)
-    if (connector.syncs.size + connector.collections.size === 0)
-      return await connector.open(handle.config, { ...context, calls })
+    if (connector.syncs.size + connector.collections.size === 0) return await openFor(found, { ...context, calls })
     const { openNamed } = await import('../connectors/named.ts')
     const { syncs = [...connector.syncs.keys()] } = found.integration
     const listed = new Map([...connector.syncs].filter(([one]) => syncs.includes(one)))
@@ -371,6 +370,13 @@ export class Connected implements AsyncDisposable {
     this.#secrets.keepConfig(id, secretsIn(parts.handle.config))
     return { connection, ...parts }
   }
+}
+
+/** A caller made it: work that would keep this thread is done where it can be ended. */
+async function openFor({ connector, handle, integration }: ConnectionParts, context: Context): Promise<Connection> {
+  if (connector.openApart == null) return await connector.open(handle.config, context)
+  const { workLimits } = await import('../connectors/apart.ts')
+  return await connector.openApart(handle.config, context, { ...workLimits, ...integration.work })
 }
 
 function within(context: Context, signal: AbortSignal | null): Context {

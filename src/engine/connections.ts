@@ -1,6 +1,7 @@
 /** Integrations and connections as embedders give them, and where connections are kept. */
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
+import type { WorkLimits } from '../connectors/apart.ts'
 import { type ErrorCode, SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { Schedule } from '../core/schedule.ts'
@@ -19,6 +20,8 @@ export interface Integration {
   readonly config?: Readonly<Record<string, unknown>>
   /** The folder that holds all files that its connections may name; absent: none. The service heeds it; whoever embeds the engine adds connections in code. */
   readonly root?: string
+  /** What work with its connections may take, where it is done in a process of its own; none of them can say it otherwise. Default: `workLimits`. */
+  readonly work?: Partial<WorkLimits>
   /** The syncs switched on. Default: all that the connector has. */
   readonly syncs?: readonly string[]
   /** The actions switched on. Default: all that the connector has. */

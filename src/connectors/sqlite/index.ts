@@ -29,4 +29,6 @@ export const sqlite = defineConnector({
   description: 'A SQLite file, as source or target.',
   config: sqliteConfig,
   open: async (config, context) => (await import('./connection.ts')).openSqlite(config, context),
+  openApart: async (config, context, limits) =>
+    (await import('./connection-apart.ts')).openSqliteApart(config, context, limits),
 })

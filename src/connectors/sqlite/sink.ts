@@ -17,7 +17,7 @@ import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { adoptable, applyChanges, deletedField, keepsAny, keptTable, ownedTable, ownerOf, rowsTable } from './table.ts'
-import { floatLoss, storageOf } from './types.ts'
+import { declaredLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
 import { TableWriter } from './write.ts'
 
@@ -69,7 +69,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
     },
     view: async (spec, rows) => viewTarget(config, writable, spec, rows),
     rejections: async (spec) => reading((database) => readRejections(database, spec), []),
-    declaredLoss: (field) => (field.type === 'float' ? floatLoss : null),
+    declaredLoss,
     reset: async (spec, drop) => {
       const database = writer()
       attempt(file, () => reset(database, spec, drop))

@@ -1,12 +1,16 @@
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { describe } from 'node:test'
+import { after, describe } from 'node:test'
 import { temporaryFolder } from '../../../tools/database.ts'
 import type { Row, Type, Value } from '../../core/value.ts'
 import { readTests } from '../../testing/connector-read-tests.ts'
 import { claim, openSink, specOf } from '../../testing/connector-target.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../../testing/index.ts'
-import { sqlite } from './index.ts'
+import { workLimits } from '../apart.ts'
+import type { Connection } from '../connector.ts'
+import { openSqliteApart } from './connection-apart.ts'
+import { type SqliteConfig, sqlite } from './index.ts'
 
 /** How the tables of a harness come to be: written by Syncline, with every type, or declared by somebody else. */
 type Making = 'ours' | 'declared'
@@ -21,10 +25,50 @@ const declared: Partial<Record<Type, string>> = {
   uuid: 'UUID',
 }
 
-async function open(making: Making, track: 'none' | 'triggers'): Promise<ConnectorHarness> {
+interface Place {
+  readonly file: string
+  readonly connect: (config: SqliteConfig) => Promise<Connection>
+  readonly leave: () => Promise<void>
+}
+
+/** A file of its own, worked on in this process. */
+async function ownFile(): Promise<Place> {
   const folder = await temporaryFolder()
-  const file = join(folder.path, 'data.db')
-  const connect = () => sqlite.open({ file, track, busyTimeoutMs: 5000 }, testContext())
+  return {
+    file: join(folder.path, 'data.db'),
+    connect: (config) => sqlite.open(config, testContext()),
+    leave: async () => await folder[Symbol.asyncDispose](),
+  }
+}
+
+/** Always the same file, made anew: so one process works for all tests (`connect` of a test that has several, for several). */
+const apart = await temporaryFolder()
+after(() => apart[Symbol.asyncDispose]())
+
+async function fileApart(): Promise<Place> {
+  const file = join(apart.path, 'data.db')
+  const opened: Connection[] = []
+  return {
+    file,
+    connect: async (config) => {
+      const connection = await openSqliteApart(config, testContext(), workLimits)
+      opened.push(connection)
+      return connection
+    },
+    leave: async () => {
+      for (const connection of opened) await connection[Symbol.asyncDispose]()
+      for (const name of await readdir(apart.path)) await rm(join(apart.path, name))
+    },
+  }
+}
+
+async function openHarness(
+  making: Making,
+  track: 'none' | 'triggers',
+  place: () => Promise<Place> = ownFile,
+): Promise<ConnectorHarness> {
+  const { file, connect: connectTo, leave } = await place()
+  const connect = () => connectTo({ file, track, busyTimeoutMs: 5000 })
   const writing = (work: (database: DatabaseSync) => void) => {
     const database = new DatabaseSync(file, { timeout: 5000 })
     database.exec('PRAGMA journal_mode = WAL; BEGIN')
@@ -65,7 +109,7 @@ async function open(making: Making, track: 'none' | 'triggers'): Promise<Connect
       writing((database) =>
         database.exec(`CREATE UNIQUE INDEX one_${field} ON ${quote(shape.name)} (${quote(field)})`),
       ),
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: leave,
   }
 }
 
@@ -92,7 +136,7 @@ connectorTests({
   feed: 'none',
   types: declaredTypes,
   target,
-  open: () => open('declared', 'none'),
+  open: () => openHarness('declared', 'none'),
 })
 
 connectorTests({
@@ -100,15 +144,29 @@ connectorTests({
   feed: 'complete',
   types: declaredTypes,
   target: null,
-  open: () => open('declared', 'triggers'),
+  open: () => openHarness('declared', 'triggers'),
 })
 
 describe('sqlite, with a cursor field, keeps the contract of reading', () =>
-  readTests({ name: 'sqlite', feed: 'puts', cursor: 'version', target: null, open: () => open('declared', 'none') }))
+  readTests({
+    name: 'sqlite',
+    feed: 'puts',
+    cursor: 'version',
+    target: null,
+    open: () => openHarness('declared', 'none'),
+  }))
 
 connectorTests({
   name: 'sqlite, from a table that Syncline wrote,',
   feed: 'complete',
   target: null,
-  open: () => open('ours', 'triggers'),
+  open: () => openHarness('ours', 'triggers'),
+})
+
+connectorTests({
+  name: 'sqlite, in a process of its own,',
+  feed: 'complete',
+  types: declaredTypes,
+  target,
+  open: () => openHarness('declared', 'triggers', fileApart),
 })

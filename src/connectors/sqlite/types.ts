@@ -151,8 +151,13 @@ function utf8(field: Field, bytes: Uint8Array): string {
 }
 
 /** NaN and −0 are what SQLite can't hold of a float. */
-export function floatLoss(value: Value): Value {
+function floatLoss(value: Value): Value {
   return Number.isNaN(value) ? null : value === 0 ? 0 : value
+}
+
+/** What becomes of a value of this field: what floats lose; null where nothing is lost. */
+export function declaredLoss({ type }: { readonly type: string }): ((value: Value) => Value) | null {
+  return type === 'float' ? floatLoss : null
 }
 
 const decimalText = /^([+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NaN|-?Infinity)$/
