@@ -322,8 +322,8 @@ export interface Sink extends AsyncDisposable {
    */
   view(spec: TargetSpec, rows?: 'written'): Promise<View>
   /**
-   * Rows, in the spec's field order, as the target would store them; null: it would refuse the row. Nothing of them is kept. Absent:
-   * it stores them as they are, declared losses apart.
+   * Rows, in the spec's field order, as the target would store them; null: it would refuse the row, as far as that can be known without
+   * its triggers, references and other rows. Nothing of them is kept. Absent: it stores them as they are, declared losses apart.
    */
   rehearse?(spec: TargetSpec, rows: readonly Row[]): Promise<readonly (Row | null)[]>
   /** Rows refused earlier and not yet held. Reads only. */

@@ -209,6 +209,22 @@ export function frameOf(lines: string): Buffer {
   return new FrameLog().addLines(lines)
 }
 
+/** Characters of lines that are sent in one frame; more where one line is longer. */
+export const FRAME_CHARACTERS = 1024 * 1024
+
+/** Lines in frames that can be sent. */
+export function* framesOf(lines: readonly string[]): Iterable<Buffer> {
+  let piece = ''
+  for (const line of lines) {
+    if (piece !== '' && piece.length + line.length > FRAME_CHARACTERS) {
+      yield frameOf(piece)
+      piece = ''
+    }
+    piece += line
+  }
+  if (piece !== '') yield frameOf(piece)
+}
+
 const KEPT_LOG_BYTES = 64 * 1024 * 1024
 
 /**

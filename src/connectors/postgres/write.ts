@@ -13,7 +13,7 @@ import { tableSql } from './catalog.ts'
 import type { Client, Inflow } from './client.ts'
 import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
 import { isRowError, toldByServer, withoutValues } from './errors.ts'
-import { FrameLog, frameOf } from './frames.ts'
+import { FRAME_CHARACTERS, FrameLog, frameOf, framesOf } from './frames.ts'
 import { keysSql, sameSql } from './loose.ts'
 import { deletedField, entrySql, keptTableSql, rowsTableSql } from './table.ts'
 import { tellsApart } from './types.ts'
@@ -31,9 +31,6 @@ interface Piece {
   lines: string
   rows: number
 }
-
-/** A piece is longer where one row is. */
-const PIECE_CHARACTERS = 1024 * 1024
 
 /** Owns the staging table of one target table, one per transaction that needs it. */
 export class TableWriter {
@@ -276,15 +273,7 @@ export class TableWriter {
 
   async #copy(table: string, lines: readonly string[]): Promise<number> {
     const copy = this.#client.copyIn(this.#copySql(table))
-    let piece = ''
-    for (const line of lines) {
-      if (piece !== '' && piece.length + line.length > PIECE_CHARACTERS) {
-        await copy.write(frameOf(piece))
-        piece = ''
-      }
-      piece += line
-    }
-    await copy.write(frameOf(piece))
+    for (const frame of framesOf(lines)) await copy.write(frame)
     return copy.end()
   }
 
@@ -387,7 +376,7 @@ export class TableWriter {
     for (const row of rows) {
       try {
         const line = encodeRow(this.#spec.schema.fields, row)
-        if (piece.lines.length + line.length > PIECE_CHARACTERS && piece.rows > 0) {
+        if (piece.lines.length + line.length > FRAME_CHARACTERS && piece.rows > 0) {
           pieces.push(piece)
           piece = { lines: '', rows: 0 }
         }

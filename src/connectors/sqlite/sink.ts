@@ -16,6 +16,7 @@ import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
+import { rehearse } from './rehearsal.ts'
 import { adoptable, applyChanges, deletedField, keepsAny, keptTable, ownedTable, ownerOf, rowsTable } from './table.ts'
 import { declaredLoss, storageOf } from './types.ts'
 import { openView, type Relation } from './view.ts'
@@ -68,6 +69,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       return openTransaction(database, file, claims, context)
     },
     view: async (spec, rows) => viewTarget(config, writable, spec, rows),
+    rehearse: async (spec, rows) => reading((database) => rehearse(database, spec, rows), rows),
     rejections: async (spec) => reading((database) => readRejections(database, spec), []),
     declaredLoss,
     reset: async (spec, drop) => {

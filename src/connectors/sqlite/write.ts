@@ -200,7 +200,7 @@ export class TableWriter {
       if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
       this.#unkeep(rows, start, end)
       const existing = this.#existing(rows, start, end)
-      const changed = this.#run(this.#upsertSql(end - start), values)
+      const changed = this.#run(this.#adoptedRowSql(existing) ?? this.#upsertSql(end - start), values)
       const inserted = end - start - existing
       if (this.#maySwallow && changed < inserted) {
         rejected.push(this.#unkept(rows[start] as Row))
@@ -348,6 +348,30 @@ export class TableWriter {
     const action =
       sets.length === 0 ? 'DO NOTHING' : `DO UPDATE SET ${sets.join(', ')} WHERE ${joined(differs, 'OR')}${same}`
     return `${this.#insertSql(count)} ON CONFLICT (${target}) ${action}`
+  }
+
+  /**
+   * The update of a row of an adopted table that is there: an upsert would be refused for a column that is no field of the sync, is NOT
+   * NULL and has no default. Null: an upsert serves.
+   */
+  #adoptedRowSql(existing: number): string | null {
+    if (!this.#spec.adopt || existing !== 1) return null
+    const others = this.#fields.flatMap((field, at) =>
+      this.#key.includes(field) ? [] : [{ name: quote(field.name), value: `?${at + 1}` }],
+    )
+    const marks = this.#spec.deletes === 'mark'
+    const sets = others.map(({ name, value }) => `${name} = ${value}`)
+    const differs = others.map(({ name, value }) => `${name} COLLATE BINARY IS NOT ${value}`)
+    if (marks) {
+      sets.push(`${quote(deletedField)} = NULL`)
+      differs.push(`${quote(deletedField)} IS NOT NULL`)
+    }
+    if (sets.length === 0) return null
+    const isKey = this.#keyNames.flatMap((name, i) => {
+      const value = `?${(this.#keyAt[i] as number) + 1}`
+      return [`${name} = ${value}`, `${name} COLLATE BINARY = ${value}`]
+    })
+    return `UPDATE ${quote(this.#table)} SET ${sets.join(', ')} WHERE ${isKey.join(' AND ')} AND ${joined(differs, 'OR')}`
   }
 
   #deleteSql(): string {

@@ -1,0 +1,108 @@
+/**
+ * What a target makes of rows before they are written, and nothing is kept. A table that was adopted has constraints of its own: rows go
+ * one by one into a table in memory that is made by the same statement. That has no triggers, foreign keys or other rows, so what those
+ * would refuse is not foreseen; neither is a CHECK by a function that only its application has.
+ */
+import { DatabaseSync } from 'node:sqlite'
+import { type Field, fieldNamed } from '../../core/schema.ts'
+import { canonical, type Row } from '../../core/value.ts'
+import type { TargetSpec } from '../connector.ts'
+import { quote } from '../sql.ts'
+import { keepsNul, prepareArrays } from './database.ts'
+import { isRowError } from './errors.ts'
+import { ownedTable } from './table.ts'
+import { type Bindable, toStorage } from './types.ts'
+import { asStored, keysSql } from './view.ts'
+
+/** Rows as they are; null: the table would refuse the row. */
+export function rehearse(database: DatabaseSync, spec: TargetSpec, rows: readonly Row[]): readonly (Row | null)[] {
+  const { fields } = spec.schema
+  const nul = keepsNul(database)
+  const bound = rows.map((row) =>
+    unlessRefused(() => fields.map((field, at) => toStorage(field, row[at] ?? null, nul))),
+  )
+  const trial = spec.adopt && rows.length > 0 ? openTrial(database, spec) : null
+  try {
+    return rows.map((row, at) => {
+      const values = bound[at] ?? null
+      return values === null || trial?.refuses(row, values) === true ? null : row
+    })
+  } finally {
+    trial?.close()
+  }
+}
+
+interface Trial {
+  refuses(row: Row, values: readonly Bindable[]): boolean
+  close(): void
+}
+
+/** Null: the table can't be made anew. */
+function openTrial(database: DatabaseSync, spec: TargetSpec): Trial | null {
+  const table = ownedTable(spec)
+  const made = database
+    .prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE")
+    .get(table)
+  if (typeof made?.sql !== 'string' || !/^CREATE TABLE/i.test(made.sql)) return null
+  const memory = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
+  const names = spec.schema.fields.map(({ name }) => name)
+  const others = otherColumns(database, table, names)
+  const insertSql = (columns: readonly string[]) =>
+    `INSERT INTO ${quote(table)} (${columns.map(quote).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`
+  try {
+    memory.exec(made.sql)
+    const insert = memory.prepare(insertSql(names))
+    const update = memory.prepare(insertSql([...names, ...others]))
+    const othersOf = readerOf(database, spec, others)
+    return {
+      refuses: (row, values) => {
+        // A row that is there has values in the columns that are no fields of the sync.
+        const there = othersOf(row)
+        const stored = unlessRefused(() => (there === null ? insert.run(...values) : update.run(...values, ...there)))
+        memory.exec(`DELETE FROM ${quote(table)}`)
+        return stored === null
+      },
+      close: () => memory.close(),
+    }
+  } catch {
+    memory.close()
+    return null
+  }
+}
+
+function otherColumns(database: DatabaseSync, table: string, names: readonly string[]): readonly string[] {
+  const columns = database.prepare('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0').all(table)
+  const folded = new Set(names.map((name) => name.toLowerCase()))
+  return columns.map(({ name }) => String(name)).filter((name) => !folded.has(name.toLowerCase()))
+}
+
+/** Values of the other columns in the row of the same key; null: there is none. */
+function readerOf(
+  database: DatabaseSync,
+  spec: TargetSpec,
+  others: readonly string[],
+): (row: Row) => Bindable[] | null {
+  const { schema } = spec
+  const key = schema.key.map((name): readonly [Field, number] => [
+    fieldNamed(schema, name),
+    schema.fields.findIndex((field) => field.name === name),
+  ])
+  const isKey = keysSql(schema.key.map(quote), 1, true)
+  const columns = others.length === 0 ? '1' : others.map(quote).join(', ')
+  const statement = prepareArrays(database, `SELECT ${columns} FROM ${quote(ownedTable(spec))} WHERE ${isKey}`, true)
+  return (row) => {
+    const found = statement.get(
+      ...key.map(([field, at]) => toStorage(field, canonical(field.type, row[at] ?? null), true)),
+    )
+    return found === undefined ? null : others.length === 0 ? [] : asStored(found)
+  }
+}
+
+function unlessRefused<T>(work: () => T): T | null {
+  try {
+    return work()
+  } catch (error) {
+    if (!isRowError(error)) throw error
+    return null
+  }
+}

@@ -1,0 +1,122 @@
+/** `plan` promises no write that the target refuses: for that, the target tries the rows without keeping them. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { planSync } from '../src/engine/plan.ts'
+import { openPair, type Pair, postgresDatabase, sqliteDatabase } from './hazards/pair.ts'
+
+const targets = { Postgres: () => postgresDatabase(), SQLite: () => sqliteDatabase() } as const
+type Target = keyof typeof targets
+
+/** What plan says is what a run does, and plan leaves nothing behind. */
+async function assertForeseen(pair: Pair, expected: readonly [inserts: number, updates: number, rejected: number]) {
+  const before = await pair.right.sql('SELECT * FROM t')
+  const { inserts, updates, rejected } = await planSync(pair.sync, pair.project())
+  assert.deepEqual([inserts, updates, rejected], expected, 'plan')
+  assert.deepEqual(await pair.right.sql('SELECT * FROM t'), before)
+  const run = await pair.run()
+  assert.deepEqual([run.inserted, run.updated, run.rejected], expected, run.error?.message)
+}
+
+describe('point 36: plan tries the constraints of an adopted table', () => {
+  for (const target of Object.keys(targets) as Target[]) {
+    const text = target === 'Postgres' ? 'text' : 'TEXT'
+    const adopted = async (columns: string, before = '') => {
+      const pair = await openPair(await sqliteDatabase('triggers'), await targets[target](), { adopt: true })
+      await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, n INTEGER);
+        INSERT INTO t VALUES (1, 'a', 1), (2, NULL, 2), (3, 'c', -3), (4, 'long', 4)`)
+      await pair.right.sql(`${before}CREATE TABLE t (id bigint PRIMARY KEY, name ${text}, n bigint${columns})`)
+      return pair
+    }
+
+    test(`${target}: a CHECK of a column and one of the table`, async () => {
+      await using pair = await adopted(', CHECK (n > 0), CHECK (length(name) < 4 OR n < 0)')
+      await assertForeseen(pair, [2, 0, 2])
+      await pair.left.sql(`UPDATE t SET n = 3 WHERE id = 3; UPDATE t SET n = -1 WHERE id = 1`)
+      await assertForeseen(pair, [1, 0, 2])
+    })
+
+    test(`${target}: NOT NULL`, async () => {
+      await using pair = await openPair(await sqliteDatabase('triggers'), await targets[target](), { adopt: true })
+      await pair.left.sql(
+        `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a'), (2, NULL)`,
+      )
+      await pair.right.sql(`CREATE TABLE t (id bigint PRIMARY KEY, name ${text} NOT NULL)`)
+      await assertForeseen(pair, [1, 0, 1])
+      await pair.left.sql('UPDATE t SET name = NULL WHERE id = 1')
+      await assertForeseen(pair, [0, 0, 2])
+    })
+
+    test(`${target}: a column that is no field of the sync: with a default it is filled, else only rows that are there can be written`, async () => {
+      for (const [kind, inserts] of [
+        ['NOT NULL DEFAULT 7', 3],
+        ['NOT NULL', 0],
+      ] as const) {
+        await using pair = await openPair(await sqliteDatabase('triggers'), await targets[target](), { adopt: true })
+        await pair.left.sql(
+          `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')`,
+        )
+        await pair.right.sql(
+          `CREATE TABLE t (id bigint PRIMARY KEY, name ${text}, own bigint ${kind}, CHECK (own > 0))`,
+        )
+        await pair.right.sql(`INSERT INTO t VALUES (1, 'old', 5)`)
+        await assertForeseen(pair, [inserts, 1, 3 - inserts])
+      }
+    })
+
+    test(`${target}: what its triggers do is not tried, and nothing of them happens`, async () => {
+      await using pair = await openPair(await sqliteDatabase(), await targets[target](), { adopt: true })
+      await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a')`)
+      await pair.right.sql(
+        `CREATE TABLE t (id bigint PRIMARY KEY, name ${text}, CHECK (id > 0)); CREATE TABLE heard (id bigint)`,
+      )
+      await pair.right.sql(
+        target === 'Postgres'
+          ? `CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO heard VALUES (NEW.id); RETURN NEW; END $$;
+             CREATE TRIGGER hear BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION hear()`
+          : 'CREATE TRIGGER hear AFTER INSERT ON t BEGIN INSERT INTO heard VALUES (new.id); END',
+      )
+      const { inserts } = await planSync(pair.sync, pair.project())
+      assert.equal(inserts, 1)
+      assert.deepEqual(await pair.right.sql('SELECT * FROM heard'), [])
+    })
+  }
+
+  test('Postgres: the CHECK and NOT NULL of a domain, a table’s own types, sequences and generated columns', async () => {
+    await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase(), { adopt: true })
+    await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, mail TEXT, at TEXT);
+      INSERT INTO t VALUES (1, 'a@b', 'x'), (2, 'none', 'x'), (3, NULL, 'x'), (4, 'c@d', 'y')`)
+    await pair.right.sql(`CREATE DOMAIN mail AS text NOT NULL CHECK (value ~ '@'); CREATE TYPE kind AS ENUM ('x');
+      CREATE TABLE t (id bigint PRIMARY KEY, mail mail, at kind, seq bigserial, twice bigint GENERATED ALWAYS AS (id * 2) STORED,
+        own bigint GENERATED ALWAYS AS IDENTITY)`)
+    await planSync(pair.sync, pair.project())
+    for (const sequence of ['t_seq_seq', 't_own_seq'])
+      assert.deepEqual(
+        await pair.right.sql(`SELECT last_value, is_called FROM ${sequence}`),
+        [['1', 'f']],
+        'no number is taken',
+      )
+    await assertForeseen(pair, [1, 0, 3])
+  })
+
+  test('SQLite: the types of a STRICT table', async () => {
+    await using pair = await openPair(await sqliteDatabase('triggers'), await sqliteDatabase(), { adopt: true })
+    await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT); INSERT INTO t VALUES (1, '1'), (2, 'two')`)
+    await pair.right.sql('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER) STRICT')
+    const { inserts, rejected } = await planSync(pair.sync, pair.project())
+    const run = await pair.run()
+    assert.deepEqual([inserts, rejected], [run.inserted, run.rejected])
+  })
+})
+
+test('plan knows what a target can’t hold at all: NUL in text, integers beyond 64 bits', async () => {
+  await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase())
+  await pair.left.sql(
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b' || char(0) || 'c')`,
+  )
+  const before = await planSync(pair.sync, pair.project())
+  assert.deepEqual([before.inserts, before.rejected], [1, 1])
+  await using other = await openPair(await postgresDatabase(), await sqliteDatabase())
+  await other.left.sql(`CREATE TABLE t (id integer PRIMARY KEY, n numeric); INSERT INTO t VALUES (1, 1)`)
+  const { inserts } = await planSync(other.sync, other.project())
+  assert.equal(inserts, 1)
+})
