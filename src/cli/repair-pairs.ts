@@ -17,7 +17,7 @@ export function addRepairPairs(program: Command, execute: Execute): void {
       'find the pairs of a two-way sync again whose state was lost or is older; shows what it would do unless --yes',
     )
     .argument('<sync>', 'its name')
-    .option('--by <what>', 'key, match, or fields of the sync (a,b) (default: its match; without one, key)')
+    .option('--by <what>', 'key, match, or fields of the sync: a,b (default: its match)')
     .option('--yes', 'do it')
     .addHelpText(
       'after',
@@ -39,7 +39,7 @@ async function repair(shell: Shell, name: string, said: string | undefined, appl
   const { project } = opened
   await using _lock = apply ? await project.store.lock() : null
   const sync = await twoWaySync(opened, name)
-  const by = pairedBy(said ?? (sync.match.length > 0 ? 'match' : 'key'))
+  const by = pairedBy(said ?? 'match')
   const result = apply
     ? await underLease(sync, project, (lease, held) => repairPairs(sync, held, by, lease))
     : await repairPairs(sync, project, by, null)

@@ -83,7 +83,8 @@ function apply(system: MemorySystem, schema: Schema, spec: WriterSpec, write: Wr
   if (write.kind === 'insert') {
     const row = system.normalize(schema.name, assigned(system, schema, patched(schema, null, write.row)))
     const key = keyOf(schema, row)
-    if (rows.has(keyText(key))) return rejected(`there is a row ${keyText(key)} already`)
+    if (rows.has(keyText(key)))
+      return { status: 'rejected', code: 'VALUE_TAKEN', message: `there is a row ${keyText(key)} already` }
     const clash = clashes(system, schema, row, null)
     if (clash !== null) return clash
     system.put(schema.name, row)
@@ -100,10 +101,6 @@ function apply(system: MemorySystem, schema: Schema, spec: WriterSpec, write: Wr
   if (clash !== null) return clash
   system.put(schema.name, row)
   return { status: 'written', row: project(schema, row, spec.fields) }
-}
-
-function rejected(message: string): WriteResult {
-  return { status: 'rejected', code: 'VALUE_REFUSED', message }
 }
 
 function clashes(system: MemorySystem, schema: Schema, row: Row, own: string | null): Attempt | null {

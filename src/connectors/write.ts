@@ -38,7 +38,7 @@ export async function applyOneByOne(writes: readonly Write[], transaction: Trans
     for (const { write, at } of waiting) {
       const result = await transaction.attempt(write, at)
       if (result.status === 'taken')
-        still.push({ write, at, columns: result.columns, refusal: { code: 'VALUE_REFUSED', message: result.message } })
+        still.push({ write, at, columns: result.columns, refusal: { code: 'VALUE_TAKEN', message: result.message } })
       else if (result.status === 'rejected' && result.code !== 'VALUE_REFUSED')
         still.push({ write, at, columns: [], refusal: result })
       else results[at] = result

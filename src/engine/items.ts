@@ -273,7 +273,12 @@ async function matchLone(
   return matched
 }
 
-function matchedRow({ sync, pairing }: PairSides, side: SideName, key: string, row: Row | undefined): MatchedRow {
+export function matchedRow(
+  { sync, pairing }: PairSides,
+  side: SideName,
+  key: string,
+  row: Row | undefined,
+): MatchedRow {
   const values = sync.match.map(({ field }) => {
     const at = pairing.fields.findIndex(({ name }) => name === field)
     return [field, keyText([canonical(pairing.fields[at]?.[side].type ?? 'text', row?.[at] ?? null)])] as const

@@ -180,7 +180,7 @@ function olderState(sync: TwoWaySync, side: SideName): SyncError {
     'STATE_OLDER',
     `the state of sync ${sync.id} is older than its ${side} side, ${connection}.${collection}: runs wrote there that it does not know of`,
     {
-      hint: `Nothing was written. Was .syncline, or the store, restored from a backup, or is an older copy of it in use? If a newer one exists, use that. Else find the pairs that it does not know, by key, match or fields: syncline repair-pairs ${sync.id} (shows what it would do), look at \`syncline plan ${sync.id}\`, and run.`,
+      hint: `Nothing was written. Was .syncline, or the store, restored from a backup, or is an older copy of it in use? If a newer one exists, use that. Else find the pairs that it does not know, by key, match or fields: syncline repair-pairs ${sync.id} --by … (shows what it would do), look at \`syncline plan ${sync.id}\`, and run.`,
     },
   )
 }
@@ -191,7 +191,7 @@ function strangeState(sync: TwoWaySync, side: SideName): SyncError {
     'STATE_OLDER',
     `this project knows no pairs of sync ${sync.id}, but the ${side} side, ${connection}.${collection}, was synced under that name by another state: rows ${sync.match.length === 0 ? 'would all be' : 'whose `match` is NULL would be'} doubled`,
     {
-      hint: `Nothing was written. If .syncline, or the store, was lost or emptied, restore it. Else find the pairs again, by key or fields: syncline repair-pairs ${sync.id} (shows what it would do), look at \`syncline plan ${sync.id}\`, and run. Of another sync, choose another name.`,
+      hint: `Nothing was written. If .syncline, or the store, was lost or emptied, restore it. Else find the pairs again, by key or fields: syncline repair-pairs ${sync.id} --by … (shows what it would do), look at \`syncline plan ${sync.id}\`, and run. Of another sync, choose another name.`,
     },
   )
 }

@@ -77,7 +77,7 @@ function matchedBy(sync: TwoWaySync, by: PairedBy): TwoWaySync {
   if (by !== 'match') return { ...sync, match: by.map((field) => ({ field, by: null })) }
   if (sync.match.length > 0) return sync
   throw new SyncError('CONFIG_INVALID', `sync ${sync.id} has no \`match\` to pair rows by`, {
-    hint: 'Pair them by their keys (--by key) or by fields that both sides have in common (--by email).',
+    hint: 'Say what rows that belong together have in common: fields of the sync (--by email), or their keys, if both sides have the same ones (--by key).',
   })
 }
 

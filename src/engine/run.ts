@@ -244,6 +244,7 @@ class Line implements AsyncDisposable {
 
   async finish(cursors: Readonly<Record<SideName, string | null>>): Promise<void> {
     const { memory, state, layout, sync, project } = this.#sides
+    await this.#standing.putClashes(this.#lease.generation)
     await this.#standing.closeMatches(this.#lease.generation)
     await this.#standing.closeUndone(this.#lease.generation)
     const marks = this.#columns ?? this.#sides.columns

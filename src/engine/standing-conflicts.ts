@@ -1,11 +1,22 @@
 /** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
 import { keyText, parseKeyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
 import { keyOfSide, same } from '../core/pairing.ts'
-import { type SideName, sideNames } from '../core/two-way.ts'
+import type { Schema } from '../core/schema.ts'
+import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
-import type { ConflictChange, ConflictField, ConflictRecord, ConflictStatus, PairRun } from '../store/pairs.ts'
+import type {
+  ConflictChange,
+  ConflictField,
+  ConflictRecord,
+  ConflictStatus,
+  MatchedRow,
+  PairRun,
+  Pending,
+  Unpaired,
+} from '../store/pairs.ts'
 import { Changes } from './changes.ts'
-import type { Ambiguity } from './items.ts'
+import { type Ambiguity, matchedRow } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
 import { renamedFields } from './renamed-columns.ts'
 import type { StepEvents } from './step-events.ts'
@@ -62,6 +73,74 @@ export class StandingConflicts {
       if (!known.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, rows))
       this.#matches.add(match)
     }
+  }
+
+  /**
+   * A row whose values another row has, where a match says that the two belong together: somebody renamed the one and made the other. Both
+   * are shown until one of them gives way.
+   */
+  async putClashes(generation: number): Promise<void> {
+    const { memory, sync } = this.#sides
+    if (sync.match.length === 0 || sync.match.some(({ by }) => by !== null)) return
+    const { pairs, unpaired } = await memory.waiting()
+    const refused = (one: Pick<Pending | Unpaired, 'state' | 'code'>) =>
+      one.state === 'rejected' && (one.code === 'VALUE_TAKEN' || one.code === 'KEY_TAKEN')
+    const known = await memory.byIds(pairs.filter(refused).map(({ pair }) => pair))
+    const counterparts = new Set(known.map(({ left, right }) => keyText([left, right])))
+    const clashes = new Map<string, Ambiguity['rows']>()
+    for (const side of sideNames) {
+      const keys = unpaired.flatMap((one) => (one.side === side && refused(one) ? [one.key] : []))
+      for (const row of await this.#fetch(side, [...keys, ...known.map((pair) => pair[side])]))
+        await this.#clash(side, row, counterparts, clashes)
+    }
+    const told = new Set((await this.#matchConflicts()).map(({ left }) => left))
+    const changes = new Changes(this.#sides, this.#run)
+    for (const [match, rows] of clashes) {
+      if (!told.has(match) && !this.#matches.has(match)) changes.conflict(this.#matchConflict(match, rows))
+      this.#matches.add(match)
+    }
+    const change = changes.commit()
+    if (change.conflicts.length > 0)
+      this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
+  }
+
+  /** Adds the rows of both sides that have the row's match, if both have one. */
+  async #clash(
+    side: SideName,
+    row: Row,
+    counterparts: ReadonlySet<string>,
+    clashes: Map<string, Ambiguity['rows']>,
+  ): Promise<void> {
+    const { collections, pairing, sync } = this.#sides
+    const match = pairing.matchOf(side, row)
+    if (match === null || clashes.has(match)) return
+    const fields = sync.match.flatMap(({ field }) => pairing.fields.filter(({ name }) => name === field))
+    const values = fields.map((field) => row[pairing.fields.indexOf(field)] ?? null)
+    const other = otherSide(side)
+    const found = await collections[other].lookup.find(
+      fields.map((field) => field[other].name),
+      [fields.map((field, at) => field.cross(side, values[at] ?? null))],
+    )
+    const key = { [side]: [keyText(keyOfSide(pairing[side], row))], [other]: keysIn(collections[other].schema, found) }
+    const rows = {
+      left: await this.#matched('left', key.left ?? []),
+      right: await this.#matched('right', key.right ?? []),
+    }
+    const [[left] = [], [right] = []] = [rows.left, rows.right]
+    if (left === undefined || right === undefined || counterparts.has(keyText([left[0], right[0]]))) return
+    clashes.set(match, rows)
+  }
+
+  async #matched(side: SideName, keys: readonly string[]): Promise<readonly MatchedRow[]> {
+    const rows = await this.#fetch(side, keys)
+    return rows.map((row) => matchedRow(this.#sides, side, keyText(keyOfSide(this.#sides.pairing[side], row)), row))
+  }
+
+  async #fetch(side: SideName, keys: readonly string[]): Promise<readonly Row[]> {
+    const { collections, pairing } = this.#sides
+    const wanted = keys.map(parseKeyText).filter((key) => !key.includes(null))
+    if (wanted.length === 0) return []
+    return (await collections[side].lookup.fetch(wanted, pairing[side].fields)).rows
   }
 
   /** Matches that are unique by now are no conflict any more. */
@@ -159,6 +238,13 @@ export class StandingConflicts {
     const atMs = this.#sides.project.context.clock.now()
     return { id, kind, pair, left, right, fields: Object.fromEntries(fields), run, atMs }
   }
+}
+
+/** Keys of rows in the order of a schema. */
+function keysIn(schema: Schema, rows: readonly Row[]): string[] {
+  const at = schema.key.map((name) => schema.fields.findIndex((field) => field.name === name))
+  const types = at.map((place) => schema.fields[place]?.type ?? 'text')
+  return rows.map((row) => keyText(keyOf(row, at, types)))
 }
 
 /** Why a field is over that the sync has no more under this name. */

@@ -376,7 +376,9 @@ export class World {
       const { leases, holder } = project.store
       const lease = await leases.take(this.sync.id, holder, this.#now, 60_000)
       try {
-        if (code === 'SIDE_REPLACED') await resetSync(this.sync, project, { drop: false, keepPairs: true })
+        // Without a match only a repair finds a row again that was deleted and has come back since, with another key.
+        if (code === 'SIDE_REPLACED' && this.traits.matches)
+          await resetSync(this.sync, project, { drop: false, keepPairs: true })
         else await repairPairs(this.sync, project, ['origin'], lease)
       } catch (error) {
         // Whoever asked for it sees that, and asks again.
