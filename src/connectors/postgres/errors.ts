@@ -260,6 +260,12 @@ export function isUnsendable(error: unknown): boolean {
   return ['54000', '22P05', '22021'].includes(told.code ?? '') || TOO_LARGE.test(told.message)
 }
 
+/** Whether it is the row's size that the server stumbled over. */
+export function isTooLarge(error: unknown): boolean {
+  const told = toldByServer(error)
+  return told !== null && (told.code === '54000' || TOO_LARGE.test(told.message))
+}
+
 /** Whether Postgres refused to alter a table: something depends on the column (0A, 2B), or the change does not fit (42). `detail` names what. */
 export function refusedChange(error: unknown): pg.DatabaseError | null {
   const own = toldByServer(error)

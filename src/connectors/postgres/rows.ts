@@ -11,7 +11,7 @@ import type { Chunk } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { CopyDecoder } from './copy.ts'
-import { isRowError, isUnsendable, toldByServer, withoutValues } from './errors.ts'
+import { isRowError, isTooLarge, isUnsendable, toldByServer, withoutValues } from './errors.ts'
 import { brokenFrames, frameOf, type LargeRow } from './frames.ts'
 import { keysSql } from './loose.ts'
 import { fromText } from './types.ts'
@@ -215,7 +215,11 @@ export function isOfRow({ key, indexed }: Relation, error: unknown): boolean {
 function unsentRow(key: Key, error: unknown): Rejection {
   const told = toldByServer(error)
   const words = told === null ? '' : `: ${withoutValues(told.message)}`
-  return { key, code: 'VALUE_REFUSED', message: `Postgres can't give the row${words}` }
+  return {
+    key,
+    code: 'VALUE_REFUSED',
+    message: `Postgres can't send the row${isTooLarge(error) ? ', which is too large as text' : ''}${words}`,
+  }
 }
 
 const nothing: Chunk = { rows: [], rejects: [], bytes: 0 }

@@ -7,9 +7,9 @@ import { type Acting, pathsFrom, reachedBy, reachedRows } from '../cascades.ts'
 import type { Dependent } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { prepareArrays } from './database.ts'
+import { asStored } from './decode.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage } from './types.ts'
-import { asStored } from './view.ts'
 
 const referring = `
   SELECT s.name AS child, f.id, f."table" AS parent, f."from" AS field, f."to" AS target, f.on_delete

@@ -20,6 +20,7 @@ import type {
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
+import type { Relation } from './decode.ts'
 import { dependentsOf } from './dependents.ts'
 import { attempt } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
@@ -37,7 +38,7 @@ import {
   untrackable,
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
-import { breathe, clause, fetchRows, openView, type Relation, rowidPages, rowsOf } from './view.ts'
+import { breathe, clause, fetchRows, openView, rowidPages, rowsOf } from './view.ts'
 import { claimantsOf, fenceOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */

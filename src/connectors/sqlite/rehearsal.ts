@@ -9,10 +9,11 @@ import { canonical, type Row } from '../../core/value.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
+import { asStored } from './decode.ts'
 import { isRowError } from './errors.ts'
 import { ownedTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { asStored, keysSql } from './view.ts'
+import { keysSql } from './view.ts'
 
 /** Rows as they are; null: the table would refuse the row. */
 export function rehearse(database: DatabaseSync, spec: TargetSpec, rows: readonly Row[]): readonly (Row | null)[] {

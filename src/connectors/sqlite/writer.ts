@@ -28,6 +28,7 @@ import {
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
 import { keepsNul, prepareArrays } from './database.ts'
+import { asStored } from './decode.ts'
 import { keptConditions } from './dependents.ts'
 import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
 import { type Lent, lend } from './handles.ts'
@@ -35,7 +36,7 @@ import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
-import { asStored, breathe } from './view.ts'
+import { breathe } from './view.ts'
 
 export async function openWriter(
   config: SqliteConfig,
