@@ -15,6 +15,7 @@ export const errorCodes = {
   SYNC_USED: { retry: 'never', status: 409 },
   RUN_UNKNOWN: { retry: 'never', status: 404 },
   JOB_UNKNOWN: { retry: 'never', status: 404 },
+  JOB_UNFINISHED: { retry: 'never', status: 500 },
   JOB_ENDED: { retry: 'never', status: 409 },
   KEY_MISSING: { retry: 'never', status: 422 },
   KEY_DUPLICATE: { retry: 'never', status: 409 },

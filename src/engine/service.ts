@@ -56,8 +56,7 @@ export class Service {
       slots: this.#slots,
       mutex: new Mutex(),
       breaker: this.#breaker,
-      events,
-      clock,
+      ...{ events, clock, random, log, runs: store.runs },
     }
     this.#workers = new Workers({
       ...{ store, clock, random, worker, concurrency, log },

@@ -41,7 +41,16 @@ async function tasks(clock: ManualClock, left: Opener, ids: readonly string[], b
   const claims = await store.jobs.claim({ worker: 'w', leaseMs: 60_000, limit: ids.length }, 0)
   const options = {
     definitions: { find: async (id: string) => ({ ...sync, id }), exclusive: () => [], lasting: () => true },
-    ...{ slots, mutex: new Mutex(), breaker, events: new Events(() => {}), clock },
+    ...{
+      slots,
+      mutex: new Mutex(),
+      breaker,
+      events: new Events(() => {}),
+      clock,
+      runs: store.runs,
+      random: Math.random,
+      log: () => {},
+    },
   }
   return claims.map((claim) => executeSyncJob(claim, new AbortController().signal, options))
 }

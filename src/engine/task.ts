@@ -2,16 +2,19 @@
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, errorCodes, isErrorCode, SyncError } from '../core/error.ts'
 import type { EngineEvent } from '../core/event.ts'
+import type { Log } from '../core/log.ts'
 import { type Failure, failureOf, type RunEvent, type RunRecord } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
+import type { RunStore } from '../store/store.ts'
 import type { Breaker, Tries } from './breaker.ts'
 import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
 import type { Slots } from './slots.ts'
 import { TimeLimit } from './time-limit.ts'
+import { unfinished } from './unfinished.ts'
 import { runSync } from './worker.ts'
 import type { JobResult } from './workers.ts'
 
@@ -37,9 +40,13 @@ export interface TaskOptions {
   readonly breaker: Breaker
   readonly events: Events
   readonly clock: Clock
+  readonly runs: RunStore
+  readonly random: () => number
+  readonly log: Log
 }
 
 export async function executeSyncJob(claim: Claim, signal: AbortSignal, options: TaskOptions): Promise<JobResult> {
+  if (claim.takeovers > 0) return await unfinished(claim, options)
   const { definitions, slots, mutex, breaker, events, clock } = options
   const sync = await definitions.find(claim.sync).catch(asSyncError)
   if (sync instanceof SyncError) {

@@ -1,4 +1,5 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
+import type { Context } from '../connectors/connector.ts'
 import { asSyncError, retriable, SyncError, stackOf } from '../core/error.ts'
 import { failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
@@ -277,7 +278,7 @@ function failed(error: SyncError): Outcome {
 }
 
 /** Sorts by time: base 36 of the milliseconds, then 62 random bits, so that of all runs of all processes no two have the same. */
-export function newRunId({ context }: Pick<Project, 'context'>): string {
+export function newRunId({ context }: { readonly context: Pick<Context, 'clock' | 'random'> }): string {
   const sixRandom = () =>
     Math.floor(context.random() * 36 ** 6)
       .toString(36)

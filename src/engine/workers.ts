@@ -17,8 +17,6 @@ export const LEASE_MS = 20_000
 const LOOK_MS = 1000
 /** After this long it is tried again to hear of them sooner. */
 const RECEIVE_AGAIN_MS = 30_000
-/** Attempts beyond this are no retries: workers died. */
-const MOST_TAKEOVERS = 12
 /** How often a job is tried in all, where trying again may help. */
 const MAX_ATTEMPTS = 5
 const FIRST_RETRY_MS = 5_000
@@ -170,7 +168,7 @@ export class Workers {
 
   async #execute(running: Running): Promise<void> {
     const { claim, stop } = running
-    const result = await this.#attempt(claim, stop.signal).catch((error: unknown): JobResult => {
+    const result = await this.#options.execute(claim, stop.signal).catch((error: unknown): JobResult => {
       const failure = asSyncError(error)
       // A store that did not answer may answer again.
       return { kind: 'ended', status: 'failed', run: null, error: failureOf(failure), retry: retriable(failure) }
@@ -187,15 +185,6 @@ export class Workers {
         await this.#options.clock.sleep(waitMs, new AbortController().signal)
       }
     }
-  }
-
-  /** A job whose workers died again and again would kill the next one, too. */
-  async #attempt(claim: Claim, signal: AbortSignal): Promise<JobResult> {
-    if (claim.job.attempt <= MOST_TAKEOVERS) return await this.#options.execute(claim, signal)
-    const error = new SyncError('INTERNAL', `the process that ran it died ${MOST_TAKEOVERS} times`, {
-      hint: 'Look at the log, run it alone with `syncline run`, then trigger it again.',
-    })
-    return { kind: 'ended', status: 'failed', run: null, error: failureOf(error), retry: false }
   }
 
   async #end(running: Running, result: JobResult): Promise<void> {

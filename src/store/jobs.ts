@@ -10,7 +10,8 @@ import type { SyncId } from '../core/sync.ts'
 export interface JobStore {
   /**
    * Puts a job into the queue. Where the sync has one already, that one is returned, as urgent and as soon as the more urgent and sooner of
-   * both; it counts as asked for by nobody if one of both is: it would run without the other.
+   * both; it counts as asked for by nobody if one of both is: it would run without the other. One that waits because it did not end stays as
+   * late as it is.
    */
   enqueue(request: JobRequest, nowMs: number): Promise<Job>
   /**
@@ -25,7 +26,10 @@ export interface JobStore {
    * there is to be one: in one transaction. Null, and nothing is written: the lease was lost (hazard 24).
    */
   finish(claim: ClaimId, end: JobOutcome, retry: JobRequest | null, nowMs: number): Promise<Finished | null>
-  /** Gives a job back unrun, to be claimed again from `dueMs` on; nobody's fault, so it is no further attempt. False: the lease was lost. */
+  /**
+   * Gives a job back unrun, to be claimed again from `dueMs` on; nobody's fault, so it is no further attempt. One that did not end is due then
+   * and no sooner, also where its sync was asked for meanwhile. False: the lease was lost.
+   */
   postpone(claim: ClaimId, dueMs: number): Promise<boolean>
   /** A queued job ends; of a running one its worker is told. JOB_UNKNOWN; JOB_ENDED. */
   cancel(id: string, nowMs: number): Promise<Job>
@@ -64,6 +68,8 @@ export interface ClaimId {
 
 export interface Claim extends ClaimId {
   readonly job: Job
+  /** Of a job that is taken over: how often it did not end so far. Else 0. */
+  readonly takeovers: number
 }
 
 export interface Heartbeat {

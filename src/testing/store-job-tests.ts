@@ -270,6 +270,34 @@ function takeOverTests(withState: WithState): void {
   )
 
   test(
+    'a job that did not end says how often, and waits as long as it was put off, whoever asks for its sync meanwhile',
+    withState(async (state) => {
+      await using store = await state.open()
+      const [first] = await claim(store.jobs, await queued(store.jobs, 'orders'))
+      assert.equal(first?.takeovers, 0)
+      const [second] = await take(store.jobs, 1500)
+      assert.ok(second)
+      assert.equal(second.takeovers, 1)
+      // Asked for before and after it is put off.
+      await store.jobs.enqueue(request('orders', { reason: 'schedule' }), 1500)
+      await store.jobs.postpone(second, 9000)
+      const asked = await store.jobs.enqueue(request('orders', { priority: 'high' }), 1600)
+      assert.deepEqual([asked.dueAt, asked.state.status], [9000, 'queued'])
+      assert.equal(await store.jobs.nextDue(), 9000)
+      assert.deepEqual(await take(store.jobs, 8999), [])
+      const [third] = await take(store.jobs, 9000)
+      assert.equal(third?.takeovers, 0)
+      const [fourth] = await take(store.jobs, 9500)
+      assert.ok(fourth)
+      assert.equal(fourth.takeovers, 2)
+      await store.jobs.finish(fourth, succeeded, null, 9501)
+      const [next] = await claim(store.jobs, await queued(store.jobs, 'orders'))
+      const [last] = await take(store.jobs, 20_000)
+      assert.deepEqual([next?.takeovers, last?.takeovers], [0, 1])
+    }),
+  )
+
+  test(
     'a job that is cancelled is run by nobody else: not when its worker died, and not when he gave it back',
     withState(async (state) => {
       await using store = await state.open()

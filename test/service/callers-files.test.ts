@@ -145,6 +145,10 @@ describe('hazard 40: a file that a caller named, with a view that never ends', (
     const again = await it.restart()
     await eventually(() => !left.some((pid) => existsSync(`/proc/${pid}`)), 'the end of its process', 5000)
     await succeeds(again, 'orders')
+    // The one that did not end is not run again at once.
+    await eventually(() => it.service.stderr.includes(`job ${body.id} of forever did not end`), 'the line of the log')
+    assert.match(it.service.stderr, /it is run again in 2 s/)
+    await eventually(() => jobIs(again, body.id, 'running'), 'its next try')
   })
 })
 

@@ -1,6 +1,6 @@
 /** The queue in Postgres. A claim is the lease of the job's sync: `lease` says who may run it, `job` what there is to run. */
 import { type Job, patienceMs } from '../../core/job.ts'
-import { LONGEST_DELAY_MS, LONGEST_LEASE_MS } from '../believable.ts'
+import { LONGEST_DELAY_MS, LONGEST_LEASE_MS, LONGEST_PAUSE_MS } from '../believable.ts'
 import type { Delivery } from '../delivery.ts'
 import type {
   Claim,
@@ -43,7 +43,8 @@ export class PostgresJobStore implements JobStore {
     const rows = await this.#database.query(statements.claim, [worker, nowMs, nowMs + leaseMs, limit])
     return rows.map((row) => {
       const job = jobOf(row)
-      return { id: job.id, sync: job.sync, generation: Number(row.generation), job }
+      const takeovers = row.takes_over === true ? Number(row.takeovers) : 0
+      return { id: job.id, sync: job.sync, generation: Number(row.generation), job, takeovers }
     })
   }
 
@@ -156,6 +157,8 @@ export function queueValues(request: JobRequest, nowMs: number): readonly unknow
   return [sync, priority, reason, attempt, nowMs, due, due + patienceMs[priority], askedByOf(request.key)]
 }
 
+const pauses = `(job.takeovers > 0 and job.due_at <= excluded.queued_at + ${LONGEST_PAUSE_MS})`
+
 /** The end of a WITH that puts a job into the queue, once per row of `source`, and gives it a lease to be claimed by. */
 export const queue = (source: string) => `
   asked as (
@@ -173,7 +176,8 @@ function putInto(asked: string): string {
     select sync, priority, reason, attempt, queued_at, due_at, rank_at, asked_by, 'queued' from ${asked}
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < job.rank_at - job.due_at then excluded.priority else job.priority end,
-      rank_at = least(job.rank_at, excluded.rank_at), due_at = least(job.due_at, excluded.due_at),
+      rank_at = case when ${pauses} then job.rank_at else least(job.rank_at, excluded.rank_at) end,
+      due_at = case when ${pauses} then job.due_at else least(job.due_at, excluded.due_at) end,
       attempt = least(job.attempt, excluded.attempt), asked_by = case when excluded.asked_by is not null then job.asked_by end,
       cancelling = false
     returning *, null::bigint as lease_until`
@@ -209,9 +213,9 @@ const statements = {
       update job set status = 'cancelled', ended_at = $2, cancelling = false from found where job.id = found.id and found.cancelling
     ), started as (
       update job set status = 'running', worker = $1, started_at = $2,
-        attempt = case when found.status = 'running' then job.attempt + 1 else job.attempt end
+        attempt = job.attempt + (found.status = 'running')::integer, takeovers = job.takeovers + (found.status = 'running')::integer
       from found where job.id = found.id and not found.cancelling
-      returning job.*
+      returning job.*, found.status = 'running' as takes_over
     )
     select started.*, taken.generation, taken.expires_at as lease_until from started join taken using (sync) order by rank_at`,
   heartbeat: `
@@ -253,9 +257,12 @@ const statements = {
     ), first as (select distinct on (sync) * from followers order by sync, rank_at), ${putInto('first')})
     select place, failures, (select count(*) from queued) as followers from held left join schedule using (sync)`,
   mergeBack: `
-    update job set due_at = least(due_at, $2), rank_at = least(rank_at, $2 + rank_at - due_at),
-      asked_by = case when (select asked_by from job where id = $1) is not null then asked_by end
-    where status = 'queued' and sync = (select sync from job where id = $1)`,
+    update job set takeovers = greatest(job.takeovers, given.takeovers),
+      due_at = case when given.takeovers > 0 then $2 else least(job.due_at, $2) end,
+      rank_at = job.rank_at - job.due_at + case when given.takeovers > 0 then $2 else least(job.due_at, $2) end,
+      asked_by = case when given.asked_by is not null then job.asked_by end
+    from (select sync, takeovers, asked_by from job where id = $1) as given
+    where job.status = 'queued' and job.sync = given.sync`,
   remove: `delete from job where id = $1`,
   giveBack: `
     update job set status = 'queued', worker = null, started_at = null, rank_at = $2 + rank_at - due_at, due_at = $2

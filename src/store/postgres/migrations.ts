@@ -292,6 +292,10 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
     name: 'how often fences of two-way syncs were about to be taken',
     sql: 'alter table pairing add column claims bigint not null default 0',
   },
+  {
+    name: 'how often a job did not end',
+    sql: 'alter table job add column takeovers integer not null default 0',
+  },
 ]
 
 /** Any number; the same for every process that migrates a store on this server. */

@@ -2,7 +2,7 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Job, patienceMs } from '../../core/job.ts'
-import { LONGEST_DELAY_MS, LONGEST_LEASE_MS } from '../believable.ts'
+import { LONGEST_DELAY_MS, LONGEST_LEASE_MS, LONGEST_PAUSE_MS } from '../believable.ts'
 import type {
   Claim,
   ClaimId,
@@ -47,10 +47,12 @@ export class SqliteJobStore implements JobStore {
           freeLease(this.#database, claim)
           return []
         }
-        const start = status === 'running' ? statements.takeOver : statements.start
+        const takesOver = status === 'running'
+        const start = takesOver ? statements.takeOver : statements.start
         prepared(this.#database, start).run({ id: Number(id), worker, now: nowMs })
-        const job = jobOf(prepared(this.#database, statements.get).get({ id: Number(id) }))
-        return [{ id: job.id, ...claim, job }]
+        const row = prepared(this.#database, statements.get).get({ id: Number(id) })
+        const job = jobOf(row)
+        return [{ id: job.id, ...claim, job, takeovers: takesOver ? Number(row?.takeovers) : 0 }]
       })
     })
   }
@@ -176,6 +178,7 @@ function numberOf(id: string): number {
 }
 
 const expired = `(lease.holder is null or lease.expires_at <= :now or lease.expires_at > :now + ${LONGEST_LEASE_MS})`
+const pauses = `(takeovers > 0 and due_at <= :now + ${LONGEST_PAUSE_MS})`
 const leaseUntil = `(select expires_at from lease where lease.sync = job.sync) as lease_until`
 
 const statements = {
@@ -184,7 +187,8 @@ const statements = {
     values (:sync, :priority, :reason, :now, :due, :rank, :attempt, :asked_by, 'queued')
     on conflict (sync) where status = 'queued' do update set
       priority = case when excluded.rank_at - excluded.due_at < rank_at - due_at then excluded.priority else priority end,
-      rank_at = min(rank_at, excluded.rank_at), due_at = min(due_at, excluded.due_at), attempt = min(attempt, excluded.attempt),
+      rank_at = case when ${pauses} then rank_at else min(rank_at, excluded.rank_at) end,
+      due_at = case when ${pauses} then due_at else min(due_at, excluded.due_at) end, attempt = min(attempt, excluded.attempt),
       asked_by = case when excluded.asked_by is not null then asked_by end, cancelling = 0
     returning *, null as lease_until`,
   // Two statements, each of which walks its index in order and stops: together they would sort everything that waits.
@@ -202,7 +206,7 @@ const statements = {
       where ${expired}
     returning generation`,
   start: `update job set status = 'running', worker = :worker, started_at = :now where id = :id`,
-  takeOver: `update job set worker = :worker, started_at = :now, attempt = attempt + 1 where id = :id`,
+  takeOver: `update job set worker = :worker, started_at = :now, attempt = attempt + 1, takeovers = takeovers + 1 where id = :id`,
   renew: `update lease set expires_at = :until where sync = :sync and generation = :generation and holder is not null`,
   free: `update lease set holder = null where sync = :sync and generation = :generation and holder is not null`,
   cancelling: `select 1 from job where id = :id and cancelling = 1`,
@@ -216,9 +220,12 @@ const statements = {
   after: `select sync from schedule where after_sync = :sync and not paused`,
   failures: `select failures from schedule where sync = :sync`,
   mergeBack: `
-    update job set due_at = min(due_at, :due), rank_at = min(rank_at, :due + rank_at - due_at),
-      asked_by = case when (select asked_by from job where id = :id) is not null then asked_by end
-    where status = 'queued' and sync = (select sync from job where id = :id)`,
+    update job set takeovers = max(job.takeovers, given.takeovers),
+      due_at = case when given.takeovers > 0 then :due else min(job.due_at, :due) end,
+      rank_at = job.rank_at - job.due_at + case when given.takeovers > 0 then :due else min(job.due_at, :due) end,
+      asked_by = case when given.asked_by is not null then job.asked_by end
+    from (select sync, takeovers, asked_by from job where id = :id) as given
+    where job.status = 'queued' and job.sync = given.sync`,
   remove: `delete from job where id = :id`,
   giveBack: `
     update job set status = 'queued', worker = null, started_at = null, rank_at = :due + rank_at - due_at, due_at = :due

@@ -206,6 +206,10 @@ export const migrations: readonly { readonly name: string; readonly sql: string 
     name: 'how often fences of two-way syncs were about to be taken',
     sql: 'alter table pairing add column claims integer not null default 0',
   },
+  {
+    name: 'how often a job did not end',
+    sql: 'alter table job add column takeovers integer not null default 0',
+  },
 ]
 
 /** Brings a database up to date. Two processes may do so at once: the second waits, and finds nothing left to do. */
