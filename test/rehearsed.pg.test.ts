@@ -120,3 +120,22 @@ test('plan knows what a target can’t hold at all: NUL in text, integers beyond
   const { inserts } = await planSync(other.sync, other.project())
   assert.equal(inserts, 1)
 })
+
+test('point 59, one way: an adopted column that would round refuses the row, as plan says; what it holds as it is goes in', async () => {
+  await using pair = await openPair(await postgresDatabase(), await postgresDatabase(), { adopt: true })
+  await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, price numeric, at timestamp, took interval);
+    INSERT INTO t VALUES (1, 1.5, '2026-01-01 10:00', '1 s'), (2, 1.005, NULL, NULL), (3, NULL, '2026-01-01 10:00:00.7', NULL),
+      (4, NULL, NULL, '1.25 s'), (5, 1.50, NULL, NULL)`)
+  await pair.right.sql(
+    'CREATE TABLE t (id int PRIMARY KEY, price numeric(5,2), at timestamp(0), took interval second(0))',
+  )
+  await assertForeseen(pair, [2, 0, 3])
+  assert.deepEqual(await pair.right.sql('SELECT id, price FROM t ORDER BY id'), [
+    ['1', '1.50'],
+    ['5', '1.50'],
+  ])
+  await pair.left.sql('UPDATE t SET price = 1.999 WHERE id = 1')
+  await assertForeseen(pair, [0, 0, 4])
+  await pair.left.sql('UPDATE t SET price = 1.99 WHERE id = 1')
+  await assertForeseen(pair, [0, 1, 3])
+})

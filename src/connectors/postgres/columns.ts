@@ -1,4 +1,5 @@
 /** Values of several writes as columns of one statement. */
+import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Value } from '../../core/value.ts'
 import { rowTooLarge } from '../limits.ts'
@@ -43,8 +44,7 @@ export class Columns {
     }
     this.add(name, values)
     const value = `w.c${this.arrays.length}::${loose}`
-    if (/^(numeric|time|interval)/.test(loose))
-      this.keeping.push({ field, sql: `(${value})::${field.native} IS NOT DISTINCT FROM ${value}` })
+    if (rounds(field)) this.keeping.push({ field, sql: keepsValue(field, value) })
     return value
   }
 
@@ -75,8 +75,24 @@ function sameDigits(stored: string, given: string): string {
   return `${plain(stored)} IS NOT DISTINCT FROM ${plain(given)}`
 }
 
+/** Whether the column rounds numbers or times: an assignment does, too, and asks nobody. */
+export function rounds({ native }: Field): boolean {
+  const loose = withoutLimits(native)
+  return loose !== native && /^(numeric|time|interval)/.test(loose)
+}
+
+/** What a value is that the column would round. */
+export function roundsValue({ name, native }: Field): SyncError {
+  return new SyncError('VALUE_REFUSED', `column ${name} (${native}) would round the value`)
+}
+
+/** The condition that a value, given in the type without its limits, would be stored as it is. */
+export function keepsValue({ native }: Field, value: string): string {
+  return `(${value})::${native} IS NOT DISTINCT FROM ${value}`
+}
+
 /** A type without length, precision and scale. Without them `character` and `bit` would mean a length of one. */
-function withoutLimits(native: string): string {
+export function withoutLimits(native: string): string {
   if (native.startsWith('"')) return native
   return native
     .replace(/^interval [a-z ]+/, 'interval')

@@ -4,11 +4,12 @@
  * but what the constraints themselves call happens, and what those others would refuse is not foreseen.
  */
 import type { Field } from '../../core/schema.ts'
-import type { Row } from '../../core/value.ts'
+import { equal, type Row } from '../../core/value.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { findTable, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
+import { rounds } from './columns.ts'
 import { encodeRow, quoteText } from './copy.ts'
 import { isRowError } from './errors.ts'
 import { framesOf } from './frames.ts'
@@ -54,7 +55,14 @@ export async function rehearse(
     const found = await client.query(
       `SELECT ${read} FROM pg_temp.${STAGING} AS staged${required ? ` WHERE ${thereSql(spec)}` : ''}`,
     )
-    for (const [at, ...values] of found) stored[Number(at)] = withValues(rows[Number(at)] ?? [], retyped, values)
+    for (const [number, ...values] of found) {
+      const row = rows[Number(number)] ?? []
+      const kept = withValues(row, retyped, values)
+      const rounded = retyped.some(
+        ({ field, at }) => rounds(field) && !equal(field.type, row[at] ?? null, kept[at] ?? null),
+      )
+      if (!rounded) stored[Number(number)] = kept
+    }
     return stored
   } finally {
     await client.rollback()

@@ -11,6 +11,7 @@ import { parkedValue, putParked } from '../park.ts'
 import { quote } from '../sql.ts'
 import { tableSql } from './catalog.ts'
 import type { Client, Inflow } from './client.ts'
+import { keepsValue, rounds, roundsValue, withoutLimits } from './columns.ts'
 import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
 import { isRowError, toldByServer, withoutValues } from './errors.ts'
 import { FRAME_CHARACTERS, FrameLog, frameOf, framesOf } from './frames.ts'
@@ -285,6 +286,7 @@ export class TableWriter {
   async #merge(lines: readonly string[]): Promise<PutResult> {
     await this.#client.query(`TRUNCATE ${this.#staging}`)
     await this.#copy(this.#staging, lines)
+    await this.#refuseBent()
     const same = this.#sameKey('target', 'staged')
     const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
     await this.#unkeep()
@@ -298,6 +300,23 @@ export class TableWriter {
     const inserted = Number(row?.[0]) + revived
     if (this.#spec.adopt) await this.#noteEqual()
     return { inserted, updated, unchanged: lines.length - inserted - updated, rejected: [] }
+  }
+
+  /** Of an adopted table: VALUE_REFUSED when one of the staged values would be rounded. */
+  async #refuseBent(): Promise<void> {
+    const fields = this.#rounding
+    if (fields.length === 0) return
+    const bends = fields.map((field) => `NOT ${keepsValue(field, quote(field.name))}`)
+    const [row] = await this.#client.query(
+      `SELECT ${bends.join(', ')} FROM ${this.#staging} WHERE ${bends.join(' OR ')} LIMIT 1`,
+    )
+    const bent = fields.find((_, at) => row?.[at] === 't')
+    if (bent !== undefined) throw roundsValue(bent)
+  }
+
+  /** A table of ours has columns that hold what they are given. */
+  get #rounding(): readonly Field[] {
+    return this.#spec.adopt ? this.#spec.schema.fields.filter(rounds) : []
   }
 
   /** Rows that were marked as deleted and come back: inserts, as `plan` and `verify` see them. */
@@ -353,7 +372,9 @@ export class TableWriter {
 
   async #stage(): Promise<void> {
     if (this.#staged) return
-    const columns = this.#spec.schema.fields.map((field) => `${quote(field.name)} ${field.native}`).join(', ')
+    const rounding = this.#rounding
+    const typeOf = (field: Field) => (rounding.includes(field) ? withoutLimits(field.native) : field.native)
+    const columns = this.#spec.schema.fields.map((field) => `${quote(field.name)} ${typeOf(field)}`).join(', ')
     // Gone with the transaction: the next may have another session of the server, and this one other users.
     await this.#client.query(`CREATE TEMP TABLE ${this.#staging.replace('pg_temp.', '')} (${columns}) ON COMMIT DROP`)
     this.#staged = true

@@ -21,7 +21,7 @@ import {
 } from '../write.ts'
 import { type Table as CatalogTable, roundingColumns, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
-import { Columns } from './columns.ts'
+import { Columns, roundsValue } from './columns.ts'
 import { keptConditions } from './dependents.ts'
 import { isMissingRight, isRowError, toldByServer, withoutValues } from './errors.ts'
 import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
@@ -300,12 +300,7 @@ class Table implements Transaction {
       const given = write.kind === 'insert' ? write.row : write.fields
       for (const [name, value] of Object.entries(given)) columns.assign(name, [value])
       const bent = await this.#bent(columns)
-      if (bent !== null)
-        return {
-          status: 'rejected',
-          code: 'VALUE_REFUSED',
-          message: `column ${bent.name} (${bent.native}) would round the value`,
-        }
+      if (bent !== null) return { status: 'rejected', code: 'VALUE_REFUSED', message: roundsValue(bent).message }
     }
     if (write.kind === 'insert') return notKept(write)
     const there = new Columns(this.#schema)
