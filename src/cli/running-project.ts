@@ -290,6 +290,7 @@ export class RunningProject {
       exclusive: (sync) => (gathers(sync) ? [placesOf(sync)[1].connection] : own.exclusive(sync)),
       // What the API made may be changed there at any time.
       lasting: (sync) => placesOf(sync).every(({ connection }) => this.#config.connections.has(connection)),
+      project: ({ id }) => this.#operations?.sync(id)?.project ?? null,
     }
   }
 

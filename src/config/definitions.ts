@@ -60,6 +60,10 @@ export class ConfigDefinitions implements Definitions {
     return true
   }
 
+  project(): string | null {
+    return null
+  }
+
   exclusive(sync: AnySync): readonly string[] {
     const setups = placesOf(sync).flatMap(({ connection }) => traitsOf(this.#config, connection) ?? [])
     const exclusive = setups.filter(({ system }) => builtIn(system).exclusive)

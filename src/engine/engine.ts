@@ -294,6 +294,7 @@ export class Engine {
         find: (id) => connected.definition(id),
         exclusive: (sync) => [placesOf(sync)[1].connection],
         lasting: () => false,
+        project: () => null,
       },
       makeProject: (signal) => this.#project(projectId, store, connected, signal),
       worker: `${hostname()}:${process.pid}`,

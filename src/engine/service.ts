@@ -11,6 +11,7 @@ import { Breaker } from './breaker.ts'
 import type { Events } from './events.ts'
 import { Mutex } from './mutex.ts'
 import { Scheduler } from './scheduler.ts'
+import { Shares } from './shares.ts'
 import { type OwnedProject, Slots } from './slots.ts'
 import { StoreClock } from './store-clock.ts'
 import { type Definitions, executeSyncJob } from './task.ts'
@@ -55,6 +56,7 @@ export class Service {
       definitions,
       slots: this.#slots,
       mutex: new Mutex(),
+      shares: new Shares(concurrency),
       breaker: this.#breaker,
       ...{ events, clock, random, log, runs: store.runs },
     }

@@ -10,6 +10,7 @@ import { Breaker } from './breaker.ts'
 import { ConnectionPool, type Opener } from './connection-pool.ts'
 import { Events } from './events.ts'
 import { Mutex } from './mutex.ts'
+import { Shares } from './shares.ts'
 import { Slots } from './slots.ts'
 import { executeSyncJob } from './task.ts'
 
@@ -40,10 +41,16 @@ async function tasks(clock: ManualClock, left: Opener, ids: readonly string[], b
     await store.jobs.enqueue({ sync: id, priority: 'default', reason: 'command', dueMs: 0, attempt: 1 }, 0)
   const claims = await store.jobs.claim({ worker: 'w', leaseMs: 60_000, limit: ids.length }, 0)
   const options = {
-    definitions: { find: async (id: string) => ({ ...sync, id }), exclusive: () => [], lasting: () => true },
+    definitions: {
+      find: async (id: string) => ({ ...sync, id }),
+      exclusive: () => [],
+      lasting: () => true,
+      project: () => null,
+    },
     ...{
       slots,
       mutex: new Mutex(),
+      shares: new Shares(4),
       breaker,
       events: new Events(() => {}),
       clock,

@@ -12,6 +12,7 @@ import type { Breaker, Tries } from './breaker.ts'
 import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
+import type { Shares } from './shares.ts'
 import type { Slots } from './slots.ts'
 import { TimeLimit } from './time-limit.ts'
 import { unfinished } from './unfinished.ts'
@@ -26,6 +27,8 @@ export interface Definitions {
   exclusive(sync: AnySync): readonly string[]
   /** Whether its connections may stay open for the next run: false where they hold what belongs to one. */
   lasting(sync: AnySync): boolean
+  /** Whose it is; null: nobody's in particular. */
+  project(sync: AnySync): string | null
 }
 
 /** When what can't run yet is looked at again. */
@@ -37,6 +40,7 @@ export interface TaskOptions {
   readonly definitions: Definitions
   readonly slots: Slots
   readonly mutex: Mutex
+  readonly shares: Shares
   readonly breaker: Breaker
   readonly events: Events
   readonly clock: Clock
@@ -54,6 +58,8 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     if (sync.code === 'INTEGRATION_UNKNOWN') return { kind: 'postponed', untilMs: clock.now() + SOON_MS }
     throw sync
   }
+  using share = options.shares.take(definitions.project(sync))
+  if (share === null) return { kind: 'postponed', untilMs: clock.now() + SOON_MS }
   const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
   const readyAt = await breaker.readyAt(connections, clock.now())
   if (readyAt > clock.now()) return waiting(readyAt, clock.now())

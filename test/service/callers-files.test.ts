@@ -14,6 +14,7 @@ const config = (step: string) => ({
     copy: { connector: 'sqlite', file: './copy.db' },
     mine: { connector: 'sqlite', file: './mine.db' },
   },
+  projects: { red: ['mine'] },
   integrations: { files: { connector: 'sqlite', root: './callers', work: { step } } },
   syncs: { orders: { from: 'shop.orders', to: 'copy', schedule: 'manual' } },
 })
@@ -121,6 +122,34 @@ describe('hazard 40: a file that a caller named, with a view that never ends', (
       assert.deepEqual([answered?.status, answered?.body.code], [422, 'WORK_STOPPED'], answered?.text)
     }
     assert.equal((await api.post('/api/connections/own/check')).body.healthy, true)
+  })
+
+  test('however many of them a project has, a hand is left for others', async () => {
+    await using it = new Callers('1h')
+    const admin = await it.made()
+    const { body } = await admin.post('/api/keys', { name: 'red', scope: 'admin', project: 'red' })
+    const red = new Api(admin.url, String(body.key))
+    const connection = { name: 'reds', integration: 'files', config: { file: './own.db' } }
+    assert.equal((await red.post('/api/connections', connection)).status, 201)
+    const jobs: unknown[] = []
+    for (let n = 0; n < 6; n++) {
+      const sync = { from: 'reds.forever', to: `reds.copy${n}`, key: ['n'], schedule: 'manual' }
+      const { status, text } = await red.call('PUT', `/api/syncs/endless${n}`, sync)
+      assert.equal(status, 201, text)
+      jobs.push((await red.post(`/api/syncs/endless${n}/run`)).body.id)
+    }
+    await eventually(() => jobIs(admin, jobs[0], 'running'), 'the first')
+    await sleep(1500)
+    await succeeds(admin, 'orders')
+    for (const job of jobs) await red.post(`/api/jobs/${job}/cancel`)
+    await eventually(
+      async () => {
+        for (const job of jobs) if (!(await jobIs(admin, job, 'cancelled'))) return false
+        return true
+      },
+      'their end',
+      20_000,
+    )
   })
 
   test('a run of it that somebody cancels ends soon', async () => {

@@ -27,6 +27,7 @@ test('what another process puts into the queue wakes a worker: its clock stands 
       },
       exclusive: () => [],
       lasting: () => false,
+      project: () => null,
     },
     makeProject: () => {
       throw new Error('nothing runs')
