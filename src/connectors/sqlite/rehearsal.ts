@@ -3,14 +3,15 @@
  * one by one into a table in memory that is made by the same statement. That has no triggers, foreign keys or other rows, so what those
  * would refuse is not foreseen; neither is a CHECK by a function that only its application has.
  */
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import { canonical, type Row } from '../../core/value.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { asStored } from './decode.ts'
-import { isRowError } from './errors.ts'
+import { isRowError, isSqliteError } from './errors.ts'
+import { openScratch, runOne } from './own-rules.ts'
 import { ownedTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { keysSql } from './view.ts'
@@ -45,13 +46,13 @@ function openTrial(database: DatabaseSync, spec: TargetSpec): Trial | null {
     .prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE")
     .get(table)
   if (typeof made?.sql !== 'string' || !/^CREATE TABLE/i.test(made.sql)) return null
-  const memory = new DatabaseSync(':memory:', { enableForeignKeyConstraints: false })
+  const memory = openScratch()
   const names = spec.schema.fields.map(({ name }) => name)
   const others = otherColumns(database, table, names)
   const insertSql = (columns: readonly string[]) =>
-    `INSERT INTO ${quote(table)} (${columns.map(quote).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`
+    `INSERT OR ABORT INTO ${quote(table)} (${columns.map(quote).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`
   try {
-    memory.exec(made.sql)
+    runOne(memory, made.sql, `table ${table}`)
     const insert = memory.prepare(insertSql(names))
     const update = memory.prepare(insertSql([...names, ...others]))
     const othersOf = readerOf(database, spec, others)
@@ -65,8 +66,9 @@ function openTrial(database: DatabaseSync, spec: TargetSpec): Trial | null {
       },
       close: () => memory.close(),
     }
-  } catch {
+  } catch (error) {
     memory.close()
+    if (!isSqliteError(error)) throw error
     return null
   }
 }

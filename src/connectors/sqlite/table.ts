@@ -7,6 +7,7 @@ import type { Owner, TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { parseSchema } from './catalog.ts'
+import { runOne } from './own-rules.ts'
 import { storageOf, typeOf } from './types.ts'
 
 /** The column that `deletes: 'mark'` keeps. */
@@ -107,7 +108,9 @@ function rebuild(database: DatabaseSync, spec: TargetSpec): void {
   const next = `_syncline_new_${table}`
   const columns = database.prepare('SELECT name, type FROM pragma_table_info(?)').all(table)
   const dependents = database
-    .prepare(`SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL`)
+    .prepare(
+      `SELECT name, sql FROM sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL`,
+    )
     .all(table)
   database.exec(createSql({ ...spec, collection: formatName([next]) }))
   for (const column of columns) addMissingColumn(database, next, String(column.name), String(column.type))
@@ -127,12 +130,13 @@ function rebuild(database: DatabaseSync, spec: TargetSpec): void {
   } finally {
     database.exec('PRAGMA legacy_alter_table = OFF')
   }
-  for (const { sql } of dependents) database.exec(String(sql))
+  for (const { name, sql } of dependents) runOne(database, String(sql), String(name))
 }
 
 function addMissingColumn(database: DatabaseSync, table: string, column: string, storage: string): void {
   const there = database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column)
-  if (there === undefined) database.exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} ${storage}`)
+  if (there === undefined)
+    runOne(database, `ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} ${storage}`, `column ${column}`)
 }
 
 function prepareKeeping(database: DatabaseSync, spec: TargetSpec): void {

@@ -8,6 +8,7 @@ import { parkedValue, putParked } from '../park.ts'
 import { joined, quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
+import { hasTrigger, orAbort } from './own-rules.ts'
 import { deletedField, keepsAny, keptTable, ownedTable, rowsTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { keysSql } from './view.ts'
@@ -34,6 +35,7 @@ export class TableWriter {
   /** Leaves rows out that are marked as deleted. */
   readonly #live: string
   readonly #perStatement: number
+  readonly #or: ReturnType<typeof orAbort>
   /** Whether the table may take a row without an error and not keep it: an adopted one by its constraints, any by a trigger. */
   readonly #maySwallow: boolean
   /** Whether rows are kept that the source deleted. */
@@ -57,6 +59,7 @@ export class TableWriter {
       ['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : [],
     )
     this.#keepsNul = keepsNul(database)
+    this.#or = orAbort(database, this.#table)
     this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
     this.#keepsAny = spec.deletes === 'keep' && !spec.adopt && keepsAny(database, this.#table)
     this.#maySwallow = spec.adopt || hasTrigger(database, this.#table)
@@ -182,7 +185,7 @@ export class TableWriter {
     const isKey = this.#keyNames.map((name) => `${name} COLLATE BINARY = ?`).join(' AND ')
     const key = this.#keyOf(row)
     try {
-      this.#run(`UPDATE ${quote(this.#table)} SET ${sets} WHERE ${isKey}`, [
+      this.#run(`UPDATE${this.#or} ${quote(this.#table)} SET ${sets} WHERE ${isKey}`, [
         ...at.map((i) => toStorage(fields[i] as Field, values[i] as Value, this.#keepsNul)),
         ...key.map((value, i) => this.#keyValue(i, value)),
       ])
@@ -325,7 +328,7 @@ export class TableWriter {
 
   #makeInsertSql(count: number): string {
     const tuple = `(${this.#fields.map(() => '?').join(', ')})`
-    return `INSERT INTO ${quote(this.#table)} (${this.#fields.map(({ name }) => quote(name)).join(', ')}) VALUES ${Array(count).fill(tuple).join(', ')}`
+    return `INSERT${this.#or} INTO ${quote(this.#table)} (${this.#fields.map(({ name }) => quote(name)).join(', ')}) VALUES ${Array(count).fill(tuple).join(', ')}`
   }
 
   #makeUpsertSql(count: number): string {
@@ -371,13 +374,13 @@ export class TableWriter {
       const value = `?${(this.#keyAt[i] as number) + 1}`
       return [`${name} = ${value}`, `${name} COLLATE BINARY = ${value}`]
     })
-    return `UPDATE ${quote(this.#table)} SET ${sets.join(', ')} WHERE ${isKey.join(' AND ')} AND ${joined(differs, 'OR')}`
+    return `UPDATE${this.#or} ${quote(this.#table)} SET ${sets.join(', ')} WHERE ${isKey.join(' AND ')} AND ${joined(differs, 'OR')}`
   }
 
   #deleteSql(): string {
     if (this.#spec.deletes !== 'mark') return `DELETE FROM ${quote(this.#table)} WHERE`
     const at = new Date(this.#context.clock.now()).toISOString().replace('Z', '000Z')
-    return `UPDATE ${quote(this.#table)} SET ${quote(deletedField)} = '${at}' WHERE ${quote(deletedField)} IS NULL AND`
+    return `UPDATE${this.#or} ${quote(this.#table)} SET ${quote(deletedField)} = '${at}' WHERE ${quote(deletedField)} IS NULL AND`
   }
 
   #run(sql: string, values: readonly Bindable[]): number {
@@ -393,12 +396,6 @@ export class TableWriter {
     this.#statements.set(sql, statement)
     return statement
   }
-}
-
-function hasTrigger(database: DatabaseSync, table: string): boolean {
-  const found = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE
-    UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE`
-  return database.prepare(found).get(table, table) !== undefined
 }
 
 function referenced(key: Key): Rejection {

@@ -34,6 +34,7 @@ import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from 
 import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
+import { orAbort } from './own-rules.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 import { breathe } from './view.ts'
@@ -204,6 +205,7 @@ class Table implements Transaction {
   readonly #table: string
   readonly #fields: readonly Field[]
   readonly #keepsNul: boolean
+  readonly #or: ReturnType<typeof orAbort>
   readonly #context: Context
   /** What a row that is deleted must not reach. */
   readonly #kept: ReturnType<typeof keptConditions>
@@ -222,6 +224,7 @@ class Table implements Transaction {
     this.#table = tableSql(schema.name)
     this.#fields = fields.map((name) => fieldNamed(schema, name))
     this.#keepsNul = keepsNul(database)
+    this.#or = orAbort(database, tableOf(schema))
   }
 
   async attempt(write: Write): Promise<Attempt> {
@@ -277,7 +280,7 @@ class Table implements Transaction {
         names.length === 0
           ? 'DEFAULT VALUES'
           : `(${names.map(quote).join(', ')}) VALUES (${names.map(() => '?').join(', ')})`
-      const stored = this.#run(`INSERT INTO ${this.#table} ${values} ${returning}`, this.#bind(write.row))
+      const stored = this.#run(`INSERT${this.#or} INTO ${this.#table} ${values} ${returning}`, this.#bind(write.row))
       if (stored === undefined) return notKept(write)
       return { status: 'written', row: this.#decode(stored) }
     }
@@ -288,7 +291,7 @@ class Table implements Transaction {
       return gone === undefined ? { status: 'stale' } : { status: 'written', row: null }
     }
     const sets = Object.keys(write.fields).map((name) => `${quote(name)} = ?`)
-    const stored = this.#run(`UPDATE ${this.#table} SET ${sets.join(', ')} WHERE ${where} ${returning}`, [
+    const stored = this.#run(`UPDATE${this.#or} ${this.#table} SET ${sets.join(', ')} WHERE ${where} ${returning}`, [
       ...this.#bind(write.fields),
       ...bound,
     ])
