@@ -148,10 +148,8 @@ export interface Collection {
   estimate?(): Promise<number | null>
   /** Conditional writes into a collection that others write to. Absent: read-only. */
   writer?(spec: WriterSpec): Promise<Writer>
-  /** The generation of a writer's fence; null where none was ever claimed. Takes nothing. Absent without `writer`. */
-  fence?(spec: Pick<WriterSpec, 'project' | 'name'>): Promise<number | null>
-  /** The projects that ever claimed a fence of this name for this collection. Absent without `writer`. */
-  claimants?(name: string): Promise<readonly string[]>
+  /** By project: the generations of the fences of this name that were ever claimed for this collection. Takes nothing. Absent without `writer`. */
+  fences?(name: string): Promise<ReadonlyMap<string, number>>
   /**
    * What the system itself would delete or change in other rows, if the rows of these keys were deleted; not what it would reach through
    * rows of the collections `keeps`. Absent: nothing.

@@ -169,9 +169,12 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
     },
     estimate: async () => system.table(name).rows.size,
     writer: (spec) => openMemoryWriter(system, schema, spec),
-    fence: async ({ project, name: of }) => system.fences.get(`${project}/${of}`) ?? null,
-    claimants: async (of) =>
-      [...system.fences.keys()].filter((key) => key.endsWith(`/${of}`)).map((key) => key.slice(0, -of.length - 1)),
+    fences: async (of) =>
+      new Map(
+        [...system.fences].flatMap(([key, generation]) =>
+          key.endsWith(`/${of}`) ? [[key.slice(0, -of.length - 1), generation] as const] : [],
+        ),
+      ),
   }
 }
 

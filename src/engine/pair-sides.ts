@@ -33,6 +33,8 @@ export interface PairSides extends AsyncDisposable {
   readonly afresh: string | null
   readonly types: Readonly<Record<SideName, readonly Type[]>>
   readonly columns: ColumnMarks
+  /** Whose fences each side holds for this sync, by project; null: it keeps none. */
+  readonly claims: Readonly<Record<SideName, ReadonlyMap<string, number> | null>>
   /** Collections of each side's connection whose rows no deletion may take along. */
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
@@ -52,6 +54,8 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
   refuseOtherPlaces(sync, state)
   refuseOtherKeys(sync, pairing, state)
   const width = pairing.fields.length
+  // After the state: a run that is under way tells of its claim before it takes it.
+  const claimsOf = async (side: SideName) => (await collections[side].fences?.(fenceName(sync, side))) ?? null
   const sides: PairSides = {
     sync,
     project,
@@ -62,6 +66,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
     columns,
+    claims: { left: await claimsOf('left'), right: await claimsOf('right') },
     held: {
       left: await heldCollections(project.store.pairs, sync.left),
       right: await heldCollections(project.store.pairs, sync.right),
@@ -83,14 +88,17 @@ export async function columnMarks({ left, right }: PairSides['collections']): Pr
 
 function layoutNow(
   pairing: Pairing,
-  { layouts }: PairState,
+  { layouts, fences }: PairState,
   renewed: ReadonlySet<number> = new Set(),
 ): Pick<PairSides, 'layout' | 'afresh'> {
   const layout = layoutOf(pairing, layouts, renewed)
   const last = layouts.at(-1)
   if (last === undefined) return { layout, afresh: 'it is the first run' }
   if (last.id === layout.id && last.complete) return { layout, afresh: null }
-  return { layout, afresh: renewed.size === 0 ? 'the definition of the sync changed' : 'a column was made anew' }
+  if (renewed.size > 0) return { layout, afresh: 'a column was made anew' }
+  if (last.id !== layout.id) return { layout, afresh: 'the definition of the sync changed' }
+  if (fences.left === anyFence) return { layout, afresh: 'what both sides had agreed on was forgotten' }
+  return { layout, afresh: 'the last run that had to did not come to its end' }
 }
 
 /** What is other about the fields than in the last run, for people; none in a first run, and when only rules changed. */
@@ -121,82 +129,7 @@ export type Fences = Partial<Record<SideName, number>>
 /** Errors of a claim that certainly did not take the fence. */
 const unclaimed: readonly string[] = ['LEASE_LOST', 'CONNECTION_REFUSED']
 
-/** What a side is not any more; null: both are what they were. A side keeps its fence beside its rows, and fences only grow. */
-export async function replacedSide(sides: PairSides): Promise<SyncError | null> {
-  const { sync, project, collections, state } = sides
-  for (const side of sideNames) {
-    const seen = state.fences[side]
-    if (seen === anyFence) continue
-    if (seen === null && (await isStrange(sides, side))) return strangeState(sync, side)
-    const now = await collections[side].fence?.({ project: project.id, name: fenceName(sync, side) })
-    if (now === undefined) continue
-    if (now !== null && isAhead(state, side, now)) {
-      // Another run may have taken it since the state was read; it tells of that before.
-      if (isAhead(await sides.memory.state(), side, now)) return olderState(sync, side)
-      continue
-    }
-    if (seen === null || (now !== null && now >= seen)) continue
-    const { connection, collection } = sync[side]
-    return new SyncError(
-      'SIDE_REPLACED',
-      `the ${side} side of sync ${sync.id}, ${connection}.${collection}, ${now === null ? 'is another database than' : 'is older than'} the one that its pairs were made with${now === null ? ', or one restored from a backup' : ': it was restored from a backup, or is a copy'}`,
-      {
-        hint: `Nothing was written. If the connection is wrong, correct it. Else look at \`syncline plan ${sync.id}\`, and let the sync forget what both sides had agreed on: syncline reset ${sync.id} --keep-pairs. The next run then goes by its rules where rows differ, puts what gives way on record, and brings missing rows back by onDeleteConflict.`,
-      },
-    )
-  }
-  return null
-}
-
-/** By how much a claim that nobody told of may have raised a fence. */
-const MOST_PER_CLAIM = 2
-
-function isAhead({ fences, claims }: PairState, side: SideName, now: number): boolean {
-  const seen = fences[side] ?? 0
-  return seen !== anyFence && now > seen + MOST_PER_CLAIM * claims
-}
-
-/** Whether rows would be doubled: other states made pairs of this side, and nothing tells this one which rows belong together. */
-async function isStrange(sides: PairSides, side: SideName): Promise<boolean> {
-  const { sync, project, collections, state } = sides
-  if (state.layouts.length > 0) return false
-  const claimants = (await collections[side].claimants?.(fenceName(sync, side))) ?? []
-  if (claimants.every((claimant) => claimant === project.id)) return false
-  return (await hasUnmatched(sides, 'left')) && (await hasUnmatched(sides, 'right'))
-}
-
-/** Whether a side has a row that no match pairs with another. */
-async function hasUnmatched({ sync, project, collections, pairing }: PairSides, name: SideName): Promise<boolean> {
-  if (sync.match.length === 0) return true
-  const options = { fields: pairing[name].fields, where: null, signal: project.context.signal, readOnly: true }
-  for await (const { puts } of collections[name].read(null, options))
-    if (puts.some((row) => pairing.matchOf(name, row) === null)) return true
-  return false
-}
-
-function olderState(sync: TwoWaySync, side: SideName): SyncError {
-  const { connection, collection } = sync[side]
-  return new SyncError(
-    'STATE_OLDER',
-    `the state of sync ${sync.id} is older than its ${side} side, ${connection}.${collection}: runs wrote there that it does not know of`,
-    {
-      hint: `Nothing was written. Was .syncline, or the store, restored from a backup, or is an older copy of it in use? If a newer one exists, use that. Else find the pairs that it does not know, by key, match or fields: syncline repair-pairs ${sync.id} --by … (shows what it would do), look at \`syncline plan ${sync.id}\`, and run.`,
-    },
-  )
-}
-
-function strangeState(sync: TwoWaySync, side: SideName): SyncError {
-  const { connection, collection } = sync[side]
-  return new SyncError(
-    'STATE_OLDER',
-    `this project knows no pairs of sync ${sync.id}, but the ${side} side, ${connection}.${collection}, was synced under that name by another state: rows ${sync.match.length === 0 ? 'would all be' : 'whose `match` is NULL would be'} doubled`,
-    {
-      hint: `Nothing was written. If .syncline, or the store, was lost or emptied, restore it. Else find the pairs again, by key or fields: syncline repair-pairs ${sync.id} --by … (shows what it would do), look at \`syncline plan ${sync.id}\`, and run. Of another sync, choose another name.`,
-    },
-  )
-}
-
-function fenceName(sync: TwoWaySync, side: SideName): string {
+export function fenceName(sync: TwoWaySync, side: SideName): string {
   return `${sync.id}:${side}`
 }
 
@@ -335,6 +268,7 @@ function layoutOf(
     mode: sync.bases,
     fingerprint,
     complete: false,
+    ...(last?.others === undefined ? {} : { others: last.others }),
     places: placesText(sync),
     keys: { left: left.schema.key, right: right.schema.key },
     fields: names.map((name, at) => ({ name, since: renewed.has(at) ? id : sinceOf(name), called: called(at) })),

@@ -39,6 +39,8 @@ function withNames(layout: Layout, renames: Renames): Layout {
   })
   return {
     ...layout,
+    // It tells of the former names and their order: whatever the definition says now is another.
+    fingerprint: '',
     fields: layout.fields.map((field, at) => {
       const name = names[at] ?? field.name
       // A column of that name that was there before is another one.

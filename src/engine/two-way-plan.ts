@@ -12,9 +12,10 @@ import { deletedRows, type Referring, type TakenAlong, takenAlong } from './depe
 import { type Detected, detect } from './detect.ts'
 import { intendedWrites } from './intents.ts'
 import { type LoadedItem, loadItems, type Meeting } from './items.ts'
-import { openPairSides, type PairSides, replacedSide } from './pair-sides.ts'
+import { openPairSides, type PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { type HeldBack, heldBackByReferences } from './references.ts'
+import { replacedSide } from './replaced-side.ts'
 import { Tally } from './tally.ts'
 
 export interface TwoWayPlan {

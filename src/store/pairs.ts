@@ -61,6 +61,8 @@ export interface Layout {
   readonly complete: boolean
   /** By side and column: the marks of the columns as the last run found them. */
   readonly columns?: Readonly<Record<SideName, Readonly<Record<string, string>>>>
+  /** By side and project: the fences of others when the last run began. Absent: any will do. */
+  readonly others?: Readonly<Record<SideName, Readonly<Record<string, number>>>>
 }
 
 export interface StoredPair {

@@ -206,8 +206,8 @@ export function writerTests(connector: ConnectorUnderTest): void {
   test(
     'a run that claims again goes on, unless somebody claimed since',
     withWriter(async ({ writer, collection }) => {
-      assert.equal(await collection.fence?.({ project: 'p', name: 'people:left' }), writer.generation)
-      assert.equal(await collection.fence?.({ project: 'p', name: 'people:right' }), null)
+      assert.deepEqual(await collection.fences?.('people:left'), new Map([['p', writer.generation]]))
+      assert.deepEqual(await collection.fences?.('people:right'), new Map())
       await using again = await openWriter(collection, writer.generation)
       assert.ok(again.generation > writer.generation)
       await assert.rejects(

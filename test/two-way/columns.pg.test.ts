@@ -183,6 +183,51 @@ describe('a renamed column is the same column (point 63)', () => {
     ])
   })
 
+  for (const onConflict of ['left', 'right', 'ask'] as const)
+    for (const bases of onConflict === 'ask' ? (['values'] as const) : (['values', 'hash'] as const))
+      test(`names that two columns exchange on both sides, the config as it was (${onConflict}, ${bases}): an edit goes over as one`, async () => {
+        const [left, right] = [await postgresDatabase(), await postgresDatabase()]
+        for (const side of [left, right]) await side.sql('CREATE TABLE contacts (id int PRIMARY KEY, a text, b text)')
+        const named = { fields: [field('id'), field('a'), field('b')], match: [{ field: 'id', by: null }] }
+        await using pair = openTwoWay(left, right, { ...named, onConflict, bases })
+        await left.sql("INSERT INTO contacts SELECT n, 'a' || n, 'b' || n FROM generate_series(1, 3) n")
+        assert.equal(await pair.writes(), 3)
+        for (const side of [left, right])
+          await side.sql(
+            'ALTER TABLE contacts RENAME a TO x; ALTER TABLE contacts RENAME b TO a; ALTER TABLE contacts RENAME x TO b',
+          )
+        await right.sql("UPDATE contacts SET a = 'edited' WHERE id = 3")
+        assert.equal(await pair.writes(), 1)
+        assert.deepEqual(await pair.read('left', 'SELECT a, b FROM contacts ORDER BY id'), [
+          ['b1', 'a1'],
+          ['b2', 'a2'],
+          ['edited', 'a3'],
+        ])
+        assert.deepEqual(await pair.conflicts(), [])
+        assert.equal((await pair.verify()).equal, true)
+      })
+
+  for (const [what, sql] of [
+    ['renamed, and another made under its name', 'RENAME phone TO c; ALTER TABLE contacts ADD COLUMN phone text'],
+    [
+      'exchanged with another',
+      'RENAME phone TO x; ALTER TABLE contacts RENAME name TO phone; ALTER TABLE contacts RENAME x TO name',
+    ],
+  ] as const)
+    test(`a column of one side ${what}, the config as it was: both sides keep what they hold`, async () => {
+      await using pair = await paired(postgresDatabase)
+      await pair.left.sql("UPDATE contacts SET phone = '3' WHERE name = 'Cid'")
+      assert.equal(await pair.writes(), 1)
+      await pair.right.sql(`ALTER TABLE contacts ${sql}`)
+      const before = [await phones(pair, 'left'), await pair.read('right', 'SELECT * FROM contacts ORDER BY id')]
+      assert.equal(await pair.writes(), 0)
+      assert.deepEqual(
+        [await phones(pair, 'left'), await pair.read('right', 'SELECT * FROM contacts ORDER BY id')],
+        before,
+      )
+      assert.equal(await pair.writes(), 0)
+    })
+
   test('of the key: the pairs stay', async () => {
     await using pair = await paired(postgresDatabase)
     await pair.right.sql('ALTER TABLE contacts RENAME COLUMN id TO contact')

@@ -4,6 +4,7 @@ import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TwoWaySync } from '../../src/core/two-way.ts'
 import { underLease } from '../../src/engine/alone.ts'
 import { Changes } from '../../src/engine/changes.ts'
 import { openPairSides } from '../../src/engine/pair-sides.ts'
@@ -160,6 +161,54 @@ describe('the command', () => {
     await of.call('repair-pairs', 'people', '--by', 'email', '--yes')
     assert.equal((await call(of.folder, 'run')).finished[0]?.written, 0)
     assert.deepEqual([of.crm('SELECT count(*) FROM people'), of.shop('SELECT count(*) FROM people')], [rows, rows])
+  })
+})
+
+describe('two states of one name', () => {
+  const both = async (over: Partial<TwoWaySync> = {}) => {
+    const one = new World({ match: [], ...over })
+    one.left.put('contacts', [1, 'Ann', 'ann@x.org', '1'])
+    assert.equal((await one.sync()).error, null)
+    const other = new World({ match: [], ...over })
+    Object.assign(other, { left: one.left, right: one.right, projectId: 'another' })
+    return { one, other }
+  }
+
+  test('the one that comes back after another has gone on is refused, until it knows the pairs', async () => {
+    const { one, other } = await both()
+    assert.equal((await other.sync()).error?.code, 'STATE_OLDER')
+    await repair(other, ['email'], true)
+    other.left.put('contacts', [2, 'Bob', 'bob@x.org', '2'])
+    other.right.put('contacts', [3000, 'Cid', 'cid@x.org', '3'])
+    assert.equal((await other.sync()).error, null)
+    const refused = await one.sync()
+    assert.deepEqual([refused.status, refused.error?.code], ['held', 'STATE_OLDER'])
+    assert.match(refused.error?.message ?? '', /another project has synced both sides/)
+    assert.deepEqual(names(one, 'left'), ['Ann', 'Bob', 'Cid'])
+    await repair(one, ['email'], true)
+    assert.equal(World.writes(await one.sync()), 0)
+    assert.equal(World.writes(await one.sync()), 0)
+    // And the other again.
+    assert.equal((await other.sync()).error?.code, 'STATE_OLDER')
+  })
+
+  test('with a match that every row has, both may go on', async () => {
+    const { one, other } = await both({ match: [{ field: 'email', by: null }] })
+    for (const world of [other, one, other, one]) {
+      world.left.put('contacts', [world.now % 1_000_000, 'New', `${world.now}@x.org`, '1'])
+      assert.equal((await world.sync()).error, null)
+      assert.deepEqual(world.values('left'), world.values('right'))
+    }
+  })
+
+  test('a side that two syncs share with sides of their own is nobody’s alone', async () => {
+    const { one, other } = await both()
+    Object.assign(other, { right: new World().right })
+    for (const world of [other, one, other, one]) {
+      world.left.put('contacts', [world.now % 1_000_000, 'New', `${world.now}@x.org`, '1'])
+      assert.equal((await world.sync()).error, null)
+      assert.deepEqual(world.values('left'), world.values('right'))
+    }
   })
 })
 

@@ -50,7 +50,7 @@ import {
   rowsByKey,
 } from './rows.ts'
 import { openView } from './view.ts'
-import { claimantsOf, fenceOf, openWriter } from './writer.ts'
+import { fencesOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -102,8 +102,7 @@ export async function openCollection(
     ...(table.kind === 'r' || table.kind === 'p'
       ? {
           writer: (spec) => openWriter(config, context, table, spec),
-          fence: (spec) => fenceOf(client, spec),
-          claimants: (name) => claimantsOf(client, table.schema, name),
+          fences: (name) => fencesOf(client, table.schema, name),
           dependents: (keys, keeps) => dependentsOf(client, table, keys, keeps),
         }
       : {}),

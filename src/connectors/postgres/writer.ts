@@ -67,26 +67,14 @@ async function raisedFence(client: Client, fence: Fence, held: number): Promise<
   }
 }
 
-/** The generation of a fence; null: there is none in this database. */
-export async function fenceOf(
-  client: Client,
-  { project, name }: Pick<WriterSpec, 'project' | 'name'>,
-): Promise<number | null> {
-  if (!(await migrated(client))) return null
-  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
-    project,
-    name,
-  ])
-  return row === undefined ? null : Number(row[0])
-}
-
-export async function claimantsOf(client: Client, schema: Schema, name: string): Promise<readonly string[]> {
-  if (!(await migrated(client))) return []
-  const rows = await client.query('SELECT project FROM _syncline_checkpoint WHERE sync = $1 AND collection = $2', [
-    name,
-    schema.name,
-  ])
-  return rows.map(([project]) => String(project))
+/** The generations of the fences of a name, by project. */
+export async function fencesOf(client: Client, schema: Schema, name: string): Promise<ReadonlyMap<string, number>> {
+  if (!(await migrated(client))) return new Map()
+  const rows = await client.query(
+    'SELECT project, generation FROM _syncline_checkpoint WHERE sync = $1 AND collection = $2',
+    [name, schema.name],
+  )
+  return new Map(rows.map(([project, generation]) => [String(project), Number(generation)]))
 }
 
 function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {

@@ -39,7 +39,7 @@ import {
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
 import { breathe, clause, fetchRows, openView, rowidPages, rowsOf } from './view.ts'
-import { claimantsOf, fenceOf, openWriter } from './writer.ts'
+import { fencesOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
 type Following =
@@ -84,8 +84,7 @@ export function openCollection(
     ...(kind === 'table'
       ? {
           writer: async (spec) => openWriter(config, context, schema, spec),
-          fence: async (spec) => fenceOf(config, spec),
-          claimants: async (name) => claimantsOf(config, schema, name),
+          fences: async (name) => fencesOf(config, schema, name),
           dependents: async (keys, keeps) =>
             withHandle(config, toRead, (reader) =>
               attempt(config.file, () =>

@@ -59,28 +59,16 @@ export async function openWriter(
   }
 }
 
-/** The generation of a fence; null: there is none in this file. */
-export function fenceOf(config: SqliteConfig, { project, name }: Pick<WriterSpec, 'project' | 'name'>): number | null {
+/** The generations of the fences of a name, by project. */
+export function fencesOf(config: SqliteConfig, schema: Schema, name: string): ReadonlyMap<string, number> {
   using lent = lend(config, { readOnly: true, create: false })
   const { database } = lent
   return attempt(config.file, () => {
-    if (!migrated(database)) return null
-    const row = database
-      .prepare('SELECT generation FROM _syncline_checkpoint WHERE project = ? AND sync = ?')
-      .get(project, name)
-    return row === undefined ? null : Number(row.generation)
-  })
-}
-
-export function claimantsOf(config: SqliteConfig, schema: Schema, name: string): readonly string[] {
-  using lent = lend(config, { readOnly: true, create: false })
-  const { database } = lent
-  return attempt(config.file, () => {
-    if (!migrated(database)) return []
+    if (!migrated(database)) return new Map()
     const rows = database
-      .prepare('SELECT project FROM _syncline_checkpoint WHERE sync = ? AND collection = ?')
+      .prepare('SELECT project, generation FROM _syncline_checkpoint WHERE sync = ? AND collection = ?')
       .all(name, schema.name)
-    return rows.map(({ project }) => String(project))
+    return new Map(rows.map(({ project, generation }) => [String(project), Number(generation)]))
   })
 }
 

@@ -5,6 +5,7 @@ import {
   anyFence,
   type ConflictStore,
   type JournalStore,
+  type Layout,
   type PairReader,
   type PairRun,
   type PairState,
@@ -76,12 +77,16 @@ export class PostgresPairStore implements PairStore {
       // The engine wrote them, and nobody else does.
       const layouts = JSON.parse(String(found.layouts)) as PairState['layouts']
       const incomplete = layouts.map((layout, at) =>
-        at === layouts.length - 1 ? { ...layout, complete: false } : layout,
+        at === layouts.length - 1 ? { ...withoutOthers(layout), complete: false } : layout,
       )
       await queries.execute('update pair set layout = 0, recent = null where pairing = $1', [found.id])
       await queries.execute(forgetAgreed, [found.id, JSON.stringify(incomplete)])
     })
   }
+}
+
+function withoutOthers({ others: _, ...layout }: Layout): Layout {
+  return layout
 }
 
 const forgetAgreed = `

@@ -86,5 +86,5 @@ export class SqlitePairStore implements PairStore {
 
 const forgetAgreed = `
   update pairing set left_cursor = null, right_cursor = null, left_fence = ${anyFence}, right_fence = ${anyFence}, claims = 0,
-    layouts = case layouts when '[]' then layouts else json_set(layouts, '$[#-1].complete', json('false')) end
+    layouts = case layouts when '[]' then layouts else json_remove(json_set(layouts, '$[#-1].complete', json('false')), '$[#-1].others') end
   where id = ?`
