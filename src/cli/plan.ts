@@ -57,17 +57,22 @@ function objectOf(planned: Plan): Record<string, unknown> {
 
 function print(shell: Shell, planned: Plan): void {
   const { terminal } = shell
-  const { inserts, updates, deletes } = planned
+  const { inserts, updates, deletes, rejected } = planned
   const rows = [
     inserts > 0 ? `insert ${count(inserts)}` : '',
     updates > 0 ? `update ${count(updates)}` : '',
     deletes > 0 ? `delete ${count(deletes)}` : '',
+    rejected > 0 ? `${terminal.paint('yellow', 'reject')} ${count(rejected)}` : '',
   ].filter((part) => part !== '')
   const what = rows.length > 0 ? rows.join(', ') : planned.schema.length > 0 ? 'no rows' : 'nothing to do'
   terminal.out(`${terminal.paint('bold', planned.sync)}  ${what}`)
   for (const change of planned.schema) terminal.out(`  schema: ${describeChange(change)}`)
   for (const sample of planned.samples) terminal.out(`  ${describeSample(sample)}`)
-  if (planned.held) {
+  if (rejected > 0)
+    terminal.out(
+      `  ${counted(rejected, 'row')} can't be read or would be refused: a run tells why (syncline dead-letters)`,
+    )
+  if (planned.held && deletes > 0) {
     terminal.out(
       `  ${terminal.paint('yellow', 'held')}: the delete guard would hold ${counted(deletes, 'deletion')} until you release the run`,
     )

@@ -92,7 +92,8 @@ function print({ terminal }: Shell, verification: Verification | TwoWayVerificat
     if (total > keys[kind].length) terminal.out(`    and ${count(total - keys[kind].length)} more`)
   }
   if ('settled' in verification) terminal.out(`  go on: syncline run ${sync}; what waits and why: syncline status`)
-  else if (repaired === 0) terminal.out(`  mend it: syncline verify ${sync} --repair`)
+  else if (repaired === 0)
+    terminal.out(`  mend it: syncline verify ${sync} --repair (rows that were refused: syncline dead-letters ${sync})`)
 }
 
 /** What is listed apart from equality. */
