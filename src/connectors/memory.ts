@@ -373,12 +373,14 @@ function openTransaction(
         )
         const before = held.get(keyText(key))
         const equal = before !== undefined && keyText(before) === keyText(placed)
+        // A kept row that comes back is an insert, as the view sees it.
+        const revived = before !== undefined && targets.get(specOf(sync).collection)?.kept.has(keyText(key)) === true
         own(sync, key, equal ? 'equal' : 'written')
         keep(sync, [key], false)
-        if (equal) counts.unchanged++
+        if (equal) counts[revived ? 'inserted' : 'unchanged']++
         else {
           edit(sync, key, placed)
-          counts[before === undefined ? 'inserted' : 'updated']++
+          counts[before === undefined || revived ? 'inserted' : 'updated']++
         }
       }
       return counts

@@ -315,7 +315,10 @@ function putTests(withSink: WithSink): void {
           await using all = await table.view?.({ fields: ['sku'], where: null })
           assert.equal(await all?.count(), 3)
         }
-        await transact(sink, async (transaction) => void (await put(transaction, [['a', 7, 'back']])))
+        await transact(sink, async (transaction) => {
+          const { inserted, updated } = await put(transaction, [['a', 7, 'back'], rows[1]!])
+          if (!adopt) assert.deepEqual([inserted, updated], [1, 0])
+        })
         assertRows(items, await held(sink, keeping), [['a', 7, 'back'], rows[1]!, rows[2]!])
       }),
     )

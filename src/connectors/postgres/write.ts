@@ -289,15 +289,15 @@ export class TableWriter {
     await this.#refuseBent()
     const same = this.#sameKey('target', 'staged')
     const noted = this.#spec.adopt ? `, noted AS (${this.#noteSql('target')})` : ''
-    await this.#unkeep()
     const revived = await this.#countRevived(same)
-    const updated = (await this.#client.execute(this.#updateSql(same))) - revived
+    await this.#unkeep()
+    const updated = (await this.#client.execute(this.#updateSql(same))) - revived.changing
     const [row] = await this.#client.query(
       `WITH target AS (INSERT INTO ${this.#table} (${this.#columns}) OVERRIDING SYSTEM VALUE SELECT ${this.#columns} FROM ${this.#staging} AS staged
          WHERE NOT EXISTS (SELECT 1 FROM ${this.#table} AS target WHERE ${same}) RETURNING ${this.#keyColumns()})${noted}
        SELECT count(*) FROM target`,
     )
-    const inserted = Number(row?.[0]) + revived
+    const inserted = Number(row?.[0]) + revived.rows
     if (this.#spec.adopt) await this.#noteEqual()
     return { inserted, updated, unchanged: lines.length - inserted - updated, rejected: [] }
   }
@@ -319,23 +319,36 @@ export class TableWriter {
     return this.#spec.adopt ? this.#spec.schema.fields.filter(rounds) : []
   }
 
-  /** Rows that were marked as deleted and come back: inserts, as `plan` and `verify` see them. */
-  async #countRevived(same: string): Promise<number> {
-    if (this.#spec.deletes !== 'mark') return 0
+  /** Rows that were marked as deleted, or kept, and come back: inserts, as `plan` and `verify` see them. `changing`: those that an update meets. */
+  async #countRevived(same: string): Promise<{ readonly rows: number; readonly changing: number }> {
+    const { collection, adopt, deletes } = this.#spec
+    const pairs = `${this.#table} AS target JOIN ${this.#staging} AS staged ON ${same}`
+    if (deletes === 'mark') {
+      const [row] = await this.#client.query(
+        `SELECT count(*) FROM ${pairs} WHERE target.${quote(deletedField)} IS NOT NULL`,
+      )
+      return { rows: Number(row?.[0]), changing: Number(row?.[0]) }
+    }
+    if (deletes !== 'keep' || adopt) return { rows: 0, changing: 0 }
+    const differs = this.#changed.map(differsSql).join(' OR ') || 'false'
     const [row] = await this.#client.query(
-      `SELECT count(*) FROM ${this.#table} AS target JOIN ${this.#staging} AS staged ON ${same} WHERE target.${quote(deletedField)} IS NOT NULL`,
+      `SELECT count(*), count(*) FILTER (WHERE ${differs}) FROM ${pairs} JOIN ${keptTableSql(collection)} AS kept ON ${this.#sameKey('kept', 'staged')}`,
     )
-    return Number(row?.[0])
+    return { rows: Number(row?.[0]), changing: Number(row?.[1]) }
+  }
+
+  /** Of keys that are equal, one may be spelled anew (1 day, 24:00:00); numbers have one canonical spelling. */
+  get #changed(): readonly Field[] {
+    return this.#spec.schema.fields.filter(
+      (field) => !this.#key.includes(field) || (field.type === 'text' && !tellsApart(field)),
+    )
   }
 
   #updateSql(same: string): string {
-    // Of keys that are equal, one may be spelled anew (1 day, 24:00:00); numbers have one canonical spelling.
-    const others = this.#spec.schema.fields.filter(
-      (field) => !this.#key.includes(field) || (field.type === 'text' && !tellsApart(field)),
-    )
+    const others = this.#changed
     const marks = this.#spec.deletes === 'mark'
     const sets = others.map(({ name }) => `${quote(name)} = staged.${quote(name)}`)
-    const differs = others.map((field) => `${compared('target', field)} IS DISTINCT FROM ${compared('staged', field)}`)
+    const differs = others.map(differsSql)
     if (marks) {
       sets.push(`${quote(deletedField)} = NULL`)
       differs.push(`target.${quote(deletedField)} IS NOT NULL`)
@@ -455,6 +468,10 @@ const states = { reference: '23503', unique: '23505', exclusion: '23P01' } as co
 
 function referenced(key: Key): Rejection {
   return { key, code: 'ROW_REFERENCED', message: 'rows of another table refer to it' }
+}
+
+function differsSql(field: Field): string {
+  return `${compared('target', field)} IS DISTINCT FROM ${compared('staged', field)}`
 }
 
 /** Equality by spelling where `=` is missing (json) or blurs it (1.0 and 1.00, 1 day and 24:00:00); of text by its bytes, whatever its collation. */

@@ -133,16 +133,25 @@ export class TableWriter {
     )
   }
 
-  /** Rows that are put are this sync's again. */
-  #unkeep(rows: readonly Row[], start: number, end: number): void {
-    if (!this.#keepsAny) return
-    const values = rows
-      .slice(start, end)
-      .flatMap((row) => this.#keyOf(row).map((value, at) => this.#keyValue(at, value)))
-    this.#run(
-      `DELETE FROM ${quote(keptTable(this.#table))} WHERE ${keysSql(this.#keyNames, end - start, false)}`,
-      values,
-    )
+  /** Whether the sync keeps one of these though the source had deleted it. */
+  #isAnyKept(rows: readonly Row[], start: number, end: number): boolean {
+    if (!this.#keepsAny) return false
+    const { values, isKey } = this.#keysOf(rows, start, end)
+    const found = this.#statement(`SELECT 1 FROM ${quote(keptTable(this.#table))} WHERE ${isKey} LIMIT 1`)
+    return found.get(...values) !== undefined
+  }
+
+  #keysOf(rows: readonly Row[], start: number, end: number): { values: Bindable[]; isKey: string } {
+    const keys = rows.slice(start, end).map((row) => this.#keyOf(row))
+    const values = keys.flatMap((key) => key.map((value, at) => this.#keyValue(at, value)))
+    return { values, isKey: keysSql(this.#keyNames, end - start, false) }
+  }
+
+  /** Rows that are put are this sync's again. Returns how many were kept. */
+  #unkeep(rows: readonly Row[], start: number, end: number): number {
+    if (!this.#keepsAny) return 0
+    const { values, isKey } = this.#keysOf(rows, start, end)
+    return this.#run(`DELETE FROM ${quote(keptTable(this.#table))} WHERE ${isKey}`, values)
   }
 
   /** Puts rows whose unique values stand in each other's way. */
@@ -198,10 +207,12 @@ export class TableWriter {
 
   /** Inserted and updated rows of a chunk; when a row is refused, the chunk goes row by row. */
   #putChunk(rows: readonly Row[], start: number, end: number, fresh: boolean, rejected: Rejection[]): [number, number] {
+    if (end - start > 1 && this.#isAnyKept(rows, start, end)) return this.#putSingly(rows, start, end, fresh, rejected)
     try {
       const values = this.#bind(rows, start, end)
       if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
-      this.#unkeep(rows, start, end)
+      // Kept rows that come back, by key.
+      const kept = this.#unkeep(rows, start, end)
       const existing = this.#existing(rows, start, end)
       const changed = this.#run(this.#adoptedRowSql(existing) ?? this.#upsertSql(end - start), values)
       const inserted = end - start - existing
@@ -210,7 +221,8 @@ export class TableWriter {
         return [0, 0]
       }
       if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
-      return [inserted, changed - inserted]
+      // They count as inserts, as the view sees them.
+      return kept > 0 ? [end - start, 0] : [inserted, changed - inserted]
     } catch (error) {
       if (!isRowError(error)) throw error
       if (end - start > 1) return this.#putSingly(rows, start, end, fresh, rejected)
