@@ -135,3 +135,101 @@ describe('ON CONFLICT in the DDL of a table decides nothing about rows of a sync
     assert.deepEqual(bare, [])
   })
 })
+
+describe('a row that ends the transaction is the one that is refused', () => {
+  const people = 'CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, pos INTEGER UNIQUE)'
+  const bad = "WHEN NEW.v LIKE 'bad%' BEGIN SELECT RAISE(ROLLBACK, 'no bad'); END"
+  const raises = {
+    'RAISE(ROLLBACK)': `CREATE TRIGGER i BEFORE INSERT ON t ${bad}; CREATE TRIGGER u AFTER UPDATE ON t ${bad}`,
+    'RAISE(FAIL)': ['INSERT', 'UPDATE']
+      .map((event) => `CREATE TRIGGER x${event} AFTER ${event} ON t ${bad.replace('ROLLBACK', 'FAIL')}`)
+      .join(';'),
+    'ON CONFLICT ROLLBACK behind a trigger': `CREATE TABLE seen (v TEXT UNIQUE ON CONFLICT ROLLBACK); INSERT INTO seen VALUES ('bad');
+      ${['INSERT', 'UPDATE'].map((event) => `CREATE TRIGGER x${event} AFTER ${event} ON t WHEN NEW.v LIKE 'bad%' BEGIN INSERT INTO seen VALUES ('bad'); END`).join(';')}`,
+  }
+  const fill = `INSERT INTO t VALUES (1, 'a', 1), (2, 'bad', 2), (3, 'c', 3), (4, 'bad', 4), (5, 'e', 5)`
+
+  for (const [what, triggers] of Object.entries(raises))
+    for (const adopt of [true, false])
+      test(`${what}, one way into ${adopt ? 'an adopted table' : 'a table of ours'}`, async () => {
+        await using pair = await openPair(await sqliteDatabase('triggers'), await sqliteDatabase(), { adopt })
+        await pair.left.sql(people)
+        if (adopt) await pair.right.sql(people)
+        await pair.mustRun()
+        await pair.right.sql(triggers)
+        await pair.left.sql(fill)
+        const run = await pair.run()
+        assert.deepEqual([run.error?.code, run.inserted, run.rejected], ['ROWS_REJECTED', 3, 2], run.error?.message)
+        const ids = () => pair.right.sql('SELECT id, v FROM t ORDER BY id')
+        const good = [
+          ['1', 'a'],
+          ['3', 'c'],
+          ['5', 'e'],
+        ]
+        assert.deepEqual(await ids(), good)
+        await pair.left.sql(`UPDATE t SET v = 'bad' WHERE id = 1; UPDATE t SET v = 'C' WHERE id = 3;
+          DELETE FROM t WHERE id = 5; UPDATE t SET v = 'good' WHERE id = 4`)
+        const next = await pair.run({ guard: { maxDeletes: 10, maxDeleteShare: 1 } })
+        assert.deepEqual([next.updated, next.inserted, next.deleted, next.rejected], [1, 1, 1, 2])
+        assert.deepEqual(await ids(), [
+          ['1', 'a'],
+          ['3', 'C'],
+          ['4', 'good'],
+        ])
+        const letters = await deadLetters(pair.sync, pair.project())
+        assert.deepEqual(
+          letters.map(({ key }) => key),
+          [{ id: 1 }, { id: 2 }],
+        )
+        await pair.left.sql("UPDATE t SET v = 'ok' WHERE v = 'bad'")
+        await pair.mustRun()
+        assert.equal((await pair.verify()).equal, true)
+      })
+
+  test('also while rows that swap unique values are put together', async () => {
+    await using pair = await openPair(await sqliteDatabase('triggers'), await sqliteDatabase(), { adopt: true })
+    await pair.left.sql(people.replace('UNIQUE', ''))
+    await pair.left.sql(fill)
+    await pair.right.sql(people)
+    await pair.mustRun()
+    await pair.right.sql(`CREATE TRIGGER u BEFORE UPDATE ON t WHEN NEW.id = 1 AND NEW.pos IS NULL
+      BEGIN SELECT RAISE(ROLLBACK, 'has its place'); END`)
+    await pair.left.sql("UPDATE t SET pos = 3 - pos WHERE id IN (1, 2); UPDATE t SET v = 'new' WHERE id = 5")
+    assert.equal((await pair.run()).rejected, 2)
+    assert.deepEqual(await pair.right.sql('SELECT id, pos, v FROM t WHERE id IN (1, 2, 5)'), [
+      ['1', '1', 'a'],
+      ['2', '2', 'bad'],
+      ['5', '5', 'new'],
+    ])
+    await pair.right.sql('DROP TRIGGER u')
+    await pair.mustRun()
+    assert.equal((await pair.verify()).equal, true)
+  })
+
+  for (const [what, triggers] of Object.entries(raises))
+    test(`${what}, two ways`, async () => {
+      const [left, right] = [await sqliteDatabase(), await sqliteDatabase()]
+      for (const { sql } of [left, right]) await sql(people.replace('t (', 'contacts ('))
+      await right.sql(triggers.replaceAll('ON t ', 'ON contacts '))
+      await left.sql(fill.replace('t VALUES', 'contacts VALUES'))
+      await using pair = openTwoWay(left, right, { fields: ['id', 'v', 'pos'].map((name) => field(name)) })
+      for (let again = 0; again < 2; again++) {
+        const record = await pair.run()
+        assert.deepEqual([record.error?.code, record.rejected], ['ROWS_REJECTED', 2], record.error?.message)
+        assert.deepEqual(await right.sql('SELECT id FROM contacts ORDER BY id'), [['1'], ['3'], ['5']])
+      }
+      await left.sql(
+        "UPDATE contacts SET v = 'bad' WHERE id = 1; UPDATE contacts SET v = 'C' WHERE id = 3; UPDATE contacts SET v = 'ok' WHERE id = 4",
+      )
+      assert.equal((await pair.run()).rejected, 2)
+      assert.deepEqual(await right.sql('SELECT id, v FROM contacts ORDER BY id'), [
+        ['1', 'a'],
+        ['3', 'C'],
+        ['4', 'ok'],
+        ['5', 'e'],
+      ])
+      await left.sql("UPDATE contacts SET v = 'ok' WHERE v = 'bad'")
+      await pair.writes()
+      assert.equal((await pair.verify()).equal, true)
+    })
+})

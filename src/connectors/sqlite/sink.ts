@@ -18,6 +18,7 @@ import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { rehearse } from './rehearsal.ts'
+import { mayRollBack, restartable } from './restart.ts'
 import { adoptable, applyChanges, deletedField, keepsAny, keptTable, ownedTable, ownerOf, rowsTable } from './table.ts'
 import { declaredLoss, storageOf } from './types.ts'
 import { openView } from './view.ts'
@@ -66,8 +67,10 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
     },
     begin: async () => {
       const database = writer()
-      attempt(file, () => database.exec('BEGIN IMMEDIATE'))
-      return openTransaction(database, file, claims, context)
+      const begin = () => attempt(file, () => database.exec('BEGIN IMMEDIATE'))
+      begin()
+      const transaction = openTransaction(database, file, claims, context)
+      return attempt(file, () => mayRollBack(database)) ? restartable(transaction, begin) : transaction
     },
     view: async (spec, rows) => viewTarget(config, writable, spec, rows),
     rehearse: async (spec, rows) => reading((database) => rehearse(database, spec, rows), rows),

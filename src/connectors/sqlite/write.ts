@@ -9,6 +9,7 @@ import { joined, quote } from '../sql.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
 import { hasTrigger, orAbort } from './own-rules.ts'
+import { RolledBack } from './restart.ts'
 import { deletedField, keepsAny, keptTable, ownedTable, rowsTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
 import { keysSql } from './view.ts'
@@ -38,6 +39,7 @@ export class TableWriter {
   readonly #or: ReturnType<typeof orAbort>
   /** Whether the table may take a row without an error and not keep it: an adopted one by its constraints, any by a trigger. */
   readonly #maySwallow: boolean
+  readonly #hasTrigger: boolean
   /** Whether rows are kept that the source deleted. */
   #keepsAny: boolean
   readonly #statements = new Map<string, StatementSync>()
@@ -62,7 +64,8 @@ export class TableWriter {
     this.#or = orAbort(database, this.#table)
     this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
     this.#keepsAny = spec.deletes === 'keep' && !spec.adopt && keepsAny(database, this.#table)
-    this.#maySwallow = spec.adopt || hasTrigger(database, this.#table)
+    this.#hasTrigger = hasTrigger(database, this.#table)
+    this.#maySwallow = spec.adopt || this.#hasTrigger
     this.#perStatement = this.#maySwallow ? 1 : Math.max(1, Math.floor(PARAMETERS / this.#fields.length))
   }
 
@@ -192,43 +195,57 @@ export class TableWriter {
     if (at.length === 0) return null
     const sets = at.map((i) => `${quote(fields[i]?.name ?? '')} = ?`).join(', ')
     const isKey = this.#keyNames.map((name) => `${name} COLLATE BINARY = ?`).join(' AND ')
-    const key = this.#keyOf(row)
     try {
       this.#run(`UPDATE${this.#or} ${quote(this.#table)} SET ${sets} WHERE ${isKey}`, [
         ...at.map((i) => toStorage(fields[i] as Field, values[i] as Value, this.#keepsNul)),
-        ...key.map((value, i) => this.#keyValue(i, value)),
+        ...this.#keyOf(row).map((value, i) => this.#keyValue(i, value)),
       ])
       return null
     } catch (error) {
       if (!isRowError(error)) throw error
-      return this.#refusal(key, error)
+      return this.#refusal(row, error)
     }
   }
 
   /** Inserted and updated rows of a chunk; when a row is refused, the chunk goes row by row. */
   #putChunk(rows: readonly Row[], start: number, end: number, fresh: boolean, rejected: Rejection[]): [number, number] {
     if (end - start > 1 && this.#isAnyKept(rows, start, end)) return this.#putSingly(rows, start, end, fresh, rejected)
+    // RAISE(FAIL) leaves what its statement did.
+    if (this.#hasTrigger) this.#database.exec('SAVEPOINT row')
     try {
-      const values = this.#bind(rows, start, end)
-      if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
-      // Kept rows that come back, by key.
-      const kept = this.#unkeep(rows, start, end)
-      const existing = this.#existing(rows, start, end)
-      const changed = this.#run(this.#adoptedRowSql(existing) ?? this.#upsertSql(end - start), values)
-      const inserted = end - start - existing
-      if (this.#maySwallow && changed < inserted) {
-        rejected.push(this.#unkept(rows[start] as Row))
-        return [0, 0]
-      }
-      if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
-      // They count as inserts, as the view sees them.
-      return kept > 0 ? [end - start, 0] : [inserted, changed - inserted]
+      const counts = this.#writeChunk(rows, start, end, fresh, rejected)
+      if (this.#hasTrigger) this.#database.exec('RELEASE row')
+      return counts
     } catch (error) {
       if (!isRowError(error)) throw error
       if (end - start > 1) return this.#putSingly(rows, start, end, fresh, rejected)
-      rejected.push(this.#refusal(this.#keyOf(rows[start] as Row), error))
+      rejected.push(this.#refusal(rows[start] as Row, error))
+      if (this.#hasTrigger) this.#database.exec('ROLLBACK TO row; RELEASE row')
       return [0, 0]
     }
+  }
+
+  #writeChunk(
+    rows: readonly Row[],
+    start: number,
+    end: number,
+    fresh: boolean,
+    rejected: Rejection[],
+  ): [number, number] {
+    const values = this.#bind(rows, start, end)
+    if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
+    // Kept rows that come back, by key.
+    const kept = this.#unkeep(rows, start, end)
+    const existing = this.#existing(rows, start, end)
+    const changed = this.#run(this.#adoptedRowSql(existing) ?? this.#upsertSql(end - start), values)
+    const inserted = end - start - existing
+    if (this.#maySwallow && changed < inserted) {
+      rejected.push(this.#unkept(rows[start] as Row))
+      return [0, 0]
+    }
+    if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
+    // They count as inserts, as the view sees them.
+    return kept > 0 ? [end - start, 0] : [inserted, changed - inserted]
   }
 
   #putSingly(
@@ -248,11 +265,14 @@ export class TableWriter {
     return [inserted, updated]
   }
 
-  #refusal(key: Key, error: unknown): Rejection {
+  #refusal(row: Row, error: unknown): Rejection {
+    const key = this.#keyOf(row)
     const message = error instanceof Error ? error.message : String(error)
     const code =
       referenceRefusal(error) !== null ? 'PARENT_MISSING' : isUniqueError(error) ? 'VALUE_TAKEN' : 'VALUE_REFUSED'
-    return { key, code, message }
+    const refusal = { key, code, message }
+    if (!this.#database.isTransaction) throw new RolledBack(row, refusal)
+    return refusal
   }
 
   /** Why a row is not there after it was put: the table takes its key for another row's, or does not keep it. */

@@ -118,7 +118,7 @@ function writerOf(
     database
       .prepare('INSERT OR REPLACE INTO _syncline_write (project, name, id, results, at) VALUES (?, ?, ?, ?, ?)')
       .run(spec.project, spec.name, id, encodeResults(results), context.clock.now())
-  /** Where references are checked at the end of a transaction, so that each write needs one of its own. */
+  /** Where references are checked at the end of a transaction, or a row ends it, so that each write needs one of its own. */
   const apart = async (id: string, writes: readonly Write[]): Promise<readonly WriteResult[]> => {
     const done: WriteResult[] = writes.map(() => ({ status: 'stale' }))
     const take = (at: number, result: Attempt): Attempt => {
@@ -133,19 +133,27 @@ function writerOf(
         try {
           return await fenced(async () => take(at, await table.attempt(write)))
         } catch (error) {
+          if (error instanceof TransactionGone)
+            return { status: 'rejected', code: 'VALUE_REFUSED', message: error.reason }
           const refusal = referenceRefusal(error)
           if (refusal !== null) return refusedByReference(write, refusal)
           throw error
         }
       },
-      swap: (members) =>
-        fenced(async () => {
-          const swapped = await table.swap(members)
-          swapped?.forEach((result, i) => {
-            take(members[i]?.at ?? 0, result)
+      swap: async (members) => {
+        try {
+          return await fenced(async () => {
+            const swapped = await table.swap(members)
+            swapped?.forEach((result, i) => {
+              take(members[i]?.at ?? 0, result)
+            })
+            return swapped
           })
-          return swapped
-        }),
+        } catch (error) {
+          if (error instanceof TransactionGone) return null
+          throw error
+        }
+      },
     })
   }
   return {
@@ -160,7 +168,7 @@ function writerOf(
           return results
         })
       } catch (error) {
-        if (referenceRefusal(error) !== null) return await apart(id, writes)
+        if (referenceRefusal(error) !== null || error instanceof TransactionGone) return await apart(id, writes)
         throw error
       }
     },
@@ -183,6 +191,16 @@ function writerOf(
     [Symbol.asyncDispose]: async () => {
       lent[Symbol.dispose]()
     },
+  }
+}
+
+/** A row ended the transaction that it was written in (restart.ts): all of it is undone. */
+class TransactionGone extends SyncError {
+  readonly reason: string
+
+  constructor(reason: string) {
+    super('VALUE_REFUSED', `the table rolled back the transaction for one row: ${reason}`)
+    this.reason = reason
   }
 }
 
@@ -222,8 +240,11 @@ class Table implements Transaction {
       this.#database.exec('RELEASE one')
       return result.status === 'stale' ? this.#refusal(write) : result
     } catch (error) {
-      this.#database.exec('ROLLBACK TO one; RELEASE one')
+      // It may have ended the transaction, and the savepoint with it.
+      const gone = !this.#database.isTransaction
+      if (!gone) this.#database.exec('ROLLBACK TO one; RELEASE one')
       if (!isRowError(error) || !(error instanceof Error)) throw error
+      if (gone) throw new TransactionGone(error.message)
       const taken = /^UNIQUE constraint failed: (.*)$/.exec(error.message)
       if (taken !== null && isSqliteError(error)) {
         if (this.#keyIsTaken(write)) {
