@@ -4,14 +4,65 @@ import { describe, test } from 'node:test'
 import pg from 'pg'
 import { deadLetters } from '../src/engine/dead-letters.ts'
 import { createDatabase } from '../tools/database.ts'
-import { assertEqual, postgresToPostgres, postgresToSqlite } from './hazards/pair.ts'
+import { assertEqual, postgresDatabase, postgresToPostgres, postgresToSqlite } from './hazards/pair.ts'
 import { ServiceProject } from './service/project.ts'
+import { openTwoWay } from './two-way/pair.ts'
+import { field } from './two-way/world.ts'
 
 const kinds = { SQLite: postgresToSqlite, Postgres: postgresToPostgres }
 const items = (unique: string) =>
   `CREATE TABLE t (id integer PRIMARY KEY, pos integer NOT NULL ${unique}, email text ${unique})`
 const fill = "INSERT INTO t SELECT g, g, 'e' || g FROM generate_series(1, 12) g"
 const loose = { maxDeletes: 1000, maxDeleteShare: 1 }
+
+describe('hazard 35: what an adopted Postgres table holds apart by other means than a unique column', () => {
+  const tables = {
+    'an exclusion constraint of equal values': [
+      'CREATE EXTENSION btree_gist; CREATE TABLE t (id integer PRIMARY KEY, a integer NOT NULL, EXCLUDE USING gist (a WITH =))',
+      'UPDATE t SET a = 3 - a WHERE id <= 2',
+    ],
+    'an exclusion constraint of ranges': [
+      "CREATE TABLE t (id integer PRIMARY KEY, a int4range NOT NULL DEFAULT 'empty', EXCLUDE USING gist (a WITH &&))",
+      "UPDATE t SET a = CASE id WHEN 1 THEN int4range '[2,3)' ELSE int4range '[1,2)' END WHERE id <= 2",
+    ],
+    'an exclusion constraint of an expression': [
+      'CREATE TABLE t (id integer PRIMARY KEY, a integer NOT NULL, EXCLUDE USING gist (int4range(a, a + 1) WITH &&))',
+      'UPDATE t SET a = 3 - a WHERE id <= 2',
+    ],
+    'a unique index of an expression': [
+      'CREATE TABLE t (id integer PRIMARY KEY, a text NOT NULL); CREATE UNIQUE INDEX ON t (lower(a))',
+      "UPDATE t SET a = CASE id WHEN 1 THEN '2' ELSE '1' END WHERE id <= 2",
+    ],
+  } as const
+  for (const [what, [table, swap]] of Object.entries(tables)) {
+    const range = table.includes('a int4range')
+    const rows = [1, 2, 3].map((id) => `(${id}, ${range ? `'[${id},${id + 1})'` : `'${id}'`})`).join(', ')
+    const plain = `CREATE TABLE t (id integer PRIMARY KEY, a ${range ? 'int4range' : table.includes('a text') ? 'text' : 'integer'}); INSERT INTO t VALUES ${rows}`
+
+    test(`${what}: swapped values settle in one run`, async () => {
+      await using pair = await postgresToPostgres({ adopt: true, guard: loose })
+      await pair.left.sql(plain)
+      await pair.right.sql(table)
+      await pair.mustRun()
+      await pair.left.sql(swap)
+      const run = await pair.mustRun()
+      assert.deepEqual([run.updated, run.rejected], [2, 0])
+      await assertEqual(pair)
+    })
+
+    test(`${what}: also two ways`, async () => {
+      const [left, right] = [await postgresDatabase(), await postgresDatabase()]
+      const asContacts = (sql: string) => sql.replace(/(TABLE|INTO|ON|UPDATE) t /g, '$1 contacts ')
+      await left.sql(asContacts(plain))
+      await right.sql(asContacts(table))
+      await using pair = openTwoWay(left, right, { fields: [field('id'), field('a')] })
+      assert.equal(await pair.writes(), 3)
+      await left.sql(asContacts(swap))
+      assert.equal(await pair.writes(), 2)
+      assert.equal((await pair.verify()).equal, true)
+    })
+  }
+})
 
 for (const [target, open] of Object.entries(kinds))
   describe(`hazard 35: unique values in an adopted ${target} table, each settled by one run`, () => {

@@ -41,6 +41,8 @@ export async function putParked(rows: readonly Row[], parking: Parking): Promise
 /** A value for a column of a row that waits; undefined: there is none. `random` is in [0, 1). */
 export function parkedValue(field: Field, random: number): Value | undefined {
   if (field.nullable) return null
+  // What is empty overlaps nothing.
+  if (/range$/.test(field.native)) return field.native.endsWith('multirange') ? '{}' : 'empty'
   const number = Math.floor(random * 2 ** 50)
   if (field.type === 'text') return `_syncline_${number}`
   // An integer column may be narrow.

@@ -184,3 +184,11 @@ export async function roundingColumns(client: Client, collection: string): Promi
     SELECT DISTINCT name FROM parts WHERE inside AND modified AND type IN ('numeric'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype, 'timetz'::regtype, 'interval'::regtype)`)
   return rows.map(([name]) => String(name))
 }
+
+/**
+ * Indexes that hold rows apart (unique ones, and those of exclusion constraints) with the columns they are of, for FROM. The columns of
+ * expressions are what the index depends on.
+ */
+export const apartSql = `pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0 AND (i.indisunique OR i.indisexclusion)
+  AND (a.attnum = ANY (i.indkey) OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))`

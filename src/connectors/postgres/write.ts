@@ -9,7 +9,7 @@ import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import { type DeleteResult, type Encoded, keyTaken, type PutResult, type TargetSpec } from '../connector.ts'
 import { parkedValue, putParked } from '../park.ts'
 import { quote } from '../sql.ts'
-import { tableSql } from './catalog.ts'
+import { apartSql, tableSql } from './catalog.ts'
 import type { Client, Inflow } from './client.ts'
 import { keepsValue, rounds, roundsValue, withoutLimits } from './columns.ts'
 import { CopyDecoder, encodeRow, quoteText } from './copy.ts'
@@ -201,11 +201,11 @@ export class TableWriter {
     })
   }
 
-  /** Columns of ours that the table holds unique, as fields that say whether they may be NULL there. */
+  /** Columns of ours that the table holds apart, as fields that say whether they may be NULL there. */
   async #parked(): Promise<readonly Field[]> {
     const columns = await this.#client.query(
-      `SELECT DISTINCT a.attname, a.attnotnull FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-       WHERE i.indrelid = ${quoteText(this.#table)}::regclass AND i.indisunique AND NOT i.indisprimary AND a.attgenerated = ''`,
+      `SELECT DISTINCT a.attname, a.attnotnull FROM ${apartSql}
+       WHERE i.indrelid = ${quoteText(this.#table)}::regclass AND NOT i.indisprimary AND a.attgenerated = ''`,
     )
     return this.#spec.schema.fields.flatMap((field) => {
       const column = columns.find(([name]) => name === field.name)

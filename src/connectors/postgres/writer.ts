@@ -19,7 +19,7 @@ import {
   swapParked,
   type Transaction,
 } from '../write.ts'
-import { type Table as CatalogTable, roundingColumns, tableSql } from './catalog.ts'
+import { apartSql, type Table as CatalogTable, roundingColumns, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { Columns, roundsValue } from './columns.ts'
 import { keptConditions } from './dependents.ts'
@@ -241,7 +241,7 @@ class Table implements Transaction {
         const { code, message } = keyTaken([])
         return { status: 'rejected', code, message }
       }
-      if (told?.code === '23505')
+      if (told?.code === '23505' || told?.code === '23P01')
         return { status: 'taken', columns: await this.#columnsOf(told.constraint ?? ''), message }
       if (told?.code === '23503' || told?.code === '23001') return refusedByReference(write, message)
       return { status: 'rejected', code: 'VALUE_REFUSED', message }
@@ -468,7 +468,7 @@ class Table implements Transaction {
 
   async #columnsOf(constraint: string): Promise<readonly string[]> {
     const rows = await this.#client.query(
-      `SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+      `SELECT DISTINCT a.attname FROM ${apartSql}
        WHERE i.indrelid = $1::regclass AND i.indexrelid = (SELECT oid FROM pg_class WHERE relname = $2 AND oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = $1::regclass))`,
       [tableSql(this.#schema.name), constraint],
     )
