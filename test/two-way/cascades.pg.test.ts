@@ -1,6 +1,7 @@
 /** Deletions that a database carries on by itself (ON DELETE): nothing that people wrote goes with them unseen, and plan says what run does. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { cascadeFrom } from '../../src/connectors/cascades.ts'
 import type { Connection, Context } from '../../src/connectors/connector.ts'
 import { keyText } from '../../src/core/key-text.ts'
 import { plainField } from '../../src/core/pairing.ts'
@@ -234,7 +235,67 @@ for (const [name, open] of Object.entries(systems))
         ],
       )
     })
+
+    test('through a tree that nobody syncs, and through a cycle of two tables, to whatever depth', async () => {
+      await using family = new Family(await sqliteDatabase(), await open(), { p: ['id'], d: ['id', 'm', 'v'] })
+      await family.both('CREATE TABLE p (id integer PRIMARY KEY)')
+      await family.both(
+        `CREATE TABLE m (id integer PRIMARY KEY, p integer REFERENCES p ON DELETE CASCADE,
+           up integer REFERENCES m ON DELETE CASCADE)`,
+      )
+      await family.both(
+        `CREATE TABLE n (id integer PRIMARY KEY, m integer REFERENCES m ON DELETE CASCADE, up integer);
+         CREATE TABLE o (id integer PRIMARY KEY, n integer REFERENCES n ON DELETE CASCADE, v text)`,
+      )
+      // A cycle of two tables, which SQLite can't be given later.
+      await family.both('CREATE TABLE q (id integer PRIMARY KEY, n integer REFERENCES n ON DELETE CASCADE)')
+      await family.both('ALTER TABLE m ADD COLUMN q integer REFERENCES q ON DELETE CASCADE')
+      await family.both('CREATE TABLE d (id integer PRIMARY KEY, m integer REFERENCES m ON DELETE CASCADE, v text)')
+      await family.both('INSERT INTO p VALUES (1), (2), (3)')
+      await family.both(
+        'INSERT INTO m VALUES (1, 1, NULL, NULL), (2, NULL, 1, NULL), (3, NULL, 2, NULL), (7, 3, NULL, NULL)',
+      )
+      await family.both('INSERT INTO n VALUES (1, 3, NULL); INSERT INTO q VALUES (1, 1)')
+      await family.both("INSERT INTO m VALUES (4, NULL, NULL, 1), (5, NULL, 4, NULL); INSERT INTO o VALUES (1, 1, 'x')")
+      await family.both('UPDATE m SET q = 1 WHERE id = 1')
+      await family.both("INSERT INTO d VALUES (7, NULL, 'z'), (8, 7, 'w'), (9, 5, 'x')")
+      await family.runAll()
+      await family.left.sql('DELETE FROM p WHERE id IN (1, 3)')
+      await family.right.sql("UPDATE d SET v = 'by a person' WHERE id = 9")
+      // The tree of 1 has five rows of m; that of 3 has one.
+      const connection = await family.project.connection('right')
+      const dependents = await (await connection.collection('p')).dependents?.([[1], [2], [3]], ['p'])
+      const counts = (dependents ?? []).filter(({ rows }) => rows > 0)
+      assert.deepEqual(
+        counts.map(({ at, collection, rows }) => `${at} ${collection.replace('public.', '')} ${rows}`).sort(),
+        ['0 d 1', '0 m 5', '0 n 1', '0 o 1', '0 q 1', '2 d 1', '2 m 1'],
+      )
+      for (let i = 0; i < 2; i++) await family.runAll()
+      assert.deepEqual(
+        (await family.rows('right', 'd')).map(([id, , v]) => [Number(id), v]),
+        [
+          [7, 'z'],
+          [9, 'by a person'],
+        ],
+      )
+      assert.deepEqual(
+        (await family.rows('right', 'p')).map(([id]) => Number(id)),
+        [1, 2],
+      )
+      // On the left its folder is gone, so that the edited row can't be there.
+      for (const record of await family.runAll()) assert.equal(record.inserted + record.updated + record.deleted, 0)
+    })
   })
+
+test('point 57: twenty tables that all refer to each other are a short question', () => {
+  const names = Array.from({ length: 20 }, (_, at) => `t${at}`)
+  const acting = names.flatMap((child) =>
+    names.map((parent) => ({ child, childFields: [parent], parent, parentFields: ['id'], effect: 'deleted' as const })),
+  )
+  assert.deepEqual(cascadeFrom('t0', acting, () => false).tables, names)
+  assert.equal(cascadeFrom('t0', acting, () => false).keys.length, 400)
+  assert.deepEqual(cascadeFrom('t0', acting, (name) => name !== 't5').tables, ['t0', 't5'])
+})
 
 for (const [name, rounds] of [
   ['SQLite', 15],
@@ -259,12 +320,23 @@ async function liveRandomFamily(open: () => Promise<Database>, random: Random, s
   const parents = { a: random.chance(0.5) ? 'a' : null, b: random.pick(['a', 'a', 'b']), c: random.pick(['a', 'b']) }
   const actions = { a: action(), b: action(), c: action() }
   const alike = random.chance(0.7)
+  // Of b: folders that nobody syncs, in each other and in a cycle with another table.
+  const tree = random.chance(0.5)
   for (const side of sideNames)
     for (const table of ['a', 'b', 'c'] as const) {
       const parent = parents[table]
       const on = alike || side === 'left' ? actions[table] : action()
       const reference = parent === null ? '' : `REFERENCES ${parent} ON DELETE ${on}`
-      await family[side].sql(`CREATE TABLE ${table} (id INTEGER PRIMARY KEY, up INTEGER ${reference}, v TEXT)`)
+      const through = table === 'b' && tree ? `, f INTEGER REFERENCES f ON DELETE ${on}` : ''
+      if (through !== '')
+        await family[side].sql(
+          `CREATE TABLE f (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a ON DELETE CASCADE, up INTEGER REFERENCES f ON DELETE CASCADE);
+           CREATE TABLE g (id INTEGER PRIMARY KEY, f INTEGER REFERENCES f ON DELETE CASCADE)`,
+        )
+      if (through !== '') await family[side].sql('ALTER TABLE f ADD COLUMN g INTEGER REFERENCES g ON DELETE CASCADE')
+      await family[side].sql(
+        `CREATE TABLE ${table} (id INTEGER PRIMARY KEY, up INTEGER ${reference}, v TEXT${through})`,
+      )
     }
   const insert = (table: 'a' | 'b' | 'c', id: number, v: string) => {
     const up =
@@ -273,13 +345,22 @@ async function liveRandomFamily(open: () => Promise<Database>, random: Random, s
         : parents[table] === table
           ? String(id - 2)
           : String(random.between(1, 8))
-    return `INSERT INTO ${table} VALUES (${id}, ${up}, '${v}') ON CONFLICT DO NOTHING`
+    return `INSERT INTO ${table} (id, up, v) VALUES (${id}, ${up}, '${v}') ON CONFLICT DO NOTHING`
   }
   for (const table of ['a', 'b', 'c'] as const)
     for (let id = 1; id <= 8; id++) {
       const sql = insert(table, id, `${table}${id}`)
       await family.both(sql)
     }
+  if (tree) {
+    for (let id = 1; id <= 6; id++) {
+      const [a, up] = [id <= 2 ? random.between(1, 8) : 'NULL', id <= 2 ? 'NULL' : random.between(1, id - 1)]
+      await family.both(`INSERT INTO f VALUES (${id}, ${a}, ${up}, NULL)`)
+    }
+    await family.both(`INSERT INTO g VALUES (1, ${random.between(1, 6)})`)
+    await family.both(`UPDATE f SET g = 1 WHERE id = ${random.between(1, 6)}`)
+    for (let id = 1; id <= 8; id++) await family.both(`UPDATE b SET f = ${random.between(1, 6)} WHERE id = ${id}`)
+  }
   for (let i = 0; i < 2; i++) await family.runAll()
   const written: string[] = []
   for (let deed = 0; deed < 8; deed++) {

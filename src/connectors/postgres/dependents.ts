@@ -2,7 +2,7 @@
 import { formatName } from '../../core/name.ts'
 import { fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Key } from '../../core/value.ts'
-import { type Acting, pathsFrom, reachedBy, reachedRows } from '../cascades.ts'
+import { type Acting, cascadeFrom, type Dialect, reachedBy, reaches, withReached } from '../cascades.ts'
 import type { Dependent } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { qualified, type Table, tableSql } from './catalog.ts'
@@ -33,6 +33,18 @@ export async function actingKeys(client: Client): Promise<Acting[]> {
   }))
 }
 
+const dialect: Dialect = {
+  tableSql,
+  identity: () => ['tableoid', 'ctid'],
+  // A recursive part may name itself once.
+  follow: (steps) => {
+    const found = steps.map(
+      ({ select, tables, where }) => `SELECT ${select.join(', ')} FROM ${tables.join(', ')} WHERE ${where}`,
+    )
+    return `SELECT _reached._ord, _next.* FROM _reached CROSS JOIN LATERAL (${found.join(' UNION ALL ')}) AS _next`
+  },
+}
+
 /** By collection that is to stay: whether a row of the table, called by its name, reaches rows of it. */
 export async function keptConditions(
   client: Client,
@@ -42,15 +54,12 @@ export async function keptConditions(
   if (keeps.length === 0) return []
   const names = keptNames(keeps)
   const kept = (name: string) => names.has(name)
-  return pathsFrom(schema.name, await actingKeys(client), kept)
-    .filter((path) => kept(reachedBy(path).child) && reachedBy(path).effect !== 'refused')
-    .map((path) => {
-      const root = { root: tableSql(schema.name), table: schema.name, key: schema.key }
-      return {
-        collection: names.get(reachedBy(path).child) ?? '',
-        sql: `EXISTS (SELECT 1 FROM ${reachedRows(path, root, tableSql).from})`,
-      }
-    })
+  const cascade = cascadeFrom(schema.name, await actingKeys(client), kept)
+  const keys = cascade.keys.filter(({ child, effect }) => kept(child) && effect !== 'refused')
+  return [...Map.groupBy(keys, ({ child }) => child)].map(([child, of]) => ({
+    collection: names.get(child) ?? '',
+    sql: reaches(cascade, dialect, tableSql(schema.name), of),
+  }))
 }
 
 /** The names that we were given, by those that the catalog has. */
@@ -73,30 +82,36 @@ export async function dependentsOf(
     ...parts.map((field, i) => literal(field, key[i] ?? null, field.native)),
   ])
   const listed = `(VALUES ${tuples.map((tuple) => `(${tuple.join(', ')})`).join(', ')}) AS w (${['ord', ...parts.map((_, i) => `k${i}`)].join(', ')})`
-  for (const path of pathsFrom(schema.name, acting, (name) => names.has(name))) {
-    const { child, effect, childFields: fields } = reachedBy(path)
-    const where = schema.key
-      .map((name, part) => sameSql(`_root.${quote(name)}`, `w.k${part}`, loose.includes(name)))
-      .join(' AND ')
-    const { from, alias } = reachedRows(path, { root: '_root', table: schema.name, key: schema.key }, tableSql)
-    const tables = `${listed} JOIN ${tableSql(schema.name)} AS _root ON ${where}, ${from}`
-    if (child !== schema.name) {
-      const counted = await client.query(`SELECT w.ord, count(*) FROM ${tables} GROUP BY w.ord`)
-      for (const [ord, rows] of counted)
-        dependents.push({
-          at: Number(ord) - 1,
-          collection: names.get(child) ?? child,
-          effect,
-          fields,
-          rows: Number(rows),
-          own: [],
-        })
-      continue
+  const where = schema.key
+    .map((name, part) => sameSql(`_root.${quote(name)}`, `w.k${part}`, loose.includes(name)))
+    .join(' AND ')
+  const start = `SELECT w.ord, _root.tableoid, _root.ctid FROM ${listed} JOIN ${tableSql(schema.name)} AS _root ON ${where}`
+  const cascade = cascadeFrom(schema.name, acting, (name) => names.has(name))
+  const reached = withReached(cascade, dialect, start)
+  const others = cascade.keys.filter(({ child }) => child !== schema.name)
+  // By table and effect: a row may refer to rows that go in more than one way.
+  for (const of of Map.groupBy(others, ({ child, effect }) => `${effect} ${child}`).values()) {
+    const [first] = of
+    if (first === undefined) continue
+    const { child, effect, childFields: fields } = first
+    const rows = of.map(
+      (key) => `SELECT _reached._ord, _child.tableoid, _child.ctid ${reachedBy(cascade, dialect, key)}`,
+    )
+    const counted = await client.query(
+      `${reached} SELECT _ord, count(*) FROM (${rows.join(' UNION ')}) AS _found GROUP BY _ord`,
+    )
+    for (const [ord, count] of counted) {
+      const collection = names.get(child) ?? child
+      dependents.push({ at: Number(ord) - 1, collection, effect, fields, rows: Number(count), own: [] })
     }
-    const key = schema.key.map((name) => `${alias}.${quote(name)}`).join(', ')
-    for (const [ord, ...values] of await client.query(`SELECT w.ord, ${key} FROM ${tables}`)) {
+  }
+  const key = schema.key.map((name) => `_child.${quote(name)}`).join(', ')
+  for (const acted of cascade.keys.filter(({ child }) => child === schema.name)) {
+    const { child: collection, effect, childFields: fields } = acted
+    const rows = await client.query(`${reached} SELECT _reached._ord, ${key} ${reachedBy(cascade, dialect, acted)}`)
+    for (const [ord, ...values] of rows) {
       const own = values.map((value, at) => (value === null ? null : fromText(parts[at]?.type ?? 'text', value)))
-      dependents.push({ at: Number(ord) - 1, collection: child, effect, fields, rows: 1, own: [own] })
+      dependents.push({ at: Number(ord) - 1, collection, effect, fields, rows: 1, own: [own] })
     }
   }
   return dependents

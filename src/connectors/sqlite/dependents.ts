@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { parseName } from '../../core/name.ts'
 import type { Schema } from '../../core/schema.ts'
 import type { Key, Value } from '../../core/value.ts'
-import { type Acting, pathsFrom, reachedBy, reachedRows } from '../cascades.ts'
+import { type Acting, cascadeFrom, type Dialect, reachedBy, reaches, withReached } from '../cascades.ts'
 import type { Dependent } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { prepareArrays } from './database.ts'
@@ -55,8 +55,32 @@ function plainName(collection: string): string {
   return (parseName(collection).at(-1) ?? collection).toLowerCase()
 }
 
-function rootOf(schema: Schema, root: string) {
-  return { root, table: tableOf(schema).toLowerCase(), key: schema.key }
+function dialectOf(database: DatabaseSync): Dialect {
+  const identities = new Map<string, readonly string[]>()
+  return {
+    tableSql: quote,
+    identity: (table) => {
+      const known = identities.get(table) ?? identityOf(database, table)
+      identities.set(table, known)
+      return known
+    },
+    follow: (steps) =>
+      steps
+        .map(({ select, tables, where }) => {
+          const from = ['_reached', ...tables].join(', ')
+          return `SELECT _reached._ord, ${select.join(', ')} FROM ${from} WHERE ${where}`
+        })
+        .join(' UNION '),
+  }
+}
+
+/** Its rowid, by a name that no column hides; a table without rowids has its primary key. */
+function identityOf(database: DatabaseSync, table: string): readonly string[] {
+  const columns = database.prepare('SELECT lower(name) AS name FROM pragma_table_info(?)').all(table)
+  const without = database.prepare('SELECT wr FROM pragma_table_list WHERE schema = ? AND lower(name) = ?')
+  if (without.get('main', table)?.wr === 1) return keyOf(database, table).map((name) => `${quote(name)} COLLATE BINARY`)
+  const rowid = ['rowid', '_rowid_', 'oid'].find((name) => columns.every((column) => column.name !== name))
+  return [rowid ?? 'rowid']
 }
 
 /** By collection that is to stay: whether a row of the table, called by its name, reaches rows of it. */
@@ -67,12 +91,14 @@ export function keptConditions(
 ): { readonly collection: string; readonly sql: string }[] {
   if (keeps.length === 0) return []
   const names = new Map(keeps.map((name) => [plainName(name), name]))
-  const root = rootOf(schema, quote(tableOf(schema)))
-  return pathsFrom(root.table, actingKeys(database), (name) => names.has(name)).flatMap((path) => {
-    const collection = names.get(reachedBy(path).child)
-    if (collection === undefined || reachedBy(path).effect === 'refused') return []
-    return [{ collection, sql: `EXISTS (SELECT 1 FROM ${reachedRows(path, root, quote).from})` }]
-  })
+  const kept = (name: string) => names.has(name)
+  const cascade = cascadeFrom(tableOf(schema).toLowerCase(), actingKeys(database), kept)
+  const dialect = dialectOf(database)
+  const keys = cascade.keys.filter(({ child, effect }) => kept(child) && effect !== 'refused')
+  return [...Map.groupBy(keys, ({ child }) => child)].map(([child, of]) => ({
+    collection: names.get(child) ?? '',
+    sql: reaches(cascade, dialect, quote(tableOf(schema)), of),
+  }))
 }
 
 export function dependentsOf(
@@ -83,29 +109,34 @@ export function dependentsOf(
   bind: (key: Key) => Bindable[],
 ): Dependent[] {
   const names = new Map(keeps.map((name) => [plainName(name), name]))
-  const root = rootOf(schema, '_root')
-  const table = quote(tableOf(schema))
+  const table = tableOf(schema).toLowerCase()
+  const dialect = dialectOf(database)
+  const cascade = cascadeFrom(table, actingKeys(database), (name) => names.has(name))
   const where = schema.key.map((name) => `_root.${quote(name)} = ?`).join(' AND ')
+  const identity = (row: string, of: string) => dialect.identity(of).map((part) => `${row}.${part}`)
+  const start = `SELECT 0, ${identity('_root', table).join(', ')} FROM ${quote(tableOf(schema))} AS _root WHERE ${where}`
+  const reached = withReached(cascade, dialect, start)
   const dependents: Dependent[] = []
-  for (const path of pathsFrom(root.table, actingKeys(database), (name) => names.has(name))) {
-    const { child, effect, childFields: fields } = reachedBy(path)
-    const { from, alias } = reachedRows(path, root, quote)
-    const own = child === root.table
-    const wanted = own ? schema.key.map((name) => `${alias}.${quote(name)}`).join(', ') : 'count(*)'
-    const find = prepareArrays(database, `SELECT ${wanted} FROM ${table} AS _root, ${from} AND ${where}`, true)
+  const others = cascade.keys.filter(({ child }) => child !== table)
+  // By table and effect: a row may refer to rows that go in more than one way.
+  for (const of of Map.groupBy(others, ({ child, effect }) => `${effect} ${child}`).values()) {
+    const [first] = of
+    if (first === undefined) continue
+    const { child, effect, childFields: fields } = first
+    const rows = of.map((key) => `SELECT ${identity('_child', child).join(', ')} ${reachedBy(cascade, dialect, key)}`)
+    const find = prepareArrays(database, `${reached} SELECT count(*) FROM (${rows.join(' UNION ')})`, true)
     keys.forEach((key, at) => {
-      const rows = find.all(...bind(key)).map((row) => asStored(row))
-      const collection = names.get(child) ?? child
-      if (!own) dependents.push({ at, collection, effect, fields, rows: Number(rows[0]?.[0] ?? 0), own: [] })
-      else if (rows.length > 0)
-        dependents.push({
-          at,
-          collection,
-          effect,
-          fields,
-          rows: rows.length,
-          own: rows.map((row) => decoded(schema, row)),
-        })
+      const count = Number(asStored(find.get(...bind(key)))[0] ?? 0)
+      dependents.push({ at, collection: names.get(child) ?? child, effect, fields, rows: count, own: [] })
+    })
+  }
+  const wanted = schema.key.map((name) => `_child.${quote(name)}`).join(', ')
+  for (const acted of cascade.keys.filter(({ child }) => child === table)) {
+    const { effect, childFields: fields } = acted
+    const find = prepareArrays(database, `${reached} SELECT ${wanted} ${reachedBy(cascade, dialect, acted)}`, true)
+    keys.forEach((key, at) => {
+      const own = find.all(...bind(key)).map((row) => decoded(schema, asStored(row)))
+      dependents.push({ at, collection: names.get(table) ?? table, effect, fields, rows: own.length, own })
     })
   }
   return dependents.filter(({ rows }) => rows > 0)
