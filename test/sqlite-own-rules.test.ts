@@ -233,3 +233,13 @@ describe('a row that ends the transaction is the one that is refused', () => {
       assert.equal((await pair.verify()).equal, true)
     })
 })
+
+test('a virtual table is refused as a target by plan and run, before anything is written', async () => {
+  await using pair = await openPair(await sqliteDatabase(), await sqliteDatabase(), { adopt: true })
+  await pair.left.sql("CREATE TABLE t (id TEXT PRIMARY KEY, v TEXT); INSERT INTO t VALUES ('1', 'a')")
+  await pair.right.sql('CREATE VIRTUAL TABLE t USING fts5 (id UNINDEXED, v)')
+  const refusal = { code: 'TARGET_NOT_OURS', message: /virtual table/ }
+  await assert.rejects(planSync(pair.sync, pair.project()), refusal)
+  assert.equal((await pair.run()).error?.code, refusal.code)
+  assert.deepEqual(await pair.right.sql("SELECT name FROM sqlite_schema WHERE name LIKE '%rows%'"), [])
+})

@@ -72,6 +72,13 @@ export function tableKind(database: DatabaseSync, table: string): 'table' | 'vie
   return row === undefined ? null : row.type === 'view' ? 'view' : 'table'
 }
 
+export function isVirtual(database: DatabaseSync, table: string): boolean {
+  const row = database
+    .prepare(`SELECT type FROM pragma_table_list WHERE schema = 'main' AND lower(name) = lower(?)`)
+    .get(table)
+  return row?.type === 'virtual'
+}
+
 /** Whether a table has rowids that a query can name (a column called rowid hides them). */
 export function hasRowids(database: DatabaseSync, table: string): boolean {
   if (database.prepare(`SELECT 1 FROM pragma_table_info(?) WHERE lower(name) = 'rowid'`).get(table) !== undefined)

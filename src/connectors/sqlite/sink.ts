@@ -9,7 +9,7 @@ import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
 import { quote } from '../sql.ts'
-import { describeTable, hasRowids, isRowidKey, parseSchema, tableKind } from './catalog.ts'
+import { describeTable, hasRowids, isRowidKey, isVirtual, parseSchema, tableKind } from './catalog.ts'
 import { enterBulk, leaveBulk } from './database.ts'
 import type { Relation } from './decode.ts'
 import { attempt } from './errors.ts'
@@ -100,6 +100,10 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
   if (kind === 'view')
     throw new SyncError('TARGET_NOT_OURS', `${table} is a view, not a table`, {
       hint: 'Choose another target name with `to`.',
+    })
+  if (isVirtual(database, table))
+    throw new SyncError('TARGET_NOT_OURS', `${table} is a virtual table, which takes no unique index of its key`, {
+      hint: 'Sync into a plain table, and fill the virtual one from it (an fts5 table by triggers, say).',
     })
   const checkpoint = migrated(database) ? readCheckpoint(database, spec) : null
   const found = describeTable(database, table)

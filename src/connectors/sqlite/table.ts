@@ -7,6 +7,7 @@ import type { Owner, TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { parseSchema } from './catalog.ts'
+import { isUniqueError } from './errors.ts'
 import { runOne } from './own-rules.ts'
 import { storageOf, typeOf } from './types.ts'
 
@@ -164,6 +165,7 @@ function prepareAdoption(database: DatabaseSync, spec: TargetSpec): void {
   try {
     database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${quote(`_syncline_key_${table}`)} ON ${quote(table)} (${key})`)
   } catch (error) {
+    if (!isUniqueError(error)) throw error
     throw new SyncError(
       'KEY_DUPLICATE',
       `several rows of ${table} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
