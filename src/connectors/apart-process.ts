@@ -2,7 +2,7 @@
  * Processes that work for this one, and can be ended at any moment: a statement of SQLite that never ends is native code, which no thread
  * can be stopped in. One that did its work is kept for the next connection to the same place for a while: starting one takes 100 ms.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
@@ -34,7 +34,7 @@ const idle: { readonly key: string; readonly process: WorkProcess; readonly late
 /** RATE_LIMITED: too many are at work. */
 export function takeProcess(work: Work): WorkProcess {
   const key = keyOf(work)
-  const at = idle.findIndex((one) => one.key === key)
+  const at = idle.findIndex((one) => one.key === key && !one.process.isOver)
   const [found] = at < 0 ? [] : idle.splice(at, 1)
   if (found !== undefined) {
     clearTimeout(found.late)
@@ -93,7 +93,7 @@ export class WorkProcess {
 
   constructor(work: Work) {
     this.work = work
-    this.#child = fork(work.entry, [String(work.memoryMb)], {
+    this.#child = forked(work, {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       // Not those of this process: a debugger's port is taken, and a condition is for imports by name.
@@ -111,8 +111,15 @@ export class WorkProcess {
     this.#child.on('exit', (code, signal) => this.#die(this.#reason(code, signal)))
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   get isOver(): boolean {
-    return this.#over !== null
+    // A child's end is told later than it is known.
+    return (
+      this.#over !== null || this.#child.exitCode !== null || this.#child.signalCode !== null || !this.#child.connected
+    )
   }
 
   /** Who hears what it logs. */
@@ -171,6 +178,8 @@ export class WorkProcess {
 
   #die(error: SyncError): void {
     all.delete(this)
+    const at = idle.findIndex((one) => one.process === this)
+    for (const { late } of at < 0 ? [] : idle.splice(at, 1)) clearTimeout(late)
     this.#over ??= error
     for (const { reject } of this.#waiting.values()) reject(this.#over)
     this.#waiting.clear()
@@ -189,6 +198,25 @@ export class WorkProcess {
       )
     return unexpected(this.work, signal ?? `exit ${code}`, this.#lastWords)
   }
+}
+
+/** RATE_LIMITED: the system gives no further process now. */
+function forked({ entry, what, memoryMb }: Work, options: ForkOptions): ChildProcess {
+  const refused = (cause?: unknown) =>
+    new SyncError('RATE_LIMITED', `no process can be started for the work on ${what}`, {
+      hint: 'It is tried again by itself. See how many processes and open files the service may have (`ulimit -n -u`).',
+      cause,
+    })
+  let child: ChildProcess
+  try {
+    child = fork(entry, [String(memoryMb)], options)
+  } catch (error) {
+    throw refused(error)
+  }
+  if (child.pid !== undefined) return child
+  // Why is told later; the child has no channel by which it could be asked anything.
+  child.on('error', () => {})
+  throw refused()
 }
 
 function unexpected({ what }: Work, reason: string, lastWords: string): SyncError {

@@ -1,5 +1,6 @@
 /** A connection in a process of its own, on a real one: SQLite. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
@@ -196,5 +197,53 @@ describe('hazard 40: work that a caller chose, in a process of its own', () => {
       assert.match(error.cause.message, /nowhere\.ts/)
       return true
     })
+  })
+  test('one that died while nobody needed it is not handed out', async () => {
+    await using it = await project()
+    const work: Work = { entry: new URL('./sqlite/process.ts', import.meta.url), what: it.file, memoryMb: 512 }
+    const first = takeProcess(work)
+    giveBack(first)
+    assert.ok(first.pid !== undefined)
+    process.kill(first.pid, 'SIGKILL')
+    while (!first.isOver) await sleep(5)
+    const next = takeProcess(work)
+    assert.notEqual(next, first)
+    next.end(new SyncError('INTERRUPTED', 'it is over'))
+  })
+
+  test('a process that the system does not start is a named error', { skip: process.platform === 'win32' }, () => {
+    const script = `
+      import { openSync } from 'node:fs'
+      import { takeProcess } from ${JSON.stringify(new URL('./apart-process.ts', import.meta.url).href)}
+      const open = []
+      try { for (;;) open.push(openSync('/dev/null')) } catch {}
+      try { takeProcess({ entry: new URL('file:///nowhere.ts'), what: 'it', memoryMb: 100 }) } catch (error) { console.log(error.code, error.message) }
+      process.exit()`
+    const found = spawnSync(
+      'sh',
+      ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, script],
+      {
+        encoding: 'utf8',
+      },
+    )
+    assert.equal(found.stdout.trim(), 'RATE_LIMITED no process can be started for the work on it', found.stderr)
+  })
+  test('of a file that a caller named, rows are too large that its process has no memory for', async () => {
+    await using it = await project()
+    const database = new DatabaseSync(it.file)
+    database.exec(`create table large (n integer primary key, body blob);
+      insert into large values (1, zeroblob(60000000)), (2, zeroblob(350000000)), (3, zeroblob(10))`)
+    database.close()
+    await using connection = await it.connect()
+    const { lookup } = await connection.collection('large')
+    const { rows, rejects } = await lookup.fetch([[1], [2], [3]])
+    assert.deepEqual(
+      rows.map(([n]) => Number(n)),
+      [1, 3],
+    )
+    assert.deepEqual(
+      rejects.map(({ key }) => key.map(Number)),
+      [[2]],
+    )
   })
 })

@@ -2,11 +2,20 @@
 import { openApart, type WorkLimits } from '../apart.ts'
 import type { Connection, Context } from '../connector.ts'
 import type { SqliteConfig } from './index.ts'
+import { limits as rowLimits } from './limits.ts'
 import { declaredLoss } from './types.ts'
+
+/** A row is there as it was read, as a value, and as it is sent: of its memory a process has so much for one. */
+const ROW_SHARE = 8
 
 export async function openSqliteApart(config: SqliteConfig, context: Context, limits: WorkLimits): Promise<Connection> {
   const entry = new URL(`./process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
-  const connection = await openApart({ entry, what: `the SQLite file ${config.file}`, config, limits }, context)
+  const maxRowBytes = Math.min(
+    config.maxRowBytes ?? rowLimits.rowBytes,
+    Math.ceil((limits.memoryMb * 2 ** 20) / ROW_SHARE),
+  )
+  const what = `the SQLite file ${config.file}`
+  const connection = await openApart({ entry, what, config: { ...config, maxRowBytes }, limits }, context)
   const { sink } = connection
   // A function of values, which does not cross.
   return {

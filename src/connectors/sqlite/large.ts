@@ -6,13 +6,15 @@ import { constants } from 'node:buffer'
 import type { Field } from '../../core/schema.ts'
 import type { Value } from '../../core/value.ts'
 import { joined, quote } from '../sql.ts'
+import { limits } from './limits.ts'
 import { type Bindable, fromStorage } from './types.ts'
 
 /** Some row of what was asked for is too large. */
 export class RowTooLarge extends Error {}
 
-/** Runs `read`; carefully, if a row is too large. */
-export function carefully<T>(read: (careful: boolean) => T): T {
+/** Runs `read`; carefully, if a row is too large. Where less is allowed than SQLite holds, nothing larger may be read even once. */
+export function carefully<T>({ maxRowBytes }: { readonly maxRowBytes: number }, read: (careful: boolean) => T): T {
+  if (maxRowBytes < limits.rowBytes) return read(true)
   try {
     return read(false)
   } catch (error) {

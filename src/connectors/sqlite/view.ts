@@ -97,7 +97,7 @@ export function rowidPages(
   const at = rowidAt(relation, names)
   const prepare = preparing(database)
   const page = (conditions: readonly string[], values: readonly Bindable[]) =>
-    carefully((careful) => {
+    carefully(relation, (careful) => {
       const { decode, columns } = readers(careful)
       const statement = prepare(`SELECT ${columns} FROM ${clause(relation, conditions)} ORDER BY rowid LIMIT ?`)
       const stored = attempt(relation.file, () => readable(() => statement.all(...values, limit)))
@@ -215,7 +215,7 @@ export function fetchRows(
     const part = keys.slice(start, start + perStatement)
     const from = clause(relation, [keysSql(keyParts(relation), part.length, relation.system === 'sqlite')])
     const values = part.flatMap((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
-    const found = carefully((careful) => {
+    const found = carefully(relation, (careful) => {
       const { decode, columns } = readers(careful)
       const statement = prepareArrays(database, `SELECT ${columns} FROM ${from}`)
       const chunk = emptyChunk()
