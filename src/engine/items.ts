@@ -48,21 +48,49 @@ export interface Loaded {
   readonly gone: readonly { readonly side: SideName; readonly key: string }[]
   /** All that was loaded, whatever became of it. */
   readonly works: readonly WorkItem[]
-  /** Size of the rows, as read. */
-  readonly bytes: number
 }
 
-type Rows = Record<SideName, Map<string, Row>> & { bytes: number }
+/** `most`: bytes after which no more is fetched. */
+type Rows = Record<SideName, Map<string, Row>> & { bytes: number; readonly most: number }
 type Unreadable = Record<SideName, Map<string, { code: string; message: string }>>
 
+/** Rows of a batch, as read: its intents and results are one JSON text each, which may be seven times as long. */
+const BATCH_BYTES = 32 * 1024 * 1024
+/** Keys that are asked for before anybody knows how large their rows are. */
+const FIRST_KEYS = 8
+
+/** How many works to take for the next batch: fewer where there was no room for more, then twice as many again. */
+export function nextRows(asked: number, loaded: Loaded, most: number): number {
+  return loaded.works.length < asked ? Math.min(most, 2 * loaded.works.length) : Math.min(most, 2 * asked)
+}
+
+/** The rows are larger than `most` bytes together. */
+class TooMuch extends Error {}
+
+/** As `loadItems`, of so many of the first works as a batch has room for; one by itself is loaded however large it is. */
+export async function loadBatch(sides: PairSides, work: PairWork, works: readonly WorkItem[]): Promise<Loaded> {
+  const most = Math.min(BATCH_BYTES, 4 * sides.sync.batch.bytes)
+  for (let some = works; ; some = some.slice(0, some.length >> 1))
+    try {
+      return await loadItems(sides, work, some, some.length > 1 ? most : Number.POSITIVE_INFINITY)
+    } catch (error) {
+      if (!(error instanceof TooMuch)) throw error
+    }
+}
+
 /** `work`: the list that the items are on; it knows rows met in this run. */
-export async function loadItems(sides: PairSides, work: PairWork, works: readonly WorkItem[]): Promise<Loaded> {
+export async function loadItems(
+  sides: PairSides,
+  work: PairWork,
+  works: readonly WorkItem[],
+  most = Number.POSITIVE_INFINITY,
+): Promise<Loaded> {
   const { memory, pairing, project, sync } = sides
   const pairs = new Map(
     (await memory.byIds(works.flatMap(({ pair }) => (pair === null ? [] : [pair])))).map((pair) => [pair.id, pair]),
   )
   const lone = works.filter((work): work is WorkItem & { pair: null } => work.pair === null)
-  const rows: Rows = { left: new Map(), right: new Map(), bytes: 0 }
+  const rows: Rows = { left: new Map(), right: new Map(), bytes: 0, most }
   const unreadable: Unreadable = { left: new Map(), right: new Map() }
   for (const side of sideNames) {
     const keys = [...pairs.values()].map((pair) => pair[side])
@@ -142,7 +170,6 @@ export async function loadItems(sides: PairSides, work: PairWork, works: readonl
     ambiguities: matched.ambiguities,
     gone,
     works,
-    bytes: rows.bytes,
   }
 }
 
@@ -156,14 +183,20 @@ async function fetchRows(
   const wanted = keys.filter((key) => !rows[side].has(key))
   if (wanted.length === 0) return
   const bound = sides.pairing[side]
-  const parsed = wanted.map(parseKeyText)
-  const chunk = await sides.collections[side].lookup.fetch(
-    parsed.filter((key) => !key.includes(null)),
-    bound.fields,
-  )
-  rows.bytes += chunk.bytes
-  for (const row of chunk.rows) rows[side].set(keyText(keyOfSide(bound, row)), row)
-  for (const { key, code, message } of chunk.rejects) unreadable[side].set(keyText(key), { code, message })
+  const parsed = wanted.map(parseKeyText).filter((key) => !key.includes(null))
+  const before = rows.bytes
+  // What was fetched tells how many more there is room for.
+  for (let start = 0, count = FIRST_KEYS; start < parsed.length; ) {
+    const chunk = await sides.collections[side].lookup.fetch(parsed.slice(start, start + count), bound.fields)
+    start += count
+    rows.bytes += chunk.bytes
+    if (rows.bytes > rows.most) throw new TooMuch()
+    for (const row of chunk.rows) rows[side].set(keyText(keyOfSide(bound, row)), row)
+    for (const { key, code, message } of chunk.rejects) unreadable[side].set(keyText(key), { code, message })
+    const each = (rows.bytes - before) / start
+    const room = Math.min(BATCH_BYTES, rows.most) - rows.bytes
+    count = Math.max(1, Math.min(16 * count, Math.floor(room / Math.max(1, each))))
+  }
 }
 
 /** Pairs that lost a row on one side, where exactly one row without a pair has the match of the other: its key was changed. */

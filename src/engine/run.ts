@@ -31,7 +31,7 @@ import { Changes, conflictChanges } from './changes.ts'
 import { deletedRows, takenAlong } from './dependents.ts'
 import { detect, interrupted } from './detect.ts'
 import { readIntent } from './intents.ts'
-import { type Loaded, type LoadedItem, loadItems, type Meeting } from './items.ts'
+import { type Loaded, type LoadedItem, loadBatch, type Meeting, nextRows } from './items.ts'
 import {
   columnMarks,
   type Fences,
@@ -64,9 +64,6 @@ export interface RunLease {
 
 /** How often a run tries an item again that somebody else changed at the same moment. */
 const MAX_TRIES = 4
-
-/** Rows of a batch, as read: its intents and results are one JSON text each, which may be seven times as long. */
-const BATCH_BYTES = 32 * 1024 * 1024
 
 export async function run(sync: TwoWaySync, project: Project, tally: Tally, lease: RunLease): Promise<Settlement> {
   await using sides = await openPairSides(sync, project)
@@ -185,10 +182,10 @@ class Line implements AsyncDisposable {
       if (project.context.signal.aborted) throw interrupted(this.#sides)
       const works = await this.#pairs.work.next(phase, rows)
       if (works.length === 0) return
-      const loaded = await loadItems(this.#sides, this.#pairs.work, works)
-      // What was marked stays on the list until it is dealt with: fewer at a time.
-      if (loaded.bytes > BATCH_BYTES && works.length > 1) rows = works.length >> 1
-      else await this.#step(loaded, phase)
+      // What there was no room for stays on the list until it is dealt with.
+      const loaded = await loadBatch(this.#sides, this.#pairs.work, works)
+      rows = nextRows(rows, loaded, sync.batch.rows)
+      await this.#step(loaded, phase)
     }
   }
 

@@ -11,7 +11,7 @@ import type { PairWork } from '../store/pairs.ts'
 import { deletedRows, type Referring, type TakenAlong, takenAlong } from './dependents.ts'
 import { type Detected, detect } from './detect.ts'
 import { intendedWrites } from './intents.ts'
-import { type LoadedItem, loadItems, type Meeting } from './items.ts'
+import { type LoadedItem, loadBatch, loadItems, type Meeting, nextRows } from './items.ts'
 import { openPairSides, type PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { type HeldBack, heldBackByReferences } from './references.ts'
@@ -81,15 +81,16 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
   const detected = await detect(sides, work, tally, null)
   const draft = new Draft(sides)
   draft.pairs = tally.counts.unchanged
-  for (;;) {
+  for (let rows = sync.batch.rows; ; ) {
     if (project.context.signal.aborted) break
-    const works = await work.next('writes', sync.batch.rows)
+    const works = await work.next('writes', rows)
     if (works.length === 0) break
-    const loaded = await loadItems(sides, work, works)
+    const loaded = await loadBatch(sides, work, works)
+    rows = nextRows(rows, loaded, sync.batch.rows)
     for (const meeting of loaded.meetings) draft.meet(meeting)
     for (const { match, keys } of loaded.ambiguities) draft.ambiguous(match, keys)
     for (const one of loaded.items) draft.item(one)
-    await work.done(works)
+    await work.done(loaded.works)
   }
   const deletes = { left: draft.counts.left.deletes, right: draft.counts.right.deletes }
   const along = await draft.takeAlong(heldBackByReferences(await sides.memory.waiting()), work)
