@@ -4,7 +4,7 @@
  */
 import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Layout, PairState } from '../store/pairs.ts'
-import type { ColumnMarks } from './renewed-columns.ts'
+import { type ColumnMarks, marksBefore } from './renewed-columns.ts'
 
 type Renames = Readonly<Record<SideName, ReadonlyMap<string, string>>>
 
@@ -17,7 +17,7 @@ export function inPresentNames(state: PairState, columns: ColumnMarks): PairStat
 
 /** New names by old ones. */
 function renamed(side: SideName, { layouts }: PairState, columns: ColumnMarks): ReadonlyMap<string, string> {
-  const before = layouts.findLast((layout) => layout.columns !== undefined)?.columns?.[side] ?? {}
+  const before = marksBefore(layouts)?.[side] ?? {}
   const now = columns[side]
   if (now === null || !now.exact) return new Map()
   const names = new Map(Object.entries(now.marks).map(([name, mark]) => [mark, name]))

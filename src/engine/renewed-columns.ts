@@ -9,6 +9,7 @@ import { keyOf } from '../core/mapping.ts'
 import { ownValue } from '../core/own-value.ts'
 import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Type } from '../core/value.ts'
+import type { Layout } from '../store/pairs.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
 
 export type ColumnMarks = Readonly<Record<SideName, Columns | null>>
@@ -16,7 +17,7 @@ export type ColumnMarks = Readonly<Record<SideName, Columns | null>>
 /** Places of the fields whose column is another one on either side. Reads rows only where the marks of columns changed. */
 export async function renewedFields(sides: PairSides): Promise<ReadonlySet<number>> {
   const renewed = new Set<number>()
-  const before = sides.state.layouts.at(-1)?.columns
+  const before = marksBefore(sides.state.layouts)
   if (before === undefined) return renewed
   for (const side of sideNames) {
     const now = sides.columns[side]
@@ -30,6 +31,11 @@ export async function renewedFields(sides: PairSides): Promise<ReadonlySet<numbe
     for (const at of await holdNothing(sides, side, suspects, now.exact)) renewed.add(at)
   }
   return renewed
+}
+
+/** The marks of columns as the last run found them that came to its end: one that was cut short has none. */
+export function marksBefore(layouts: readonly Layout[]): Layout['columns'] {
+  return layouts.findLast(({ columns }) => columns !== undefined)?.columns
 }
 
 /** Where marks are not exact: how many rows have to hold the same, if it is not NULL, to be taken for a column's default. */

@@ -41,6 +41,8 @@ export interface Alone {
 const MOST_SAMPLES = 5
 /** Looked up at a time. */
 const ROWS = 1000
+/** Of rows that have a match in common. */
+const SOME = 3
 
 /** Null as `lease`: nothing is changed, and the answer is what would be. Else it is the generation of the sync's lease. */
 export async function repairPairs(
@@ -191,9 +193,10 @@ class Repair {
         return match === null ? [] : [{ side: other, key: pair[other], match, pair }]
       })
       const partners = await this.#partners(left)
+      const ofMatch = Map.groupBy(left, (one) => one.match)
       const update = left.flatMap(({ pair, match }) => {
         const [own, others] = [partners.get(`${side}${match}`) ?? [], partners.get(`${other}${match}`) ?? []]
-        const rivals = left.filter((one) => one.match === match).length - 1
+        const rivals = (ofMatch.get(match)?.length ?? 1) - 1
         return own.length === 1 && others.length + rivals === 0 ? [{ ...pair, [side]: own[0] as string }] : []
       })
       for (const pair of update) this.#moved.add(`${side}${pair[side]}`)
@@ -236,15 +239,24 @@ class Repair {
     await this.#commit({ insert, settled })
   }
 
-  /** Rows without a pair that have these matches: their keys, by side and match. */
+  /** Rows without a pair that have these matches: keys by side and match, of each as many as tell whether there is one. */
   async #partners(rows: readonly Waiting[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const matches = [...new Set(rows.flatMap(({ match }) => match ?? []))]
     const partners = new Map<string, string[]>()
-    for (const side of sideNames)
-      for (const { match, key } of await this.#work.partners(side, matches)) {
-        const keys = partners.get(`${side}${match}`) ?? []
-        partners.set(`${side}${match}`, [...keys, key])
+    for (const side of sideNames) {
+      const found = await this.#work.partners(side, matches, SOME)
+      const keys = found.map(({ key }) => key)
+      // What was known to have no pair may be gone by now, or be another row. What was gathered is there.
+      const known = (await this.#sides.memory.unpaired(side, keys)).map(({ key }) => key)
+      const there = await this.#rowsOf(side, known)
+      const stale = new Set(known)
+      for (const { match, key } of found) {
+        if (stale.has(key) && there.get(key) !== match) continue
+        const of = partners.get(`${side}${match}`)
+        if (of === undefined) partners.set(`${side}${match}`, [key])
+        else of.push(key)
       }
+    }
     return partners
   }
 

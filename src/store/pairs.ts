@@ -170,10 +170,11 @@ export interface PairReader extends AsyncDisposable {
 export interface PairWork extends AsyncDisposable {
   /** How many keys of this side are known: paired, without a pair, or marked here. */
   known(side: SideName): Promise<number>
-  /** Rows without a pair that have one of these match values, also those marked here. */
+  /** Rows without a pair that have one of these match values, also those marked here; `most`: of each value at most so many. */
   partners(
     side: SideName,
     matches: readonly string[],
+    most?: number,
   ): Promise<readonly { readonly match: string; readonly key: string }[]>
   add(marks: readonly Mark[]): Promise<void>
   /** The next items of a phase: pairs first, so that one that lost a row can take a row without a pair. */

@@ -103,6 +103,32 @@ test('a column made anew in Postgres, and filled in part before the next run: wh
   )
 })
 
+test('a column made anew after a run that was cut short: the other side is not wiped', async () => {
+  for (const open of Object.values(systems)) {
+    await using pair = await paired(open)
+    for (const side of [pair.left, pair.right]) await side.sql('ALTER TABLE contacts ADD COLUMN note text')
+    pair.sync = { ...pair.sync, fields: [...fields, field('note')] }
+    await pair.left.sql("UPDATE contacts SET name = 'Anna' WHERE name = 'Ann'")
+    const { pairs } = pair.store
+    const { run } = pairs
+    pairs.run = async (sync) =>
+      Object.assign(await run.call(pairs, sync), {
+        commit: async () => {
+          throw new Error('killed')
+        },
+      })
+    assert.equal((await pair.run()).status, 'failed')
+    pairs.run = run
+    await pair.right.sql('ALTER TABLE contacts DROP COLUMN phone')
+    await pair.right.sql('ALTER TABLE contacts ADD COLUMN phone text')
+    assert.equal(await pair.writes(), 1)
+    assert.deepEqual(
+      (await phones(pair, 'left')).map(([, phone]) => phone),
+      ['1', '2', null],
+    )
+  }
+})
+
 describe('a renamed column is the same column (point 63)', () => {
   const edits = [
     "UPDATE contacts SET phone = '11' WHERE name = 'Ann'",

@@ -212,6 +212,33 @@ describe('two states of one name', () => {
   })
 })
 
+test('a row that is gone is nobody’s counterpart, though it is still known to have no pair', async () => {
+  const world = new World({
+    match: [{ field: 'email', by: null }],
+    onDeleteConflict: 'delete',
+    direction: 'left-to-right',
+  })
+  world.right.put('contacts', [109, 'Old', 'ann@x.org', '1'])
+  await world.sync()
+  world.right.delete('contacts', [109])
+  world.left.put('contacts', [50, 'Ann', 'ann@x.org', '1'])
+  const looked = await repair(world, 'match', false)
+  assert.deepEqual([looked.found, looked.alone.left.rows], [0, 1])
+  assert.deepEqual(await repair(world, 'match', true), looked)
+  const run = await world.sync()
+  assert.deepEqual([run.inserted, run.deleted], [1, 0])
+  assert.deepEqual(names(world, 'left'), ['Ann'])
+})
+
+test('many rows that have the same value do not take long, and none is paired', async () => {
+  const world = new World({ match: [] })
+  const row = (id: number) => [id, `n${id}`, 'same@x.org', null]
+  for (const side of ['left', 'right'] as const)
+    world[side].put('contacts', ...Array.from({ length: 3000 }, (_, at) => row((side === 'left' ? 1 : 10_001) + at)))
+  const { found, alone } = await repair(world, ['email'], false)
+  assert.deepEqual([found, alone.left.ambiguous, alone.right.ambiguous], [0, 3000, 3000])
+})
+
 test('a repair that ended with some of the pairs does not count', async () => {
   const world = new World({ match: [] })
   world.left.put('contacts', [1, 'Ann', 'ann@x.org', '1'], [2, 'Bob', 'bob@x.org', '2'])

@@ -45,9 +45,13 @@ export class PostgresPairWork implements PairWork {
     return Number(row?.n)
   }
 
-  async partners(side: SideName, matches: readonly string[]): Promise<readonly { match: string; key: string }[]> {
+  async partners(
+    side: SideName,
+    matches: readonly string[],
+    most: number | null = null,
+  ): Promise<readonly { match: string; key: string }[]> {
     if (matches.length === 0) return []
-    const rows = await this.session.query(statements.partners, [this.#sync, side, matches])
+    const rows = await this.session.query(statements.partners, [this.#sync, side, matches, most])
     return rows.map((row) => ({ match: String(row.match), key: String(row.key) }))
   }
 
@@ -233,9 +237,13 @@ const statements = {
           and not exists (select 1 from unpaired where unpaired.pairing = ${pairing} and unpaired.side = $2 and unpaired.key = found.key))
       + (select count(*) from pg_temp.met where side = $2) as n`,
   partners: `
-    select match, key from unpaired where pairing = ${pairing} and side = $2 and match = any ($3)
-      and not exists (select 1 from pg_temp.found as newer where newer.side = unpaired.side and newer.key = unpaired.key)
-    union select match, key from pg_temp.found where side = $2 and match = any ($3) order by match, key`,
+    select match, key from (
+      select match, key, row_number() over (partition by match order by key) as place from (
+        select match, key from unpaired where pairing = ${pairing} and side = $2 and match = any ($3)
+          and not exists (select 1 from pg_temp.found as newer where newer.side = unpaired.side and newer.key = unpaired.key)
+        union select match, key from pg_temp.found where side = $2 and match = any ($3)
+      ) as all_of_them
+    ) as ranked where $4::bigint is null or place <= $4 order by match, key`,
   markPairs: `
     insert into pg_temp.marked (phase, pair)
     select 'writes', pair from unnest($1::bigint[]) with ordinality as new (pair, place) order by place on conflict do nothing`,

@@ -34,6 +34,7 @@ const temporary = `
 const tables = ['found', 'met', 'twin', 'marked', 'seen'] as const
 
 const ALIKE_PER_COMMIT = 50_000
+const ALL = Number.MAX_SAFE_INTEGER
 
 /**
  * Candidates, in the order the left side was read: one row of each side with a hash of its match that nobody else has. Found
@@ -93,14 +94,19 @@ export class SqlitePairWork implements PairWork {
     return Number(row?.n)
   }
 
-  async partners(side: SideName, matches: readonly string[]): Promise<readonly { match: string; key: string }[]> {
+  async partners(
+    side: SideName,
+    matches: readonly string[],
+    most = ALL,
+  ): Promise<readonly { match: string; key: string }[]> {
     return chunks(matches).flatMap((part) => {
       const list = marks(part.length)
-      return this.#prepare(
-        `select match, key from unpaired where pairing = ? and side = ? and match in (${list})
+      const all = `select match, key from unpaired where pairing = ? and side = ? and match in (${list})
            and key not in (select key from temp.found as newer where newer.opening = ? and newer.side = unpaired.side)
-         union select match, key from temp.found where opening = ? and side = ? and match in (${list})`,
-      )
+         union select match, key from temp.found where opening = ? and side = ? and match in (${list})`
+      const some = `select match, key from (
+        select match, key, row_number() over (partition by match order by key) as place from (${all})) where place <= ${most}`
+      return this.#prepare(most === ALL ? all : some)
         .all(this.#pairing, side, ...part, this.#opening, this.#opening, side, ...part)
         .map((row) => ({ match: String(row.match), key: String(row.key) }))
     })
