@@ -10,6 +10,7 @@ import type { Row, Value } from '../../core/value.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
+import { isTooLarge } from './errors.ts'
 import { keysSql } from './loose.ts'
 import type { Now, Position, Witness } from './position.ts'
 import { clause, type Relation } from './rows.ts'
@@ -33,7 +34,8 @@ export async function proveHistory(
 async function shows(client: Client, witness: Witness, { parts }: Now, fields: readonly string[]): Promise<boolean> {
   const part = parts.find(({ oid }) => oid === witness.part)
   if (part === undefined) return false
-  const [row] = await client.query(
+  const [row] = await inSavepoint(
+    client,
     `SELECT ${digestSql(fields)} FROM ONLY ${part.name} WHERE ctid = ${quoteText(witness.ctid)} AND xmin = ${quoteText(witness.xmin)}`,
   )
   return row?.[0] === witness.digest
@@ -98,10 +100,25 @@ async function witnessBy(
   fields: readonly string[],
   limit: 1 | 2,
 ): Promise<Witness | undefined> {
-  const rows = await client.query(`SELECT tableoid, ctid, xmin, ${digestSql(fields)} FROM ${from} LIMIT ${limit}`)
+  const rows = await inSavepoint(
+    client,
+    `SELECT tableoid, ctid, xmin, ${digestSql(fields)} FROM ${from} LIMIT ${limit}`,
+  )
   const [part, ctid, xmin, digest] = rows[0] ?? []
   if (rows.length !== 1) return undefined
   return { part: String(part), ctid: String(ctid), xmin: String(xmin), digest: String(digest) }
+}
+
+/** Nothing, where a row is too large for a text of it, which Postgres can't make beyond 1 GB: the snapshot goes on without a witness. */
+async function inSavepoint(client: Client, sql: string) {
+  await client.query('SAVEPOINT witness')
+  try {
+    return await client.query(sql)
+  } catch (error) {
+    if (!isTooLarge(error)) throw error
+    await client.query('ROLLBACK TO SAVEPOINT witness')
+    return []
+  }
 }
 
 function digestSql(fields: readonly string[]): string {
