@@ -1,4 +1,5 @@
 /** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
+import { endsRun } from '../core/error.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { keyOfSide, same } from '../core/pairing.ts'
@@ -10,18 +11,21 @@ import type {
   ConflictField,
   ConflictRecord,
   ConflictStatus,
-  MatchedRow,
   PairRun,
   Pending,
   Unpaired,
 } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
+import { interrupted } from './detect.ts'
 import { type Ambiguity, matchedRow } from './items.ts'
 import type { PairSides } from './pair-sides.ts'
 import { renamedFields } from './renamed-columns.ts'
 import type { StepEvents } from './step-events.ts'
 
 const standing: readonly ConflictStatus[] = ['open', 'decided']
+
+/** Looked up at a time. */
+const ROWS = 500
 
 export class StandingConflicts {
   readonly #sides: PairSides
@@ -90,8 +94,9 @@ export class StandingConflicts {
     const clashes = new Map<string, Ambiguity['rows']>()
     for (const side of sideNames) {
       const keys = unpaired.flatMap((one) => (one.side === side && refused(one) ? [one.key] : []))
-      for (const row of await this.#fetch(side, [...keys, ...known.map((pair) => pair[side])]))
-        await this.#clash(side, row, counterparts, clashes)
+      const all = [...keys, ...known.map((pair) => pair[side])]
+      for (let start = 0; start < all.length; start += ROWS)
+        await this.#clash(side, await this.#fetch(side, all.slice(start, start + ROWS)), counterparts, clashes)
     }
     const told = new Set((await this.#matchConflicts()).map(({ left }) => left))
     const changes = new Changes(this.#sides, this.#run)
@@ -104,36 +109,46 @@ export class StandingConflicts {
       this.#steps.conflicts(change.conflicts, await this.#pairs.commit(generation, change))
   }
 
-  /** Adds the rows of both sides that have the row's match, if both have one. */
+  /** Adds the rows that have a match in common with rows of the other side. */
   async #clash(
     side: SideName,
-    row: Row,
+    rows: readonly Row[],
     counterparts: ReadonlySet<string>,
     clashes: Map<string, Ambiguity['rows']>,
   ): Promise<void> {
-    const { collections, pairing, sync } = this.#sides
-    const match = pairing.matchOf(side, row)
-    if (match === null || clashes.has(match)) return
+    const { collections, pairing, project, sync } = this.#sides
+    if (project.context.signal.aborted) throw interrupted(this.#sides)
     const fields = sync.match.flatMap(({ field }) => pairing.fields.filter(({ name }) => name === field))
-    const values = fields.map((field) => row[pairing.fields.indexOf(field)] ?? null)
+    const at = fields.map((field) => pairing.fields.indexOf(field))
+    const own = new Map(rows.flatMap((row) => [[pairing.matchOf(side, row), row] as const]))
+    own.delete(null)
     const other = otherSide(side)
+    const crossed = (row: Row): Row[] => {
+      try {
+        return [fields.map((field, i) => field.cross(side, row[at[i] ?? -1] ?? null))]
+      } catch (error) {
+        // Nothing on the other side can have such a value.
+        if (endsRun(error)) throw error
+        return []
+      }
+    }
+    const values = [...own.values()].flatMap(crossed)
+    if (values.length === 0) return
     const found = await collections[other].lookup.find(
       fields.map((field) => field[other].name),
-      [fields.map((field, at) => field.cross(side, values[at] ?? null))],
+      values,
     )
-    const key = { [side]: [keyText(keyOfSide(pairing[side], row))], [other]: keysIn(collections[other].schema, found) }
-    const rows = {
-      left: await this.#matched('left', key.left ?? []),
-      right: await this.#matched('right', key.right ?? []),
+    const there = await this.#fetch(other, keysIn(collections[other].schema, found))
+    const shown = (name: SideName, row: Row) =>
+      matchedRow(this.#sides, name, keyText(keyOfSide(pairing[name], row)), row)
+    for (const [match, others] of Map.groupBy(there, (row) => pairing.matchOf(other, row))) {
+      const row = own.get(match)
+      if (match === null || row === undefined || clashes.has(match)) continue
+      const both = { [side]: [shown(side, row)], [other]: others.map((one) => shown(other, one)) }
+      const { left = [], right = [] } = both
+      if (counterparts.has(keyText([left[0]?.[0] ?? null, right[0]?.[0] ?? null]))) continue
+      clashes.set(match, { left, right })
     }
-    const [[left] = [], [right] = []] = [rows.left, rows.right]
-    if (left === undefined || right === undefined || counterparts.has(keyText([left[0], right[0]]))) return
-    clashes.set(match, rows)
-  }
-
-  async #matched(side: SideName, keys: readonly string[]): Promise<readonly MatchedRow[]> {
-    const rows = await this.#fetch(side, keys)
-    return rows.map((row) => matchedRow(this.#sides, side, keyText(keyOfSide(this.#sides.pairing[side], row)), row))
   }
 
   async #fetch(side: SideName, keys: readonly string[]): Promise<readonly Row[]> {
@@ -189,8 +204,8 @@ export class StandingConflicts {
     const { collections, pairing } = this.#sides
     const keys = [...new Set(records.flatMap((record) => record[side] ?? []))].map(parseKeyText)
     const found = new Map<string, Row | 'unreadable'>()
-    for (let start = 0; start < keys.length; start += 500) {
-      const chunk = await collections[side].lookup.fetch(keys.slice(start, start + 500), pairing[side].fields)
+    for (let start = 0; start < keys.length; start += ROWS) {
+      const chunk = await collections[side].lookup.fetch(keys.slice(start, start + ROWS), pairing[side].fields)
       for (const row of chunk.rows) found.set(keyText(keyOfSide(pairing[side], row)), row)
       for (const { key } of chunk.rejects) found.set(keyText(key), 'unreadable')
     }
