@@ -168,4 +168,16 @@ describe('point 40 and 42: a row that the server can’t send is a rejected row'
     assert.equal(await pair.writes(), 1)
     assert.equal((await pair.verify()).equal, true)
   })
+
+  test('the newest row, of more than 1 GB as text, does not stand in the way of a full comparison', async () => {
+    await using pair = await openPair(await postgresDatabase(), await sqliteDatabase())
+    await pair.left.sql('CREATE TABLE t (id integer PRIMARY KEY, body bytea)')
+    await pair.left.sql(`INSERT INTO t SELECT i, 'abc' FROM generate_series(1, 3) AS i`)
+    assert.equal((await pair.run()).inserted, 3)
+    await pair.left.sql(`INSERT INTO t VALUES (4, convert_to(repeat('x', 600000000), 'UTF8'))`)
+    await pair.run()
+    await pair.left.sql(`UPDATE t SET body = 'abcd' WHERE id = 1; UPDATE t SET id = 5 WHERE id = 4`)
+    const full = await pair.run({ mode: 'full' })
+    assert.equal(full.error?.code, 'ROWS_REJECTED', full.error?.message)
+  })
 })
