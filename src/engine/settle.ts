@@ -253,8 +253,10 @@ async function retryRefused(ending: Ending): Promise<void> {
   const { batch, source } = ending
   const waiting = () => batch.rejected.filter(mayGoInLater).map(({ key }) => key)
   const again = async (keys: readonly Key[], together: boolean) => {
-    for (let start = 0; start < keys.length; start += RETRIED_AT_ONCE) {
-      const part = keys.slice(start, start + RETRIED_AT_ONCE)
+    const size = together ? TOGETHER : RETRIED_AT_ONCE
+    for (let start = 0; start < keys.length; start += size) {
+      if (ending.project.context.signal.aborted) throw interrupted(ending.sides)
+      const part = keys.slice(start, start + size)
       await batch.putAgain(part, await fetchInOrder(ending, source, part), together)
     }
   }
@@ -271,8 +273,10 @@ async function retryRefused(ending: Ending): Promise<void> {
   )
 }
 
-/** Refused rows that are tried in one transaction, and together where they stand in each other's way. */
-const RETRIED_AT_ONCE = 10_000
+/** Refused rows that are tried in one transaction: who stops the run waits for no more than these. */
+const RETRIED_AT_ONCE = 500
+/** … where they may stand in each other's way. */
+const TOGETHER = 10_000
 
 async function fetchInOrder({ sides: { mapping } }: Ending, source: View, keys: readonly Key[]): Promise<Chunk> {
   const place = new Map(keys.map((key, at) => [keyText(key), at]))
