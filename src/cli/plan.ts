@@ -1,6 +1,6 @@
 /** `syncline plan [sync…]`: what a run would change. */
 import type { Command } from 'commander'
-import { describeChange } from '../core/schema.ts'
+import { describeChange, isDrift } from '../core/schema.ts'
 import { isTwoWay } from '../core/two-way.ts'
 import { type Plan, planSync, type Sample } from '../engine/plan.ts'
 import { planTwoWay } from '../engine/two-way-plan.ts'
@@ -72,7 +72,9 @@ function print(shell: Shell, planned: Plan): void {
     terminal.out(
       `  ${counted(rejected, 'row')} can't be read or would be refused: a run tells why (syncline dead-letters)`,
     )
-  if (planned.held && deletes > 0) {
+  if (planned.schema.some(isDrift))
+    terminal.out(`  ${terminal.paint('yellow', 'held')}: the target can't follow this change of the schema by itself`)
+  else if (planned.held) {
     terminal.out(
       `  ${terminal.paint('yellow', 'held')}: the delete guard would hold ${counted(deletes, 'deletion')} until you release the run`,
     )

@@ -71,8 +71,9 @@ function print({ terminal }: Shell, sync: string, by: PairedBy, done: boolean, r
     for (const sample of samples) terminal.out(`    ${key(sample)}`)
     if (rows > samples.length) terminal.out(`    and ${count(rows - samples.length)} more`)
   }
-  const next = done
-    ? `Look at it before you run: syncline plan ${sync}`
-    : `Do it: syncline repair-pairs ${sync} --by ${spelled} --yes`
-  terminal.out(done ? `Nothing counts as agreed now. ${next}` : next)
+  terminal.out(
+    done
+      ? `Nothing counts as agreed now. Look at it before you run: syncline plan ${sync}`
+      : `Do it: syncline repair-pairs ${sync} --by ${spelled} --yes`,
+  )
 }

@@ -6,6 +6,7 @@ import type { Field } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { PutResult } from './connector.ts'
+import { nothingPut } from './put-result.ts'
 
 export interface Parking {
   /** Moves a row's unique values out of the way; does nothing where the row is not in the target. */
@@ -31,11 +32,11 @@ export async function putParked(rows: readonly Row[], parking: Parking): Promise
       return { ...counts, rejected }
     }
     await parking.undo()
-    if (attempt === MOST_TRIES) return { ...nothing, rejected: [...rejected, ...refused.values()] }
+    if (attempt === MOST_TRIES) return { ...nothingPut, rejected: [...rejected, ...refused.values()] }
     rejected.push(...refused.values())
     members = members.filter((row) => !refused.has(row))
   }
-  return { ...nothing, rejected }
+  return { ...nothingPut, rejected }
 }
 
 /** A value for a column of a row that waits; undefined: there is none. `random` is in [0, 1). */
@@ -52,8 +53,6 @@ export function parkedValue(field: Field, random: number): Value | undefined {
   return field.type === 'uuid' ? `00000000-0000-4000-8000-${digits.slice(-12)}` : undefined
 }
 
-const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
-
 async function tryAll(
   rows: readonly Row[],
   { park, put }: Parking,
@@ -63,8 +62,8 @@ async function tryAll(
     const refusal = await park(row)
     if (refusal !== null) refused.set(row, refusal)
   }
-  if (refused.size > 0) return { counts: nothing, refused }
-  let counts = nothing
+  if (refused.size > 0) return { counts: nothingPut, refused }
+  let counts = nothingPut
   for (const row of rows) {
     const { inserted, updated, unchanged, rejected } = await put(row)
     const [refusal] = rejected

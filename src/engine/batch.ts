@@ -1,5 +1,6 @@
 /** One target transaction at a time: rows go in page by page, and are committed with their checkpoint when the batch is full. */
 import type { Checkpoint, Chunk, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
+import { nothingPut } from '../connectors/put-result.ts'
 import { SyncError } from '../core/error.ts'
 import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
@@ -201,4 +202,3 @@ export class Batch implements AsyncDisposable {
 }
 
 const nothingWritten = { inserted: 0, updated: 0, unchanged: 0 }
-const nothingPut: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }

@@ -34,7 +34,7 @@ export interface PairSides extends AsyncDisposable {
   readonly types: Readonly<Record<SideName, readonly Type[]>>
   readonly columns: ColumnMarks
   /** Whose fences each side holds for this sync, by project; null: it keeps none. */
-  readonly claims: Readonly<Record<SideName, ReadonlyMap<string, number> | null>>
+  readonly fences: Readonly<Record<SideName, ReadonlyMap<string, number> | null>>
   /** Collections of each side's connection whose rows no deletion may take along. */
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
@@ -55,7 +55,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
   refuseOtherKeys(sync, pairing, state)
   const width = pairing.fields.length
   // After the state: a run that is under way tells of its claim before it takes it.
-  const claimsOf = async (side: SideName) => (await collections[side].fences?.(fenceName(sync, side))) ?? null
+  const fencesOf = async (side: SideName) => (await collections[side].fences?.(fenceName(sync, side))) ?? null
   const sides: PairSides = {
     sync,
     project,
@@ -66,7 +66,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
     columns,
-    claims: { left: await claimsOf('left'), right: await claimsOf('right') },
+    fences: { left: await fencesOf('left'), right: await fencesOf('right') },
     held: {
       left: await heldCollections(project.store.pairs, sync.left),
       right: await heldCollections(project.store.pairs, sync.right),

@@ -8,12 +8,12 @@ import type { PairSides } from './pair-sides.ts'
 
 /** What a side is not any more; null: both are what they were. A side keeps its fence beside its rows, and fences only grow. */
 export async function replacedSide(sides: PairSides): Promise<SyncError | null> {
-  const { sync, project, claims, state } = sides
+  const { sync, project, fences, state } = sides
   if (state.fences.left !== anyFence && (await isStrange(sides))) return strangeState(sync)
   if (await isTakenOver(sides)) return takenOver(sync)
   for (const side of sideNames) {
     const seen = state.fences[side]
-    const known = claims[side]
+    const known = fences[side]
     if (seen === anyFence || known === null) continue
     const now = known.get(project.id) ?? null
     if (now !== null && isAhead(state, side, now)) {
@@ -43,8 +43,8 @@ function isAhead({ fences, claims }: PairState, side: SideName, now: number): bo
 }
 
 /** Other projects that claimed every side this sync writes to: what they wrote, they may have paired. */
-function rivals({ sync, project, claims }: PairSides): readonly string[] {
-  const sides = writtenSides(sync).flatMap((side) => claims[side] ?? [])
+function rivals({ sync, project, fences }: PairSides): readonly string[] {
+  const sides = writtenSides(sync).flatMap((side) => fences[side] ?? [])
   const others = [...(sides[0]?.keys() ?? [])].filter((other) => other !== project.id)
   return others.filter((other) => sides.every((side) => side.has(other)))
 }
@@ -53,22 +53,22 @@ function writtenSides({ direction }: TwoWaySync): readonly SideName[] {
   return sideNames.filter((side) => flows(direction, otherSide(side)))
 }
 
-/** The claims of others, to be remembered: those that come later are news. */
-export function claimsOfOthers({
+/** The fences of others, to be remembered: those that come later are news. */
+export function fencesOfOthers({
   project,
-  claims,
+  fences,
 }: PairSides): Readonly<Record<SideName, Readonly<Record<string, number>>>> {
-  const of = (side: SideName) => Object.fromEntries([...(claims[side] ?? [])].filter(([other]) => other !== project.id))
+  const of = (side: SideName) => Object.fromEntries([...(fences[side] ?? [])].filter(([other]) => other !== project.id))
   return { left: of('left'), right: of('right') }
 }
 
 /** Whether another state has written to both sides since this one ran, and what it inserted would be doubled. */
 async function isTakenOver(sides: PairSides): Promise<boolean> {
-  const { sync, claims, state } = sides
+  const { sync, fences, state } = sides
   const before = state.layouts.at(-1)?.others
   if (before === undefined) return false
   const later = rivals(sides).some((other) =>
-    writtenSides(sync).every((side) => (claims[side]?.get(other) ?? 0) > (ownValue(before[side], other) ?? 0)),
+    writtenSides(sync).every((side) => (fences[side]?.get(other) ?? 0) > (ownValue(before[side], other) ?? 0)),
   )
   return later && (await hasUnmatched(sides, 'left')) && (await hasUnmatched(sides, 'right'))
 }

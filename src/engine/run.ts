@@ -45,7 +45,7 @@ import type { Project } from './project.ts'
 import { aloneId, type HeldBack, heldBackByReferences } from './references.ts'
 import { RefusedRows } from './refused-rows.ts'
 import type { ColumnMarks } from './renewed-columns.ts'
-import { claimsOfOthers, replacedSide } from './replaced-side.ts'
+import { fencesOfOthers, replacedSide } from './replaced-side.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'
 import type { Tally } from './tally.ts'
@@ -248,7 +248,7 @@ class Line implements AsyncDisposable {
     const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
     const layouts = [
       ...state.layouts.filter(({ id }) => id !== layout.id),
-      { ...layout, complete: true, columns, others: claimsOfOthers(this.#sides) },
+      { ...layout, complete: true, columns, others: fencesOfOthers(this.#sides) },
     ]
     await this.#pairs.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
     if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()

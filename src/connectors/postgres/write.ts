@@ -8,6 +8,7 @@ import type { Rejection } from '../../core/sync.ts'
 import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import { type DeleteResult, type Encoded, keyTaken, type PutResult, type TargetSpec } from '../connector.ts'
 import { parkedValue, putParked } from '../park.ts'
+import { addPuts, nothingPut } from '../put-result.ts'
 import { quote } from '../sql.ts'
 import { apartSql, tableSql } from './catalog.ts'
 import type { Client, Inflow } from './client.ts'
@@ -18,8 +19,6 @@ import { FRAME_CHARACTERS, FrameLog, frameOf, framesOf } from './frames.ts'
 import { keysSql, sameSql } from './loose.ts'
 import { deletedField, entrySql, keptTableSql, rowsTableSql } from './table.ts'
 import { tellsApart } from './types.ts'
-
-const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
 
 /** A COPY under way, and how many rows went into it. */
 interface OpenInflow {
@@ -73,12 +72,12 @@ export class TableWriter {
   }
 
   async put(rows: readonly Row[], fresh: boolean): Promise<PutResult> {
-    if (rows.length === 0) return nothing
+    if (rows.length === 0) return nothingPut
     const rejected: Rejection[] = []
     const pieces = this.#encode(rows, rejected)
     if (fresh && !this.#spec.adopt) {
       for (const { lines, rows } of pieces) await this.#flow((log) => log.addLines(lines), rows)
-      return { ...nothing, inserted: rows.length - rejected.length, rejected }
+      return { ...nothingPut, inserted: rows.length - rejected.length, rejected }
     }
     const late = await this.flush()
     await this.#stage()
@@ -86,12 +85,12 @@ export class TableWriter {
       pieces.flatMap(({ lines }) => splitLines(lines)),
       (part) => this.#merge(part),
     )
-    return add(add({ ...nothing, rejected }, late), result)
+    return addPuts(addPuts({ ...nothingPut, rejected }, late), result)
   }
 
   async putEncoded(encoded: Encoded): Promise<PutResult> {
     await this.#flow((log) => log.add(encoded.bytes), encoded.rows)
-    return { ...nothing, inserted: encoded.rows }
+    return { ...nothingPut, inserted: encoded.rows }
   }
 
   /**
@@ -100,12 +99,12 @@ export class TableWriter {
    */
   async flush(): Promise<PutResult> {
     const inflow = this.#inflow
-    if (inflow === null) return nothing
+    if (inflow === null) return nothingPut
     this.#inflow = null
     try {
       const rows = await inflow.copy.end()
       this.#log.clear()
-      return { ...nothing, inserted: rows - inflow.rows }
+      return { ...nothingPut, inserted: rows - inflow.rows }
     } catch (error) {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT inflow; RELEASE SAVEPOINT inflow')
@@ -252,7 +251,7 @@ export class TableWriter {
     lines: readonly string[],
     write: (lines: readonly string[]) => Promise<PutResult>,
   ): Promise<PutResult> {
-    if (lines.length === 0) return nothing
+    if (lines.length === 0) return nothingPut
     await this.#client.query('SAVEPOINT rows')
     try {
       const result = await write(lines)
@@ -262,14 +261,17 @@ export class TableWriter {
       if (!isRowError(error)) throw error
       await this.#client.query('ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows')
       if (lines.length === 1)
-        return { ...nothing, rejected: [await this.#refusal(this.#decode(lines[0] as string), error)] }
+        return { ...nothingPut, rejected: [await this.#refusal(this.#decode(lines[0] as string), error)] }
       const middle = lines.length >> 1
-      return add(await this.#attempt(lines.slice(0, middle), write), await this.#attempt(lines.slice(middle), write))
+      return addPuts(
+        await this.#attempt(lines.slice(0, middle), write),
+        await this.#attempt(lines.slice(middle), write),
+      )
     }
   }
 
   async #insert(lines: readonly string[]): Promise<PutResult> {
-    return { ...nothing, inserted: await this.#copy(this.#table, lines) }
+    return { ...nothingPut, inserted: await this.#copy(this.#table, lines) }
   }
 
   async #copy(table: string, lines: readonly string[]): Promise<number> {
@@ -479,15 +481,6 @@ function compared(table: string, field: Field): string {
   const column = `${table}.${quote(field.name)}`
   const spelled = tellsApart(field) ? column : `${column}::text`
   return field.type === 'text' ? `${spelled} COLLATE "C"` : spelled
-}
-
-function add(a: PutResult, b: PutResult): PutResult {
-  return {
-    inserted: a.inserted + b.inserted,
-    updated: a.updated + b.updated,
-    unchanged: a.unchanged + b.unchanged,
-    rejected: [...a.rejected, ...b.rejected],
-  }
 }
 
 /** Lines of COPY text, each with its newline (a newline inside a value is escaped). */

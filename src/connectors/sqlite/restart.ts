@@ -7,6 +7,7 @@ import { SyncError } from '../../core/error.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Row } from '../../core/value.ts'
 import type { PutResult, SinkTransaction } from '../connector.ts'
+import { addPuts, nothingPut } from '../put-result.ts'
 
 /** The transaction is gone, and this row ended it. */
 export class RolledBack extends SyncError {
@@ -38,8 +39,6 @@ interface Refusing {
   readonly rejected: readonly Rejection[]
 }
 
-const nothing: PutResult = { inserted: 0, updated: 0, unchanged: 0, rejected: [] }
-
 /**
  * The same transaction, which a row that ends it does not take along: what was done before is done again and committed under the
  * fence, the row is a rejected one, and the rest goes on in a transaction of its own. Rows that are committed before their checkpoint
@@ -67,30 +66,30 @@ export function restartable(plain: SinkTransaction, begin: () => void): SinkTran
     } catch (error) {
       if (!(error instanceof RolledBack)) throw error
       await restart(sync)
-      return { ...nothing, rejected: [error.refusal] }
+      return { ...nothingPut, rejected: [error.refusal] }
     }
   }
   const putTogether = async (sync: SyncId, rows: readonly Row[]): Promise<PutResult> => {
     try {
-      return await done(async () => (await plain.putTogether?.(sync, rows)) ?? nothing)
+      return await done(async () => (await plain.putTogether?.(sync, rows)) ?? nothingPut)
     } catch (error) {
       if (!(error instanceof RolledBack)) throw error
       await restart(sync)
       const others = rows.filter((row) => row !== error.row)
-      return add({ ...nothing, rejected: [error.refusal] }, await putTogether(sync, others))
+      return addPuts({ ...nothingPut, rejected: [error.refusal] }, await putTogether(sync, others))
     }
   }
   const remembered = async (work: () => Promise<void>) => {
     await done(async () => {
       await work()
-      return nothing
+      return nothingPut
     })
   }
   return {
     ...plain,
     put: async (sync, rows, { fresh }) => {
-      let total = nothing
-      for (const row of rows) total = add(total, await put(sync, copyOf(row), fresh))
+      let total = nothingPut
+      for (const row of rows) total = addPuts(total, await put(sync, copyOf(row), fresh))
       return total
     },
     putTogether: (sync, rows) => putTogether(sync, rows.map(copyOf)),
@@ -103,15 +102,6 @@ export function restartable(plain: SinkTransaction, begin: () => void): SinkTran
 /** Rows that are given are only valid during the call. */
 function copyOf(row: Row): Row {
   return row.map((value) => (value instanceof Uint8Array ? value.slice() : value))
-}
-
-function add(a: PutResult, b: PutResult): PutResult {
-  return {
-    inserted: a.inserted + b.inserted,
-    updated: a.updated + b.updated,
-    unchanged: a.unchanged + b.unchanged,
-    rejected: [...a.rejected, ...b.rejected],
-  }
 }
 
 function changedMeanwhile(sync: SyncId): SyncError {
