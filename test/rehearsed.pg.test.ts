@@ -63,6 +63,20 @@ describe('point 36: plan tries the constraints of an adopted table', () => {
       }
     })
 
+    test(`${target}: a CHECK over a field and a column that is none: by its default in a new row, by its value in one that is there`, async () => {
+      await using pair = await openPair(await sqliteDatabase('triggers'), await targets[target](), { adopt: true })
+      await pair.left.sql(
+        `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'x'), (3, 'x'), (4, 'y'), (5, 'z')`,
+      )
+      await pair.right.sql(
+        `CREATE TABLE t (id bigint PRIMARY KEY, name ${text}, note ${text} DEFAULT 'n', least bigint DEFAULT 0,
+           CHECK (name <> 'x' OR note IS NOT NULL), CHECK (name <> 'y' OR least > 0))`,
+      )
+      await pair.right.sql(`INSERT INTO t VALUES (1, 'old', 'kept', 0), (2, 'old', NULL, 0)`)
+      // 1 has a note, 2 has none; 3 gets one by default; 4 has too little by default.
+      await assertForeseen(pair, [2, 1, 2])
+    })
+
     test(`${target}: what its triggers do is not tried, and nothing of them happens`, async () => {
       await using pair = await openPair(await sqliteDatabase(), await targets[target](), { adopt: true })
       await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a')`)
@@ -96,6 +110,29 @@ describe('point 36: plan tries the constraints of an adopted table', () => {
         'no number is taken',
       )
     await assertForeseen(pair, [1, 0, 3])
+  })
+
+  test('Postgres: what only a write can tell isn’t judged: numbers of sequences, volatile functions, and what is computed from them', async () => {
+    await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase(), { adopt: true })
+    await pair.left.sql(
+      `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'x'), (3, 'none')`,
+    )
+    await pair.right.sql(`CREATE DOMAIN code AS text DEFAULT gen_random_uuid()::text NOT NULL;
+      CREATE TABLE t (id bigint PRIMARY KEY, name text CHECK (name <> 'none'), seq bigserial CHECK (seq > 0), code code,
+        twice bigint GENERATED ALWAYS AS (seq * 2) STORED NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+        CHECK (name <> 'x' OR length(code) > 0), CHECK (twice > 0))`)
+    await pair.right.sql(`INSERT INTO t VALUES (1, 'old', 7, '')`)
+    await assertForeseen(pair, [1, 0, 2])
+  })
+
+  test('Postgres: the row that is there is found by the bytes of its key', async () => {
+    await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase(), { adopt: true })
+    await pair.left.sql(`CREATE TABLE t (id TEXT PRIMARY KEY, name TEXT); INSERT INTO t VALUES ('a', 'x'), ('b', 'x')`)
+    await pair.right.sql(`CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      CREATE TABLE t (id text COLLATE loose PRIMARY KEY, name text, note text DEFAULT 'n', CHECK (name <> 'x' OR note IS NOT NULL));
+      INSERT INTO t VALUES ('B', 'old', NULL)`)
+    const { inserts, rejected } = await planSync(pair.sync, pair.project())
+    assert.deepEqual([inserts, rejected], [2, 0])
   })
 
   test('SQLite: the types of a STRICT table', async () => {

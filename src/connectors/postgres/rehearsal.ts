@@ -1,18 +1,19 @@
 /**
  * What a target makes of rows before they are written, and nothing is kept. A table that was adopted has types, NOT NULL and CHECKs of its
- * own: rows go into a temporary table that is made like it. That has no triggers, foreign keys, unique indexes or sequences, so nothing
+ * own: rows go into a temporary table that is made like it. That has no triggers, foreign keys, unique indexes or identities, so nothing
  * but what the constraints themselves call happens, and what those others would refuse is not foreseen.
  */
 import type { Field } from '../../core/schema.ts'
 import { equal, type Row } from '../../core/value.ts'
 import type { TargetSpec } from '../connector.ts'
 import { quote } from '../sql.ts'
-import { findTable, tableSql } from './catalog.ts'
+import { findTable, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
 import { rounds } from './columns.ts'
 import { encodeRow, quoteText } from './copy.ts'
 import { isRowError } from './errors.ts'
 import { framesOf } from './frames.ts'
+import { sameSql } from './loose.ts'
 import { resolveTypes, storedTypes } from './table.ts'
 import { fromText } from './types.ts'
 
@@ -23,7 +24,9 @@ interface Retyped {
   readonly at: number
 }
 
+/** Made like the table: what is in it would be kept. */
 const STAGING = '_syncline_rehearsal'
+const GIVEN = '_syncline_given'
 const NUMBER = '_syncline_number'
 
 /** Rows as the table would store them; null: it would refuse the row. */
@@ -38,23 +41,19 @@ export async function rehearse(
   const adopted = spec.adopt ? await findTable(client, spec.collection) : null
   if (adopted === null) return rows.map((row, at) => (lines[at] === null ? null : row))
   const retyped = await retypedFields(client, spec, target.fields)
+  const others = await otherColumns(client, spec)
   await client.begin(
     'write',
-    `CREATE TEMP TABLE ${STAGING} (${NUMBER} integer, LIKE ${tableSql(spec.collection)} INCLUDING CONSTRAINTS INCLUDING GENERATED) ON COMMIT DROP`,
+    `CREATE TEMP TABLE ${STAGING} (${NUMBER} integer, LIKE ${tableSql(spec.collection)} INCLUDING CONSTRAINTS INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP`,
   )
   try {
-    const required = await freeOthers(client, spec)
-    const columns = [NUMBER, ...target.fields.map(({ name }) => quote(name))].join(', ')
-    await stage(
-      client,
-      columns,
-      lines.filter((line) => line !== null),
-    )
+    const sent = lines.filter((line) => line !== null)
+    const stage = { client, names: target.fields.map(({ name }) => name), others }
+    if (others.length === 0) await copyLines(stage, STAGING, sent)
+    else await insertRows(stage, spec, adopted, sent)
     const stored: (Row | null)[] = rows.map(() => null)
     const read = [NUMBER, ...retyped.map(({ field }) => quote(field.name))].join(', ')
-    const found = await client.query(
-      `SELECT ${read} FROM pg_temp.${STAGING} AS staged${required ? ` WHERE ${thereSql(spec)}` : ''}`,
-    )
+    const found = await client.query(`SELECT ${read} FROM pg_temp.${STAGING}`)
     for (const [number, ...values] of found) {
       const row = rows[Number(number)] ?? []
       const kept = withValues(row, retyped, values)
@@ -89,44 +88,100 @@ async function retypedFields(client: Client, spec: TargetSpec, stored: readonly 
   )
 }
 
-/**
- * Columns that are no fields of the sync may be NULL here: rows that are there have them, and defaults are not asked, because a sequence
- * would give a number. Returns whether a row that is not there would be refused, for one that is required and has no default.
- */
-async function freeOthers(client: Client, { collection, schema }: TargetSpec): Promise<boolean> {
+/** A column of the table that is no field of the sync, and isn't computed from others. */
+interface OtherColumn {
+  readonly name: string
+  /** In a new row it has what only a write can tell: a number of a sequence, or what a volatile function gives. */
+  readonly unknown: boolean
+}
+
+async function otherColumns(client: Client, { collection, schema }: TargetSpec): Promise<readonly OtherColumn[]> {
+  // The functions of an expression are named in its tree, which has no column for them.
   const columns = await client.query(
-    `SELECT attname, attnotnull, atthasdef OR attidentity <> '' FROM pg_attribute
-     WHERE attrelid = ${quoteText(tableSql(collection))}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`,
+    `SELECT a.attname, a.attidentity <> '' OR EXISTS (
+       SELECT FROM regexp_matches(coalesce(d.adbin::text, t.typdefaultbin::text), ':(?:funcid|opfuncid) (\\d+)', 'g') AS f (called)
+       JOIN pg_proc AS p ON p.oid = called[1]::oid WHERE p.provolatile = 'v')
+     FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = ${quoteText(tableSql(collection))}::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''`,
   )
-  const others = columns.filter(
-    ([name, required]) => required === 't' && schema.fields.every((field) => field.name !== name),
-  )
-  for (const [name] of others)
-    await client.query(`ALTER TABLE pg_temp.${STAGING} ALTER COLUMN ${quote(String(name))} DROP NOT NULL`)
-  return others.some(([, , filled]) => filled !== 't')
+  return columns
+    .map(([name, unknown]) => ({ name: String(name), unknown: unknown === 't' }))
+    .filter(({ name }) => schema.fields.every((field) => field.name !== name))
 }
 
-/** That the target has a row of the staged one's key. */
-function thereSql({ collection, schema }: TargetSpec): string {
-  const same = schema.key.map((name) => `there.${quote(name)} = staged.${quote(name)}`).join(' AND ')
-  return `EXISTS (SELECT 1 FROM ${tableSql(collection)} AS there WHERE ${same})`
+interface Stage {
+  readonly client: Client
+  /** Columns of the rows. */
+  readonly names: readonly string[]
+  readonly others: readonly OtherColumn[]
 }
 
-/** By halves, down to the lines that are refused. */
-async function stage(client: Client, columns: string, lines: readonly string[]): Promise<void> {
-  if (lines.length === 0) return
-  const copy = client.copyIn(`SAVEPOINT staged; COPY pg_temp.${STAGING} (${columns}) FROM STDIN`)
-  try {
-    for (const frame of framesOf(lines)) await copy.write(frame)
+/**
+ * Rows whose table has other columns. A row that is there has values in them, which its constraints are asked with. In a new row they
+ * have their defaults; constraints over what isn't known are not asked.
+ */
+async function insertRows(
+  stage: Stage,
+  { collection, schema }: TargetSpec,
+  { loose }: Table,
+  lines: readonly string[],
+): Promise<void> {
+  const { client, others } = stage
+  const names = stage.names.map(quote)
+  const table = tableSql(collection)
+  await client.query(
+    `CREATE TEMP TABLE ${GIVEN} ON COMMIT DROP AS SELECT NULL::integer AS ${NUMBER}, ${names.join(', ')} FROM ${table} WITH NO DATA`,
+  )
+  await copyLines(stage, GIVEN, lines)
+  const numbers = (await client.query(`SELECT ${NUMBER} FROM pg_temp.${GIVEN} ORDER BY ${NUMBER}`)).map(([number]) => Number(number))
+  const same = schema.key
+    .map((name) => sameSql(`there.${quote(name)}`, `given.${quote(name)}`, loose.includes(name)))
+    .join(' AND ')
+  const insert = (columns: readonly string[], values: readonly string[], from: string) =>
+    byHalves(client, numbers, async (some) => {
+      const between = `given.${NUMBER} BETWEEN ${some[0]} AND ${some.at(-1)}`
+      await client.query(
+        `INSERT INTO pg_temp.${STAGING} (${[NUMBER, ...columns].join(', ')})
+         SELECT ${[`given.${NUMBER}`, ...values].join(', ')} FROM pg_temp.${GIVEN} AS given ${from} AND ${between}`,
+      )
+    })
+  const given = names.map((name) => `given.${name}`)
+  const kept = others.map(({ name }) => quote(name))
+  const there = kept.map((name) => `there.${name}`)
+  await insert([...names, ...kept], [...given, ...there], `JOIN ${table} AS there ON ${same} WHERE true`)
+  const dropped = others.filter(({ unknown }) => unknown).map(({ name }) => `DROP COLUMN ${quote(name)} CASCADE`)
+  if (dropped.length > 0) await client.query(`ALTER TABLE pg_temp.${STAGING} ${dropped.join(', ')}`)
+  await insert(names, given, `WHERE NOT EXISTS (SELECT FROM ${table} AS there WHERE ${same})`)
+}
+
+async function copyLines({ client, names }: Stage, table: string, lines: readonly string[]): Promise<void> {
+  const columns = [NUMBER, ...names.map(quote)].join(', ')
+  await byHalves(client, lines, async (some) => {
+    const copy = client.copyIn(`COPY pg_temp.${table} (${columns}) FROM STDIN`)
+    for (const frame of framesOf(some)) await copy.write(frame)
     await copy.end()
+  })
+}
+
+/** Down to those that are refused. */
+async function byHalves<T>(
+  client: Client,
+  items: readonly T[],
+  put: (items: readonly T[]) => Promise<void>,
+): Promise<void> {
+  if (items.length === 0) return
+  await client.query('SAVEPOINT staged')
+  try {
+    await put(items)
     await client.query('RELEASE SAVEPOINT staged')
   } catch (error) {
     if (!isRowError(error)) throw error
     await client.query('ROLLBACK TO SAVEPOINT staged; RELEASE SAVEPOINT staged')
-    if (lines.length === 1) return
-    const middle = lines.length >> 1
-    await stage(client, columns, lines.slice(0, middle))
-    await stage(client, columns, lines.slice(middle))
+    if (items.length === 1) return
+    const middle = items.length >> 1
+    await byHalves(client, items.slice(0, middle), put)
+    await byHalves(client, items.slice(middle), put)
   }
 }
 
