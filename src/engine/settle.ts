@@ -70,8 +70,8 @@ export async function settle(ending: Ending): Promise<Settlement> {
     const result = await settleRound(round, counting)
     if (result.status === 'held') return result
     await batch.refuse([...result.referenced, ...result.undeleted.map(notDeleted)])
-    // Deletions may have made room.
-    await retryRefused(ending)
+    // Deletions may have made room, and rows that were put may be referred to. Without either, the same would be refused again.
+    if (result.deletes > 0 || last.put.size > 0) await retryRefused(ending)
     if (result.missing.length > 0) last = await putMissing(ending, result, last)
     tally.setRejected(batch.rejected.length)
     if (result.missing.length === 0)
@@ -96,6 +96,7 @@ export async function countsAhead(ending: Omit<Ending, 'ahead'>): Promise<RangeC
 type Round =
   | {
       readonly status: 'succeeded'
+      readonly deletes: number
       /** Keys that only the source has, at most MAX_MISSING. */
       readonly missing: readonly Key[]
       /** How many rows the target lacks. */
@@ -120,7 +121,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
   const keeps = sides.sync.deletes === 'keep'
-  const settled = { status: 'succeeded', missing: [], deficit: 0, undeleted: [], referenced: [] } as const
+  const settled = { status: 'succeeded', deletes: 0, missing: [], deficit: 0, undeleted: [], referenced: [] } as const
   if (targetRows === expected && ending.hints.length === 0) return settled
   tally.enter('sweep', null)
   const deficit = expected - targetRows
@@ -158,7 +159,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     tally.add({ deleted: keeps ? 0 : deletes })
     if (deletes > 0 && !keeps) tally.applied()
     const undeleted = await stillThere(doubtful, referenced, sides)
-    return { status: 'succeeded', missing, deficit: deficit + deletes, undeleted, referenced }
+    return { status: 'succeeded', deletes, missing, deficit: deficit + deletes, undeleted, referenced }
   } catch (error) {
     await transaction.rollback()
     throw error
