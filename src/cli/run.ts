@@ -1,16 +1,15 @@
 /** `syncline run [sync…]`: brings targets up to date, once. */
-import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
 import type { Expansion, ExpansionFailure } from '../config/expand.ts'
 import type { ProjectConfig, SyncSetup } from '../config/schema.ts'
 import { asSyncError } from '../core/error.ts'
-import { failureOf, type RunRecord, zeroCounts } from '../core/run.ts'
+import type { RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { runAlone } from '../engine/alone.ts'
 import { madeOf, madeSyncs } from '../engine/made-syncs.ts'
 import { askForRun } from '../engine/permit.ts'
-import type { Project } from '../engine/project.ts'
 import { waitsForOthers } from '../engine/references.ts'
+import { recordFailure } from '../engine/run-told.ts'
 import type { RunOptions } from '../engine/worker.ts'
 import { exitCodeOfRun, worst } from './exit-code.ts'
 import { listenForInterrupts } from './interrupt.ts'
@@ -135,35 +134,6 @@ export async function runOne(sync: AnySync, opened: OpenProject, options?: RunOp
 async function ownerOf(sync: AnySync, { project, reach }: OpenProject): Promise<string | null> {
   const reached = reach.projectOf(placesOf(sync)[0].connection)
   return reached === undefined ? (madeOf(await madeSyncs(project.store.records), sync.id)?.project ?? null) : reached
-}
-
-/** Keeps and tells a failure that came before a run could begin, as a run. */
-export async function recordFailure({ name, error }: ExpansionFailure, project: Project): Promise<RunRecord> {
-  const { store, context, emit } = project
-  const begun = { id: randomUUID(), sync: name, startedAt: context.clock.now() }
-  const failure = failureOf(error)
-  const record: RunRecord = {
-    ...zeroCounts,
-    ...begun,
-    status: 'failed',
-    durationMs: 0,
-    error: failure,
-    heldDeletes: null,
-    releasedAt: null,
-  }
-  emit({ event: 'run.started', sync: name, run: begun.id })
-  await store.runs.start(begun)
-  await store.runs.finish(record)
-  emit({
-    event: 'run.finished',
-    sync: name,
-    run: begun.id,
-    status: 'failed',
-    ...zeroCounts,
-    durationMs: 0,
-    error: failure,
-  })
-  return record
 }
 
 function summarize(shell: Shell, records: readonly Pick<RunRecord, 'status'>[]): void {

@@ -23,12 +23,13 @@ export async function deadLetters(sync: AnySync, project: Project): Promise<read
 async function refusedPairs(sync: string, { store }: Project): Promise<readonly DeadLetter[]> {
   await using memory = await store.pairs.read(sync)
   const { pairs, unpaired } = await memory.waiting()
-  const stored = await memory.byIds(pairs.map(({ pair }) => pair))
+  const found = await memory.byIds(pairs.map(({ pair }) => pair))
+  const stored = new Map(found.map((pair) => [pair.id, pair]))
   const text = (key: string) => parseKeyText(key).join(', ')
   const refused = pairs
     .filter(({ code }) => code !== null)
     .map(({ pair, code, message }) => {
-      const keys = stored.find(({ id }) => id === pair)
+      const keys = stored.get(pair)
       return {
         key: keys === undefined ? {} : { left: text(keys.left), right: text(keys.right) },
         code: code ?? '',

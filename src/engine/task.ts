@@ -1,9 +1,8 @@
 /** Executes a job of a configured sync: looks it up, asks whether it may run, and runs it. */
 import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, errorCodes, isErrorCode, SyncError } from '../core/error.ts'
-import type { EngineEvent } from '../core/event.ts'
 import type { Log } from '../core/log.ts'
-import { type Failure, failureOf, type RunEvent, type RunRecord } from '../core/run.ts'
+import { type Failure, failureOf, type RunRecord } from '../core/run.ts'
 import type { SyncId } from '../core/sync.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
@@ -12,6 +11,7 @@ import type { Breaker, Tries } from './breaker.ts'
 import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
+import { alsoTold } from './run-told.ts'
 import type { Shares } from './shares.ts'
 import type { Slots } from './slots.ts'
 import { TimeLimit } from './time-limit.ts'
@@ -101,17 +101,6 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
 function vetoed(sync: AnySync, claim: Claim, reason: string, events: Events): JobResult {
   events.emit({ event: 'sync.vetoed', sync: sync.id, job: claim.id, reason })
   return { kind: 'vetoed', error: failureOf(new SyncError('FORBIDDEN', `sync ${sync.id} may not run: ${reason}`)) }
-}
-
-/** A run's beginning and end under the names by which who listens for just these finds them. */
-function alsoTold(event: RunEvent, job: string): readonly EngineEvent[] {
-  const { sync, run } = event
-  if (event.event === 'run.started') return [{ event: 'sync.started', sync, job, run }]
-  if (event.event !== 'run.finished') return []
-  const { status, error = null } = event
-  // Stopped by a person or with its process: it goes on later.
-  if (status === 'succeeded' || error?.code === 'INTERRUPTED') return []
-  return [{ event: status === 'held' ? 'run.held' : 'run.failed', sync, run, error }]
 }
 
 function resultOf({ id, status, error }: RunRecord): JobResult {

@@ -44,6 +44,6 @@ test('a job that never ends waits longer and longer, and is failed by name after
   assert.equal(lines.length, 5)
   assert.deepEqual(
     told.map(({ event }) => event),
-    ['run.failed'],
+    ['run.started', 'sync.started', 'run.finished', 'run.failed'],
   )
 })

@@ -5,11 +5,10 @@
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
-import { failureOf, zeroCounts } from '../core/run.ts'
 import type { Claim } from '../store/jobs.ts'
 import type { RunStore } from '../store/store.ts'
 import type { Events } from './events.ts'
-import { newRunId } from './worker.ts'
+import { alsoTold, recordFailure } from './run-told.ts'
 import type { JobResult } from './workers.ts'
 
 /** A job that did not end so often is failed. */
@@ -39,11 +38,16 @@ export async function unfinished({ id, sync, takeovers }: Claim, options: Unfini
     hint: `Look at the log, run it alone with \`syncline run ${sync}\`, then trigger it again.`,
   })
   log(error.message, 'error')
-  const run = newRunId({ context: { clock, random } })
-  await runs.start({ id: run, sync, startedAt: now })
-  const failure = failureOf(error)
-  const record = { ...zeroCounts, id: run, sync, startedAt: now, durationMs: 0, heldDeletes: null, releasedAt: null }
-  await runs.finish({ ...record, status: 'failed', error: failure })
-  events.emit({ event: 'run.failed', sync, run, error: failure })
+  const { id: run, error: failure } = await recordFailure(
+    { name: sync, error },
+    {
+      store: { runs },
+      context: { clock, random },
+      emit: (event) => {
+        events.emit(event)
+        for (const told of alsoTold(event, id)) events.emit(told)
+      },
+    },
+  )
   return { kind: 'ended', status: 'failed', run, error: failure, retry: false }
 }

@@ -1,5 +1,4 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
-import type { Context } from '../connectors/connector.ts'
 import { asSyncError, retriable, SyncError, stackOf } from '../core/error.ts'
 import { failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
@@ -7,6 +6,7 @@ import { mirror } from './mirror.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { redactError } from './redact.ts'
+import { finishedEvent, newRunId } from './run-told.ts'
 import type { Settlement } from './settle.ts'
 import { runStep } from './step.ts'
 import { noStepEvents, StepEvents } from './step-events.ts'
@@ -53,18 +53,7 @@ export async function runSync(sync: AnySync, project: Project, options: RunOptio
     releasedAt: null,
   }
   await store.runs.finish(record)
-  const { status, durationMs, error } = record
-  // History tells interrupted from failed; to the caller both are a run that did not get to its end.
-  const told = status === 'succeeded' || status === 'held' ? status : 'failed'
-  emit({
-    event: 'run.finished',
-    sync: sync.id,
-    run: id,
-    status: told,
-    ...tally.counts,
-    durationMs: durationMs ?? 0,
-    ...(error === null ? {} : { error }),
-  })
+  emit(finishedEvent(record, tally.counts))
   return record
 }
 
@@ -275,13 +264,4 @@ function failed(error: SyncError): Outcome {
   const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED' || error.code === 'STATE_OLDER'
   const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
-}
-
-/** Sorts by time: base 36 of the milliseconds, then 62 random bits, so that of all runs of all processes no two have the same. */
-export function newRunId({ context }: { readonly context: Pick<Context, 'clock' | 'random'> }): string {
-  const sixRandom = () =>
-    Math.floor(context.random() * 36 ** 6)
-      .toString(36)
-      .padStart(6, '0')
-  return `${context.clock.now().toString(36)}${sixRandom()}${sixRandom()}`
 }

@@ -1,6 +1,6 @@
 /**
- * Thousands of worlds, each from one seed. SYNCLINE_SIMULATION_SEED=n replays one; SYNCLINE_SIMULATION_RUNS=1000000 is the
- * long mode.
+ * Thousands of worlds, each from one seed. SYNCLINE_SIMULATION_SEED=n replays one, or is the first of several;
+ * `SYNCLINE_SIMULATION_RUNS=1000000 npm test -- simulation/simulation --test-timeout=86400000` is the long mode (hours).
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { newRunId } from './worker.ts'
+import { newRunId } from './run-told.ts'
 
 test('run ids of one millisecond are all different, and those of the next come after them', () => {
   const made = (now: number) => {
