@@ -48,3 +48,8 @@ export function toHex(bytes: Uint8Array): string {
 export function fromHex(text: string): Uint8Array {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
 }
+
+/** Whether all parts of a key are known. No look-up finds a row without them. */
+export function isWhole(key: Key): boolean {
+  return !key.includes(null)
+}

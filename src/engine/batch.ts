@@ -2,7 +2,7 @@
 import type { Checkpoint, Chunk, Cursor, Encoded, PutResult, SinkTransaction } from '../connectors/connector.ts'
 import { nothingPut } from '../connectors/put-result.ts'
 import { SyncError } from '../core/error.ts'
-import { keyText } from '../core/key-text.ts'
+import { isWhole, keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
@@ -188,9 +188,7 @@ export class Batch implements AsyncDisposable {
 
   #reject(given: readonly Rejection[]): void {
     // Rows without a key are counted each: a number behind the parts that are known tells them apart. They are met again by every run.
-    const rejections = given.map((one) =>
-      one.key.includes(null) ? { ...one, key: [...one.key, ++this.#keyless] } : one,
-    )
+    const rejections = given.map((one) => (isWhole(one.key) ? one : { ...one, key: [...one.key, ++this.#keyless] }))
     for (const rejection of rejections) {
       const refused = refusedRow(rejection)
       if (!this.#rejected.has(refused.key)) this.#news.push(refused)

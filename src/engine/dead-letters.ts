@@ -25,7 +25,10 @@ async function refusedPairs(sync: string, { store }: Project): Promise<readonly 
   const { pairs, unpaired } = await memory.waiting()
   const found = await memory.byIds(pairs.map(({ pair }) => pair))
   const stored = new Map(found.map((pair) => [pair.id, pair]))
-  const text = (key: string) => parseKeyText(key).join(', ')
+  const text = (key: string) =>
+    parseKeyText(key)
+      .map((part) => part ?? 'NULL')
+      .join(', ')
   const refused = pairs
     .filter(({ code }) => code !== null)
     .map(({ pair, code, message }) => {

@@ -3,7 +3,7 @@ import type { Collection, Page, View } from '../connectors/connector.ts'
 import { everything } from '../connectors/connector.ts'
 import { cellOf, encodeCells, neverCell } from '../core/base.ts'
 import { SyncError } from '../core/error.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
+import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { otherSide, type SideName } from '../core/two-way.ts'
@@ -186,7 +186,7 @@ async function partReplaced(sides: PairSides, name: SideName, page: Page, run: F
   const pairs = await memory.byKeys(name, [...replaced])
   const other = otherSide(name)
   const chunk = await collections[other].lookup.fetch(
-    pairs.map((pair) => parseKeyText(pair[other])).filter((key) => !key.includes(null)),
+    pairs.map((pair) => parseKeyText(pair[other])).filter(isWhole),
     pairing[other].fields,
   )
   const matches = new Map(

@@ -1,6 +1,6 @@
 /** Loads what was marked: pairs with their bases and both rows as they stand now; rows without a pair with their partners. */
 import { baseOf } from '../core/base.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
+import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { ownValue } from '../core/own-value.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { givenValue, type Held, type Item, missingParent, type Resolution } from '../core/reconcile.ts'
@@ -183,7 +183,14 @@ async function fetchRows(
   const wanted = keys.filter((key) => !rows[side].has(key))
   if (wanted.length === 0) return
   const bound = sides.pairing[side]
-  const parsed = wanted.map(parseKeyText).filter((key) => !key.includes(null))
+  const parsed = wanted.map(parseKeyText).filter(isWhole)
+  if (parsed.length < wanted.length) {
+    const keyless = await sides.keyless(side)
+    for (const key of wanted) {
+      const refusal = keyless.get(key)
+      if (refusal !== undefined) unreadable[side].set(key, refusal)
+    }
+  }
   const before = rows.bytes
   // What was fetched tells how many more there is room for.
   for (let start = 0, count = FIRST_KEYS; start < parsed.length; ) {

@@ -10,6 +10,7 @@ import type { Chunk, Cursor, Target } from '../connectors/connector.ts'
 import { everything } from '../connectors/connector.ts'
 import { compareRows, differsBySpelling } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
+import { isWhole } from '../core/key-text.ts'
 import { describeChange, isDrift, type SchemaChange } from '../core/schema.ts'
 import type { Rejection, Sync } from '../core/sync.ts'
 import type { Key, Row } from '../core/value.ts'
@@ -85,7 +86,7 @@ export function chooseReading(
   if (changes.some((change) => change.kind === 'add' || change.kind === 'widen'))
     return { kind: 'compare', why: 'the schema changed' }
   if (source.feed === 'none') return { kind: 'compare', why: source.feedReason ?? 'the source has no feed' }
-  if (earlier.some(({ key }) => key.includes(null)))
+  if (earlier.some(({ key }) => !isWhole(key)))
     return { kind: 'compare', why: 'rejected rows without a key have to be met again' }
   return { kind: 'follow', cursor }
 }

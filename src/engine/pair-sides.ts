@@ -16,6 +16,7 @@ import {
 } from '../store/pairs.ts'
 import { bounded } from './bounded.ts'
 import { heldCollections } from './dependents.ts'
+import { type Keyless, keylessRows } from './keyless.ts'
 import type { Project } from './project.ts'
 import { inPresentNames } from './renamed-columns.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
@@ -35,6 +36,8 @@ export interface PairSides extends AsyncDisposable {
   readonly columns: ColumnMarks
   /** Whose fences each side holds for this sync, by project; null: it keeps none. */
   readonly fences: Readonly<Record<SideName, ReadonlyMap<string, number> | null>>
+  /** Rows of a side that have no whole key. */
+  readonly keyless: (side: SideName) => Promise<Keyless>
   /** Collections of each side's connection whose rows no deletion may take along. */
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
@@ -66,6 +69,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     ...layoutNow(pairing, state),
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
     columns,
+    keyless: keylessRows(collections),
     fences: { left: await fencesOf('left'), right: await fencesOf('right') },
     held: {
       left: await heldCollections(project.store.pairs, sync.left),

@@ -4,7 +4,7 @@
  */
 import type { Page } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
+import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
@@ -263,7 +263,7 @@ class Repair {
   /** The matches of the rows that are there, by key. */
   async #rowsOf(side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string | null>> {
     const { collections, pairing } = this.#sides
-    const wanted = keys.map(parseKeyText).filter((key) => !key.includes(null))
+    const wanted = keys.map(parseKeyText).filter(isWhole)
     const { rows, rejects } = await collections[side].lookup.fetch(wanted, pairing[side].fields)
     return new Map([
       ...rows.map((row) => [keyText(keyOfSide(pairing[side], row)), this.#matchOf(side, row)] as const),

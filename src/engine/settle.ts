@@ -10,7 +10,7 @@ import { everything, isHeldByReference, mayGoInLater, notKept } from '../connect
 import { compareRows } from '../core/diff.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
-import { keyText } from '../core/key-text.ts'
+import { isWhole, keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { cutRanges, differingRanges } from '../core/range.ts'
 import type { Rejection } from '../core/sync.ts'
@@ -231,7 +231,7 @@ async function gone({ hints, source, sides }: Ending): Promise<readonly Key[]> {
 async function absent(batch: Batch, target: View, { spec }: Sides): Promise<number> {
   const keys = batch.rejected.map(({ key }) => key)
   if (keys.length === 0) return 0
-  const whole = keys.filter((key) => !key.includes(null))
+  const whole = keys.filter(isWhole)
   const held = await target.fetch(whole, spec.schema.key)
   return keys.length - held.rows.length
 }
@@ -239,7 +239,7 @@ async function absent(batch: Batch, target: View, { spec }: Sides): Promise<numb
 async function retryRejected({ sides, batch, source }: Ending): Promise<void> {
   const keys = batch.unseen.map(({ key }) => key)
   if (keys.length === 0) return
-  const whole = keys.filter((key) => !key.includes(null))
+  const whole = keys.filter(isWhole)
   const chunk = await source.fetch(whole, sides.mapping.selection.fields)
   await batch.put(chunk.rows, chunk.rejects, chunk.bytes, false)
   await batch.settle(keys)

@@ -1,6 +1,6 @@
 /** Conflicts on record that no decision about an item opens or ends: matches that are not unique, fields that left the mapping. */
 import { endsRun } from '../core/error.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
+import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { keyOfSide, same } from '../core/pairing.ts'
 import type { Schema } from '../core/schema.ts'
@@ -153,7 +153,7 @@ export class StandingConflicts {
 
   async #fetch(side: SideName, keys: readonly string[]): Promise<readonly Row[]> {
     const { collections, pairing } = this.#sides
-    const wanted = keys.map(parseKeyText).filter((key) => !key.includes(null))
+    const wanted = keys.map(parseKeyText).filter(isWhole)
     if (wanted.length === 0) return []
     return (await collections[side].lookup.fetch(wanted, pairing[side].fields)).rows
   }

@@ -5,7 +5,7 @@
 import { everything } from '../connectors/connector.ts'
 import { baseOf } from '../core/base.ts'
 import { SyncError } from '../core/error.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
+import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { type BoundField, same } from '../core/pairing.ts'
 import { flows } from '../core/reconcile.ts'
@@ -46,6 +46,8 @@ export async function verifyTwoWay(
   await using sides = await openPairSides(sync, project)
   const counts = { left: 0, right: 0, conflict: 0, ignored: 0, settled: 0 }
   const suspects: Suspect[] = []
+  /** No second look finds them. */
+  const keyless: Suspect[] = []
   let more = 0
   const note = (verdict: Verdict, side: SideName, key: string) => {
     if (verdict === null) return
@@ -56,15 +58,17 @@ export async function verifyTwoWay(
   const total = (await sides.collections.left.estimate?.()) ?? null
   for await (const found of rowsOf(sides, 'left', sides.pairing.left.fields)) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    counts.left += found.keys.length
+    counts.left += found.keys.length + found.keyless.length
+    for (const key of found.keyless) keyless.push({ kind: 'unreadable', side: 'left', key })
     for (const [key, verdict] of await judge(sides, 'left', found.keys, found)) note(verdict, 'left', key)
     onProgress(counts.left, total)
   }
   // A pair has been judged from the left; from the right, only what the left does not have.
-  for await (const { keys } of rowsOf(sides, 'right', sides.pairing.right.schema.key)) {
+  for await (const found of rowsOf(sides, 'right', sides.pairing.right.schema.key)) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    counts.right += keys.length
-    for (const [key, verdict] of await judgeRight(sides, keys)) note(verdict, 'right', key)
+    counts.right += found.keys.length + found.keyless.length
+    for (const key of found.keyless) keyless.push({ kind: 'unreadable', side: 'right', key })
+    for (const [key, verdict] of await judgeRight(sides, found.keys)) note(verdict, 'right', key)
   }
   const found = byDifference<Suspect[]>(() => [])
   for (let start = 0; start < suspects.length; start += 1000) {
@@ -82,6 +86,7 @@ export async function verifyTwoWay(
       }
     }
   }
+  found.unreadable.push(...keyless)
   const print = (kind: Difference): PrintedKey[] =>
     found[kind].slice(0, MAX_KEYS).map(({ side, key }) => printSideKey(sides, side, key))
   return {
@@ -109,6 +114,8 @@ interface Rows {
 
 interface Scanned extends Rows {
   readonly keys: readonly string[]
+  /** What is known of the keys of rows that have no whole one. */
+  readonly keyless: readonly string[]
 }
 
 /** All rows of a side, in chunks. */
@@ -121,8 +128,10 @@ async function* rowsOf(sides: PairSides, name: SideName, fields: readonly string
   const at = side.schema.key.map((part) => fields.indexOf(part))
   for await (const chunk of view.scan(everything, fields)) {
     const rows = new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
-    const unreadable = new Set(chunk.rejects.map(({ key }) => keyText(key)))
-    yield { keys: [...rows.keys(), ...unreadable], rows, unreadable }
+    const rejects = chunk.rejects.map(({ key }) => key)
+    const unreadable = new Set(rejects.filter(isWhole).map(keyText))
+    const keyless = rejects.filter((key) => !isWhole(key)).map(keyText)
+    yield { keys: [...rows.keys(), ...unreadable], rows, unreadable, keyless }
   }
 }
 

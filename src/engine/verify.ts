@@ -1,6 +1,6 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
 import { SyncError } from '../core/error.ts'
-import { keyText } from '../core/key-text.ts'
+import { isWhole, keyText } from '../core/key-text.ts'
 import type { PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
@@ -158,7 +158,7 @@ async function compareOnce(
 async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
   const all = differences.flatMap((kind) => suspects.keys[kind].map((key) => ({ kind, key })))
   if (all.length === 0) return
-  const keys = all.map(({ key }) => key).filter((key) => !key.includes(null))
+  const keys = all.map(({ key }) => key).filter(isWhole)
   const { left, right, unreadable } = await fetchBoth(sides, keys)
   for (const kind of differences) suspects.keys[kind].length = 0
   const seen = new Set<string>()
@@ -167,9 +167,7 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
     if (seen.has(id)) continue
     seen.add(id)
     const broken =
-      unreadable.left.has(id) ||
-      key.includes(null) ||
-      (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
+      unreadable.left.has(id) || !isWhole(key) || (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
     const kind = broken ? 'unreadable' : judge(sides, left.get(id), right.get(id))
     if (kind !== null) suspects.keys[kind].push(key)
   }
@@ -218,7 +216,7 @@ async function repair(sides: Sides, suspects: Suspects): Promise<number> {
   const { left } = await fetchBoth(sides, [
     ...suspects.keys.missing,
     ...suspects.keys.different,
-    ...suspects.keys.unreadable.filter((key) => !key.includes(null)),
+    ...suspects.keys.unreadable.filter(isWhole),
   ])
   const transaction = await sink.begin()
   try {

@@ -65,3 +65,46 @@ test('point 60: one way, a row that either side can’t give is not equal, and t
   assert.deepEqual([both.equal, both.left, both.right, both.unreadable], [false, 3, 3, 2])
   assert.deepEqual([both.missing, both.extra, both.different], [0, 0, 0])
 })
+
+const keys = { 'is NULL': 'NULL', 'is no text': "CAST(x'62ff' AS TEXT)" } as const
+
+for (const side of ['left', 'right'] as const)
+  for (const track of [undefined, 'triggers'] as const)
+    for (const [what, key] of Object.entries(keys))
+      test(`a row of the ${side}${track === undefined ? '' : ', followed by triggers,'} whose key ${what} is on record as long as it is there, and nothing is equal`, async () => {
+        const [left, right] = [await sqliteDatabase(track), await sqliteDatabase(track)]
+        for (const { sql } of [left, right])
+          await sql(
+            `CREATE TABLE contacts (id TEXT PRIMARY KEY, n INTEGER); INSERT INTO contacts VALUES ('a', 1), ('c', 0)`,
+          )
+        await using pair = openTwoWay(left, right, {
+          fields: [field('id'), field('n')],
+          match: [{ field: 'id', by: null }],
+        })
+        await pair[side].sql(`INSERT INTO contacts VALUES (${key}, 5)`)
+        const told = async (rejected: number, unreadable: number) => {
+          const run = await pair.run()
+          assert.deepEqual(
+            [run.status, run.rejected],
+            [rejected > 0 ? 'failed' : 'succeeded', rejected],
+            run.error?.message,
+          )
+          const found = await pair.verify()
+          assert.deepEqual([found.equal, found.unreadable, found[side]], [unreadable === 0, unreadable, 2 + unreadable])
+          await using memory = await pair.store.pairs.read('contacts')
+          const { unpaired } = await memory.waiting()
+          assert.equal(unpaired.length, rejected)
+          if (unreadable > 1) assert.match(unpaired[0]?.message ?? '', /^2 rows: /)
+        }
+        await told(1, 1)
+        await pair[side].sql(`UPDATE contacts SET n = 7 WHERE id = 'a'`)
+        await told(1, 1)
+        await pair[side].sql(`INSERT INTO contacts VALUES (${what === 'is NULL' ? key : "CAST(x'62fe' AS TEXT)"}, 6)`)
+        await told(1, 2)
+        await pair[side].sql('DELETE FROM contacts WHERE n = 6')
+        await told(1, 1)
+        await pair[side].sql(`UPDATE contacts SET id = 'b' WHERE n = 5`)
+        const run = await pair.run()
+        assert.deepEqual([run.status, run.inserted, run.rejected], ['succeeded', 1, 0], run.error?.message)
+        assert.equal((await pair.verify()).equal, true)
+      })
