@@ -245,6 +245,29 @@ function ownershipTests(withSink: WithSink): void {
 function putTests(withSink: WithSink): void {
   const spec = specOf(items)
 
+  for (const adopt of [false, true])
+    test(
+      `what ${adopt ? 'an adopted table' : 'a table'} makes of rows is told beforehand in their order, before the table is the sync's and after, and nothing of it is kept`,
+      withSink(async ({ sink, system }) => {
+        const own = specOf(items, { adopt })
+        if (sink.rehearse === undefined) return
+        if (adopt) await system.create(items, rows.slice(0, 1))
+        const given = rows.toReversed()
+        const told = async () => {
+          const stored = (await sink.rehearse?.(own, given)) ?? []
+          assert.equal(stored.length, given.length)
+          for (const [at, row] of stored.entries()) assertRows(items, [row ?? []], given.slice(at, at + 1))
+        }
+        await told()
+        await claim(sink, own)
+        await told()
+        assertRows(items, await held(sink, own), [])
+        await transact(sink, async (transaction) => void (await put(transaction, rows)))
+        await told()
+        assert.deepEqual(await sink.rehearse(own, []), [])
+      }),
+    )
+
   test(
     'a put tells what it inserted, updated and left as it was; putting the same again writes nothing',
     withSink(async ({ sink }) => {
