@@ -125,6 +125,18 @@ describe('point 36: plan tries the constraints of an adopted table', () => {
     await assertForeseen(pair, [1, 0, 2])
   })
 
+  for (const other of ['', ', note text'])
+    test(`Postgres: a column that the run adds${other === '' ? '' : ', beside one that is no field'}`, async () => {
+      await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase(), { adopt: true })
+      await pair.left.sql(
+        `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'x'), (2, NULL)`,
+      )
+      await pair.right.sql(`CREATE TABLE t (id bigint PRIMARY KEY, name text NOT NULL${other})`)
+      assert.equal((await pair.run()).inserted, 1)
+      await pair.left.sql(`ALTER TABLE t ADD COLUMN since TEXT; UPDATE t SET since = '2026', name = 'y'`)
+      await assertForeseen(pair, [1, 1, 0])
+    })
+
   test('Postgres: the row that is there is found by the bytes of its key', async () => {
     await using pair = await openPair(await sqliteDatabase('triggers'), await postgresDatabase(), { adopt: true })
     await pair.left.sql(`CREATE TABLE t (id TEXT PRIMARY KEY, name TEXT); INSERT INTO t VALUES ('a', 'x'), ('b', 'x')`)

@@ -196,7 +196,7 @@ export interface WriterSpec {
   readonly name: string
   /** Fields of the rows in results, in this order. */
   readonly fields: readonly string[]
-  /** The generation that this run claimed earlier, null on its first attempt. LEASE_LOST when somebody has claimed since. */
+  /** The generation of the fence as this run knows it, 0: nobody has claimed it yet. LEASE_LOST when somebody has since. Null: whatever it is. */
   readonly held: number | null
   /** Collections whose rows a deletion must not take along or change: it is refused as DEPENDENTS_KEPT instead. Default: none. */
   readonly keeps?: readonly string[]

@@ -57,7 +57,7 @@ interface Table {
   readonly schema: Schema
   readonly rows: ReadonlyMap<string, Row>
   /** Key and number of every change, oldest first. */
-  readonly log: readonly { readonly seq: number; readonly key: string; readonly gone: boolean }[]
+  readonly log: readonly Change[]
 }
 interface TargetTable {
   readonly owner: Owner
@@ -69,6 +69,15 @@ interface TargetTable {
   /** Keys of rows that the source deleted and that stay. */
   readonly kept: ReadonlySet<string>
 }
+
+interface Change {
+  readonly seq: number
+  readonly key: string
+  readonly gone: boolean
+  /** No other change of this process has it: a system that was put back gives its `seq` again. */
+  readonly id: number
+}
+let changes = 0
 
 /** A system in memory. All changes replace immutable values, so a snapshot is a reference. */
 export class MemorySystem {
@@ -154,7 +163,7 @@ function openCollection(system: MemorySystem, name: string, { key }: CollectionO
     read: (cursor, options) => read(system, schema, cursor, options),
     view: async (selection) => {
       await system.fault('view', name)
-      return openView(system, { ...system.table(name), schema }, selection, String(system.seq))
+      return openView(system, { ...system.table(name), schema }, selection, cursorOf(system, system.table(name)))
     },
     lookup: {
       fetch: async (keys, fields = all.fields) => {
@@ -186,12 +195,13 @@ async function* read(
 ): AsyncIterable<Page> {
   await system.fault('read', schema.name)
   const table = system.table(schema.name)
-  const here = String(system.seq)
-  if (cursor !== null && Number(cursor) > system.seq)
-    throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor`)
-  const since = [...new Set(table.log.filter(({ seq }) => seq > Number(cursor ?? 0)).map(({ key }) => key))]
+  const here = cursorOf(system, table)
+  const [after, witness] = cursor === null ? [0, 0] : (JSON.parse(cursor) as [number, number])
+  if (after > system.seq || idAt(table, after) !== witness)
+    throw new SyncError('CURSOR_UNUSABLE', `${schema.name} is older than the cursor, or has another history`)
+  const since = [...new Set(table.log.filter(({ seq }) => seq > after).map(({ key }) => key))]
   const keys = cursor === null ? [...table.rows.keys()] : since
-  const gone = new Set(table.log.filter((entry) => entry.gone && entry.seq > Number(cursor ?? 0)).map(({ key }) => key))
+  const gone = new Set(table.log.filter((entry) => entry.gone && entry.seq > after).map(({ key }) => key))
   const view = openView(system, { ...table, schema }, options, here)
   for (let start = 0; start < keys.length; start += system.pageRows) {
     await system.fault('read', schema.name)
@@ -207,12 +217,21 @@ async function* read(
       deletes,
       replaced,
       rejects: [],
-      cursor: cursor ?? '0',
+      cursor: cursor ?? '[0,0]',
       bytes: 100 * puts.length,
       distinct: cursor === null,
     }
   }
   yield { puts: [], deletes: [], rejects: [], cursor: here, bytes: 0, distinct: false, view }
+}
+
+/** How far the log was read, and the newest change that was there, by which its history is known. */
+function cursorOf({ seq }: MemorySystem, table: Table): string {
+  return JSON.stringify([seq, idAt(table, seq)])
+}
+
+function idAt({ log }: Table, seq: number): number {
+  return log.findLast((change) => change.seq <= seq)?.id ?? 0
 }
 
 function openView(system: MemorySystem, table: Table, selection: Selection, cursor: string): View {
@@ -461,7 +480,7 @@ function changed(table: Table, key: Key, row: Row | null, seq: number): Table {
   const rows = new Map(table.rows)
   if (row === null) rows.delete(keyText(key))
   else rows.set(keyText(key), row)
-  return { ...table, rows, log: [...table.log, { seq, key: keyText(key), gone: row === null }] }
+  return { ...table, rows, log: [...table.log, { seq, key: keyText(key), gone: row === null, id: ++changes }] }
 }
 
 function keyOfRow(schema: Schema, row: Row): Key {

@@ -145,15 +145,16 @@ export async function openWriters(
   generation: number,
 ): Promise<Readonly<Record<SideName, Writer>> & AsyncDisposable> {
   const open = async (name: SideName): Promise<Writer> => {
-    const side = sides.pairing[name]
-    const claim = sides.collections[name].writer?.({
-      project: sides.project.id,
-      name: fenceName(sides.sync, name),
-      fields: side.fields,
-      held: fences[name] ?? null,
-      keeps: sides.held[name],
-    })
-    const writer = await claim?.catch((error) => {
+    const { fields } = sides.pairing[name]
+    const claim = async (held: number | null) =>
+      await sides.collections[name].writer?.({
+        project: sides.project.id,
+        name: fenceName(sides.sync, name),
+        fields,
+        held,
+        keeps: sides.held[name],
+      })
+    const writer = await claimSeen(sides, name, fences[name] ?? null, pairs, generation, claim).catch((error) => {
       // When the answer to a claim is lost, nobody knows whose the fence is: the next try takes it again.
       if (!(error instanceof SyncError) || !unclaimed.includes(error.code)) delete fences[name]
       throw error
@@ -179,6 +180,29 @@ export async function openWriters(
     await dispose()
     throw error
   }
+}
+
+/**
+ * Takes a fence as this run has seen it: one that was frozen meanwhile, and lost its lease, must not raise it. Where another claimed
+ * since, whoever has the lease takes it all the same.
+ */
+async function claimSeen(
+  sides: PairSides,
+  name: SideName,
+  held: number | null,
+  pairs: PairRun,
+  generation: number,
+  claim: (held: number | null) => Promise<Writer | undefined>,
+): Promise<Writer | undefined> {
+  const { sync, project, collections, fences } = sides
+  try {
+    return await claim(held ?? (fences[name] === null ? null : (fences[name].get(project.id) ?? 0)))
+  } catch (error) {
+    if (held !== null || !(error instanceof SyncError) || error.code !== 'LEASE_LOST') throw error
+  }
+  await pairs.claiming(generation)
+  const now = await collections[name].fences?.(fenceName(sync, name))
+  return await claim(now?.get(project.id) ?? null)
 }
 
 function seenOf({ generation }: Writer): number | null {

@@ -145,10 +145,14 @@ class Line implements AsyncDisposable {
       const results = (await writers[side].recall(id)) ?? []
       const ids = asked.writes.flatMap(({ pair }) => (pair === null ? [] : [pair]))
       const pairs = new Map((await memory.byIds(ids)).map((pair) => [pair.id, pair]))
+      // A repair may have found the pairs of rows that were inserted.
+      const origins = asked.writes.flatMap(({ keys }) => keys[otherSide(side)] ?? [])
+      const paired = new Set((await memory.byKeys(otherSide(side), origins)).map((pair) => pair[otherSide(side)]))
       asked.writes.forEach((one, at) => {
         const result = results[at]
         const pair = one.pair === null ? null : (pairs.get(one.pair) ?? null)
         if (result?.status !== 'written' || (one.pair !== null && pair === null)) return
+        if (one.pair === null && paired.has(one.keys[otherSide(side)] ?? '')) return
         takeResult(this.#sides, changes, one, result.row === null ? null : asked.row(result.row), pair)
         this.#count(one.kind)
       })
@@ -244,6 +248,7 @@ class Line implements AsyncDisposable {
     await this.#standing.putClashes(this.#lease.generation)
     await this.#standing.closeMatches(this.#lease.generation)
     await this.#standing.closeUndone(this.#lease.generation)
+    await this.#raiseFences()
     const marks = this.#columns ?? this.#sides.columns
     const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
     const layouts = [
@@ -269,6 +274,14 @@ class Line implements AsyncDisposable {
     const { fences } = this.#sides.state
     if (fences.left === null && fences.right === null) this.#columns = await columnMarks(this.#sides.collections)
     return this.#writers
+  }
+
+  /** Once all is written: a side, or a state, that is put back to a moment within this run is older than the other then. */
+  async #raiseFences(): Promise<void> {
+    if (this.#writers === null || this.#batch === 0) return
+    await this.#writers[Symbol.asyncDispose]()
+    this.#writers = null
+    this.#writers = await openWriters(this.#sides, this.#pairs, this.#lease.fences, this.#lease.generation)
   }
 
   /** reconcile → apply → commit, for one batch. */

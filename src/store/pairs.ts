@@ -29,7 +29,7 @@ export interface PairState {
   readonly runs: number
   /** The generation of each side's fence as it was last taken, null before; a side whose own is lower is not the one it was. */
   readonly fences: Readonly<Record<SideName, number | null>>
-  /** How many runs were about to take the fences and did not tell of it: they may have. */
+  /** How often runs were about to take the fences since one told of it: they may have. */
   readonly claims: number
 }
 
@@ -201,7 +201,7 @@ export interface PairRun extends AsyncDisposable {
   commit(generation: number, change: PairCommit): Promise<readonly CommittedConflict[]>
   /** The fences of both sides are about to be taken. */
   claiming(generation: number): Promise<void>
-  /** They were taken. */
+  /** They were taken: what earlier runs did not tell of is told by that. */
   claimed(generation: number, fences: PairState['fences']): Promise<void>
   /** How far a run has read. INTERNAL when something that it marked was neither done nor settled: it would be skipped for good. */
   finish(generation: number, state: Omit<PairState, 'fences' | 'claims'>): Promise<void>

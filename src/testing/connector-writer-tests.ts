@@ -208,6 +208,11 @@ export function writerTests(connector: ConnectorUnderTest): void {
     withWriter(async ({ writer, collection }) => {
       assert.deepEqual(await collection.fences?.('people:left'), new Map([['p', writer.generation]]))
       assert.deepEqual(await collection.fences?.('people:right'), new Map())
+      await assert.rejects(
+        () => openWriter(collection, 0),
+        (error) => error instanceof SyncError && error.code === 'LEASE_LOST',
+        'nobody had it, as far as this one saw',
+      )
       await using again = await openWriter(collection, writer.generation)
       assert.ok(again.generation > writer.generation)
       await assert.rejects(
@@ -217,10 +222,23 @@ export function writerTests(connector: ConnectorUnderTest): void {
       await again.write('a', [{ kind: 'delete', key: [1], expected: {} }], [])
     }),
   )
+
+  test(
+    'a fence that nobody has yet is taken by one of those that saw it so',
+    withWriter(async ({ collection }) => {
+      await using first = await openWriter(collection, 0, 'people:right')
+      assert.deepEqual(await collection.fences?.('people:right'), new Map([['p', first.generation]]))
+      await assert.rejects(
+        () => openWriter(collection, 0, 'people:right'),
+        (error) => error instanceof SyncError && error.code === 'LEASE_LOST',
+      )
+      assert.deepEqual(await collection.fences?.('people:right'), new Map([['p', first.generation]]))
+    }),
+  )
 }
 
-async function openWriter(collection: Collection, held: number | null = null): Promise<Writer> {
-  const writer = await collection.writer?.({ project: 'p', name: 'people:left', fields: fieldNames(people), held })
+async function openWriter(collection: Collection, held: number | null = null, name = 'people:left'): Promise<Writer> {
+  const writer = await collection.writer?.({ project: 'p', name, fields: fieldNames(people), held })
   assert.ok(writer !== undefined, 'the collection takes no writes')
   return writer
 }

@@ -88,10 +88,11 @@ export function pairTests(withState: (run: (state: StoreState) => Promise<void>)
       assert.deepEqual((await later.state()).fences, { left: 3, right: null })
       await assert.rejects(pairs.claimed(generation - 1, { left: 4, right: 4 }), /took over/)
       await assert.rejects(pairs.claiming(generation - 1), /took over/)
-      // Those that were begun and never told of stay counted.
+      // Those that were begun and never told of are counted until one tells.
       for (let i = 0; i < 3; i++) await pairs.claiming(generation)
+      assert.equal((await later.state()).claims, 3)
       await pairs.claimed(generation, { left: 5, right: 5 })
-      assert.equal((await later.state()).claims, 2)
+      assert.equal((await later.state()).claims, 0)
     }),
   )
 

@@ -71,11 +71,14 @@ export class Model {
     for (const side of sideNames) this.#deleted[side].clear()
   }
 
-  /** A side was put back. What users wrote there meanwhile, and what had not gone to the other side, is lost by that. */
-  sideReplaced(side: SideName, rows: readonly Row[]): void {
+  /**
+   * A side was put back. What users wrote there meanwhile, and what had not gone to the other side, is lost by that. `unseen`: no run
+   * had written there since, so that it looks like edits of a user.
+   */
+  sideReplaced(side: SideName, rows: readonly Row[], unseen: boolean): void {
     const numbers = (of: readonly Row[]) => new Set(of.flatMap((row) => [3, 4].map((at) => numberOf(row[at] ?? null))))
-    const other = numbers(this.#systems[otherSide(side)].rows(this.#collection))
-    for (const number of numbers(rows)) if (number !== null && !other.has(number)) this.#superseded.add(number)
+    const kept = numbers(this.#systems[unseen ? side : otherSide(side)].rows(this.#collection))
+    for (const number of numbers(rows)) if (number !== null && !kept.has(number)) this.#superseded.add(number)
     this.pairsForgotten()
   }
 

@@ -324,9 +324,10 @@ export class World {
       const backup = this.#backups.sides[what].at(-1)
       if (backup === undefined) return
       const rows = this.systems[what].rows(collectionName)
+      const unseen = [...this.systems[what].fences].join() === [...backup.fences].join()
       Object.assign(this.systems[what], backup)
       this.#earlier[what] = null
-      this.model.sideReplaced(what, rows)
+      this.model.sideReplaced(what, rows, unseen)
       return
     }
     const conflicts = await this.store.pairs.conflicts.list({ sync: this.sync.id, limit: 100_000 })

@@ -4,6 +4,7 @@ import { copyFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { MemorySystem } from '../../src/connectors/memory.ts'
+import { SyncError } from '../../src/core/error.ts'
 import type { SideName, TwoWaySync } from '../../src/core/two-way.ts'
 import { sideNames } from '../../src/core/two-way.ts'
 import { planTwoWay } from '../../src/engine/two-way-plan.ts'
@@ -137,6 +138,32 @@ describe('point 48: a state that is older than its sides (hazard 42)', () => {
     )
   }
 
+  test('claims that failed before the last that went through hide nothing', async () => {
+    await using folder = await temporaryFolder()
+    const store = await open(folder.path)
+    const world = new World({ match: [{ field: 'email', by: null }] }, {}, store)
+    world.left.put('contacts', ...people)
+    world.right.fault = (operation) => {
+      if (operation === 'claimWriter') throw new SyncError('GRANT_MISSING', 'no right to make a table')
+    }
+    for (let run = 0; run < 3; run++) assert.equal((await world.sync()).status, 'failed')
+    world.right.fault = () => {}
+    assert.equal((await world.sync()).error, null)
+    await store[Symbol.asyncDispose]()
+    const state = join(folder.path, '.syncline', 'state.db')
+    await copyFile(state, `${state}.backup`)
+    const later = await open(folder.path)
+    Object.assign(world, { store: later })
+    world.left.put('contacts', [1, 'Anna', '0@x.org', '1'])
+    assert.equal((await world.sync()).updated, 1)
+    await later[Symbol.asyncDispose]()
+    await copyFile(`${state}.backup`, state)
+    await rm(`${state}-wal`, { force: true })
+    await using restored = await open(folder.path)
+    Object.assign(world, { store: restored })
+    await older(world)
+  })
+
   for (const match of [[], [{ field: 'email', by: null }]])
     test(`restored from a backup, ${match.length === 0 ? 'without' : 'with'} a match: nothing is written until a person says how to go on`, async () => {
       await using folder = await temporaryFolder()
@@ -196,3 +223,18 @@ test('what was claimed is known before anything is written, so that a run killed
   restore()
   assert.equal((await world.sync()).error?.code, 'SIDE_REPLACED')
 })
+
+for (const side of sideNames)
+  test(`a backup of the ${side} side that was made within a run is older than what its pairs were made with, too`, async () => {
+    const world = await paired()
+    let restore = () => {}
+    world[side].fault = (operation) => {
+      if (operation === 'write') restore = backup(world[side])
+    }
+    const other = side === 'left' ? 'right' : 'left'
+    world[other].put('contacts', [50, 'new', '50@x.org', '1'])
+    assert.equal((await world.sync()).inserted, 1)
+    world[side].fault = () => {}
+    restore()
+    await stops(world, side)
+  })

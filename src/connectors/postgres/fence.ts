@@ -18,7 +18,7 @@ const PATIENCE = '2s'
  */
 export async function takeFence(client: Client, spec: Fence, held: number | null, context: Context): Promise<number> {
   // Without waiting for its lock, which a successor may hold: a worker that lost its lease must not end the one that has it.
-  if (held !== null && (await generationOf(client, spec)) !== held) throw leaseLost(spec)
+  if (held !== null && ((await generationOf(client, spec)) ?? 0) !== held) throw leaseLost(spec)
   try {
     return await enterFence(client, spec, held)
   } catch (error) {
@@ -38,7 +38,7 @@ async function generationOf(client: Client, spec: Fence): Promise<number | null>
 }
 
 async function enterFence(client: Client, spec: Fence, held: number | null): Promise<number> {
-  const statement = held === null ? takeSql(spec) : keepSql(spec, held)
+  const statement = held === null || held === 0 ? takeSql(spec, held === 0) : keepSql(spec, held)
   const [row] = await client.begin('write', `SET LOCAL lock_timeout TO '${PATIENCE}'; ${lockSql(spec)}; ${statement}`)
   if (row !== undefined) {
     await client.commit()
@@ -94,10 +94,12 @@ export async function beginFenced(
   throw leaseLost(lost.spec)
 }
 
-function takeSql(spec: Fence): string {
+/** `fresh`: only where nobody has it yet. */
+function takeSql(spec: Fence, fresh: boolean): string {
+  const again = 'UPDATE SET generation = fence.generation + 1, collection = excluded.collection, updated_at = now()'
   return `INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation)
     VALUES (${quoteText(spec.project)}, ${quoteText(spec.sync)}, ${quoteText(spec.collection)}, 1)
-    ON CONFLICT (project, sync) DO UPDATE SET generation = fence.generation + 1, collection = excluded.collection, updated_at = now()
+    ON CONFLICT (project, sync) DO ${fresh ? 'NOTHING' : again}
     RETURNING generation`
 }
 

@@ -47,6 +47,10 @@ export async function rehearse(
     `CREATE TEMP TABLE ${STAGING} (${NUMBER} integer, LIKE ${tableSql(spec.collection)} INCLUDING CONSTRAINTS INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP`,
   )
   try {
+    // Columns that the run is to add have no constraints.
+    const missing = target.fields.filter(({ name }) => adopted.schema.fields.every((field) => field.name !== name))
+    const added = missing.map(({ name, native }) => `ADD COLUMN ${quote(name)} ${native}`)
+    if (added.length > 0) await client.query(`ALTER TABLE pg_temp.${STAGING} ${added.join(', ')}`)
     const sent = lines.filter((line) => line !== null)
     const stage = { client, names: target.fields.map(({ name }) => name), others }
     if (others.length === 0) await copyLines(stage, STAGING, sent)
@@ -131,10 +135,12 @@ async function insertRows(
   const names = stage.names.map(quote)
   const table = tableSql(collection)
   await client.query(
-    `CREATE TEMP TABLE ${GIVEN} ON COMMIT DROP AS SELECT NULL::integer AS ${NUMBER}, ${names.join(', ')} FROM ${table} WITH NO DATA`,
+    `CREATE TEMP TABLE ${GIVEN} ON COMMIT DROP AS SELECT NULL::integer AS ${NUMBER}, ${names.join(', ')} FROM pg_temp.${STAGING} WITH NO DATA`,
   )
   await copyLines(stage, GIVEN, lines)
-  const numbers = (await client.query(`SELECT ${NUMBER} FROM pg_temp.${GIVEN} ORDER BY ${NUMBER}`)).map(([number]) => Number(number))
+  const numbers = (await client.query(`SELECT ${NUMBER} FROM pg_temp.${GIVEN} ORDER BY ${NUMBER}`)).map(([number]) =>
+    Number(number),
+  )
   const same = schema.key
     .map((name) => sameSql(`there.${quote(name)}`, `given.${quote(name)}`, loose.includes(name)))
     .join(' AND ')

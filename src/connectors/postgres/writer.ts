@@ -45,7 +45,7 @@ export async function openWriter(
   try {
     await migrate(client)
     const taken = await takeFence(client, fence, spec.held, context)
-    const generation = spec.held === null ? taken : await raisedFence(client, fence, taken)
+    const generation = spec.held === null || spec.held === 0 ? taken : await raisedFence(client, fence, taken)
     const kept = await keptConditions(client, schema, spec.keeps ?? [])
     const target = { schema, loose, rounding: await roundingColumns(client, schema.name) }
     return writerOf(client, new Table(client, target, spec.fields, context, kept), fence, generation)

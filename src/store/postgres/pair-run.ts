@@ -80,6 +80,6 @@ const statements = {
   intend: `
     insert into intent (pairing, id, side, body)
     select $1::bigint, * from unnest($2::text[], $3::text[], $4::text[])`,
-  claimed: `update pairing set left_fence = $2, right_fence = $3, claims = greatest(claims - 1, 0) where id = $1`,
+  claimed: `update pairing set left_fence = $2, right_fence = $3, claims = 0 where id = $1`,
   finish: `update pairing set left_cursor = $2, right_cursor = $3, layouts = $4, runs = $5 where id = $1`,
 } as const

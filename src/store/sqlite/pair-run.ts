@@ -154,7 +154,7 @@ export class SqlitePairRun implements PairRun {
   async claimed(generation: number, { left, right }: PairState['fences']): Promise<void> {
     transact(this.#database, () => {
       this.#fence(generation)
-      this.#prepare('update pairing set left_fence = ?, right_fence = ?, claims = max(claims - 1, 0) where id = ?').run(
+      this.#prepare('update pairing set left_fence = ?, right_fence = ?, claims = 0 where id = ?').run(
         left,
         right,
         this.#pairing,
