@@ -6,6 +6,9 @@ import { rowTooLarge } from '../limits.ts'
 import { limits } from './limits.ts'
 import { toText } from './types.ts'
 
+/** The relation of these values: no table of anybody has its name. */
+export const GIVEN = '_syncline_given'
+
 /** Values of a group as columns of text, cast where they are used. */
 export class Columns {
   readonly arrays: (string | null)[][] = []
@@ -26,7 +29,7 @@ export class Columns {
     const texts = values.map((value) => (value === null ? null : toText(field, value)))
     this.#refuseTooLong(texts)
     this.arrays.push(texts)
-    return `w.c${this.arrays.length}::${field.native}`
+    return `${GIVEN}.c${this.arrays.length}::${field.native}`
   }
 
   /**
@@ -39,11 +42,11 @@ export class Columns {
     if (loose === field.native) {
       const value = this.add(name, values)
       if (this.#rounding.includes(name))
-        this.keeping.push({ field, sql: sameDigits(`(${value})::text`, `w.c${this.arrays.length}`) })
+        this.keeping.push({ field, sql: sameDigits(`(${value})::text`, `${GIVEN}.c${this.arrays.length}`) })
       return value
     }
     this.add(name, values)
-    const value = `w.c${this.arrays.length}::${loose}`
+    const value = `${GIVEN}.c${this.arrays.length}::${loose}`
     if (rounds(field)) this.keeping.push({ field, sql: keepsValue(field, value) })
     return value
   }
@@ -61,7 +64,7 @@ export class Columns {
 
   get source(): string {
     const names = this.arrays.map((_, at) => `c${at + 1}`)
-    return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS w(${[...names, 'ord'].join(', ')})`
+    return `unnest(${names.map((_, at) => `$${at + 1}::text[]`).join(', ')}) WITH ORDINALITY AS ${GIVEN}(${[...names, 'ord'].join(', ')})`
   }
 }
 

@@ -21,7 +21,7 @@ import {
 } from '../write.ts'
 import { apartSql, type Table as CatalogTable, roundingColumns, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
-import { Columns, roundsValue } from './columns.ts'
+import { Columns, GIVEN, roundsValue } from './columns.ts'
 import { keptConditions } from './dependents.ts'
 import { isMissingRight, isRowError, toldByServer, withoutValues } from './errors.ts'
 import { beginFenced, type Fence, raiseFence, takeFence } from './fence.ts'
@@ -186,7 +186,7 @@ class Table implements Transaction {
       return this.#sameKey(table, name, values)
     })
     const rows = await this.#client.query(
-      `SELECT w.ord, ${this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')}
+      `SELECT ${GIVEN}.ord, ${this.#fields.map(({ name }) => `${table}.${quote(name)}`).join(', ')}
        FROM ${table} JOIN ${columns.source} ON ${where.join(' AND ')}`,
       columns.arrays,
     )
@@ -403,7 +403,7 @@ class Table implements Transaction {
       )
       return await this.#client.query(
         `INSERT INTO ${table} (${names.map(quote).join(', ')}) OVERRIDING SYSTEM VALUE
-         SELECT ${values.join(', ')} FROM ${columns.source} ${whereAll(columns.kept)} ORDER BY w.ord RETURNING ${returning}`,
+         SELECT ${values.join(', ')} FROM ${columns.source} ${whereAll(columns.kept)} ORDER BY ${GIVEN}.ord RETURNING ${returning}`,
         columns.arrays,
       )
     }
@@ -414,7 +414,7 @@ class Table implements Transaction {
     }
     if (first.kind === 'delete')
       return await this.#client.query(
-        `DELETE FROM ${table} USING ${columns.source} ${whereAll(where)} RETURNING w.ord`,
+        `DELETE FROM ${table} USING ${columns.source} ${whereAll(where)} RETURNING ${GIVEN}.ord`,
         columns.arrays,
       )
     const sets = Object.keys(first.fields).map((name) => {
@@ -422,7 +422,7 @@ class Table implements Transaction {
       return `${quote(name)} = ${columns.assign(name, values)}`
     })
     return await this.#client.query(
-      `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} ${whereAll([...where, ...columns.kept])} RETURNING w.ord, ${returning}`,
+      `UPDATE ${table} SET ${sets.join(', ')} FROM ${columns.source} ${whereAll([...where, ...columns.kept])} RETURNING ${GIVEN}.ord, ${returning}`,
       columns.arrays,
     )
   }
