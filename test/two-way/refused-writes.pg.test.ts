@@ -240,3 +240,33 @@ describe('point 42: a SQL_ASCII side stores what is no text', () => {
       assert.equal((await pair.verify()).equal, true)
     })
 })
+
+test('a field that takes values in new rows only can’t flow there: it is said before anything is written', async () => {
+  const table = 'CREATE TABLE contacts (id int PRIMARY KEY, no int GENERATED ALWAYS AS IDENTITY, name text)'
+  const [left, right] = [await postgresDatabase(), await postgresDatabase()]
+  for (const { sql } of [left, right]) await sql(table)
+  const fields = [field('id'), field('no'), field('name')]
+  await using pair = openTwoWay(left, right, { fields, match: [{ field: 'id', by: null }] })
+  await left.sql("INSERT INTO contacts (id, name) VALUES (1, 'a')")
+  const { error } = await pair.run()
+  assert.equal(error?.code, 'CONFIG_INVALID')
+  assert.match(error?.message ?? '', /fields\.no: .*can't be written/)
+  pair.sync = { ...pair.sync, fields: fields.filter(({ left }) => left !== 'no') }
+  assert.equal(await pair.writes(), 1)
+})
+
+test('two-way, a function that raises with a SQLSTATE of the server refuses its row only', async () => {
+  const [left, right] = [await sqliteDatabase('triggers'), await postgresDatabase()]
+  await left.sql('CREATE TABLE contacts (id INTEGER PRIMARY KEY, name TEXT)')
+  await right.sql(`CREATE TABLE contacts (id int PRIMARY KEY, name text);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN IF NEW.name <> 'fine' THEN RAISE EXCEPTION 'not fine' USING ERRCODE = NEW.name; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION refuse()`)
+  await using pair = openTwoWay(left, right, {
+    fields: [field('id'), field('name')],
+    match: [{ field: 'id', by: null }],
+  })
+  await left.sql("INSERT INTO contacts VALUES (1, '28000'), (2, 'fine'), (3, '57P01'), (4, 'XX000'), (5, 'fine')")
+  const { error, inserted, rejected } = await pair.run()
+  assert.deepEqual([error?.code, inserted, rejected], ['ROWS_REJECTED', 2, 3], error?.message)
+})

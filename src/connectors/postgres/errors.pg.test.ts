@@ -36,7 +36,10 @@ describe('errors of a Postgres server', () => {
   })
 
   test('a trigger that refuses a row rejects that row, whatever its SQLSTATE, and the others go in', async () => {
-    const refusals = ['P0001', '22023', '23514', '44000', '38001', 'AB123', '54000']
+    const refusals = [
+      ...['P0001', '22023', '23514', '44000', '38001', 'AB123', '54000', '42501', '28000', '55000', '0A000', '42704'],
+      ...['42883', '428C9', '42P01', '42703', 'XX000', '26000', '53100', '25006', '08006', '57P01', '57014', '55P03'],
+    ]
     await using pair = await postgresToPostgres({ adopt: true })
     await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'fine'), (2, 'fine');
       INSERT INTO t SELECT 10 + n, state FROM unnest('{${refusals}}'::text[]) WITH ORDINALITY AS r (state, n)`)
@@ -54,6 +57,22 @@ describe('errors of a Postgres server', () => {
     await pair.left.sql(`UPDATE t SET note = 'fine'`)
     await pair.mustRun()
     await assertEqual(pair)
+  })
+
+  test('what a function of a table stumbles over is of its row, too', async () => {
+    await using pair = await postgresToPostgres({ adopt: true })
+    await pair.left.sql(
+      `CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'fine'), (2, 'call'), (3, 'table'), (4, 'fine')`,
+    )
+    await pair.right.sql(`CREATE TABLE t (id int PRIMARY KEY, note text);
+      CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.note = 'call' THEN PERFORM no_such_function(NEW.id); END IF;
+        IF NEW.note = 'table' THEN INSERT INTO no_such_table VALUES (1); END IF;
+        RETURN NEW; END $$;
+      CREATE TRIGGER stumble BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION stumble()`)
+    const { error, rejected } = await pair.run()
+    assert.deepEqual([error?.code, rejected], ['ROWS_REJECTED', 2], error?.message)
+    assert.deepEqual(await pair.right.sql('SELECT id FROM t ORDER BY id'), [['1'], ['4']])
   })
 
   test('a row that a security policy of the target refuses is rejected, and the others go in', async () => {

@@ -173,7 +173,7 @@ export function translate(error: unknown, place: string): unknown {
 
 function ofServer(error: pg.DatabaseError, place: string): SyncError {
   const state = error.code ?? ''
-  const meaning = meaningOf(state)
+  const meaning = meaningOf(error)
   const make = (code: ErrorCode, message: string, hint: string) => new SyncError(code, message, { hint, cause: error })
   const words = ofPooler.find(({ pattern }) => pattern.test(error.message))
   if (state === '08P01' && words !== undefined)
@@ -205,9 +205,26 @@ const ofPooler = [
   },
 ] as const
 
-function meaningOf(state: string): Meaning {
+function meaningOf(told: pg.DatabaseError): Meaning {
+  const state = told.code ?? ''
+  if (isOfFunction(told, state)) return ofTrigger
   // A state that is in no manual comes from somebody's function.
   return states[state] ?? classes[state.slice(0, 2)] ?? ofTrigger
+}
+
+/** The function of the server that carries out RAISE: whoever wrote it chose the SQLSTATE, whatever that means elsewhere. */
+const RAISES = 'exec_stmt_raise'
+/** Classes that say of a statement that it is wrong: where a function of the database ran it, it was not ours. */
+const ofStatement = /^(0A|24|25|26|28|2B|2D|34|3B|3D|3F|42|55)/
+
+/** Whether a function of the database says so, such as a trigger. Only what it asks to be tried again, or was locked out of, is. */
+function isOfFunction({ routine, where, internalQuery }: pg.DatabaseError, state: string): boolean {
+  if (routine === RAISES) return !state.startsWith('40')
+  return (
+    (where !== undefined || internalQuery !== undefined) &&
+    ofStatement.test(state) &&
+    !['42501', '55P03'].includes(state)
+  )
 }
 
 function grantHint(message: string): string {
@@ -244,7 +261,7 @@ export function isRowError(error: unknown): boolean {
   if (told === null) return error instanceof SyncError && error.code === 'VALUE_REFUSED'
   if (told.code === '42501') return !isMissingRight(error)
   if (TOO_LARGE.test(told.message)) return true
-  return meaningOf(told.code ?? '').row === true
+  return meaningOf(told).row === true
 }
 
 /** What Postgres says where it can't allocate what a row, or one value's text, takes: its messages of this kind are never translated. */

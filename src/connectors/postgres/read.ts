@@ -49,6 +49,7 @@ import {
   type Relation,
   rowsByKey,
 } from './rows.ts'
+import { changeable } from './table.ts'
 import { openView } from './view.ts'
 import { fencesOf, openWriter } from './writer.ts'
 
@@ -94,7 +95,7 @@ export async function openCollection(
     prepared: false,
   }
   return {
-    schema: table.schema,
+    schema: changeable(table.schema, table.identities),
     feed: source.following.kind === 'none' ? 'none' : 'puts',
     feedReason: source.following.kind === 'none' ? source.following.reason : null,
     read: (cursor, readOptions) => read(source, cursor, readOptions),

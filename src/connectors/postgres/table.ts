@@ -135,12 +135,25 @@ export function parseSchema(json: string): Schema {
   return JSON.parse(json) as Schema
 }
 
+/** Whether a column takes values in new rows only. That of a key never gets another. */
+function isFixed(name: string, key: readonly string[], identities: readonly string[]): boolean {
+  return identities.includes(name) && !key.includes(name)
+}
+
+/** The schema of a table that is written to row by row: columns that take values in new rows only can't be. */
+export function changeable(schema: Schema, identities: readonly string[]): Schema {
+  const fields = schema.fields.map((field) =>
+    isFixed(field.name, schema.key, identities) ? { ...field, writable: false } : field,
+  )
+  return { ...schema, fields }
+}
+
 /** The found table as the spec's schema would see it: a column of the same type, or of a wider one, counts as that type. */
 export function adoptable({ schema, identities }: Table, wanted: Schema): Schema {
   const fields = schema.fields.map((found): Field => {
     const { name } = found
     // An UPDATE names every field but the key.
-    const writable = found.writable && (wanted.key.includes(name) || !identities.includes(name))
+    const writable = found.writable && !isFixed(name, wanted.key, identities)
     const want = wanted.fields.find((field) => field.name === name)
     return { ...(want !== undefined && typeOf(found.native) === want.type ? want : found), writable }
   })
