@@ -328,8 +328,9 @@ async function openSnapshot({ config, table, following }: Source): Promise<Snaps
   const client = await connect(config)
   try {
     const running = following.kind === 'field' ? await runningNow(client) : []
-    const heap = table.kind === 'r' || table.kind === 'p'
-    await client.begin('snapshot', heap ? `LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE` : '')
+    // Of a view all tables that it reads are locked, too.
+    const lockable = ['r', 'p', 'v'].includes(table.kind)
+    await client.begin('snapshot', lockable ? `LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE` : '')
     refuseChanged(table.schema, (await findTable(client, table.schema.name))?.schema ?? null)
     return { client, running, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
   } catch (error) {
