@@ -141,6 +141,42 @@ describe('the delete guard', () => {
   )
 })
 
+describe('a repair', () => {
+  test(
+    'is held like a run, until the held repair is released, and says how many rows there are afterwards',
+    inWorld(async (world) => {
+      world.put(...someOrders(100))
+      await world.run()
+      world.delete(...ids(1, 100))
+      const held = await world.verify({ repair: true }).catch((error) => error)
+      assert.equal(held.code, 'GUARD_HELD', held.message)
+      assert.equal(world.target.length, 100)
+      const [run] = await world.project.store.runs.list({ limit: 1 })
+      assert.ok(run !== undefined && held.hint.includes(run.id))
+      assertRun(run, { status: 'held', heldDeletes: 100 })
+      await world.release(run)
+      const { equal, left, right, repaired } = await world.verify({ repair: true })
+      assert.deepEqual({ equal, left, right, repaired }, { equal: true, left: 0, right: 0, repaired: 100 })
+      assert.equal(await world.project.store.runs.released('orders'), null)
+    }),
+  )
+
+  test(
+    'of a few rows is no matter of the guard, and counts what it wrote',
+    inWorld(async (world) => {
+      world.put(...someOrders(10))
+      await world.run()
+      world.put(...someOrders(13))
+      world.delete(1)
+      const { right, repaired } = await world.verify({ repair: true })
+      assert.deepEqual({ right, repaired }, { right: 12, repaired: 4 })
+      const [run] = await world.project.store.runs.list({ limit: 1 })
+      assert.ok(run !== undefined)
+      assertRun(run, { inserted: 3, deleted: 1 })
+    }),
+  )
+})
+
 describe('deletes: mark', () => {
   test(
     'are guarded, too',

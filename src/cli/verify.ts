@@ -24,7 +24,8 @@ export function addVerify(program: Command, execute: Execute): void {
       'after',
       `
 Reads both sides in full. Rows that differ are read once more before they are reported, so that a write in passing is
-not called a difference. Exits 1 when sides are not equal.
+not called a difference. Exits 1 when sides are not equal. --repair is kept in the history as a run; what the sync's guard
+holds of its deletions is not done, exits 3, and goes on after: syncline release <run>.
 With --json, one object per sync: sync, equal, left, right, missing, extra, different, unreadable, and at most 20 keys of each.`,
     )
     .action((syncs: string[], { repair = false, strict = false }: { repair?: boolean; strict?: boolean }) =>
@@ -60,7 +61,8 @@ async function verify(
       codes.push(verification.equal ? exitCodes.fine : exitCodes.failed)
     } catch (error) {
       progress.clear()
-      codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
+      const shown = showError(shell, error, { sync: sync.id })
+      codes.push(shown.code === 'GUARD_HELD' ? exitCodes.held : exitCodeOfError(shown))
     }
   }
   return worst(codes)

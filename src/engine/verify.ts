@@ -1,18 +1,21 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
 import { SyncError } from '../core/error.ts'
+import { holds } from '../core/guard.ts'
 import { isWhole, keyText } from '../core/key-text.ts'
-import type { PrintedKey } from '../core/run.ts'
+import type { Counts, PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
 import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
 import type { Project } from './project.ts'
 import { asStored, rehearse } from './rehearsal.ts'
+import { type Held, recordRepair } from './repair-run.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
+import type { Tally } from './tally.ts'
 
 export interface Verification {
   readonly sync: SyncId
   readonly equal: boolean
-  /** Rows the target should hold, and rows it holds. */
+  /** Rows the target should hold, and rows it holds: after a repair, as it left them. */
   readonly left: number
   readonly right: number
   readonly missing: number
@@ -49,12 +52,13 @@ interface Suspects {
   readonly more: Record<Difference, number>
 }
 
+/** With `repair`, GUARD_HELD when the guard holds what it would delete: nothing is changed then, and the held run that says so can be released. */
 export async function verifySync(sync: Sync, project: Project, options: VerifyOptions): Promise<Verification> {
   await using sides = await openSides(sync, project)
   refuseDrift(sides)
   const found = await findSuspects(sides, project, options, new Set())
   const { suspects, repaired } = options.repair
-    ? await repairAll(sides, found, project, options)
+    ? await recordRepair(sync, project, (tally) => repairAll(sides, found, project, options, tally))
     : { suspects: found, repaired: 0 }
   const counts = byDifference((kind) => suspects.keys[kind].length + suspects.more[kind])
   const print = (kind: Difference) => suspects.keys[kind].slice(0, MAX_KEYS).map((key) => printKey(sides, key))
@@ -79,23 +83,44 @@ export function byDifference<Of>(make: (kind: Difference) => Of): Record<Differe
   }
 }
 
+interface Repaired {
+  readonly status: 'succeeded'
+  /** What could not be mended. */
+  readonly suspects: Suspects
+  readonly repaired: number
+}
+
 /** Mends in rounds: what a comparison finds beyond the keys it keeps, the next one meets. */
 async function repairAll(
   sides: Sides,
   found: Suspects,
   project: Project,
   options: VerifyOptions,
-): Promise<{ suspects: Suspects; repaired: number }> {
-  let repaired = 0
+  tally: Tally,
+): Promise<Repaired | Held> {
+  const { guard, id } = sides.sync
+  const released = await project.store.runs.released(id)
   const refused = byDifference<Key[]>(() => [])
   for (let suspects = found, here = sides; ; ) {
-    repaired += await repair(here, suspects)
+    const { left: sourceRows, right: targetRows } = suspects
+    const deletes = tally.counts.deleted + suspects.keys.extra.length + suspects.more.extra
+    if (holds(guard, { deletes, targetRows, sourceRows, released })) return { status: 'held', deletes }
+    tally.add(await repair(here, suspects))
     // The table may be there only now, or have fields only now.
     here = { ...sides, changes: [], state: await sides.sink.inspect(sides.spec) }
     await lookAgain(here, suspects)
     for (const kind of differences) for (const key of suspects.keys[kind]) refused[kind].push(key)
-    if (differences.every((kind) => suspects.more[kind] === 0))
-      return { suspects: { ...suspects, keys: refused }, repaired }
+    tally.setRejected(differences.reduce((sum, kind) => sum + refused[kind].length, 0))
+    if (differences.every((kind) => suspects.more[kind] === 0)) {
+      const { inserted, updated, deleted } = tally.counts
+      await using target = await sides.sink.view(sides.spec)
+      const right = await target.count()
+      return {
+        status: 'succeeded',
+        suspects: { ...suspects, right, keys: refused },
+        repaired: inserted + updated + deleted,
+      }
+    }
     const known = new Set(differences.flatMap((kind) => refused[kind].map(keyText)))
     suspects = await findSuspects(here, project, options, known)
   }
@@ -210,7 +235,7 @@ async function fetchBoth(
 }
 
 /** Writes what is missing or different and deletes what is extra, in one fenced transaction. */
-async function repair(sides: Sides, suspects: Suspects): Promise<number> {
+async function repair(sides: Sides, suspects: Suspects): Promise<Pick<Counts, 'inserted' | 'updated' | 'deleted'>> {
   const { sink, spec } = sides
   await sink.claim(spec, sides.changes, null)
   const { left } = await fetchBoth(sides, [
@@ -226,7 +251,7 @@ async function repair(sides: Sides, suspects: Suspects): Promise<number> {
     const { deleted } = await transaction.delete(spec.sync, suspects.keys.extra)
     await transaction.checkpoint(spec.sync, null)
     await transaction.commit()
-    return put.inserted + put.updated + deleted
+    return { inserted: put.inserted, updated: put.updated, deleted }
   } catch (error) {
     await transaction.rollback()
     throw error

@@ -3,11 +3,11 @@ import { asSyncError, retriable, SyncError, stackOf } from '../core/error.ts'
 import { failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { mirror } from './mirror.ts'
+import { failed, type Outcome, outcomeOf } from './outcome.ts'
 import type { Fences } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { redactError } from './redact.ts'
 import { finishedEvent, newRunId } from './run-told.ts'
-import type { Settlement } from './settle.ts'
 import { runStep } from './step.ts'
 import { noStepEvents, StepEvents } from './step-events.ts'
 import { Tally } from './tally.ts'
@@ -106,8 +106,6 @@ export async function resetSync(
   await sink.reset({ sync: sync.id, project: project.id, collection: sync.to.collection }, options.drop)
 }
 
-type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
-
 /** A lease of the run's sync, and for how long it is prolonged. */
 interface Held {
   readonly lease: number
@@ -194,7 +192,7 @@ async function attemptUnder(
             },
             onSchema: (changes) => emit({ event: 'run.schema', sync: sync.id, run: id, changes }),
           })
-      return outcomeOf(sync, id, settlement, tally, options.patient === true)
+      return outcomeOf(sync, id, settlement, tally.counts, options.patient === true)
     } catch (error) {
       const failure = redactError(error, context.redact)
       const stack = stackOf(error)
@@ -231,37 +229,4 @@ async function renew(lease: number, leaseMs: number, sync: AnySync, { store, con
   throw new SyncError('LEASE_LOST', `another process took over sync ${sync.id}; this one does not try again`, {
     hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
   })
-}
-
-function outcomeOf(sync: AnySync, run: string, settlement: Settlement, tally: Tally, patient: boolean): Outcome {
-  if (settlement.status === 'held') {
-    const error = new SyncError(
-      'GUARD_HELD',
-      `sync ${sync.id} would delete ${settlement.deletes} rows${isTwoWay(sync) ? '' : ` of ${sync.to.collection}`}, more than its guard allows; nothing was deleted`,
-      {
-        hint: `Look at it with \`syncline plan ${sync.id}\`. If it is right: syncline release ${run}, then run again.`,
-      },
-    )
-    return { status: 'held', error: failureOf(error), heldDeletes: settlement.deletes }
-  }
-  const { rejected } = tally.counts
-  // What foreign keys of the target stand in the way of waits for the sync's next run, after others.
-  const waits = patient && !isTwoWay(sync) && rejected === (settlement.referenced ?? 0)
-  if (rejected === 0 || waits) return { status: 'succeeded', error: null, heldDeletes: null }
-  const error = new SyncError(
-    'ROWS_REJECTED',
-    `${rejected} rows of sync ${sync.id} could not be written; all others were`,
-    {
-      hint: isTwoWay(sync)
-        ? `\`syncline status\` names their keys and the reasons. They are tried again on every run.`
-        : 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
-    },
-  )
-  return failed(error)
-}
-
-function failed(error: SyncError): Outcome {
-  const held = error.code === 'SCHEMA_DRIFT' || error.code === 'SIDE_REPLACED' || error.code === 'STATE_OLDER'
-  const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
-  return { status, error: failureOf(error), heldDeletes: null }
 }

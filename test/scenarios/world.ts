@@ -120,6 +120,7 @@ export class World implements AsyncDisposable {
   }
 
   verify(options: Omit<VerifyOptions, 'onProgress'> = { repair: false }): Promise<Verification> {
+    this.clock.pass(1000)
     return verifySync(this.sync, this.project, { ...options, onProgress: () => {} })
   }
 
