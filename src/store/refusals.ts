@@ -37,8 +37,8 @@ export function jobEnded(id: string, sync: string, status: string): SyncError {
   })
 }
 
-/** The run, if its guard held it. RUN_UNKNOWN, or GUARD_HELD when there is nothing to release. */
-export function releasable(id: string, run: RunRecord | null): RunRecord {
+/** The run, if its guard holds it still. RUN_UNKNOWN, or GUARD_HELD when there is nothing to release. `overtaking`: see `overtakes`. */
+export function releasable(id: string, run: RunRecord | null, overtaking: RunRecord | null): RunRecord {
   if (run === null) {
     throw new SyncError('RUN_UNKNOWN', `there is no run ${id}`, {
       hint: '`syncline history` lists the runs, `syncline status` the held ones.',
@@ -55,8 +55,28 @@ export function releasable(id: string, run: RunRecord | null): RunRecord {
       hint: run.error?.hint ?? `\`syncline plan ${run.sync}\` shows the change.`,
     })
   }
+  if (overtaking !== null) {
+    throw new SyncError(
+      'GUARD_HELD',
+      `nothing of run ${id} of "${run.sync}" is held any more: run ${overtaking.id} came after it`,
+      {
+        hint:
+          overtaking.status === 'held'
+            ? `That one is held now, for ${overtaking.heldDeletes} deletions: \`syncline plan ${run.sync}\` shows them; if they are right: syncline release ${overtaking.id}`
+            : '`syncline status` lists the held runs.',
+      },
+    )
+  }
   return run
 }
+
+/**
+ * SQL, of a run `later` than `held` of the same sync: what `held` held was done, or is no more, or it is not what is held now. Looks that hold as many
+ * again, as a service takes every minute, leave it to be released.
+ */
+export const overtakes = `(later.status = 'succeeded'
+  or (later.status = 'held' and later.held_deletes <> held.held_deletes)
+  or (later.status in ('failed', 'interrupted') and later.deleted > 0))`
 
 function endedHow(status: RunRecord['status']): string {
   return status === 'running' ? 'is still running' : status === 'interrupted' ? 'was interrupted' : status

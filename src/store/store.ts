@@ -57,7 +57,7 @@ export interface RunStore {
   /** Newest first; a run whose process died without finishing it is `interrupted`: known by its lock, or when its lease has expired. */
   list(filter: RunFilter): Promise<readonly RunRecord[]>
   get(id: string): Promise<RunRecord | null>
-  /** Lets a held run go on: the next run of its sync may delete up to its `heldDeletes`. RUN_UNKNOWN, or GUARD_HELD when it is not held, or not by the guard. */
+  /** Lets a held run go on: the next run of its sync may delete up to its `heldDeletes`. RUN_UNKNOWN, or GUARD_HELD when it is not held, not by the guard, or not any more. */
   release(id: string, atMs: number): Promise<RunRecord>
   /** How many deletions a release allows the sync's next run; null: no release stands. A later run that succeeded, was held, or deleted anything uses it up. */
   released(sync: SyncId): Promise<number | null>

@@ -323,6 +323,31 @@ function releaseTests(withState: WithState): void {
   )
 
   test(
+    'a run of which nothing is held any more can’t be released, and what is held now is named',
+    withState(async (state) => {
+      await using store = await state.open()
+      await finish(store, held('r1'))
+      await finish(store, held('r2'))
+      await finish(store, record('r3', { status: 'failed' }))
+      await store.runs.release('r1', 5000)
+      assert.equal(await store.runs.released('orders'), 100)
+      await finish(store, held('r4', 7))
+      const refused = async (id: string) => {
+        const error = await store.runs.release(id, 6000).catch((thrown: unknown) => thrown)
+        assert.ok(error instanceof SyncError && error.code === 'GUARD_HELD')
+        assert.match(error.message, /held any more/)
+        return error.hint
+      }
+      assert.match((await refused('r1')) ?? '', /release r4$/)
+      await store.runs.release('r4', 7000)
+      await finish(store, record('r5', { deleted: 7 }))
+      assert.match((await refused('r4')) ?? '', /status/)
+      await refused('r2')
+      assert.equal(await store.runs.released('orders'), null)
+    }),
+  )
+
+  test(
     'only a held run can be released',
     withState(async (state) => {
       await using store = await state.open()

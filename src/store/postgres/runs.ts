@@ -1,6 +1,6 @@
 /** The history of runs in Postgres. */
 import type { RunRecord } from '../../core/run.ts'
-import { releasable } from '../refusals.ts'
+import { overtakes, releasable } from '../refusals.ts'
 import { runOf } from '../rows.ts'
 import type { RunFilter, RunStore } from '../store.ts'
 import type { Queries } from './database.ts'
@@ -41,7 +41,12 @@ export class PostgresRunStore implements RunStore {
   }
 
   async release(id: string, atMs: number): Promise<RunRecord> {
-    const run = releasable(id, await this.get(id))
+    const [overtaking] = await this.#queries.query(statements.overtaking, [id])
+    const run = releasable(
+      id,
+      await this.get(id),
+      overtaking === undefined ? null : await this.get(String(overtaking.id)),
+    )
     await this.#queries.execute(statements.release, [id, atMs])
     return { ...run, releasedAt: atMs }
   }
@@ -88,6 +93,9 @@ const statements = {
   listLatest: `
     select * from (select distinct on (sync) * from ${filtered} order by sync, seq desc) as latest
     order by seq desc limit $3`,
+  overtaking: `
+    select later.id from run as later join run as held on held.sync = later.sync and held.seq < later.seq
+    where held.id = $1 and ${overtakes} order by later.seq desc limit 1`,
   release: `update run set released_at = $2, released_seq = (select max(seq) from run) where id = $1`,
   released: `
     select held_deletes from run as held

@@ -1,7 +1,7 @@
 /** The history of runs in SQLite. */
 import type { DatabaseSync } from 'node:sqlite'
 import type { RunRecord } from '../../core/run.ts'
-import { releasable } from '../refusals.ts'
+import { overtakes, releasable } from '../refusals.ts'
 import { runOf } from '../rows.ts'
 import type { RunFilter, RunStore } from '../store.ts'
 import { prepared } from './statements.ts'
@@ -74,7 +74,12 @@ export class SqliteRunStore implements RunStore {
   }
 
   async release(id: string, atMs: number): Promise<RunRecord> {
-    const run = releasable(id, await this.get(id))
+    const overtaking = prepared(this.#database, statements.overtaking).get({ id })
+    const run = releasable(
+      id,
+      await this.get(id),
+      overtaking === undefined ? null : await this.get(String(overtaking.id)),
+    )
     prepared(this.#database, statements.release).run({ id, at: atMs })
     return { ...run, releasedAt: atMs }
   }
@@ -125,6 +130,9 @@ const statements = {
   listLatest: `
     select *, max(seq) from (${run}) where ${ofSync} and (:status is null or status = :status) and ${older}
     group by sync order by seq desc limit :limit`,
+  overtaking: `
+    select later.id from run as later join run as held on held.sync = later.sync and held.seq < later.seq
+    where held.id = :id and ${overtakes} order by later.seq desc limit 1`,
   release: `update run set released_at = :at, released_seq = (select max(seq) from run) where id = :id`,
   released: `
     select held_deletes from run as held
