@@ -25,6 +25,8 @@ export interface TwoWayPair<Left extends Database = Database, Right extends Data
   read(side: SideName, sql: string): Promise<(string | null)[][]>
   conflicts(): Promise<readonly ConflictRecord[]>
   verify(): Promise<TwoWayVerification>
+  /** Both sides are opened anew by what comes next. */
+  reconnect(): Promise<void>
 }
 
 /** Both sides have a table `contacts` with the key `id`. */
@@ -72,6 +74,10 @@ export function openTwoWay<Left extends Database, Right extends Database>(
     read: (side, sql) => pair[side].sql(sql),
     conflicts: () => store.pairs.conflicts.list({ limit: 1000 }),
     verify: () => verifyTwoWay(pair.sync, project, () => {}),
+    reconnect: async () => {
+      await close('left')
+      await close('right')
+    },
     [Symbol.asyncDispose]: async () => {
       await close('left')
       await close('right')

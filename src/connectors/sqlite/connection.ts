@@ -1,7 +1,6 @@
 /** An open SQLite file. */
 import type { Connection, Context } from '../connector.ts'
 import { discoverTables } from './catalog.ts'
-import { attempt } from './errors.ts'
 import { keepHandles, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { openCollection } from './read.ts'
@@ -12,8 +11,7 @@ export async function openSqlite(given: SqliteConfig, context: Context): Promise
   const config = { ...given }
   const closeHandles = keepHandles(config)
   return {
-    discover: async () =>
-      withHandle(config, toRead, (database) => attempt(config.file, () => discoverTables(database))),
+    discover: async () => withHandle(config, toRead, discoverTables),
     collection: async (name, options = {}) => openCollection(config, context, name, options),
     sink: async () => openSink(config, context),
     [Symbol.asyncDispose]: async () => closeHandles(),

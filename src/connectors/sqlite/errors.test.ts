@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
-import { sqliteToSqlite } from '../../../test/hazards/pair.ts'
-import { SyncError } from '../../core/error.ts'
+import { type Pair, sqliteDatabase, sqliteToSqlite } from '../../../test/hazards/pair.ts'
+import { openTwoWay } from '../../../test/two-way/pair.ts'
+import { asSyncError, SyncError } from '../../core/error.ts'
+import { planSync } from '../../engine/plan.ts'
 import { attempt, codes, translate } from './errors.ts'
 
 describe('errors of SQLite', () => {
@@ -37,4 +40,85 @@ describe('errors of SQLite', () => {
     assert.deepEqual([error?.code, rejected], ['ROWS_REJECTED', 1])
     assert.deepEqual((await pair.right.sql('SELECT id FROM t ORDER BY id')).flat(), ['1', '3'])
   })
+
+  for (const track of ['none', 'triggers'] as const)
+    for (const side of ['left', 'right'] as const)
+      test(`a file with a damaged page is told as that, whatever reads it (${side}, track: ${track})`, async () => {
+        await using pair = await sqliteToSqlite(track)
+        await pair.left.sql(rows('t (id TEXT PRIMARY KEY, note TEXT)'))
+        await pair.mustRun()
+        const tell = async (work: Promise<unknown>) => (await work.then(() => null, codeOf)) ?? null
+        const codes = await withDamage(pair[side], reconnecting(pair), async () => [
+          (await pair.run()).error?.code ?? null,
+          await tell(pair.verify()),
+          await tell(planSync(pair.sync, pair.project())),
+        ])
+        assert.ok(codes.some((code) => code === 'FILE_UNUSABLE'))
+        assert.deepEqual(
+          codes.filter((code) => code === 'INTERNAL'),
+          [],
+        )
+      })
+
+  test('so it is by a two-way sync', async () => {
+    await using pair = openTwoWay(await sqliteDatabase(), await sqliteDatabase())
+    const contacts = rows('contacts (id TEXT PRIMARY KEY, note TEXT)')
+    for (const side of [pair.left, pair.right]) await side.sql(contacts)
+    await pair.run()
+    const codes = await withDamage(pair.left, pair.reconnect, async () => [
+      (await pair.run()).error?.code ?? null,
+      await pair.verify().then(() => null, codeOf),
+    ])
+    assert.ok(codes.some((code) => code === 'FILE_UNUSABLE'))
+    assert.deepEqual(
+      codes.filter((code) => code === 'INTERNAL'),
+      [],
+    )
+  })
 })
+
+/** SQL for a table with some rows. */
+function rows(table: string): string {
+  const name = table.split(' ')[0]
+  return `CREATE TABLE ${table}; CREATE INDEX ${name}_note ON ${name} (note);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO ${name} SELECT 'k' || i, 'note ' || i FROM n`
+}
+
+function codeOf(error: unknown): string {
+  return asSyncError(error).code
+}
+
+function reconnecting(pair: Pair): () => Promise<void> {
+  return async () => {
+    for (const side of ['left', 'right']) await pair.project().reconnect(side)
+  }
+}
+
+const PAGE = 4096
+
+/** Overwrites one page after another; the file is whole again afterwards. */
+async function withDamage<Told>(
+  database: Pair['left'],
+  reconnect: () => Promise<void>,
+  tell: () => Promise<readonly Told[]>,
+): Promise<Told[]> {
+  await reconnect()
+  await database.sql('PRAGMA wal_checkpoint(TRUNCATE)')
+  const file = String((await database.sql('SELECT file FROM pragma_database_list'))[0]?.[0])
+  const whole = readFileSync(file)
+  const told: Told[] = []
+  const restore = () => {
+    for (const end of ['-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
+    writeFileSync(file, whole)
+  }
+  for (let page = PAGE; page < whole.length; page += PAGE) {
+    const damaged = Buffer.from(whole)
+    damaged.fill(0xa5, page, page + PAGE)
+    restore()
+    writeFileSync(file, damaged)
+    told.push(...(await tell()))
+    await reconnect()
+  }
+  restore()
+  return told
+}

@@ -100,6 +100,15 @@ export function attempt<T>(file: string, work: () => T): T {
   }
 }
 
+/** The same of what is read piece by piece. */
+export async function* attemptEach<T>(file: string, pieces: () => AsyncIterable<T>): AsyncIterable<T> {
+  try {
+    yield* pieces()
+  } catch (error) {
+    throw translate(error, file)
+  }
+}
+
 /** SQLite's error as ours; anything else unchanged. */
 export function translate(error: unknown, file: string): unknown {
   if (!isSqliteError(error)) return error

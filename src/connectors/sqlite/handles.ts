@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { openDatabase, registerProbe } from './database.ts'
+import { attempt } from './errors.ts'
 import type { SqliteConfig } from './index.ts'
 
 interface Options {
@@ -55,14 +56,14 @@ export function lend(config: SqliteConfig, options: Options): Lent {
   }
 }
 
-/** Runs `work` with a handle. */
+/** Runs `work` with a handle; an error of SQLite becomes ours. */
 export function withHandle<Result>(
   config: SqliteConfig,
   options: Options,
   work: (database: DatabaseSync) => Result,
 ): Result {
   using lent = lend(config, options)
-  return work(lent.database)
+  return attempt(config.file, () => work(lent.database))
 }
 
 function idleHandle(config: SqliteConfig, { readOnly }: Options): DatabaseSync | null {
@@ -88,8 +89,11 @@ function isIdle(database: DatabaseSync): boolean {
 }
 
 function endsTransaction(database: DatabaseSync): boolean {
-  if (!database.isTransaction) return true
-  database.exec('ROLLBACK')
+  try {
+    if (database.isTransaction) database.exec('ROLLBACK')
+  } catch {
+    // It is closed then, which ends it, too.
+  }
   return !database.isTransaction
 }
 

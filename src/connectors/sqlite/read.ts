@@ -22,7 +22,7 @@ import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import type { Relation } from './decode.ts'
 import { dependentsOf } from './dependents.ts'
-import { attempt } from './errors.ts'
+import { attempt, attemptEach } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
@@ -66,20 +66,19 @@ export function openCollection(
   name: string,
   options: CollectionOptions,
 ): Collection {
-  const { schema, table, rowids, kind } = withHandle(config, toRead, (reader) =>
-    attempt(config.file, () => {
-      const found = withTypes(requireTable(reader, name), options.types ?? new Map())
-      const table = tableOf(found)
-      const schema = withKey(found, options.key ?? null)
-      return { schema, table, rowids: hasRowids(reader, table), kind: tableKind(reader, table) }
-    }),
-  )
+  const { schema, table, rowids, kind } = withHandle(config, toRead, (reader) => {
+    const found = withTypes(requireTable(reader, name), options.types ?? new Map())
+    const table = tableOf(found)
+    const schema = withKey(found, options.key ?? null)
+    return { schema, table, rowids: hasRowids(reader, table), kind: tableKind(reader, table) }
+  })
   const following = chooseFollowing(config, schema, options.cursor ?? null, kind)
   return {
     schema,
     feed: following.kind === 'none' ? 'none' : following.kind === 'triggers' ? 'complete' : 'puts',
     feedReason: following.kind === 'none' ? following.reason : null,
-    read: (cursor, readOptions) => read({ config, schema, following, rowids }, cursor, readOptions),
+    read: (cursor, readOptions) =>
+      attemptEach(config.file, () => read({ config, schema, following, rowids }, cursor, readOptions)),
     lookup: openLookup(config, schema),
     ...(kind === 'table'
       ? {
@@ -87,17 +86,15 @@ export function openCollection(
           fences: async (name) => fencesOf(config, schema, name),
           dependents: async (keys, keeps) =>
             withHandle(config, toRead, (reader) =>
-              attempt(config.file, () =>
-                dependentsOf(reader, schema, keys, keeps, (key) =>
-                  schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true)),
-                ),
+              dependentsOf(reader, schema, keys, keeps, (key) =>
+                schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true)),
               ),
             ),
         }
       : {}),
-    view: async (selection) => viewNow(config, schema, following, selection),
+    view: async (selection) => attempt(config.file, () => viewNow(config, schema, following, selection)),
     columns: async () => {
-      const mark = withHandle(config, toRead, (database) => String(attempt(config.file, () => schemaNumber(database))))
+      const mark = withHandle(config, toRead, (database) => String(schemaNumber(database)))
       return { marks: Object.fromEntries(schema.fields.map((field) => [field.name, mark])), exact: false }
     },
     prepare: async () => {
@@ -155,7 +152,7 @@ async function* read(source: Source, cursor: Cursor | null, options: ReadOptions
     throw unusable(schema, 'its triggers did not stand all the time')
   using lent = lend(config, toRead)
   const { database } = lent
-  beginSnapshot(database, config, schema)
+  beginSnapshot(database, schema)
   const relation = relationOf(database, source, options)
   refuseDuplicates(database, relation, schema)
   const here: Position = stood || !looks ? positionNow(database, relation, following) : { v: 1 }
@@ -241,13 +238,11 @@ async function* changedPages(
 
 /** Installs missing triggers; returns whether they stood already, that is, whether no change went unseen. */
 function prepareTriggers(config: SqliteConfig, schema: Schema): boolean {
-  return withHandle(config, { readOnly: false, create: false }, (writer) =>
-    attempt(config.file, () => {
-      if (triggersStand(writer, schema)) return true
-      installTriggers(writer, schema)
-      return false
-    }),
-  )
+  return withHandle(config, { readOnly: false, create: false }, (writer) => {
+    if (triggersStand(writer, schema)) return true
+    installTriggers(writer, schema)
+    return false
+  })
 }
 
 function positionNow(database: DatabaseSync, relation: Relation, following: Following): Position {
@@ -291,7 +286,7 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
   const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
   const lent = lend(config, toRead)
   const { database } = lent
-  beginSnapshot(database, config, schema)
+  beginSnapshot(database, schema)
   const relation = relationOf(database, { config, schema }, selection)
   refuseDuplicates(database, relation, schema)
   // Without triggers there is nothing to read on from, but the next run's read installs them.
@@ -301,8 +296,8 @@ function viewNow(config: SqliteConfig, schema: Schema, following: Following, sel
 }
 
 /** The columns must still be those that rows are decoded by. */
-function beginSnapshot(database: DatabaseSync, config: SqliteConfig, schema: Schema): void {
-  attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+function beginSnapshot(database: DatabaseSync, schema: Schema): void {
+  database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1')
   const now = describeTable(database, tableOf(schema))
   const said = schema.fields.filter(({ systemType }) => systemType !== undefined)
   refuseChanged(schema, now && withTypes(now, new Map(said.map(({ name, type }) => [name, type]))))
@@ -365,9 +360,9 @@ function refuseDuplicates(database: DatabaseSync, relation: Relation, schema: Sc
   const declared = requireTable(database, schema.name).key
   if (schema.key.length === 0 || declared.join('\0') === schema.key.join('\0')) return
   const names = relation.key.map((field) => `${quote(field.name)} COLLATE BINARY`).join(', ')
-  const row = attempt(relation.file, () =>
-    database.prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`).get(),
-  )
+  const row = database
+    .prepare(`SELECT 1 FROM ${clause(relation, [])} GROUP BY ${names} HAVING count(*) > 1 LIMIT 1`)
+    .get()
   if (row === undefined) return
   throw new SyncError('KEY_DUPLICATE', `several rows of ${schema.name} have the same (${schema.key.join(', ')})`, {
     hint: 'Choose a `key` that identifies a row.',

@@ -12,7 +12,7 @@ import { quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, isVirtual, parseSchema, tableKind } from './catalog.ts'
 import { enterBulk, leaveBulk } from './database.ts'
 import type { Relation } from './decode.ts'
-import { attempt } from './errors.ts'
+import { attempt, translate } from './errors.ts'
 import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
@@ -48,7 +48,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
   const reading = <T>(work: (database: DatabaseSync) => T, missing: T): T => {
     if (writable !== null) return attempt(file, () => work(writable as DatabaseSync))
     if (!existsSync(file)) return missing
-    return withHandle(config, { readOnly: true, create: false }, (database) => attempt(file, () => work(database)))
+    return withHandle(config, { readOnly: true, create: false }, work)
   }
   return {
     inspect: async (spec) => {
@@ -61,7 +61,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       claims.set(spec.sync, claim)
       if (target.empty && target.checkpoint === null) {
         dropHandles(config)
-        enterBulk(database, config)
+        attempt(file, () => enterBulk(database, config))
       }
       return target
     },
@@ -72,7 +72,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       const transaction = openTransaction(database, file, claims, context)
       return attempt(file, () => mayRollBack(database)) ? restartable(transaction, begin) : transaction
     },
-    view: async (spec, rows) => viewTarget(config, writable, spec, rows),
+    view: async (spec, rows) => attempt(file, () => viewTarget(config, writable, spec, rows)),
     rehearse: async (spec, rows) => reading((database) => rehearse(database, spec, rows), rows),
     rejections: async (spec) => reading((database) => readRejections(database, spec), []),
     declaredLoss,
@@ -84,10 +84,12 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
       if (writable === null) return
       const database = writable
       writable = null
-      if (database.isTransaction) database.exec('ROLLBACK')
-      leaveBulk(database)
-      lent?.[Symbol.dispose]()
+      using _back = lent
       lent = null
+      attempt(file, () => {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        leaveBulk(database)
+      })
     },
   }
 }
@@ -191,7 +193,13 @@ function openTransaction(
   }
   return {
     put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
-    putTogether: (sync, rows) => claimOf(sync).writer.putTogether(rows),
+    putTogether: async (sync, rows) => {
+      try {
+        return await claimOf(sync).writer.putTogether(rows)
+      } catch (error) {
+        throw translate(error, file)
+      }
+    },
     delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
     reject: async (sync, rejected, settled) =>
       attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
@@ -246,7 +254,7 @@ function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
 function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
   const lent = writable === null ? lend(config, { readOnly: true, create: false }) : null
   const database = writable ?? (lent as Lent).database
-  if (writable === null) attempt(config.file, () => database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1'))
+  if (writable === null) database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1')
   return openView(database, targetRelation(config, database, spec, rows), {
     cursor: null,
     dispose: () => lent?.[Symbol.dispose](),

@@ -16,7 +16,7 @@ import {
   rowidAt,
   rowidOf,
 } from './decode.ts'
-import { attempt } from './errors.ts'
+import { attempt, attemptEach } from './errors.ts'
 import { carefully, RowTooLarge, readable, readersOf, rowTooLargeSql, tooLargeSql } from './large.ts'
 import { type Bindable, keepsDigits, storageOf, toStorage } from './types.ts'
 
@@ -32,6 +32,7 @@ export interface ViewOptions {
 
 export function openView(database: DatabaseSync, relation: Relation, options: ViewOptions): View {
   const first = relation.key[0]
+  const { file } = relation
   return {
     cursor: options.cursor,
     count: async () => Number(getRow(database, relation, `SELECT count(*) FROM ${clause(relation, [])}`)[0]),
@@ -45,9 +46,9 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
       if (typeof low !== 'string' || typeof high !== 'string') return null
       return [bigintOf(first, low), bigintOf(first, high)]
     },
-    summarize: async (bounds) => summarize(database, relation, bounds),
-    scan: (ranges, fields) => scan(database, relation, ranges, fields),
-    fetch: async (keys, fields) => fetchRows(database, relation, keys, fields),
+    summarize: async (bounds) => attempt(file, () => summarize(database, relation, bounds)),
+    scan: (ranges, fields) => attemptEach(file, () => scan(database, relation, ranges, fields)),
+    fetch: async (keys, fields) => attempt(file, () => fetchRows(database, relation, keys, fields)),
     [Symbol.asyncDispose]: async () => options.dispose(),
   }
 }
@@ -355,7 +356,7 @@ function summarize(database: DatabaseSync, relation: Relation, bounds: readonly 
   for (let i = 0; i <= bounds.length; i++) {
     const [conditions, values] = rangeSql(relation, { from: bounds[i - 1] ?? null, to: bounds[i] ?? null })
     const statement = prepare(`SELECT count(*) FROM ${clause(relation, conditions)}`)
-    counts.push(Number(asStored(attempt(relation.file, () => statement.get(...values)))[0]))
+    counts.push(Number(asStored(statement.get(...values))[0]))
   }
   return counts
 }

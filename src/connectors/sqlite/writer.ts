@@ -180,9 +180,11 @@ function writerOf(
         return row === undefined ? null : decodeResults(String(row.results))
       }),
     forget: async () => {
-      const any = database
-        .prepare('SELECT 1 FROM _syncline_write WHERE project = ? AND name = ? LIMIT 1')
-        .get(spec.project, spec.name)
+      const any = attempt(file, () =>
+        database
+          .prepare('SELECT 1 FROM _syncline_write WHERE project = ? AND name = ? LIMIT 1')
+          .get(spec.project, spec.name),
+      )
       if (any === undefined) return
       await fenced(async () =>
         database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ?').run(spec.project, spec.name),
