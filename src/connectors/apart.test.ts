@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openPair, sqliteDatabase } from '../../test/hazards/pair.ts'
 import { temporaryFolder } from '../../tools/database.ts'
 import { SyncError } from '../core/error.ts'
 import { claim, openSink, specOf } from '../testing/connector-target.ts'
@@ -155,6 +156,20 @@ describe('hazard 40: work that a caller chose, in a process of its own', () => {
     const database = new DatabaseSync(it.file)
     assert.equal(database.prepare('pragma integrity_check').get()?.integrity_check, 'ok')
     database.close()
+  })
+
+  test('a trigger of the target that never ends is stopped, and the run says so', async () => {
+    await using it = await project()
+    const database = new DatabaseSync(it.file)
+    database.exec(`create table t (id integer primary key, note text);
+      create trigger endless after insert on t begin
+        insert into orders select n, null from forever; end`)
+    database.close()
+    const right = { ...(await sqliteDatabase()), connect: () => it.connect({ stepMs: 1500 }) }
+    await using pair = await openPair(await sqliteDatabase(), right, { adopt: true })
+    await pair.left.sql("create table t (id integer primary key, note text); insert into t values (1, 'a')")
+    const { error } = await pair.run()
+    assert.equal(error?.code, 'WORK_STOPPED', error?.message)
   })
 
   test('one that takes too much memory is stopped by name', async () => {

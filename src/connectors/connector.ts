@@ -369,6 +369,7 @@ export interface SinkTransaction {
   checkpoint(sync: SyncId, checkpoint: Checkpoint | null): Promise<void>
   /** `durable: false`: may be lost as a whole, rows and checkpoint, if the target's machine fails before the next durable commit. */
   commit(options?: { readonly durable: boolean }): Promise<void>
+  /** Who rolls back has an error to tell already: what this throws is not told. */
   rollback(): Promise<void>
 }
 

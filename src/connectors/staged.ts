@@ -253,7 +253,7 @@ async function put(sink: Sink, rows: readonly Row[], rejects: Rejection[]): Prom
     rejects.push(...rejected)
     await transaction.commit({ durable: false })
   } catch (error) {
-    await transaction.rollback()
+    await transaction.rollback().catch(() => {})
     throw error
   }
 }

@@ -103,9 +103,18 @@ export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(errorCodes, code)
 }
 
+/** What went wrong first, where disposing of what was in use failed after it: that is a consequence. */
+function firstOf(error: unknown): unknown {
+  // By its name: before Node 24 the class is one that the compiler writes.
+  return error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error
+    ? firstOf(error.suppressed)
+    : error
+}
+
 /** Whether trying again later may help. */
 export function retriable(error: unknown): boolean {
-  return error instanceof SyncError && errorCodes[error.code].retry === 'retry'
+  const first = firstOf(error)
+  return first instanceof SyncError && errorCodes[first.code].retry === 'retry'
 }
 
 /** Whether it says more than that one value can't be had: the next row would fare the same, and cost as much. */
@@ -114,7 +123,8 @@ export function endsRun(error: unknown): boolean {
 }
 
 /** Any thrown thing as a SyncError; one that is none of ours becomes INTERNAL. */
-export function asSyncError(error: unknown): SyncError {
+export function asSyncError(thrown: unknown): SyncError {
+  const error = firstOf(thrown)
   if (error instanceof SyncError) return error
   const message = error instanceof Error ? error.message : String(error)
   return new SyncError('INTERNAL', message, {
@@ -124,7 +134,8 @@ export function asSyncError(error: unknown): SyncError {
 }
 
 /** What a function of a connector threw; what is none of ours becomes HANDLER_FAILED. `what` says what it did. */
-export function asHandlerError(error: unknown, what: string): SyncError {
+export function asHandlerError(thrown: unknown, what: string): SyncError {
+  const error = firstOf(thrown)
   if (error instanceof SyncError) return error
   const message = error instanceof Error ? error.message : String(error)
   return new SyncError('HANDLER_FAILED', `${what} failed: ${message}`, { cause: error })

@@ -161,7 +161,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     const undeleted = await stillThere(doubtful, referenced, sides)
     return { status: 'succeeded', deletes, missing, deficit: deficit + deletes, undeleted, referenced }
   } catch (error) {
-    await transaction.rollback()
+    await transaction.rollback().catch(() => {})
     throw error
   }
 }

@@ -253,7 +253,7 @@ async function repair(sides: Sides, suspects: Suspects): Promise<Pick<Counts, 'i
     await transaction.commit()
     return { inserted: put.inserted, updated: put.updated, deleted }
   } catch (error) {
-    await transaction.rollback()
+    await transaction.rollback().catch(() => {})
     throw error
   }
 }
