@@ -1,5 +1,5 @@
 /** Opening SQLite files. */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
@@ -20,6 +20,7 @@ export function openDatabase(
   }
   return attempt(config.file, () => {
     const isNew = !existsSync(config.file)
+    if (!isNew && !statSync(config.file).isFile()) throw noFile(config)
     const database = new DatabaseSync(config.file, { timeout: config.busyTimeoutMs })
     // Not SQLite's own read-only mode: closing that leaves the -wal and -shm files it made beside the database.
     if (options.readOnly) database.exec('PRAGMA query_only = ON')
@@ -39,6 +40,17 @@ export function openDatabase(
     registerProbe(database)
     return database
   })
+}
+
+/** A pipe would be waited for, and a folder or device holds no database. */
+function noFile({ file }: SqliteConfig): SyncError {
+  return new SyncError(
+    'FILE_UNUSABLE',
+    `${file} is no regular file: a folder, a pipe or a device holds no SQLite database`,
+    {
+      hint: 'Check the `file` of the connection.',
+    },
+  )
 }
 
 /** A function that does nothing: made again, it is replaced, which SQLite refuses while a statement runs. */

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { type Pair, sqliteDatabase, sqliteToSqlite } from '../../../test/hazards/pair.ts'
 import { openTwoWay } from '../../../test/two-way/pair.ts'
+import { temporaryFolder } from '../../../tools/database.ts'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { planSync } from '../../engine/plan.ts'
+import { openDatabase } from './database.ts'
 import { attempt, codes, translate } from './errors.ts'
 
 describe('errors of SQLite', () => {
@@ -20,6 +24,21 @@ describe('errors of SQLite', () => {
       assert.equal(told.code === 'INTERNAL', [21, 25].includes(code), String(code))
       assert.equal(code in codes, code < 29)
     }
+  })
+
+  test('what is no regular file is refused as that, and a read that fails is no full disk', async () => {
+    await using folder = await temporaryFolder()
+    const pipe = join(folder.path, 'pipe.db')
+    execFileSync('mkfifo', [pipe])
+    for (const file of [pipe, folder.path])
+      for (const readOnly of [true, false])
+        assert.throws(() => openDatabase({ file, track: 'none', busyTimeoutMs: 0 }, { readOnly, create: true }), {
+          code: 'FILE_UNUSABLE',
+          message: /is no regular file/,
+        })
+    const told = translate(Object.assign(new Error('disk I/O error'), { errcode: 266 }), './shop.db')
+    assert.ok(told instanceof SyncError && told.code === 'FILE_UNUSABLE')
+    assert.match(told.message, /^can't read/)
   })
 
   test('those of a broken trigger or view are no bugs of ours', () => {

@@ -36,6 +36,12 @@ const full: Meaning = {
   says: "can't write the SQLite file",
   hint: 'Free some space and run again: the sync goes on where it stopped.',
 }
+/** A read that the system refused is no matter of space. */
+const unreadable: Meaning = {
+  code: 'FILE_UNUSABLE',
+  says: "can't read the SQLite file",
+  hint: 'The disk, the network share or the file itself fails: the log of the system says more.',
+}
 const damaged: Meaning = {
   code: 'FILE_UNUSABLE',
   says: 'this is no healthy SQLite database:',
@@ -91,6 +97,12 @@ export const codes: Readonly<Record<number, Meaning>> = {
   28: refused,
 }
 
+/** By SQLite's extended result code, where that says something else than its primary one. */
+const extended: Readonly<Record<number, Meaning>> = {
+  266: unreadable,
+  522: unreadable,
+}
+
 /** Runs `work`; an error of SQLite becomes a SyncError that names the file and what to do. */
 export function attempt<T>(file: string, work: () => T): T {
   try {
@@ -113,7 +125,7 @@ export async function* attemptEach<T>(file: string, pieces: () => AsyncIterable<
 export function translate(error: unknown, file: string): unknown {
   if (!isSqliteError(error)) return error
   const gone = /^no such (table|column)/.test(error.message)
-  const meaning = codes[gone ? SCHEMA : error.errcode & 0xff] ?? refused
+  const meaning = extended[error.errcode] ?? codes[gone ? SCHEMA : error.errcode & 0xff] ?? refused
   const message = `${meaning.says} ${file}: ${error.message} (SQLite ${error.errcode})`
   return new SyncError(meaning.code, message, { hint: meaning.hint, cause: error })
 }
