@@ -6,7 +6,9 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import pg from 'pg'
 import { createDatabase, temporaryFolder } from '../../tools/database.ts'
+import { postgresDatabase, sqliteDatabase } from '../hazards/pair.ts'
 import { call, writeConfig } from '../oracle/project.ts'
+import { openTwoWay } from './pair.ts'
 
 test('another Postgres database, and a restored SQLite file: nothing is written until a person says so', async () => {
   await using folder = await temporaryFolder()
@@ -68,5 +70,44 @@ test('another Postgres database, and a restored SQLite file: nothing is written 
   assert.deepEqual(
     (await call(folder.path, 'run')).finished.map(({ written }) => written),
     [0],
+  )
+})
+
+test('a role that lost a right on the side, or on what Syncline keeps beside it, is told the right that it needs', async () => {
+  await using pair = openTwoWay(await postgresDatabase(), await sqliteDatabase())
+  const table = 'CREATE TABLE contacts (id integer PRIMARY KEY, name text)'
+  await pair.left.sql(`${table}; INSERT INTO contacts VALUES (1, 'a')`)
+  await pair.right.sql(table)
+  const role = `syncline_rights_${process.pid}`
+  const [[schema]] = (await pair.left.sql('SELECT current_schema()')) as [[string]]
+  await pair.left.connectAs(role)
+  await pair.left.sql(`GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${role}; GRANT ALL ON contacts TO ${role}`)
+  assert.equal(await pair.writes(), 1)
+  const lost = async (revoke: string, grant: string, needed: RegExp) => {
+    await pair.left.sql(revoke)
+    await pair.reconnect()
+    for (const error of [
+      (await pair.run()).error,
+      await pair.verify().then(
+        () => null,
+        (thrown) => thrown,
+      ),
+    ]) {
+      assert.equal(error?.code, 'GRANT_MISSING', error?.message)
+      assert.match(String(error?.hint), needed)
+    }
+    await pair.left.sql(grant)
+    await pair.reconnect()
+    assert.equal(await pair.writes(), 0)
+  }
+  await lost(
+    `REVOKE ALL ON SCHEMA ${schema} FROM ${role}, public`,
+    `GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
+    new RegExp(`GRANT USAGE ON SCHEMA ${schema} TO`),
+  )
+  await lost(
+    `ALTER TABLE _syncline_checkpoint OWNER TO CURRENT_USER; REVOKE ALL ON _syncline_checkpoint FROM ${role}`,
+    `GRANT ALL ON _syncline_checkpoint TO ${role}`,
+    /GRANT SELECT ON _syncline_checkpoint TO/,
   )
 })

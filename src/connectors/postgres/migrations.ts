@@ -27,11 +27,32 @@ const steps: readonly string[] = [
 /** Any number; the same for every process that migrates this database. */
 const MIGRATION_LOCK = 7_954_318_220
 
-/** Whether Syncline's tables are there. */
+/** Whether Syncline's tables are there. GRANT_MISSING where they are in a schema that the role may not use: who can't see them has not lost them. */
 export async function migrated(client: Client): Promise<boolean> {
-  const [row] = await client.query(`SELECT to_regclass('_syncline_migration') IS NOT NULL`)
-  return row?.[0] === 't'
+  const [row] = await client.query(`SELECT to_regclass('_syncline_migration') IS NOT NULL, (${closedSchemaSql})`)
+  if (row?.[0] === 't') return true
+  if (typeof row?.[1] === 'string')
+    throw new SyncError(
+      'GRANT_MISSING',
+      `the role may not use the schema ${row[1]}, in which Syncline keeps its tables`,
+      {
+        hint: `As its owner: GRANT USAGE ON SCHEMA ${row[1]} TO <user>.`,
+      },
+    )
+  return false
 }
+
+/** The first schema of the role's search path that is there, if our tables are in it and the role may not use it. */
+const closedSchemaSql = `
+  SELECT CASE WHEN NOT has_schema_privilege(_first.oid, 'USAGE') AND EXISTS (
+      SELECT 1 FROM pg_class WHERE relname = '_syncline_migration' AND relnamespace = _first.oid
+    ) THEN _first.nspname END
+  FROM (
+    SELECT oid, nspname FROM pg_settings
+      CROSS JOIN unnest(string_to_array(reset_val, ',')) WITH ORDINALITY AS _path(part, place)
+      JOIN pg_namespace ON nspname = CASE btrim(part, ' "') WHEN '$user' THEN current_user ELSE btrim(part, ' "') END
+    WHERE name = 'search_path' ORDER BY place LIMIT 1
+  ) AS _first`
 
 /** Brings the tables up to this version; safe when several processes start at once. */
 export async function migrate(client: Client): Promise<void> {
