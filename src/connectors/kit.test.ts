@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
+import { SyncError } from '../core/error.ts'
 import type { Schema } from '../core/schema.ts'
 import type { Row } from '../core/value.ts'
 import { testContext } from '../testing/connector-harness.ts'
@@ -100,6 +101,32 @@ describe('the connector kit', () => {
         ['b', '{"id":"b","x":1}'],
       ])
     }
+  })
+
+  test('what a function gives that is no rows is told, with what it must give', async () => {
+    const told = async (run: () => unknown) => {
+      const kit = defineConnector({ name: 'crm', config: z.object({}), syncs: { contacts: run as () => [] } })
+      await using connection = await kit.open({}, testContext())
+      const error: unknown = await read(connection, 'contacts').then(
+        () => null,
+        (thrown: unknown) => thrown,
+      )
+      assert.ok(error instanceof SyncError && error.code === 'HANDLER_FAILED', String(error))
+      assert.match(error.hint ?? '', /array of rows/)
+      return error.message
+    }
+    const who = 'the run function of sync "contacts" of crm'
+    assert.equal(await told(async () => ({ error: 'x' })), `${who} returned an object where an array of rows should be`)
+    assert.equal(await told(() => undefined), `${who} returned nothing where an array of rows should be`)
+    assert.equal(await told(() => 'rows'), `${who} returned a string where an array of rows should be`)
+    assert.equal(await told(() => [{ id: 1 }, null]), `${who} returned null in the place of row 2`)
+    assert.equal(await told(() => [['a']]), `${who} returned an array in the place of row 1`)
+    assert.equal(
+      await told(async function* () {
+        yield { id: 1 }
+      }),
+      `${who} yielded an object where an array of rows should be`,
+    )
   })
 
   test('a view is in key order and counts, also of many rows', async () => {

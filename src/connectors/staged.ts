@@ -13,7 +13,7 @@ import type { Schema } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { Chunk, Collection, Connection, Page, Sink, TargetSpec, View } from './connector.ts'
-import type { Handle, HandlerContext, HandlerRow, HandlerRows, SyncDefinition } from './kit.ts'
+import type { Handle, HandlerContext, HandlerRow, SyncDefinition } from './kit.ts'
 
 /** Rows per transaction of the temporary file. */
 const BATCH_ROWS = 5000
@@ -37,7 +37,9 @@ export function openSyncs<Config>(
     collection: async (name) => {
       const sync = syncs.get(name)
       if (sync !== undefined) {
-        const collection = stagedCollection(schemaOf(name, sync), () => sync.run(handle, context), newFile, context)
+        const list = () =>
+          pagesOf(`the run function of sync "${name}" of ${handle.id}`, () => sync.run(handle, context))
+        const collection = stagedCollection(schemaOf(name, sync), list, newFile, context)
         collections.push(collection)
         return collection
       }
@@ -109,7 +111,7 @@ interface Staged {
 
 function stagedCollection(
   schema: Schema,
-  list: () => Promise<HandlerRows> | HandlerRows,
+  list: () => AsyncGenerator<readonly HandlerRow[]>,
   newFile: () => Promise<string>,
   context: HandlerContext,
 ): Collection & AsyncDisposable {
@@ -168,7 +170,7 @@ function viewWith(view: View, rejects: Rejection[]): View {
 /** Lists the rows into a file of their own. */
 async function stage(
   schema: Schema,
-  list: () => Promise<HandlerRows> | HandlerRows,
+  list: () => AsyncGenerator<readonly HandlerRow[]>,
   file: string,
   context: HandlerContext,
 ): Promise<Staged> {
@@ -189,7 +191,7 @@ async function stage(
 async function fill(
   connection: Connection,
   schema: Schema,
-  list: () => Promise<HandlerRows> | HandlerRows,
+  list: () => AsyncGenerator<readonly HandlerRow[]>,
   context: HandlerContext,
 ): Promise<Omit<Staged, 'close'>> {
   if (connection.sink === undefined) throw new SyncError('INTERNAL', 'SQLite can’t be written')
@@ -205,7 +207,7 @@ async function fill(
       deletes: 'propagate',
     }
     await sink.claim(spec, [{ kind: 'create', schema }], null)
-    for await (const page of untilAborted(pagesOf(schema.name, list), context.signal)) {
+    for await (const page of untilAborted(list(), context.signal)) {
       const mapped = page.flatMap((row) => toRow(schema, row, rejects))
       for (let start = 0; start < mapped.length; start += BATCH_ROWS)
         await put(sink, mapped.slice(start, start + BATCH_ROWS), rejects)
@@ -229,21 +231,46 @@ async function* untilAborted<Item>(items: AsyncGenerator<Item>, signal: AbortSig
   }
 }
 
-/** HANDLER_FAILED: what the handler throws that is none of our errors. */
-async function* pagesOf(
-  sync: string,
-  list: () => Promise<HandlerRows> | HandlerRows,
-): AsyncGenerator<readonly HandlerRow[]> {
+/** HANDLER_FAILED: what the handler throws that is none of our errors, and what it gives that is no rows. */
+async function* pagesOf(what: string, list: () => Promise<unknown> | unknown): AsyncGenerator<readonly HandlerRow[]> {
   try {
     const rows = await list()
-    yield* Symbol.asyncIterator in rows ? rows : [rows]
+    if (isAsyncIterable(rows)) for await (const page of rows) yield checkedPage(what, 'yielded', page)
+    else yield checkedPage(what, 'returned', rows)
   } catch (error) {
     if (error instanceof SyncError) throw error
     throw new SyncError('HANDLER_FAILED', error instanceof Error ? error.message : String(error), {
       cause: error,
-      hint: `Look at what the connector's function for "${sync}" does, and at the system it asks; the log says where it failed.`,
+      hint: `Look at what ${what} does, and at the system it asks; the log says where it failed.`,
     })
   }
+}
+
+function isAsyncIterable(rows: unknown): rows is AsyncIterable<unknown> {
+  return typeof rows === 'object' && rows !== null && Symbol.asyncIterator in rows
+}
+
+/** Written in plain JavaScript, a function may give anything. */
+function checkedPage(what: string, gave: 'returned' | 'yielded', page: unknown): readonly HandlerRow[] {
+  const wrong = (given: string) =>
+    new SyncError('HANDLER_FAILED', `${what} ${gave} ${given}`, {
+      hint: 'It must return an array of rows, or yield such arrays (async function*); a row is an object of fields: [{ id: 1, name: "Ada" }].',
+    })
+  if (!Array.isArray(page)) throw wrong(`${kindOf(page)} where an array of rows should be`)
+  const at = page.findIndex((row) => !isRow(row))
+  if (at >= 0) throw wrong(`${kindOf(page[at])} in the place of row ${at + 1}`)
+  return page.filter(isRow)
+}
+
+function isRow(row: unknown): row is HandlerRow {
+  return typeof row === 'object' && row !== null && !Array.isArray(row)
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 async function put(sink: Sink, rows: readonly Row[], rejects: Rejection[]): Promise<void> {
