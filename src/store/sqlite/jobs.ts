@@ -16,8 +16,7 @@ import type {
 } from '../jobs.ts'
 import { jobEnded, jobUnknown } from '../refusals.ts'
 import { askedByOf, jobOf } from '../rows.ts'
-import { prepared } from './statements.ts'
-import { inTransaction } from './transaction.ts'
+import { prepared, transact } from './statements.ts'
 
 /** How many ended jobs of each sync are kept: runs have their own history. */
 const KEPT_JOBS = 20
@@ -34,7 +33,7 @@ export class SqliteJobStore implements JobStore {
   }
 
   async claim({ worker, leaseMs, limit }: ClaimOptions, nowMs: number): Promise<readonly Claim[]> {
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       const asked = { now: nowMs, limit }
       const found = [statements.expired, statements.waiting].flatMap((sql) => prepared(this.#database, sql).all(asked))
       const first = found.toSorted((a, b) => Number(a.rank_at) - Number(b.rank_at)).slice(0, limit)
@@ -58,7 +57,7 @@ export class SqliteJobStore implements JobStore {
   }
 
   async heartbeat(claims: readonly ClaimId[], nowMs: number, leaseMs: number): Promise<Heartbeat> {
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       const lost = claims.filter(({ sync, generation }) => {
         const beat = { sync, generation, until: nowMs + leaseMs }
         return prepared(this.#database, statements.renew).run(beat).changes === 0
@@ -71,7 +70,7 @@ export class SqliteJobStore implements JobStore {
   }
 
   async finish(claim: ClaimId, end: JobOutcome, retry: JobRequest | null, nowMs: number): Promise<Finished | null> {
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       if (!freeLease(this.#database, claim)) return null
       prepared(this.#database, statements.finish).run({
         id: Number(claim.id),
@@ -104,7 +103,7 @@ export class SqliteJobStore implements JobStore {
   }
 
   async postpone(claim: ClaimId, dueMs: number): Promise<boolean> {
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       if (!freeLease(this.#database, claim)) return false
       const id = Number(claim.id)
       // Where somebody asked for the sync meanwhile, that job takes its place.
@@ -117,7 +116,7 @@ export class SqliteJobStore implements JobStore {
 
   async cancel(id: string, nowMs: number): Promise<Job> {
     const named = { id: numberOf(id) }
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       const job = prepared(this.#database, statements.get).get(named)
       if (job === undefined) throw jobUnknown(id)
       if (job.ended_at !== null) {

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SyncError } from '../../core/error.ts'
 import { makePrivateFile } from '../private-files.ts'
-import { isBusy } from './busy.ts'
+import { isBusy, translate } from './errors.ts'
 
 /** Who holds the lock. */
 export interface Holder {
@@ -31,7 +31,7 @@ export async function takeLock(path: string, holder: Holder, waitMs = WAIT_MS): 
     }
   } catch (error) {
     database.close()
-    throw error
+    throw translate(error, path)
   }
   let held = true
   return {
@@ -51,7 +51,7 @@ export function lockHolder(path: string): Holder | null {
     return null
   } catch (error) {
     if (isBusy(error)) return readHolder(database)
-    throw error
+    throw translate(error, path)
   } finally {
     database.close()
   }

@@ -6,6 +6,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { hashNumber } from '../../core/base.ts'
 import type { SideName } from '../../core/two-way.ts'
 import type { Mark, PairWork, Phase, WorkItem } from '../pairs.ts'
+import { attempt } from './errors.ts'
 import { toStored } from './pair-rows.ts'
 import { chunks, marks, prepared, transact } from './statements.ts'
 import { SqliteSweep } from './sweep.ts'
@@ -67,7 +68,7 @@ export class SqlitePairWork implements PairWork {
   constructor(database: DatabaseSync, sync: string) {
     this.#database = database
     this.#sync = sync
-    database.exec(temporary)
+    attempt(database, () => database.exec(temporary))
     const opened = this.#prepare('update temp.opening set last = last + 1 returning last').get()
     this.#opening = Number(opened?.last)
     this.sweep = new SqliteSweep(database, {

@@ -51,12 +51,11 @@ export class SqlitePairStore implements PairStore {
   }
 
   async counterparts(sync: string, side: SideName, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const rows = this.#database
-      .prepare(
-        `select ${side}_key as key, ${side === 'left' ? 'right' : 'left'}_key as other from pair
+    const rows = prepared(
+      this.#database,
+      `select ${side}_key as key, ${side === 'left' ? 'right' : 'left'}_key as other from pair
          where pairing = (select id from pairing where sync = ?) and ${side}_key in (select value from json_each(?))`,
-      )
-      .all(sync, JSON.stringify(keys))
+    ).all(sync, JSON.stringify(keys))
     return new Map(rows.map((row) => [String(row.key), String(row.other)]))
   }
 

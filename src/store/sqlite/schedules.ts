@@ -3,8 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Bound, JobRequest, ScheduleFilter, ScheduleRecord, ScheduleStore } from '../jobs.ts'
 import { scheduleOf } from '../rows.ts'
 import { enqueue } from './jobs.ts'
-import { prepared } from './statements.ts'
-import { inTransaction } from './transaction.ts'
+import { prepared, transact } from './statements.ts'
 
 export class SqliteScheduleStore implements ScheduleStore {
   readonly #database: DatabaseSync
@@ -59,7 +58,7 @@ export class SqliteScheduleStore implements ScheduleStore {
   }
 
   async fire(due: ScheduleRecord, nextMs: number | null, request: JobRequest, nowMs: number): Promise<boolean> {
-    return inTransaction(this.#database, () => {
+    return transact(this.#database, () => {
       const move = { sync: due.sync, expected: due.nextAt, next: nextMs }
       if (prepared(this.#database, statements.move).run(move).changes === 0) return false
       enqueue(this.#database, request, nowMs)

@@ -1,5 +1,6 @@
 /** Statements, each prepared once per database, and transactions. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { attempt } from './errors.ts'
 
 const known = new WeakMap<DatabaseSync, Map<string, StatementSync>>()
 
@@ -11,10 +12,18 @@ export function prepared(database: DatabaseSync, sql: string): StatementSync {
   }
   let statement = statements.get(sql)
   if (statement === undefined) {
-    statement = database.prepare(sql)
+    statement = attempt(database, () => database.prepare(sql))
+    for (const method of ['run', 'get', 'all'] as const) inOurWords(database, statement, method)
     statements.set(sql, statement)
   }
   return statement
+}
+
+/** The method tells its errors in our words. Once per statement, not per call: a look-up takes microseconds. */
+function inOurWords(database: DatabaseSync, statement: StatementSync, method: 'run' | 'get' | 'all'): void {
+  const own: (...values: SQLInputValue[]) => unknown = statement[method].bind(statement)
+  const value = (...values: SQLInputValue[]) => attempt(database, () => own(...values))
+  Object.defineProperty(statement, method, { value })
 }
 
 /** `begin`: of temporary tables alone, nobody else has to wait. */
@@ -23,10 +32,10 @@ export function transact<T>(
   work: () => T,
   begin: 'begin immediate' | 'begin' = 'begin immediate',
 ): T {
-  database.exec(begin)
+  attempt(database, () => database.exec(begin))
   try {
     const result = work()
-    database.exec('commit')
+    attempt(database, () => database.exec('commit'))
     return result
   } catch (error) {
     if (database.isTransaction) database.exec('rollback')

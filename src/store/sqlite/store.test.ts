@@ -9,8 +9,9 @@ import { after, describe, test } from 'node:test'
 import { SyncError } from '../../core/error.ts'
 import { zeroCounts } from '../../core/run.ts'
 import { storeTests } from '../../testing/store-tests.ts'
+import { translate } from './errors.ts'
 import { KEPT_IDLE_RUNS } from './runs.ts'
-import { openSqliteStore } from './store.ts'
+import { emptyState, openMemoryStore, openSqliteStore } from './store.ts'
 
 const folders: string[] = []
 after(() => folders.forEach((folder) => void rmSync(folder, { recursive: true, force: true })))
@@ -148,6 +149,39 @@ test('a state that is no database is refused with its path', async () => {
   const error = await openSqliteStore(folder).catch((thrown: unknown) => thrown)
   assert.ok(error instanceof SyncError && error.code === 'FILE_UNUSABLE')
   assert.ok(error.message.includes('state.db'))
+})
+
+test('a full disk is told as that, with what to do, whatever is written', async () => {
+  const database = emptyState()
+  await using store = openMemoryStore(database)
+  database.exec(`pragma max_page_count = ${database.prepare('pragma page_count').get()?.page_count}`)
+  const fill = async (write: (n: number) => Promise<unknown>) => {
+    for (let n = 0; n < 10_000; n++) {
+      const error: unknown = await write(n).then(
+        () => null,
+        (thrown: unknown) => thrown,
+      )
+      if (error === null) continue
+      assert.ok(error instanceof SyncError && error.code === 'DISK_FULL', String(error))
+      assert.match(error.hint ?? '', /Free some space/)
+      return
+    }
+    assert.fail('it never became full')
+  }
+  await fill((n) => store.runs.start({ id: `r${n}`, sync: `s${n}`, startedAt: 1 }))
+  await fill((n) => store.leases.take(`s${n}`, 'a', 1, 1000))
+  await fill((n) => store.records.put({ kind: 'k', id: `r${n}`, body: 'x'.repeat(1000), expiresAt: null }))
+})
+
+test('what SQLite says of a disk is not told as a damaged file, and a read that fails not as a full disk', () => {
+  const told = (errcode: number) => {
+    const error = translate(Object.assign(new Error('disk I/O error'), { errcode }), 'state.db')
+    return error instanceof SyncError ? error.code : error
+  }
+  assert.deepEqual([778, 4874, 1034, 13, 266, 11, 26, 5].map(told), [
+    ...['DISK_FULL', 'DISK_FULL', 'DISK_FULL', 'DISK_FULL'],
+    ...['FILE_UNUSABLE', 'FILE_UNUSABLE', 'FILE_UNUSABLE', 'DATABASE_LOCKED'],
+  ])
 })
 
 test('a run that a schema change holds can’t be released', async () => {

@@ -11,7 +11,7 @@ import type { PairStore } from '../pairs.ts'
 import { makeHome, makePrivateFile } from '../private-files.ts'
 import type { RecordStore } from '../records.ts'
 import type { LeaseStore, RunStore, Store } from '../store.ts'
-import { isBusy } from './busy.ts'
+import { attempt, isBusy, translate } from './errors.ts'
 import { SqliteJobStore } from './jobs.ts'
 import { SqliteLeaseStore } from './leases.ts'
 import { lockHolder, takeLock } from './lock.ts'
@@ -36,7 +36,8 @@ export async function openSqliteStore(folder: string, options: OpenOptions = {})
   try {
     const database = options.readOnly === true ? openToRead(paths.state) : await openToWrite(home, paths.state)
     return new SqliteStore(database, paths.lock)
-  } catch (error) {
+  } catch (thrown) {
+    const error = translate(thrown, paths.state)
     if (error instanceof SyncError) throw error
     const reason = error instanceof Error ? error.message : String(error)
     const hint = `Check that ${home} can be read and written. It holds the history and the project's id; a damaged one can be restored from a backup.`
@@ -71,7 +72,7 @@ class SqliteStore implements Store {
   }
 
   async projectId(): Promise<string> {
-    return String(this.#database.prepare('select id from project').get()?.id ?? '')
+    return String(attempt(this.#database, () => this.#database.prepare('select id from project').get())?.id ?? '')
   }
 
   async lock(): Promise<AsyncDisposable> {
