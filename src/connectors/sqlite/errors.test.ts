@@ -41,6 +41,17 @@ describe('errors of SQLite', () => {
     assert.match(told.message, /^can't read/)
   })
 
+  test('a file that can’t be read without writing beside it says so, and the ways out', () => {
+    // Of WAL mode without its -shm; of a journal that is left over; as they were met in a folder that the user may not write.
+    for (const errcode of [1544, 776]) {
+      const error = Object.assign(new Error('attempt to write a readonly database'), { errcode })
+      const told = translate(error, './shop.db')
+      assert.ok(told instanceof SyncError && told.code === 'FILE_UNUSABLE')
+      assert.match(told.message, /^can't read the SQLite file without writing beside it/)
+      assert.match(told.hint ?? '', /WAL mode.*folder writable.*journal_mode = DELETE.*copy/)
+    }
+  })
+
   test('those of a broken trigger or view are no bugs of ours', () => {
     using database = new DatabaseSync(':memory:')
     database.exec(`CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE VIEW broken AS SELECT no_such_function(id) FROM t`)

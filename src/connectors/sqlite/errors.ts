@@ -29,7 +29,7 @@ const locked: Meaning = {
 const unusable: Meaning = {
   code: 'FILE_UNUSABLE',
   says: "can't open or write the SQLite file",
-  hint: 'Check that the folder exists and that this user may write there.',
+  hint: 'Check that the folder exists and that this user may write there: who only reads a file in WAL mode has to, too.',
 }
 const full: Meaning = {
   code: 'DISK_FULL',
@@ -41,6 +41,11 @@ const unreadable: Meaning = {
   code: 'FILE_UNUSABLE',
   says: "can't read the SQLite file",
   hint: 'The disk, the network share or the file itself fails: the log of the system says more.',
+}
+const closedFolder: Meaning = {
+  code: 'FILE_UNUSABLE',
+  says: "can't read the SQLite file without writing beside it",
+  hint: 'It is in WAL mode, or holds a transaction that was broken off: who only reads it has to write its -wal, -shm or -journal file, too. Make the file and its folder writable for this user, or have its application close it after PRAGMA journal_mode = DELETE, or sync from a copy (VACUUM INTO).',
 }
 const damaged: Meaning = {
   code: 'FILE_UNUSABLE',
@@ -101,6 +106,11 @@ export const codes: Readonly<Record<number, Meaning>> = {
 const extended: Readonly<Record<number, Meaning>> = {
   266: unreadable,
   522: unreadable,
+  264: closedFolder,
+  520: closedFolder,
+  776: closedFolder,
+  1288: closedFolder,
+  1544: closedFolder,
 }
 
 /** Runs `work`; an error of SQLite becomes a SyncError that names the file and what to do. */
