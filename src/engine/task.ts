@@ -33,6 +33,8 @@ export interface Definitions {
 
 /** When what can't run yet is looked at again. */
 const SOON_MS = 1000
+/** How long a job waits for another that has its system. */
+const MOST_PATIENCE_MS = 5000
 /** How often a job looks whether its connections may be used again: a pause of minutes may be over in seconds. */
 const LOOK_AGAIN_MS = 15_000
 
@@ -65,8 +67,13 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   if (readyAt > clock.now()) return waiting(readyAt, clock.now())
   const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
   if (veto !== null) return vetoed(sync, claim, veto, events)
-  using _held = await mutex.hold(definitions.exclusive(sync))
+  // Whoever waits for long gives its hand to jobs that need not.
+  using held = await mutex.hold(
+    definitions.exclusive(sync),
+    AbortSignal.any([signal, AbortSignal.timeout(MOST_PATIENCE_MS)]),
+  )
   if (signal.aborted) return { kind: 'interrupted', run: null }
+  if (held === null) return { kind: 'postponed', untilMs: clock.now() + SOON_MS }
   const admission = await breaker.enter(connections, clock.now())
   if (admission.kind === 'wait') return waiting(admission.untilMs, clock.now())
   using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)

@@ -124,6 +124,25 @@ describe('hazard 40: a file that a caller named, with a view that never ends', (
     assert.equal((await api.post('/api/connections/own/check')).body.healthy, true)
   })
 
+  test('jobs that wait for its target leave their hands to others, and can be cancelled', async () => {
+    await using it = new Callers('1h')
+    const api = await it.made()
+    const endless = (await api.post('/api/syncs/forever/run')).body.id
+    await eventually(() => jobIs(api, endless, 'running'), 'the run')
+    const waiting: string[] = []
+    for (let n = 0; n < 4; n++) {
+      const sync = { from: 'own.items', to: `mine.copy${n}`, key: ['id'], schedule: 'manual' }
+      const { status, text } = await api.call('PUT', `/api/syncs/waits${n}`, sync)
+      assert.equal(status, 201, text)
+      waiting.push(String((await api.post(`/api/syncs/waits${n}/run`)).body.id))
+    }
+    await succeeds(api, 'orders')
+    await api.post(`/api/jobs/${waiting[0]}/cancel`)
+    await eventually(() => jobIs(api, waiting[0], 'cancelled'), 'a waiting job is cancelled')
+    await api.post(`/api/jobs/${endless}/cancel`)
+    for (const id of waiting.slice(1)) await eventually(() => jobIs(api, id, 'succeeded'), 'those that waited')
+  })
+
   test('however many of them a project has, a hand is left for others', async () => {
     await using it = new Callers('1h')
     const admin = await it.made()
