@@ -312,7 +312,8 @@ export class World {
     const { random } = this
     // Of a run that was killed while it took the fences nobody knows how far they went: such a state is no good backup.
     const { claims } = database.prepare('select claims from pairing where sync = ?').get(this.sync.id) ?? {}
-    if (!claims && random.chance(0.5)) this.#backups.state.push(this.#backUpState())
+    // Nor is one of a state that was repaired and has not run since: it takes any fence.
+    if (!claims && !this.model.forgetful && random.chance(0.5)) this.#backups.state.push(this.#backUpState())
     for (const side of sideNames) if (random.chance(0.5)) this.#backups.sides[side].push(this.#backUpSide(side))
     // What is put back before the first run after a repair nobody can tell from what the repair found.
     if (this.model.forgetful || !random.chance(this.traits.restores)) return
