@@ -100,8 +100,8 @@ function layoutNow(
   if (last === undefined) return { layout, afresh: 'it is the first run' }
   if (last.id === layout.id && last.complete) return { layout, afresh: null }
   if (renewed.size > 0) return { layout, afresh: 'a column was made anew' }
-  if (last.id !== layout.id) return { layout, afresh: 'the definition of the sync changed' }
   if (fences.left === anyFence) return { layout, afresh: 'what both sides had agreed on was forgotten' }
+  if (last.id !== layout.id) return { layout, afresh: 'the definition of the sync changed' }
   return { layout, afresh: 'the last run that had to did not come to its end' }
 }
 
