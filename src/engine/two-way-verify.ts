@@ -10,7 +10,7 @@ import { keyOf } from '../core/mapping.ts'
 import { type BoundField, same } from '../core/pairing.ts'
 import { flows } from '../core/reconcile.ts'
 import type { PrintedKey } from '../core/run.ts'
-import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
+import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
 import type { StoredPair } from '../store/pairs.ts'
 import { cellsOfPair, openPairSides, type PairSides } from './pair-sides.ts'
@@ -48,6 +48,7 @@ export async function verifyTwoWay(
   const suspects: Suspect[] = []
   /** No second look finds them. */
   const keyless: Suspect[] = []
+  const unfound: Unfound = { left: new Set(), right: new Set() }
   let more = 0
   const note = (verdict: Verdict, side: SideName, key: string) => {
     if (verdict === null) return
@@ -60,7 +61,7 @@ export async function verifyTwoWay(
     if (project.context.signal.aborted) throw interrupted(sides)
     counts.left += found.keys.length + found.keyless.length
     for (const key of found.keyless) keyless.push({ kind: 'unreadable', side: 'left', key })
-    for (const [key, verdict] of await judge(sides, 'left', found.keys, found)) note(verdict, 'left', key)
+    for (const [key, verdict] of await judge(sides, 'left', found.keys, found, unfound)) note(verdict, 'left', key)
     onProgress(counts.left, total)
   }
   // A pair has been judged from the left; from the right, only what the left does not have.
@@ -68,7 +69,7 @@ export async function verifyTwoWay(
     if (project.context.signal.aborted) throw interrupted(sides)
     counts.right += found.keys.length + found.keyless.length
     for (const key of found.keyless) keyless.push({ kind: 'unreadable', side: 'right', key })
-    for (const [key, verdict] of await judgeRight(sides, found.keys)) note(verdict, 'right', key)
+    for (const [key, verdict] of await judgeRight(sides, found.keys, unfound)) note(verdict, 'right', key)
   }
   const found = byDifference<Suspect[]>(() => [])
   for (let start = 0; start < suspects.length; start += 1000) {
@@ -77,8 +78,8 @@ export async function verifyTwoWay(
       const keys = part.map(({ key }) => key)
       const again =
         side === 'right'
-          ? await judgeRight(sides, keys)
-          : await judge(sides, 'left', keys, await fetchRows(sides, 'left', keys, sides.pairing.left.fields))
+          ? await judgeRight(sides, keys, unfound)
+          : await judge(sides, 'left', keys, await fetchRows(sides, 'left', keys, sides.pairing.left.fields), unfound)
       for (const { key } of part) {
         const verdict = again.get(key) ?? null
         const kind = differences.find((one) => one === verdict)
@@ -87,6 +88,9 @@ export async function verifyTwoWay(
     }
   }
   found.unreadable.push(...keyless)
+  for (const side of sideNames)
+    for (const key of await stillThere(sides, side, unfound[side]))
+      found.unreadable.push({ kind: 'unreadable', side, key })
   const print = (kind: Difference): PrintedKey[] =>
     found[kind].slice(0, MAX_KEYS).map(({ side, key }) => printSideKey(sides, side, key))
   return {
@@ -105,6 +109,9 @@ export async function verifyTwoWay(
     settled: counts.settled,
   }
 }
+
+/** Keys that were met on a side, and that a look-up did not find there. */
+type Unfound = Readonly<Record<SideName, Set<string>>>
 
 interface Rows {
   readonly rows: ReadonlyMap<string, Row>
@@ -136,7 +143,7 @@ async function* rowsOf(sides: PairSides, name: SideName, fields: readonly string
 }
 
 /** Right rows without a pair, and those whose left row is gone. */
-async function judgeRight(sides: PairSides, keys: readonly string[]): Promise<Map<string, Verdict>> {
+async function judgeRight(sides: PairSides, keys: readonly string[], unfound: Unfound): Promise<Map<string, Verdict>> {
   const { memory, pairing } = sides
   const pairs = await memory.byKeys('right', keys)
   const left = await fetchRows(
@@ -148,7 +155,7 @@ async function judgeRight(sides: PairSides, keys: readonly string[]): Promise<Ma
   const there = (key: string) => left.rows.has(key) || left.unreadable.has(key)
   const paired = new Set(pairs.filter((pair) => there(pair.left)).map((pair) => pair.right))
   const rest = keys.filter((key) => !paired.has(key))
-  return await judge(sides, 'right', rest, await fetchRows(sides, 'right', rest, pairing.right.fields))
+  return await judge(sides, 'right', rest, await fetchRows(sides, 'right', rest, pairing.right.fields), unfound)
 }
 
 /** What is to be said of the rows with these keys; null: equal. */
@@ -157,6 +164,7 @@ async function judge(
   name: SideName,
   keys: readonly string[],
   own: Rows,
+  unfound: Unfound,
 ): Promise<Map<string, Verdict>> {
   if (keys.length === 0) return new Map()
   const { memory, pairing, project, sync } = sides
@@ -191,8 +199,10 @@ async function judge(
       verdicts.set(key, 'unreadable')
       continue
     }
-    // It is gone since it was met.
-    if (row === undefined) continue
+    if (row === undefined) {
+      unfound[name].add(key)
+      continue
+    }
     if (pair === undefined) {
       const state = known.get(key)?.state
       if (state === 'ambiguous') verdicts.set(key, 'conflict')
@@ -211,6 +221,16 @@ async function judge(
     else if (name === 'left') verdicts.set(key, await compare(sides, pair, row, match, names))
   }
   return verdicts
+}
+
+/** Of keys that a look-up did not find, those that are there all the same: most are gone since they were met. */
+async function stillThere(sides: PairSides, name: SideName, unfound: ReadonlySet<string>): Promise<readonly string[]> {
+  if (unfound.size === 0) return []
+  const there = new Set<string>()
+  const { key: fields } = sides.pairing[name].schema
+  for await (const { keys } of rowsOf(sides, name, fields)) for (const key of keys) if (unfound.has(key)) there.add(key)
+  const found = await fetchRows(sides, name, [...there], fields)
+  return [...there].filter((key) => !found.rows.has(key) && !found.unreadable.has(key))
 }
 
 async function compare(

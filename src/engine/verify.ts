@@ -1,7 +1,9 @@
 /** Proof that both sides are equal, by value over all mapped fields. */
+import { everything, type View } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { isWhole, keyText } from '../core/key-text.ts'
+import { keyOf } from '../core/mapping.ts'
 import type { Counts, PrintedKey } from '../core/run.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
@@ -183,8 +185,10 @@ async function compareOnce(
 async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
   const all = differences.flatMap((kind) => suspects.keys[kind].map((key) => ({ kind, key })))
   if (all.length === 0) return
-  const keys = all.map(({ key }) => key).filter(isWhole)
-  const { left, right, unreadable } = await fetchBoth(sides, keys)
+  const { left, right, unreadable } = await fetchBoth(sides, whole(suspects, differences), {
+    left: whole(suspects, ['missing', 'different', 'unreadable']),
+    right: whole(suspects, ['extra', 'different']),
+  })
   for (const kind of differences) suspects.keys[kind].length = 0
   const seen = new Set<string>()
   for (const { key } of all) {
@@ -206,9 +210,15 @@ function judge(sides: Sides, left: Row | undefined, right: Row | undefined): Dif
     : 'different'
 }
 
+function whole({ keys }: Suspects, kinds: readonly Difference[]): readonly Key[] {
+  return kinds.flatMap((kind) => keys[kind].filter(isWhole))
+}
+
+/** `met`: keys that a side gave before. One that it still has, and does not find, is unreadable there: nobody knows what it holds. */
 async function fetchBoth(
   sides: Sides,
   keys: readonly Key[],
+  met: Readonly<Record<'left' | 'right', readonly Key[]>>,
 ): Promise<{
   left: Map<string, Row>
   right: Map<string, Row>
@@ -224,6 +234,8 @@ async function fetchBoth(
     const chunk = await target.fetch(keys, names)
     for (const row of pad(chunk.rows)) right.set(keyText(keyOfRow(sides, row)), row)
     for (const { key } of chunk.rejects) unreadable.right.add(keyText(key))
+    const unmet = met.right.filter((key) => !right.has(keyText(key)) && !unreadable.right.has(keyText(key)))
+    for (const id of await stillThere(target, unmet, mapping.schema.key, mapping.keyTypes)) unreadable.right.add(id)
   }
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
@@ -231,18 +243,37 @@ async function fetchBoth(
   const wanted = await asStored(sides, mapped.rows)
   const left = new Map(wanted.map((row) => [keyText(keyOfRow(sides, row)), row]))
   for (const { key } of [...chunk.rejects, ...mapped.rejects]) unreadable.left.add(keyText(key))
+  const unmet = met.left.filter((key) => !left.has(keyText(key)) && !unreadable.left.has(keyText(key)))
+  for (const id of await stillThere(source, unmet, mapping.sourceKey, mapping.keyTypes)) unreadable.left.add(id)
   return { left, right, unreadable }
+}
+
+/** Of keys that a look-up did not find, those that are among the rows all the same. Nearly always none was missed. */
+async function stillThere(
+  view: View,
+  keys: readonly Key[],
+  names: readonly string[],
+  types: Sides['mapping']['keyTypes'],
+): Promise<readonly string[]> {
+  if (keys.length === 0) return []
+  const wanted = new Set(keys.map(keyText))
+  const at = names.map((_name, part) => part)
+  const there = new Set<string>()
+  for await (const { rows, rejects } of view.scan(everything, names)) {
+    for (const key of [...rows.map((row) => keyOf(row, at, types)), ...rejects.map((reject) => reject.key)]) {
+      const id = keyText(key)
+      if (wanted.has(id)) there.add(id)
+    }
+  }
+  return [...there]
 }
 
 /** Writes what is missing or different and deletes what is extra, in one fenced transaction. */
 async function repair(sides: Sides, suspects: Suspects): Promise<Pick<Counts, 'inserted' | 'updated' | 'deleted'>> {
   const { sink, spec } = sides
   await sink.claim(spec, sides.changes, null)
-  const { left } = await fetchBoth(sides, [
-    ...suspects.keys.missing,
-    ...suspects.keys.different,
-    ...suspects.keys.unreadable.filter(isWhole),
-  ])
+  const keys = whole(suspects, ['missing', 'different', 'unreadable'])
+  const { left } = await fetchBoth(sides, keys, { left: [], right: [] })
   const transaction = await sink.begin()
   try {
     const put = await transaction.put(spec.sync, [...left.values()], { fresh: false })
