@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
-import { keysSql } from '../src/connectors/sqlite/view.ts'
+import { keysSql } from '../src/connectors/sqlite/spelling.ts'
 import { deadLetters } from '../src/engine/dead-letters.ts'
 import { assertEqual, sqliteDatabase, sqliteToSqlite } from './hazards/pair.ts'
 import { openTwoWay } from './two-way/pair.ts'

@@ -87,6 +87,12 @@ async function* holds(sides: Sides, target: View, unreadable: Rejection[]): Asyn
 async function* none(): AsyncIterable<readonly Row[]> {}
 
 /** The rows of chunks. */
-export async function* rowsOf(chunks: AsyncIterable<Chunk>): AsyncIterable<readonly Row[]> {
-  for await (const chunk of chunks) yield chunk.rows
+export async function* rowsOf(
+  chunks: AsyncIterable<Chunk>,
+  onRejects: (rejects: readonly Rejection[]) => void = () => {},
+): AsyncIterable<readonly Row[]> {
+  for await (const { rows, rejects } of chunks) {
+    onRejects(rejects)
+    yield rows
+  }
 }

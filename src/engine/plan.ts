@@ -52,6 +52,7 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   const targetRows = target === null ? 0 : await target.count()
   const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
   const samples = new Samples(sides)
+  const duplicates = new Set<string>()
   if (!drifted) {
     for await (const spelled of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
@@ -61,7 +62,9 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
       totals.inserts += found.missing.length
       totals.updates += found.different.length
       totals.deletes += extra.length
-      totals.rejected += found.rejects.length
+      totals.rejected += found.rejects.filter(
+        ({ code, key }) => code !== 'KEY_DUPLICATE' || isNew(duplicates, keyText(key)),
+      ).length
       samples.add(
         'insert',
         found.missing.map((left) => ({ left, right: null })),
@@ -86,6 +89,11 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
     held,
     samples: samples.all,
   }
+}
+
+/** Rows that have one key are one rejected row, as in a run. */
+function isNew(known: Set<string>, key: string): boolean {
+  return known.size < known.add(key).size
 }
 
 /** Without the rows that the target would refuse, which are told as rejected. */

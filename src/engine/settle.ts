@@ -69,7 +69,7 @@ export async function settle(ending: Ending): Promise<Settlement> {
   for (let round = ending; ; round = { ...ending, held: null, hints: [] }) {
     const result = await settleRound(round, counting)
     if (result.status === 'held') return result
-    await batch.refuse([...result.referenced, ...result.undeleted.map(notDeleted)])
+    await batch.refuse([...result.referenced, ...result.refused, ...result.undeleted.map(notDeleted)])
     // Deletions may have made room, and rows that were put may be referred to. Without either, the same would be refused again.
     if (result.deletes > 0 || last.put.size > 0) await retryRefused(ending)
     if (result.missing.length > 0) last = await putMissing(ending, result, last)
@@ -105,6 +105,8 @@ type Round =
       readonly undeleted: readonly Key[]
       /** Deletions that a foreign key stands in the way of. */
       readonly referenced: readonly Rejection[]
+      /** Rows that the source has and can't give, and that were not known to be so. */
+      readonly refused: readonly Rejection[]
     }
   | { readonly status: 'held'; readonly deletes: number }
 
@@ -121,7 +123,15 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   const sourceRows = await counting
   const expected = sourceRows - (await absent(batch, target, sides))
   const keeps = sides.sync.deletes === 'keep'
-  const settled = { status: 'succeeded', deletes: 0, missing: [], deficit: 0, undeleted: [], referenced: [] } as const
+  const settled = {
+    status: 'succeeded',
+    deletes: 0,
+    missing: [],
+    deficit: 0,
+    undeleted: [],
+    referenced: [],
+    refused: [],
+  } as const
   if (targetRows === expected && ending.hints.length === 0) return settled
   tally.enter('sweep', null)
   const deficit = expected - targetRows
@@ -130,6 +140,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   try {
     let deletes = 0
     let referenced: readonly Rejection[] = []
+    const refused: Rejection[] = []
     const doubtful: Key[] = []
     const drop = async (keys: readonly Key[]) => {
       if (keys.length === 0) return
@@ -140,7 +151,10 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
       if (deleted + rejected.length < keys.length && doubtful.length < MAX_MISSING) doubtful.push(...keys)
     }
     await drop(await gone(ending))
-    const missing = targetRows - deletes === expected ? [] : await sweep(ending, target, targetRows, drop)
+    const missing =
+      targetRows - deletes === expected
+        ? []
+        : await sweep(ending, target, targetRows, drop, (rows) => void refused.push(...rows))
     // Rows that refer to each other go in the order that their references ask for: as long as some go, others may.
     for (let before = Number.POSITIVE_INFINITY; referenced.length > 0 && referenced.length < before; ) {
       const keys = referenced.map(({ key }) => key).reverse()
@@ -159,19 +173,20 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     tally.add({ deleted: keeps ? 0 : deletes })
     if (deletes > 0 && !keeps) tally.applied()
     const undeleted = await stillThere(doubtful, referenced, sides)
-    return { status: 'succeeded', deletes, missing, deficit: deficit + deletes, undeleted, referenced }
+    return { status: 'succeeded', deletes, missing, deficit: deficit + deletes, undeleted, referenced, refused }
   } catch (error) {
     await transaction.rollback().catch(() => {})
     throw error
   }
 }
 
-/** Calls `drop` with keys that only the target has; returns keys that only the source has, at most MAX_MISSING. */
+/** Calls `drop` with keys that only the target has, and `refuse` with rows that the source has and can't give; returns keys that only the source has, at most MAX_MISSING. */
 async function sweep(
   { sides, batch, source, ahead, project }: Ending,
   target: View,
   targetRows: number,
   drop: (keys: readonly Key[]) => Promise<void>,
+  refuse: (rejections: readonly Rejection[]) => void,
 ): Promise<Key[]> {
   const { mapping } = sides
   const rejected = new Set(batch.rejected.map(({ key }) => keyText(key)))
@@ -179,14 +194,19 @@ async function sweep(
   const keyAt = mapping.keyTypes.map((_type, at) => at)
   const ranges = await rangesToSweep(ahead ?? (await countRanges(sides, source, target, targetRows)), target)
   const stream = compareRows(
-    rowsOf(source.scan(ranges, mapping.sourceKey)),
+    rowsOf(source.scan(ranges, mapping.sourceKey), (refused) => {
+      const news = refused.filter(({ key }) => isWhole(key) && !rejected.has(keyText(key)))
+      for (const { key } of news) rejected.add(keyText(key))
+      refuse(news)
+    }),
     rowsOf(target.scan(ranges, mapping.schema.key)),
     { keyAt, keyTypes: mapping.keyTypes, differs: () => false },
   )
   for await (const found of stream) {
     if (project.context.signal.aborted) throw interrupted(sides)
-    await drop(found.extra.filter((key) => !rejected.has(keyText(key))))
-    for (const key of found.missing) if (missing.length < MAX_MISSING && !rejected.has(keyText(key))) missing.push(key)
+    const settleable = (rows: readonly Row[]) => keysOf(sides, rows).filter((key) => !rejected.has(keyText(key)))
+    await drop(settleable(found.extra))
+    missing.push(...settleable(found.missing).slice(0, MAX_MISSING - missing.length))
   }
   return missing
 }
@@ -223,7 +243,7 @@ async function countRanges(
 async function gone({ hints, source, sides }: Ending): Promise<readonly Key[]> {
   if (hints.length === 0) return []
   const there = await source.fetch(hints, sides.mapping.sourceKey)
-  const found = new Set([...there.rows, ...there.rejects.map(({ key }) => key)].map(keyText))
+  const found = new Set([...keysOf(sides, there.rows), ...there.rejects.map(({ key }) => key)].map(keyText))
   return hints.filter((key) => !found.has(keyText(key)))
 }
 
@@ -290,12 +310,19 @@ async function fetchInOrder({ sides: { mapping } }: Ending, source: View, keys: 
 async function stillThere(
   keys: readonly Key[],
   referenced: readonly Rejection[],
-  { sink, spec }: Sides,
+  { sink, spec, mapping }: Sides,
 ): Promise<readonly Key[]> {
   if (keys.length === 0) return []
   const known = new Set(referenced.map(({ key }) => keyText(key)))
   await using target = await sink.view(spec, 'written')
-  return (await target.fetch(keys, spec.schema.key)).rows.filter((key) => !known.has(keyText(key)))
+  const { rows } = await target.fetch(keys, spec.schema.key)
+  return keysOf({ mapping }, rows).filter((key) => !known.has(keyText(key)))
+}
+
+/** Of rows that are read as their key alone. */
+function keysOf({ mapping: { keyTypes } }: Pick<Sides, 'mapping'>, rows: readonly Row[]): readonly Key[] {
+  const at = keyTypes.map((_type, part) => part)
+  return rows.map((row) => keyOf(row, at, keyTypes))
 }
 
 function notDeleted(key: Key): Rejection {

@@ -50,6 +50,8 @@ interface Suspects {
   left: number
   right: number
   readonly keys: Record<Difference, Key[]>
+  /** Keys that several rows of a side have, as text: a look-up may find one of them. */
+  readonly duplicates: Set<string>
   /** Beyond `maxSuspects`. */
   readonly more: Record<Difference, number>
 }
@@ -150,6 +152,7 @@ async function compareOnce(
     left: 0,
     right: 0,
     keys: byDifference<Key[]>(() => []),
+    duplicates: new Set(),
     more: byDifference(() => 0),
   }
   const { maxSuspects = MAX_SUSPECTS } = options
@@ -172,9 +175,11 @@ async function compareOnce(
     suspect('missing', keysOf(found.missing))
     suspect('extra', keepsExtra(sides) ? [] : keysOf(found.extra))
     suspect('different', keysOf(found.different.map((pair) => pair.left)))
+    const unreadable = [...found.rejects, ...found.unreadable]
+    for (const { code, key } of unreadable) if (code === 'KEY_DUPLICATE') suspects.duplicates.add(keyText(key))
     suspect(
       'unreadable',
-      [...found.rejects, ...found.unreadable].map(({ key }) => key),
+      unreadable.map(({ key }) => key),
     )
     options.onProgress(suspects.left, total)
   }
@@ -196,7 +201,10 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
     if (seen.has(id)) continue
     seen.add(id)
     const broken =
-      unreadable.left.has(id) || !isWhole(key) || (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
+      unreadable.left.has(id) ||
+      suspects.duplicates.has(id) ||
+      !isWhole(key) ||
+      (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
     const kind = broken ? 'unreadable' : judge(sides, left.get(id), right.get(id))
     if (kind !== null) suspects.keys[kind].push(key)
   }

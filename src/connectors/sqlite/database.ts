@@ -33,9 +33,10 @@ export function openDatabase(
     database.function('_syncline_order', pure, (type, a, b) =>
       a === null || b === null ? null : order(asType(type), a as Value, b as Value),
     )
-    database.function('_syncline_canonical', pure, (type, value) =>
-      value === null || typeof value === 'object' ? value : String(canonical(asType(type), String(value))),
-    )
+    database.function('_syncline_canonical', pure, (type, value) => {
+      if (value === null || typeof value === 'object') return value
+      return asType(type) === 'integer' ? integerOf(value) : String(canonical(asType(type), String(value)))
+    })
     database.function('_syncline_said', pure, (type, value) => said(asType(type), value as Bindable))
     registerProbe(database)
     return database
@@ -118,6 +119,13 @@ function said(type: Type, stored: Bindable): Bindable {
   } catch {
     return null
   }
+}
+
+/** The integer that a stored text says; anything else as it is. */
+function integerOf(stored: Exclude<Bindable, null>): Bindable {
+  if (typeof stored !== 'string' || !/^-?\d+$/.test(stored)) return stored
+  const integer = BigInt(stored)
+  return BigInt.asIntN(64, integer) === integer ? integer : stored
 }
 
 function asType(value: unknown): Type {

@@ -3,11 +3,11 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
-import type { Row, Value } from '../../core/value.ts'
+import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import type { Chunk } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { prepareArrays } from './database.ts'
-import { bytesOf, RowTooLarge, shortKey } from './large.ts'
+import { bytesOf, isShort, RowTooLarge } from './large.ts'
 import { type Bindable, fromStorage, undecodable } from './types.ts'
 
 /** Which rows a view shows: an SQL FROM clause and condition, and the fields that can be asked for. */
@@ -42,12 +42,13 @@ export function rowDecoder(
   const plainText = fields.map(isText)
   const checked = relation.system === 'sqlite'
   const exact = checked ? exactness(database, relation, names) : () => true
-  const reject = (row: readonly Value[], chunk: GrowingChunk, message: string) =>
-    chunk.rejects.push({ key: keyAt.map((at) => row[at] ?? null), code: 'VALUE_REFUSED', message })
+  const keyOf = keyReader(relation, names)
+  const reject = (row: Bindable[], chunk: GrowingChunk, message: string) =>
+    chunk.rejects.push({ key: keyOf(row), code: 'VALUE_REFUSED', message })
   return (stored, chunk) => {
     const row: Value[] = stored
     if (careful && stored.pop() === 1) {
-      const key = keyAt.map((at) => shortKey(fields[at], stored[at] ?? null))
+      const key = keyOf(stored).map((part, k) => (isShort(stored[keyAt[k] ?? -1] ?? null) ? part : null))
       chunk.rejects.push({ key, code: 'VALUE_REFUSED', message: 'the row is too large to be read' })
       return
     }
@@ -60,7 +61,10 @@ export function rowDecoder(
         if (plainText[i] === true) {
           if (!checked || exact(stored, i)) continue
           // A key of which a part can't be told is none.
-          const key = keyAt.map((at) => (at === i || !exact(stored, at) ? null : (row[at] ?? null)))
+          const key = keyOf(stored).map((part, k) => {
+            const at = keyAt[k] ?? -1
+            return at === i || !exact(stored, at) ? null : part
+          })
           chunk.rejects.push({ key, code: 'VALUE_REFUSED', message: undecodable(fields[i] as Field).message })
           return
         }
@@ -69,10 +73,7 @@ export function rowDecoder(
       if (field.type === 'integer' && Number.isInteger(value)) continue
       try {
         if (typeof value === 'object') bytes += value.length
-        row[i] =
-          field.type === 'integer' && field.systemType === undefined && typeof value === 'string'
-            ? bigintOf(field, value)
-            : fromStorage(field, value)
+        row[i] = decoded(field, value)
       } catch (error) {
         if (!(error instanceof SyncError)) throw error
         reject(stored, chunk, error.message)
@@ -82,8 +83,30 @@ export function rowDecoder(
     stored.length = fields.length
     if (!careful && 3 * bytes > relation.maxRowBytes && bytesOf(row) > relation.maxRowBytes) throw new RowTooLarge()
     chunk.bytes += bytes
-    if (keyAt.some((at) => row[at] === null)) reject(row, chunk, 'a key field is NULL')
+    if (keyAt.some((at) => row[at] === null)) reject(stored, chunk, 'a key field is NULL')
     else chunk.rows.push(row)
+  }
+}
+
+function decoded(field: Field, stored: Bindable): Value {
+  return field.type === 'integer' && field.systemType === undefined && typeof stored === 'string'
+    ? bigintOf(field, stored)
+    : fromStorage(field, stored)
+}
+
+/** Reads the key of a row that is decoded or not: in its one spelling, and as it stands where it is no value of its field. */
+export function keyReader({ key }: Pick<Relation, 'key'>, names: readonly string[]): (row: readonly Value[]) => Key {
+  const at = key.map(({ name }) => names.indexOf(name))
+  return (row) => key.map((field, i) => keyPart(field, row[at[i] ?? -1] ?? null))
+}
+
+export function keyPart(field: Field, stored: Value): Value {
+  if (stored === null || typeof stored === 'boolean') return stored
+  try {
+    return canonical(field.type, decoded(field, stored))
+  } catch (error) {
+    if (!(error instanceof SyncError)) throw error
+    return stored
   }
 }
 
@@ -142,10 +165,10 @@ export function isText({ type }: Field): boolean {
 }
 
 /** Prepares each statement once. */
-export function preparing(database: DatabaseSync): (sql: string) => StatementSync {
+export function preparing(database: DatabaseSync, bigints = false): (sql: string) => StatementSync {
   const statements = new Map<string, StatementSync>()
   return (sql) => {
-    const statement = statements.get(sql) ?? prepareArrays(database, sql)
+    const statement = statements.get(sql) ?? prepareArrays(database, sql, bigints)
     statements.set(sql, statement)
     return statement
   }

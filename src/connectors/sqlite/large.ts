@@ -7,7 +7,7 @@ import type { Field } from '../../core/schema.ts'
 import type { Value } from '../../core/value.ts'
 import { joined, quote } from '../sql.ts'
 import { limits } from './limits.ts'
-import { type Bindable, fromStorage } from './types.ts'
+import type { Bindable } from './types.ts'
 
 /** Some row of what was asked for is too large. */
 export class RowTooLarge extends Error {}
@@ -73,14 +73,8 @@ export function bytesOf(row: readonly Value[]): number {
 /** A part of a key beyond this is none that the row could be told by. */
 const KEY_CHARACTERS = 64 * 1024
 
-/** Part of the key of a row that is too large; null: it can't be told. */
-export function shortKey(field: Field | undefined, stored: Bindable): Value {
-  if (field === undefined || stored === null) return null
-  if (typeof stored === 'string' && (stored.length > KEY_CHARACTERS || stored.includes('\ufffd'))) return null
-  if (stored instanceof Uint8Array && stored.length > KEY_CHARACTERS) return null
-  try {
-    return fromStorage(field, stored)
-  } catch {
-    return null
-  }
+/** Whether a row that is too large can be told by this part of its key. */
+export function isShort(stored: Bindable): boolean {
+  if (typeof stored === 'string') return stored.length <= KEY_CHARACTERS && !stored.includes('\ufffd')
+  return !(stored instanceof Uint8Array) || stored.length <= KEY_CHARACTERS
 }

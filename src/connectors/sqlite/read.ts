@@ -20,13 +20,14 @@ import type {
 } from '../connector.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
-import type { Relation } from './decode.ts'
+import { keyReader, type Relation } from './decode.ts'
 import { dependentsOf } from './dependents.ts'
 import { attempt, attemptEach } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
+import { storedKeys } from './spelling.ts'
 import {
   changedKeys,
   deletedSince,
@@ -38,7 +39,7 @@ import {
   untrackable,
 } from './track.ts'
 import { asDeclared, type Bindable, toStorage } from './types.ts'
-import { breathe, clause, fetchRows, openView, rowidPages, rowsOf } from './view.ts'
+import { breathe, clause, fetchRows, openView, refusingTwins, rowidPages, rowsOf } from './view.ts'
 import { fencesOf, openWriter } from './writer.ts'
 
 /** How changes past a cursor are found. */
@@ -85,11 +86,13 @@ export function openCollection(
           writer: async (spec) => openWriter(config, context, schema, spec),
           fences: async (name) => fencesOf(config, schema, name),
           dependents: async (keys, keeps) =>
-            withHandle(config, toRead, (reader) =>
-              dependentsOf(reader, schema, keys, keeps, (key) =>
-                schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true)),
-              ),
-            ),
+            withHandle(config, toRead, (reader) => {
+              const stored = storedKeys(reader, relationOf(reader, { config, schema }, { fields: [], where: null }))
+              return dependentsOf(reader, schema, keys, keeps, (key) => [
+                ...(stored(key)[0] ??
+                  schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true))),
+              ])
+            }),
         }
       : {}),
     view: async (selection) => attempt(config.file, () => viewNow(config, schema, following, selection)),
@@ -175,14 +178,11 @@ async function* copyPages(
 ): AsyncIterable<Page> {
   const distinct = start.copy === undefined
   const names = options.fields
-  const page = (chunk: Chunk, position: Position, again = false): Page => ({
-    puts: chunk.rows,
-    deletes: [],
-    rejects: chunk.rejects,
-    cursor: JSON.stringify(position),
-    bytes: chunk.bytes,
-    distinct: distinct && !again,
-  })
+  const single = refusingTwins(database, relation, names)
+  const page = (given: Chunk, position: Position, again = false): Page => {
+    const { rows, rejects, bytes } = single(given)
+    return { puts: rows, deletes: [], rejects, cursor: JSON.stringify(position), bytes, distinct: distinct && !again }
+  }
   if (source.rowids) {
     const after = start.copy === undefined || start.copy === '' ? null : BigInt(start.copy)
     for await (const chunk of rowidPages(database, relation, names)({ conditions: [], values: [], after }))
@@ -204,18 +204,17 @@ async function* changedPages(
   const { schema, following } = source
   const cursor = JSON.stringify(from)
   if (following.kind === 'triggers') {
-    const keyAt = schema.key.map((name) => options.fields.indexOf(name))
+    const keyOf = keyReader(relation, options.fields)
     const deletedOf = deletedSince(database, schema, from.seq ?? 0)
-    for (const keys of changedKeys(database, schema, from.seq ?? 0)) {
+    for (const changed of changedKeys(database, schema, from.seq ?? 0)) {
       // NULL, or bytes where JSON holds none: which row it is can't be told, and its refusal has to be counted.
-      if (keys.some((key) => key.includes(null))) throw unusable(schema, 'a row with a key that is no key was written')
+      if (changed.some(({ key }) => key.includes(null)))
+        throw unusable(schema, 'a row with a key that is no key was written')
+      const keys = [...new Map(changed.map(({ key }) => [keyText(key), key])).values()]
       const { rows, rejects, bytes } = fetchRows(database, relation, keys, options.fields)
-      const found = new Set([
-        ...rows.map((row) => keyText(keyAt.map((at) => row[at] ?? null))),
-        ...rejects.map((reject) => keyText(reject.key)),
-      ])
+      const found = new Set([...rows.map(keyOf), ...rejects.map(({ key }) => key)].map(keyText))
       const deletes = keys.filter((key) => !found.has(keyText(key)))
-      const replaced = deletedOf(keys.filter((key) => found.has(keyText(key))))
+      const replaced = deletedOf(changed.filter(({ key }) => found.has(keyText(key)))).map(({ key }) => key)
       yield { puts: rows, deletes, replaced, rejects, cursor, bytes, distinct: false }
     }
   }
@@ -230,7 +229,9 @@ async function* changedPages(
             [field.type === 'integer' ? BigInt(from.low) : toStorage(field, from.low, false)],
           ]
     const query = { conditions: [condition], values, order: column }
-    for await (const chunk of rowsOf(database, relation, query, options.fields)) {
+    const single = refusingTwins(database, relation, options.fields)
+    for await (const given of rowsOf(database, relation, query, options.fields)) {
+      const chunk = single(given)
       yield { puts: chunk.rows, deletes: [], rejects: chunk.rejects, cursor, bytes: chunk.bytes, distinct: false }
     }
   }
@@ -339,19 +340,19 @@ function relationOf(database: DatabaseSync, source: Pick<Source, 'config' | 'sch
 
 function openLookup(config: SqliteConfig, schema: Schema): Lookup {
   const names = schema.fields.map((field) => field.name)
-  const lookUp = (key: readonly string[], values: readonly Row[], fields: readonly string[]): Chunk => {
+  const lookUp = (key: readonly string[], values: readonly Row[], fields: readonly string[], twins: boolean): Chunk => {
     const fieldsOfKey = key.map((name) => fieldNamed(schema, name))
     return withHandle(config, toRead, (database) => {
       const relation = { ...relationOf(database, { config, schema }, { fields, where: null }), key: fieldsOfKey }
-      return fetchRows(database, relation, values, fields)
+      return fetchRows(database, relation, values, fields, { twins })
     })
   }
   return {
     fetch: async (keys, fields = names) => {
       await breathe()
-      return lookUp(schema.key, keys, fields)
+      return lookUp(schema.key, keys, fields, false)
     },
-    find: async (fields, values) => [...lookUp(fields, values, names).rows],
+    find: async (fields, values) => [...lookUp(fields, values, names, true).rows],
   }
 }
 

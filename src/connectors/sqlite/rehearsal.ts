@@ -12,9 +12,9 @@ import { keepsNul, prepareArrays } from './database.ts'
 import { asStored } from './decode.ts'
 import { isRowError, isSqliteError } from './errors.ts'
 import { openScratch, runOne } from './own-rules.ts'
-import { ownedTable } from './table.ts'
+import { keysSql, mayRespell, storedKeys } from './spelling.ts'
+import { adoptedKey, ownedTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { keysSql } from './view.ts'
 
 /** Rows as they are; null: the table would refuse the row. */
 export function rehearse(database: DatabaseSync, spec: TargetSpec, rows: readonly Row[]): readonly (Row | null)[] {
@@ -90,12 +90,15 @@ function readerOf(
     fieldNamed(schema, name),
     schema.fields.findIndex((field) => field.name === name),
   ])
+  const theirs = adoptedKey(database, spec)
+  const stored = mayRespell(theirs) ? storedKeys(database, theirs) : () => []
   const isKey = keysSql(schema.key.map(quote), 1, true)
   const columns = others.length === 0 ? '1' : others.map(quote).join(', ')
   const statement = prepareArrays(database, `SELECT ${columns} FROM ${quote(ownedTable(spec))} WHERE ${isKey}`, true)
   return (row) => {
+    const own = key.map(([field, at]) => canonical(field.type, row[at] ?? null))
     const found = statement.get(
-      ...key.map(([field, at]) => toStorage(field, canonical(field.type, row[at] ?? null), true)),
+      ...(stored(own)[0] ?? own.map((part, i) => toStorage(key[i]?.[0] as Field, part, true))),
     )
     return found === undefined ? null : others.length === 0 ? [] : asStored(found)
   }

@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { keyText, parseKeyText } from '../../core/key-text.ts'
 import { parseName } from '../../core/name.ts'
-import { type Field, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
+import { type Field, fieldNamed, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
 import type { Rejection, SyncId } from '../../core/sync.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
@@ -19,7 +19,18 @@ import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { rehearse } from './rehearsal.ts'
 import { mayRollBack, restartable } from './restart.ts'
-import { adoptable, applyChanges, deletedField, keepsAny, keptTable, ownedTable, ownerOf, rowsTable } from './table.ts'
+import {
+  adoptable,
+  applyChanges,
+  asDeclaredThere,
+  deletedField,
+  keepsAny,
+  keptTable,
+  listedSql,
+  ownedTable,
+  ownerOf,
+  rowsTable,
+} from './table.ts'
 import { declaredLoss, storageOf } from './types.ts'
 import { openView } from './view.ts'
 import { TableWriter } from './write.ts'
@@ -274,18 +285,20 @@ function targetRelation(config: SqliteConfig, database: DatabaseSync, spec: Targ
     conditions.push(`NOT EXISTS (SELECT 1 FROM ${quote(keptTable(table))} AS kept WHERE ${same})`)
   }
   if (spec.adopt && tableKind(database, rowsTable(table)) !== null) {
-    const same = schema.key.map((name) => `mine.${quote(name)} = ${quote(table)}.${quote(name)}`).join(' AND ')
     const written = rows === 'written' ? ' AND mine._written' : ''
-    conditions.push(`EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${same}${written})`)
+    conditions.push(
+      `EXISTS (SELECT 1 FROM ${quote(rowsTable(table))} AS mine WHERE ${listedSql(database, spec)}${written})`,
+    )
   }
+  const fields = spec.adopt ? asDeclaredThere(database, table, schema.fields) : schema.fields
   const widening = spec.adopt ? new Set<string>() : wideningColumns(database, table, schema)
   return {
     file: config.file,
     maxRowBytes: config.maxRowBytes ?? limits.rowBytes,
     from: quote(table),
     where: conditions.length === 0 ? null : conditions.join(' AND '),
-    fields: schema.fields,
-    key: schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name)),
+    fields,
+    key: schema.key.map((name) => fieldNamed({ ...schema, fields }, name)),
     // An adopted table is not STRICT: its values may be of any storage class.
     system: spec.adopt ? 'sqlite' : 'syncline',
     rowids: hasRowids(database, table),

@@ -2,13 +2,15 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { formatName, parseName } from '../../core/name.ts'
-import type { Field, Schema, SchemaChange } from '../../core/schema.ts'
+import { type Field, fieldNamed, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { Owner, TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
 import { quote } from '../sql.ts'
 import { parseSchema } from './catalog.ts'
+import type { Relation } from './decode.ts'
 import { isUniqueError } from './errors.ts'
 import { runOne } from './own-rules.ts'
+import { mayRespell, twinKeys, valueSql } from './spelling.ts'
 import { storageOf, typeOf } from './types.ts'
 
 /** The column that `deletes: 'mark'` keeps. */
@@ -80,6 +82,27 @@ export function adoptable(found: Schema, wanted: Schema): Schema {
     return holds ? { ...want, writable: field.writable } : field
   })
   return { ...found, system: wanted.system, fields, key: wanted.key }
+}
+
+/** The key of a table that is adopted, with its columns as they are declared there. */
+export function adoptedKey(database: DatabaseSync, spec: TargetSpec): Pick<Relation, 'system' | 'key' | 'from'> {
+  const table = ownedTable(spec)
+  const { key } = spec.schema
+  const fields = asDeclaredThere(database, table, spec.schema.fields)
+  return { system: 'sqlite', from: quote(table), key: key.map((name) => fieldNamed({ ...spec.schema, fields }, name)) }
+}
+
+/** That a row of the list `mine` is of the same key as the row of an adopted table. The list has each key in one spelling. */
+export function listedSql(database: DatabaseSync, spec: TargetSpec): string {
+  const { system, key } = adoptedKey(database, spec)
+  return key.map((field) => `mine.${quote(field.name)} = ${valueSql(system, field, ownedTable(spec))}`).join(' AND ')
+}
+
+/** Fields as the columns of a table are declared, which decides how it keeps their values. */
+export function asDeclaredThere(database: DatabaseSync, table: string, fields: readonly Field[]): readonly Field[] {
+  const columns = database.prepare('SELECT name, type FROM pragma_table_xinfo(?)').all(table)
+  const natives = new Map(columns.map(({ name, type }) => [String(name), String(type)]))
+  return fields.map((field) => ({ ...field, native: natives.get(field.name) ?? field.native }))
 }
 
 function createSql(spec: TargetSpec): string {
@@ -162,19 +185,23 @@ function prepareAdoption(database: DatabaseSync, spec: TargetSpec): void {
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${quote(rowsTable(table))} (${keyColumns(spec)}, _written INTEGER NOT NULL, PRIMARY KEY (${key})) STRICT`,
   )
+  const index = `_syncline_key_${table}`
+  if (database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?").get(index) !== undefined) return
   try {
-    database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${quote(`_syncline_key_${table}`)} ON ${quote(table)} (${key})`)
+    const theirs = adoptedKey(database, spec)
+    if (mayRespell(theirs) && twinKeys(database, { ...theirs, where: null }).size > 0) throw duplicateKeys(spec)
+    database.exec(`CREATE UNIQUE INDEX ${quote(index)} ON ${quote(table)} (${key})`)
   } catch (error) {
-    if (!isUniqueError(error)) throw error
-    throw new SyncError(
-      'KEY_DUPLICATE',
-      `several rows of ${table} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
-      {
-        hint: 'Remove the duplicates, or choose another `key`.',
-        cause: error,
-      },
-    )
+    throw isUniqueError(error) ? duplicateKeys(spec, error) : error
   }
+}
+
+function duplicateKeys(spec: TargetSpec, cause?: unknown): SyncError {
+  return new SyncError(
+    'KEY_DUPLICATE',
+    `several rows of ${ownedTable(spec)} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
+    { hint: 'Remove the duplicates, or choose another `key`.', cause },
+  )
 }
 
 function remember(database: DatabaseSync, spec: TargetSpec, before: Schema | null, orphans: readonly string[]): void {

@@ -6,9 +6,11 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { parseName } from '../../core/name.ts'
 import type { Field, Schema } from '../../core/schema.ts'
-import type { Key, Value } from '../../core/value.ts'
+import type { Key } from '../../core/value.ts'
 import { quote, text } from '../sql.ts'
 import { tableKind } from './catalog.ts'
+import { keyPart } from './decode.ts'
+import { type Bindable, keepsDigits } from './types.ts'
 
 /** Why a table can't be tracked; null when it can. */
 export function untrackable(schema: Schema, kind: 'table' | 'view' | null): string | null {
@@ -83,19 +85,18 @@ function deletedList(table: string): string {
 }
 
 /** Of these keys, those that were deleted after `seq`. */
-export function deletedSince(database: DatabaseSync, schema: Schema, seq: number): (keys: readonly Key[]) => Key[] {
+export function deletedSince(
+  database: DatabaseSync,
+  schema: Schema,
+  seq: number,
+): (keys: readonly ChangedKey[]) => readonly ChangedKey[] {
   const table = tableOf(schema)
   const find = database.prepare('SELECT 1 FROM _syncline_change WHERE collection = ? AND seq > ? AND key = ?')
   const any = database
     .prepare('SELECT 1 FROM _syncline_change WHERE collection = ? AND seq > ? LIMIT 1')
     .get(deletedList(table), seq)
   if (any === undefined) return () => []
-  return (keys) => keys.filter((key) => find.get(deletedList(table), seq, spellKey(key)) !== undefined)
-}
-
-/** As the triggers spell it with json_array. */
-function spellKey(key: Key): string {
-  return `[${key.map((part) => (typeof part === 'bigint' ? `${part}` : typeof part === 'boolean' ? Number(part) : JSON.stringify(part))).join(',')}]`
+  return (keys) => keys.filter(({ recorded }) => find.get(deletedList(table), seq, recorded) !== undefined)
 }
 
 /** Whether all three triggers are there: dropping and making a table anew drops them silently. */
@@ -115,15 +116,22 @@ export function lastNumber(database: DatabaseSync): number {
   return Number(row?.seq ?? 0)
 }
 
+export interface ChangedKey {
+  readonly key: Key
+  /** As the triggers wrote it down. */
+  readonly recorded: string
+}
+
 /** Keys changed after `seq`, in the order of their numbers, in chunks. */
-export function* changedKeys(database: DatabaseSync, schema: Schema, seq: number): Iterable<Key[]> {
+export function* changedKeys(database: DatabaseSync, schema: Schema, seq: number): Iterable<ChangedKey[]> {
   const rows = database
     .prepare('SELECT key FROM _syncline_change WHERE collection = ? AND seq > ? ORDER BY seq')
     .iterate(tableOf(schema), seq)
   const fields = keyFields(schema)
-  let keys: Key[] = []
+  let keys: ChangedKey[] = []
   for (const row of rows) {
-    keys.push(parseKey(fields, String(row.key)))
+    const recorded = String(row.key)
+    keys.push({ key: parseKey(fields, recorded), recorded })
     if (keys.length < 500) continue
     yield keys
     keys = []
@@ -139,11 +147,15 @@ function keyFields(schema: Schema): Field[] {
   return schema.key.flatMap((name) => schema.fields.filter((field) => field.name === name))
 }
 
-function parseKey(fields: readonly Field[], json: string): Value[] {
+/** The key of the row that json_array() spelled: as reading the row gives it. */
+function parseKey(fields: readonly Field[], json: string): Key {
   const reviver = (_name: string, value: unknown, context?: { source?: string }): unknown =>
-    typeof value === 'number' && !Number.isSafeInteger(value) && context?.source !== undefined
+    typeof value === 'number' && context?.source !== undefined && /^-?\d+$/.test(context.source)
       ? BigInt(context.source)
       : value
-  const values = JSON.parse(json, reviver as (name: string, value: unknown) => unknown) as Value[]
-  return values.map((value, i) => (fields[i]?.type === 'boolean' && value !== null ? value === 1 : value))
+  const stored = JSON.parse(json, reviver as (name: string, value: unknown) => unknown) as Bindable[]
+  return fields.map((field, at) => {
+    const part = stored[at] ?? null
+    return keyPart(field, typeof part === 'bigint' && keepsDigits(field) ? String(part) : part)
+  })
 }

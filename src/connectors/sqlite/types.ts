@@ -43,6 +43,11 @@ export function keepsDigits({ native }: Field): boolean {
   return ['', 'ANY'].includes(native.toUpperCase()) || textName.test(native)
 }
 
+/** Whether a column keeps every value in the class that it was written in: 1 and '1' are two. */
+export function keepsClass({ native }: Field): boolean {
+  return /^(ANY)?$/i.test(native) || (/BLOB/i.test(native) && !/INT|CHAR|CLOB|TEXT/i.test(native))
+}
+
 /** The storage of a type in a STRICT table that Syncline makes. */
 export function storageOf(type: Type): 'INTEGER' | 'REAL' | 'TEXT' | 'BLOB' {
   switch (type) {
@@ -137,7 +142,7 @@ function fromAnyStorage(field: Field, stored: Exclude<Bindable, null>): Value {
 }
 
 /** A number keeps its class: 3.0 is not 3. */
-function spelled(stored: string | number | bigint): string {
+export function spelled(stored: string | number | bigint): string {
   const text = String(stored)
   return typeof stored === 'number' && /^-?\d+$/.test(text) ? `${text}.0` : text
 }

@@ -1,5 +1,6 @@
 /** Rows of a table at one instant: what reads, sweeps, plan and verify of a SQLite file are made of. */
 import type { DatabaseSync } from 'node:sqlite'
+import { keyText } from '../../core/key-text.ts'
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Key, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
@@ -9,7 +10,10 @@ import {
   asStored,
   bigintOf,
   emptyChunk,
+  type GrowingChunk,
   isText,
+  keyPart,
+  keyReader,
   preparing,
   type Relation,
   rowDecoder,
@@ -18,6 +22,17 @@ import {
 } from './decode.ts'
 import { attempt, attemptEach } from './errors.ts'
 import { carefully, RowTooLarge, readable, readersOf, rowTooLargeSql, tooLargeSql } from './large.ts'
+import {
+  anyStorageSql,
+  keysSql,
+  mayRespell,
+  openQuestion,
+  type Question,
+  twinKeys,
+  usualQuestion,
+  valueSql,
+  withoutTwins,
+} from './spelling.ts'
 import { type Bindable, keepsDigits, storageOf, toStorage } from './types.ts'
 
 /** Rows per chunk: large enough to amortise a turn of the event loop, small enough to die young in memory. */
@@ -62,10 +77,28 @@ async function* scan(
 ): AsyncIterable<Chunk> {
   const order = relation.key.map((field) => keySql(relation, field)).join(', ')
   const pages = rowidPages(database, relation, names)
+  const single = refusingTwins(database, relation, names)
   for (const range of ranges) {
     const [conditions, values] = rangeSql(relation, range)
     if (relation.rowidKey) yield* pages({ conditions, values, after: null })
-    else yield* rowsOf(database, relation, { conditions, values, order, total: true }, names)
+    else
+      for await (const chunk of rowsOf(database, relation, { conditions, values, order, total: true }, names))
+        yield single(chunk)
+  }
+}
+
+/** Refuses rows that have the key of another row. Most tables can have none. */
+export function refusingTwins(
+  database: DatabaseSync,
+  relation: Relation,
+  names: readonly string[],
+): <Of extends Chunk>(chunk: Of) => Of {
+  if (!mayRespell(relation)) return (chunk) => chunk
+  const keyOf = keyReader(relation, names)
+  let twins: ReadonlySet<string> | null = null
+  return (chunk) => {
+    twins ??= twinKeys(database, relation)
+    return withoutTwins(chunk, keyOf, twins)
   }
 }
 
@@ -199,59 +232,67 @@ export function breathe(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Rows by key; keys that are not there are left out. */
+/** Rows by key; keys that are not there are left out. `twins`: several rows may have a key. */
 export function fetchRows(
   database: DatabaseSync,
   relation: Relation,
   keys: readonly Key[],
   names: readonly string[],
+  { twins = false } = {},
 ): Chunk {
+  const all = emptyChunk()
+  const look = lookingUp(database, relation, names)
+  look(usualQuestion(relation, keys), all)
+  if (!mayRespell(relation)) return all
+  const keyOf = keyReader(relation, names)
+  const met = () => [...all.rows.map(keyOf), ...all.rejects.map(({ key }) => key)].map(keyText)
+  const found = new Set(met())
+  const rest = keys.filter(
+    (key) => !found.has(keyText(key.map((part, at) => keyPart(relation.key[at] as Field, part)))),
+  )
+  const open = openQuestion(relation, rest)
+  if (open !== null) look(open, all)
+  if (twins) return all
+  const several = Map.groupBy(all.rows.map(keyOf).map(keyText), (key) => key)
+  return withoutTwins(all, keyOf, new Set([...several].flatMap(([key, { length }]) => (length > 1 ? [key] : []))))
+}
+
+/** Adds rows of keys to a chunk. */
+function lookingUp(
+  database: DatabaseSync,
+  relation: Relation,
+  names: readonly string[],
+): (question: Question, all: GrowingChunk) => void {
   const readers = readersOf((careful) => ({
     decode: rowDecoder(database, relation, names, careful),
     columns: columnsSql(relation, names, { careful }),
   }))
-  const all = emptyChunk()
-  const stored = keys.map((key) => key.map((value, i) => toStorage(relation.key[i] as Field, value, true)))
-  // Only texts may be taken for each other.
-  const texts = relation.system === 'sqlite' && stored.some((key) => key.some((value) => typeof value === 'string'))
-  const perStatement = Math.max(1, Math.floor((texts ? 200 : 900) / relation.key.length))
-  for (let start = 0; start < stored.length; start += perStatement) {
-    const part = stored.slice(start, start + perStatement)
-    const values = part.flat()
-    const from = clause(relation, [keysSql(keyParts(relation), part.length, texts)])
-    const found = carefully(relation, (careful) => {
-      const { decode, columns } = readers(careful)
-      const statement = prepareArrays(database, `SELECT ${columns} FROM ${from}`)
-      const chunk = emptyChunk()
-      for (const stored of attempt(relation.file, () => readable(() => statement.all(...values))))
-        decode(asStored(stored), chunk)
-      return chunk
-    })
-    all.rows.push(...found.rows)
-    all.rejects.push(...found.rejects)
-    all.bytes += found.bytes
+  return ({ parts, tuples, reads }, all) => {
+    // Only texts may be taken for each other.
+    const texts =
+      !reads && relation.system === 'sqlite' && tuples.some((one) => one.some((value) => typeof value === 'string'))
+    const perStatement = Math.max(1, Math.floor((reads ? READING_VALUES : texts ? 200 : 900) / parts.length))
+    for (let start = 0; start < tuples.length; start += perStatement) {
+      const part = tuples.slice(start, start + perStatement)
+      const values = part.flat()
+      const from = clause(relation, [keysSql(parts, part.length, texts)])
+      const found = carefully(relation, (careful) => {
+        const { decode, columns } = readers(careful)
+        const statement = prepareArrays(database, `SELECT ${columns} FROM ${from}`)
+        const chunk = emptyChunk()
+        for (const stored of attempt(relation.file, () => readable(() => statement.all(...values))))
+          decode(asStored(stored), chunk)
+        return chunk
+      })
+      all.rows.push(...found.rows)
+      all.rejects.push(...found.rejects)
+      all.bytes += found.bytes
+    }
   }
-  return all
 }
 
-/**
- * `key IN (?, ?)`, or `(a, b) IN (VALUES (?, ?), …)`; `key`: an expression per part. A column of somebody else's table may compare
- * without case or blanks: the bytes are compared beside that, not instead, so that its index serves (hazard 33).
- */
-export function keysSql(key: readonly string[], count: number, theirs: boolean): string {
-  const width = key.length
-  // A parameter that is used twice needs a number, and SQLite looks through all numbers for each: 900 of them double a look-up's time.
-  const parameter = (at: number) => (theirs ? `?${at + 1}` : '?')
-  const tuple = (at: number) => `(${key.map((_part, i) => parameter(at * width + i)).join(', ')})`
-  const tuples = Array.from({ length: count }, (_none, at) => tuple(at))
-  const given = width === 1 ? `(${tuples.map((one) => one.slice(1, -1)).join(', ')})` : `(VALUES ${tuples.join(', ')})`
-  const parts = (collation: string) => {
-    const list = key.map((part) => `${part}${collation}`).join(', ')
-    return width === 1 ? list : `(${list})`
-  }
-  const bytes = theirs ? ` AND ${parts(' COLLATE BINARY')} IN ${given}` : ''
-  return `${parts('')} IN ${given}${bytes}`
-}
+/** Of a statement that reads the table: SQLite takes 32,766. */
+const READING_VALUES = 10_000
 
 /** The FROM and WHERE of a relation with more conditions. */
 export function clause(relation: Relation, conditions: readonly string[]): string {
@@ -282,6 +323,18 @@ export function columnsSql(
   return columns.join(', ')
 }
 
+/** A column that a statement returns whose integers are read as bigints. */
+export function returnedSql(system: string, field: Field): string {
+  const column = quote(field.name)
+  if (system !== 'sqlite' || field.type === 'integer') return column
+  return field.systemType !== undefined || holdsDigits(field) ? anyStorageSql(column, field) : column
+}
+
+/** Whether numbers are read as their digits. */
+function holdsDigits(field: Field): boolean {
+  return ['decimal', 'json', 'bytes'].includes(field.type) || keepsDigits(field)
+}
+
 function columnSql(relation: Relation, field: Field): string {
   const column = storedSql(relation, field)
   if (field.systemType !== undefined) return anyStorageSql(column, field)
@@ -291,8 +344,8 @@ function columnSql(relation: Relation, field: Field): string {
     (field.type === 'float' && /REAL|FLOA|DOUB/i.test(field.native)) ||
     (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
   if (relation.system !== 'sqlite' || holdsNone) return column
-  const digits = ['decimal', 'json', 'bytes'].includes(field.type) || keepsDigits(field)
-  if (digits) return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
+  if (holdsDigits(field))
+    return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
   return field.type === 'boolean' || field.type === 'float' ? safeIntegerSql(column) : safeNumberSql(column)
 }
 
@@ -306,12 +359,6 @@ function safeNumberSql(column: string): string {
   return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS REAL) ELSE ${column} END`
 }
 
-/** For a column that holds what the config says, in whatever class: numbers as their digits, and texts as bytes where bytes are asked for. */
-function anyStorageSql(column: string, { type }: Field): string {
-  const digits = `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT)`
-  return `${digits}${type === 'bytes' ? ` WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB)` : ''} ELSE ${column} END`
-}
-
 /** A column's value in the storage of its field. */
 function storedSql({ widening }: Relation, { name, type }: Field): string {
   return widening?.has(name) === true ? `CAST(${quote(name)} AS ${storageOf(type)})` : quote(name)
@@ -320,21 +367,11 @@ function storedSql({ widening }: Relation, { name, type }: Field): string {
 /** The expression whose order is the order of keys: bytes for text, size for numbers. */
 function keySql(relation: Relation, field: Field): string {
   const column = storedSql(relation, field)
-  if (field.systemType !== undefined) return saidSql(field)
-  // Others spell these as they like: 1e20, an upper-case UUID.
-  if (relation.system === 'sqlite' && ['decimal', 'uuid'].includes(field.type))
-    return `_syncline_canonical('${field.type}', ${column})`
+  const value = valueSql(relation.system, field)
+  if (value !== quote(field.name)) return value
+  // A number of its own spelling: 1e20.
+  if (relation.system === 'sqlite' && field.type === 'decimal') return `_syncline_canonical('decimal', ${column})`
   return ['integer', 'boolean', 'float', 'bytes'].includes(field.type) ? column : `${column} COLLATE BINARY`
-}
-
-/** What a column holds, read as the config says; NULL where it can't be. */
-function saidSql(field: Field): string {
-  return `_syncline_said('${field.type}', ${anyStorageSql(quote(field.name), field)})`
-}
-
-/** Parts of a key as they are compared with given ones. */
-function keyParts({ key }: Relation): readonly string[] {
-  return key.map((field) => (field.systemType === undefined ? quote(field.name) : saidSql(field)))
 }
 
 function rangeSql(relation: Relation, range: Range): [string[], Bindable[]] {

@@ -10,9 +10,9 @@ import { keepsNul, prepareArrays } from './database.ts'
 import { isRowError, isUniqueError, referenceRefusal } from './errors.ts'
 import { hasTrigger, orAbort } from './own-rules.ts'
 import { RolledBack } from './restart.ts'
-import { deletedField, keepsAny, keptTable, ownedTable, rowsTable } from './table.ts'
+import { keyDuplicate, keysSql, mayRespell, storedKeys } from './spelling.ts'
+import { adoptedKey, deletedField, keepsAny, keptTable, listedSql, ownedTable, rowsTable } from './table.ts'
 import { type Bindable, toStorage } from './types.ts'
-import { keysSql } from './view.ts'
 
 /**
  * Parameters per statement. Measured with rows of ten columns: 200 is the best of 50 to 1000 (50 takes 1.14 times as
@@ -32,6 +32,8 @@ export class TableWriter {
   readonly #keyAt: readonly number[]
   /** Parts of the key whose type has several spellings of one value. */
   readonly #respelled: readonly number[]
+  /** The keys in an adopted table that are a key, where it may spell them in its own way. */
+  readonly #stored: ReturnType<typeof storedKeys> | null
   readonly #keepsNul: boolean
   /** Leaves rows out that are marked as deleted. */
   readonly #live: string
@@ -60,6 +62,8 @@ export class TableWriter {
     this.#respelled = this.#key.flatMap(({ type }, at) =>
       ['decimal', 'uuid', 'json', 'float'].includes(type) ? [at] : [],
     )
+    const theirs = spec.adopt ? adoptedKey(database, spec) : null
+    this.#stored = theirs !== null && mayRespell(theirs) ? storedKeys(database, theirs) : null
     this.#keepsNul = keepsNul(database)
     this.#or = orAbort(database, this.#table)
     this.#live = spec.deletes === 'mark' ? ` AND ${quote(deletedField)} IS NULL` : ''
@@ -87,9 +91,11 @@ export class TableWriter {
   /** Deletes or marks; rows that others refer to stay. */
   delete(keys: readonly Key[]): DeleteResult {
     let deleted = 0
-    const rejected: Rejection[] = []
-    for (let start = 0; start < keys.length; start += PARAMETERS) {
-      const part = keys.slice(start, start + PARAMETERS)
+    const twins = this.#stored === null ? [] : keys.filter((key) => this.#storedOf(key).length > 1)
+    const rejected: Rejection[] = twins.map(keyDuplicate)
+    const single = twins.length === 0 ? keys : keys.filter((key) => !twins.includes(key))
+    for (let start = 0; start < single.length; start += PARAMETERS) {
+      const part = single.slice(start, start + PARAMETERS)
       const gone = this.#deletePart(part)
       // One by one, where a row of them is referred to.
       for (const key of gone === null ? part : []) {
@@ -104,14 +110,15 @@ export class TableWriter {
 
   /** Null: a reference stands in the way, and nothing was deleted. */
   #deletePart(keys: readonly Key[]): number | null {
-    const values = keys.flatMap((key) => key.map((value, i) => this.#keyValue(i, value)))
+    const values = keys.flatMap((key) => this.#boundKey(key))
     const isKey = keysSql(this.#keyNames, keys.length, this.#spec.adopt)
+    const there = this.#stored === null ? values : keys.flatMap((key) => this.#storedOf(key)).flat()
     const keeps = this.#spec.deletes === 'keep'
     this.#database.exec('SAVEPOINT part')
     try {
       if (this.#spec.adopt) this.#forget(isKey, values)
       const ours = this.#spec.adopt ? ` AND ${this.#writtenSql()}` : ''
-      const deleted = keeps ? this.#keep(isKey, values) : this.#run(`${this.#deleteSql()} ${isKey}${ours}`, values)
+      const deleted = keeps ? this.#keep(isKey, values) : this.#run(`${this.#deleteSql()} ${isKey}${ours}`, there)
       if (this.#spec.adopt) this.#run(`DELETE FROM ${quote(rowsTable(this.#table))} WHERE ${isKey}`, values)
       this.#database.exec('RELEASE part')
       return deleted
@@ -145,8 +152,7 @@ export class TableWriter {
   }
 
   #keysOf(rows: readonly Row[], start: number, end: number): { values: Bindable[]; isKey: string } {
-    const keys = rows.slice(start, end).map((row) => this.#keyOf(row))
-    const values = keys.flatMap((key) => key.map((value, at) => this.#keyValue(at, value)))
+    const values = rows.slice(start, end).flatMap((row) => this.#boundKey(this.#keyOf(row)))
     return { values, isKey: keysSql(this.#keyNames, end - start, false) }
   }
 
@@ -198,7 +204,7 @@ export class TableWriter {
     try {
       this.#run(`UPDATE${this.#or} ${quote(this.#table)} SET ${sets} WHERE ${isKey}`, [
         ...at.map((i) => toStorage(fields[i] as Field, values[i] as Value, this.#keepsNul)),
-        ...this.#keyOf(row).map((value, i) => this.#keyValue(i, value)),
+        ...(this.#storedOf(this.#keyOf(row))[0] ?? []),
       ])
       return null
     } catch (error) {
@@ -236,7 +242,8 @@ export class TableWriter {
     if (fresh && !this.#maySwallow) return [this.#run(this.#insertSql(end - start), values), 0]
     // Kept rows that come back, by key.
     const kept = this.#unkeep(rows, start, end)
-    const existing = this.#existing(rows, start, end)
+    if (this.#stored !== null && !this.#takeStored(rows[start] as Row, values, rejected)) return [0, 0]
+    const existing = this.#existing(values, end - start)
     const changed = this.#run(this.#adoptedRowSql(existing) ?? this.#upsertSql(end - start), values)
     const inserted = end - start - existing
     if (this.#maySwallow && changed < inserted) {
@@ -246,6 +253,17 @@ export class TableWriter {
     if (this.#spec.adopt) this.#note(rows[start] as Row, changed > 0)
     // They count as inserts, as the view sees them.
     return kept > 0 ? [end - start, 0] : [inserted, changed - inserted]
+  }
+
+  /** Gives a row that is to be written the key that it has in the table already. False: two rows there have it. */
+  #takeStored(row: Row, values: Bindable[], rejected: Rejection[]): boolean {
+    const key = this.#keyOf(row)
+    const [stored = [], ...others] = this.#storedOf(key)
+    if (others.length > 0) rejected.push(keyDuplicate(key))
+    stored.forEach((part, i) => {
+      values[this.#keyAt[i] as number] = part
+    })
+    return others.length === 0
   }
 
   #putSingly(
@@ -280,7 +298,7 @@ export class TableWriter {
     const key = this.#keyOf(row)
     const same = this.#keyNames.map((name) => `${name} = ?`).join(' AND ')
     const statement = this.#statement(`SELECT 1 FROM ${quote(this.#table)} WHERE ${same}`)
-    const other = statement.get(...key.map((value, at) => this.#keyValue(at, value)))
+    const other = statement.get(...this.#boundKey(key))
     return other === undefined ? notKept(key) : keyTaken(key)
   }
 
@@ -309,18 +327,27 @@ export class TableWriter {
     return toStorage(field, canonical(field.type, value), this.#keepsNul)
   }
 
+  #boundKey(key: Key): Bindable[] {
+    return key.map((value, at) => this.#keyValue(at, value))
+  }
+
+  /** The keys that stand in the table for a key; its own, where there is none. */
+  #storedOf(key: Key): readonly (readonly Bindable[])[] {
+    const stored = this.#stored?.(key) ?? []
+    return stored.length > 0 ? stored : [this.#boundKey(key)]
+  }
+
   #keyOf(row: Row): Key {
     return this.#keyAt.map((at) => row[at] as Value)
   }
 
-  /** How many of the chunk's rows are in the target: a row that is marked as deleted is not, and comes back as an insert. */
-  #existing(rows: readonly Row[], start: number, end: number): number {
+  /** How many of the rows that were bound are in the target: one that is marked as deleted is not, and comes back as an insert. */
+  #existing(bound: readonly Bindable[], count: number): number {
+    const width = this.#fields.length
     const values: Bindable[] = []
-    for (let i = start; i < end; i++)
-      for (let k = 0; k < this.#keyAt.length; k++)
-        values.push(this.#keyValue(k, (rows[i] as Row)[this.#keyAt[k] as number] as Value))
+    for (let i = 0; i < count; i++) for (const at of this.#keyAt) values.push(bound[i * width + at] ?? null)
     const statement = this.#statement(
-      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#keyNames, end - start, this.#spec.adopt)}${this.#live}`,
+      `SELECT count(*) FROM ${quote(this.#table)} WHERE ${keysSql(this.#keyNames, count, this.#spec.adopt)}${this.#live}`,
     )
     return Number((statement.get(...values) as unknown as [number])[0])
   }
@@ -334,7 +361,7 @@ export class TableWriter {
     this.#run(
       `INSERT INTO ${quote(rowsTable(this.#table))} (${names}) VALUES (${marks})
        ON CONFLICT DO UPDATE SET _written = max(_written, excluded._written) WHERE _written < excluded._written`,
-      [...this.#keyAt.map((at, i) => this.#keyValue(i, row[at] as Value)), written ? 1 : 0],
+      [...this.#boundKey(this.#keyOf(row)), written ? 1 : 0],
     )
   }
 
@@ -344,7 +371,7 @@ export class TableWriter {
   }
 
   #writtenSql(): string {
-    const same = this.#key.map(({ name }) => `mine.${quote(name)} = ${quote(this.#table)}.${quote(name)}`).join(' AND ')
+    const same = listedSql(this.#database, this.#spec)
     return `EXISTS (SELECT 1 FROM ${quote(rowsTable(this.#table))} AS mine WHERE ${same})`
   }
 

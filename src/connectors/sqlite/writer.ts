@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
-import type { Row, Value } from '../../core/value.ts'
+import type { Key, Row, Value } from '../../core/value.ts'
 import {
   type Context,
   keyTaken,
@@ -35,9 +35,10 @@ import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { orAbort } from './own-rules.ts'
+import { asBound, keyDuplicate, mayRespell, storedKeys, valueSql } from './spelling.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
-import { breathe } from './view.ts'
+import { breathe, returnedSql } from './view.ts'
 
 export async function openWriter(
   config: SqliteConfig,
@@ -212,6 +213,8 @@ class Table implements Transaction {
   readonly #schema: Schema
   readonly #table: string
   readonly #fields: readonly Field[]
+  /** The keys in the table that are a key, where it may spell them in its own way. */
+  readonly #stored: ReturnType<typeof storedKeys> | null
   readonly #keepsNul: boolean
   readonly #or: ReturnType<typeof orAbort>
   readonly #context: Context
@@ -231,6 +234,12 @@ class Table implements Transaction {
     this.#schema = schema
     this.#table = tableSql(schema.name)
     this.#fields = fields.map((name) => fieldNamed(schema, name))
+    const keyed = {
+      system: schema.system,
+      from: this.#table,
+      key: schema.key.map((name) => fieldNamed(schema, name)),
+    }
+    this.#stored = mayRespell(keyed) ? storedKeys(database, keyed) : null
     this.#keepsNul = keepsNul(database)
     this.#or = orAbort(database, tableOf(schema))
   }
@@ -238,7 +247,7 @@ class Table implements Transaction {
   async attempt(write: Write): Promise<Attempt> {
     this.#database.exec('SAVEPOINT one')
     try {
-      const result = this.#apply(write)
+      const result = this.#respelledKey(write) ?? this.#apply(write)
       this.#database.exec('RELEASE one')
       return result.status === 'stale' ? this.#refusal(write) : result
     } catch (error) {
@@ -272,19 +281,58 @@ class Table implements Transaction {
   asTheyAre(results: readonly WriteResult[]): readonly WriteResult[] {
     if (!hasTriggers(this.#database, this.#schema)) return results
     const names = this.#fields.map(({ name }) => name)
-    const sql = `SELECT ${names.map(quote).join(', ')} FROM ${this.#table} WHERE ${sameKeySql(this.#schema)}`
+    const sql = `SELECT ${this.#columnsSql()} FROM ${this.#table} WHERE ${sameKeySql(this.#schema)}`
     return results.map((result) => {
       if (result.status !== 'written' || result.row === null) return result
       const row = result.row
-      const key = Object.fromEntries(this.#schema.key.map((name) => [name, row[names.indexOf(name)] ?? null]))
-      const bound = this.#bind(key)
+      const bound = this.#boundKey(this.#schema.key.map((name) => row[names.indexOf(name)] ?? null))
       const stored = this.#run(sql, [...bound, ...bound])
       return stored === undefined ? result : { status: 'written', row: this.#decode(stored) }
     })
   }
 
+  /** What a write is whose key the table has in another spelling, and not in this alone; null: nothing stands in its way. */
+  #respelledKey(write: Write): WriteResult | null {
+    if (this.#stored === null) return null
+    const own = write.kind === 'insert' ? [] : this.#stored(write.key)
+    const { code, message } = keyDuplicate([])
+    if (own.length > 1) return { status: 'rejected', code, message }
+    const given = this.#givenKey(write)
+    if (given === null) return null
+    const bound = given.map((value, at) => asBound(fieldNamed(this.#schema, this.#schema.key[at] ?? ''), value))
+    const others = this.#stored(given).filter((key) => !sameParts(key, own[0] ?? []))
+    // The same spelling is refused by the table itself.
+    if (others.every((key) => sameParts(key, bound))) return null
+    return {
+      status: 'rejected',
+      code: 'KEY_TAKEN',
+      message: 'another row of the table has its key in another spelling',
+    }
+  }
+
+  /** The key that a write gives its row; null: it has it already, or gets it from the system. */
+  #givenKey(write: Write): Key | null {
+    const { key } = this.#schema
+    if (write.kind === 'delete') return null
+    const given = write.kind === 'insert' ? write.row : write.fields
+    if (!key.some((name) => Object.hasOwn(given, name))) return null
+    const whole = key.map((name, at) => given[name] ?? (write.kind === 'update' ? write.key[at] : null) ?? null)
+    return whole.includes(null) ? null : whole
+  }
+
+  #columnsSql(): string {
+    return this.#fields.map((field) => returnedSql(this.#schema.system, field)).join(', ')
+  }
+
+  /** The key as it stands in the table, or as it would. */
+  #boundKey(key: Key): readonly Bindable[] {
+    const own = () =>
+      this.#schema.key.map((name, at) => toStorage(fieldNamed(this.#schema, name), key[at] ?? null, true))
+    return this.#stored?.(key)[0] ?? own()
+  }
+
   #apply(write: Write): WriteResult {
-    const returning = `RETURNING ${this.#fields.map(({ name }) => quote(name)).join(', ')}`
+    const returning = `RETURNING ${this.#columnsSql()}`
     if (write.kind === 'insert') {
       const names = Object.keys(write.row)
       const values =
@@ -311,13 +359,15 @@ class Table implements Transaction {
 
   /** That the row has its key and is as it is expected. */
   #condition(write: Exclude<Write, { kind: 'insert' }>): { readonly where: string; readonly bound: Bindable[] } {
-    const keys = this.#schema.key.map((name, at) => [name, write.key[at] ?? null] as const)
-    const expected = Object.keys(write.expected).map((name) => `${quote(name)} COLLATE BINARY IS ?`)
-    const key = this.#bind(Object.fromEntries(keys))
-    return {
-      where: joined([sameKeySql(this.#schema), ...expected], 'AND'),
-      bound: [...key, ...key, ...this.#bind(write.expected)],
-    }
+    const { system } = this.#schema
+    const fields = Object.keys(write.expected).map((name) => fieldNamed(this.#schema, name))
+    const expected = fields.map((field) => `${valueSql(system, field)} COLLATE BINARY IS ?`)
+    const key = this.#boundKey(write.key)
+    const bound = fields.map((field) => {
+      const value = write.expected[field.name] ?? null
+      return mayRespell({ system, key: [field] }) ? asBound(field, value) : toStorage(field, value, true)
+    })
+    return { where: joined([sameKeySql(this.#schema), ...expected], 'AND'), bound: [...key, ...key, ...bound] }
   }
 
   /** Whether the table takes the key that a write gives its row for the key of another row. */
@@ -372,6 +422,12 @@ class Table implements Transaction {
 function sameKeySql({ key }: Schema): string {
   const parts = (collation: string) => key.map((name) => `${quote(name)}${collation} = ?`)
   return [...parts(''), ...parts(' COLLATE BINARY')].join(' AND ')
+}
+
+function sameParts(a: readonly Bindable[], b: readonly Bindable[]): boolean {
+  // 1 as a number and as a bigint are one, '1' is another.
+  const part = (one: Bindable | undefined) => (typeof one === 'string' ? `'${one}'` : String(one))
+  return a.length === b.length && a.every((one, at) => part(one) === part(b[at]))
 }
 
 /** Whether a table has triggers but ours. */
