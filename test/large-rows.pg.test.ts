@@ -133,6 +133,34 @@ describe('point 40: of two sides a row that is too large is a rejected row', () 
     })
 })
 
+describe('a row that is too large and whose key is spelled in another way than its value', () => {
+  const keys = {
+    'a decimal with zeros': ['numeric', "'1.50'", 'Postgres'],
+    'a UUID in upper case': ['uuid', "'A0000000-0000-4000-8000-00000000000B'", 'SQLite'],
+  } as const
+  for (const [name, [type, key, source]] of Object.entries(keys))
+    test(`${name}: the row is rejected, whichever side changed`, async () => {
+      const left = await sources[source]()
+      const right = await postgresDatabase()
+      for (const side of [left, right])
+        await side.sql(`CREATE TABLE contacts (id ${type} PRIMARY KEY, email text, v text)`)
+      await using pair = openTwoWay(left, right, {
+        fields: ['id', 'email', 'v'].map((one) => field(one)),
+        match: [{ field: 'email', by: null }],
+      })
+      await left.sql(`INSERT INTO contacts VALUES (${key}, 'e', 'small')`)
+      assert.equal(await pair.writes(), 1)
+      await left.sql(`UPDATE contacts SET v = ${source === 'Postgres' ? large : sqliteLarge}`)
+      await right.sql("UPDATE contacts SET v = 'edited'")
+      for (let again = 0; again < 2; again++) {
+        const { inserted, updated, deleted, rejected } = await pair.run()
+        assert.deepEqual([inserted, updated, deleted, rejected], [0, 0, 0, 1])
+      }
+      assert.equal((await pair.conflicts()).length, 0)
+      assert.deepEqual(await pair.read('right', 'SELECT v FROM contacts'), [['edited']])
+    })
+})
+
 describe('point 40 and 42: a row that the server can’t send is a rejected row', () => {
   // WIN1252 has no character 129, and Postgres takes it all the same.
   const open = async (target: Database, over = {}) => openPair(await postgresDatabase('WIN1252'), target, over)

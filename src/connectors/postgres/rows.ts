@@ -6,7 +6,7 @@
 import { keyText } from '../../core/key-text.ts'
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Rejection } from '../../core/sync.ts'
-import type { Key, Row, Value } from '../../core/value.ts'
+import { canonical, type Key, type Row, type Value } from '../../core/value.ts'
 import type { Chunk } from '../connector.ts'
 import { quote } from '../sql.ts'
 import type { Client } from './client.ts'
@@ -147,10 +147,7 @@ export function largeRow(relation: Relation, names: readonly string[], { line, w
   const types = names.map((name) => fieldNamed(relation, name).type)
   const row = new CopyDecoder(types).decode({ bytes: frameOf(line), rows: 1 })[0] ?? []
   const left = without.map((at) => names[at] ?? '').join(', ')
-  const key = relation.key.map(({ name }) => {
-    const value = row[names.indexOf(name)] ?? null
-    return isRespelled(value) ? null : value
-  })
+  const key = toldKey(relation, names, row)
   return { key, code: 'VALUE_REFUSED', message: `the row is too large to be read${left === '' ? '' : ` (${left})`}` }
 }
 
@@ -190,8 +187,9 @@ async function fetchSome(
     const unsendable = isOfRow(relation, error)
     if (!unsendable && !(isRowError(error) && relation.key.some(mayRefuse))) throw error
     const [key] = keys
+    const keyNames = relation.key.map(({ name }) => name)
     if (keys.length === 1 && key !== undefined)
-      return unsendable ? { ...nothing, rejects: [unsentRow(key, error)] } : nothing
+      return unsendable ? { ...nothing, rejects: [unsentRow(toldKey(relation, keyNames, key), error)] } : nothing
     const middle = keys.length >> 1
     const first = await fetchSome(client, relation, keys.slice(0, middle), names)
     const second = await fetchSome(client, relation, keys.slice(middle), names)
@@ -264,16 +262,20 @@ function withoutBroken(
     const row = all[at] ?? []
     const fields = names.filter((_name, column) => isRespelled(row[column] ?? null))
     return {
-      // A key that can't be spelled is none that the row could be found by.
-      key: relation.key.map(({ name }) => {
-        const value = row[names.indexOf(name)] ?? null
-        return isRespelled(value) ? null : value
-      }),
+      key: toldKey(relation, names, row),
       code: 'VALUE_REFUSED',
       message: `${fields.join(', ')}: bytes that are not UTF-8, in a database of encoding SQL_ASCII`,
     }
   })
   return { rows: all.filter((_row, at) => !isBroken.has(at)), rejects }
+}
+
+/** A row's key in its one spelling, by which look-ups ask for it. A part that can't be spelled is none that the row could be found by. */
+function toldKey({ key }: Relation, names: readonly string[], row: Row): Key {
+  return key.map(({ name, type }) => {
+    const value = row[names.indexOf(name)] ?? null
+    return isRespelled(value) ? null : canonical(type, value)
+  })
 }
 
 /** Whether a text may be none of the database's. */
