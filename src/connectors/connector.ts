@@ -155,6 +155,11 @@ export interface Collection {
    * rows of the collections `keeps`. Absent: nothing.
    */
   dependents?(keys: readonly Key[], keeps: readonly string[]): Promise<readonly Dependent[]>
+  /**
+   * Whether the system would refuse these writes for what the table asks of values, one answer per write; nothing is kept, and what only
+   * other rows tell (unique values, references) is not foreseen. Absent: it can't tell.
+   */
+  rehearse?(writes: readonly Write[]): Promise<readonly boolean[]>
   /** What tells its columns from others that had their names before. Absent: nothing does. */
   columns?(): Promise<Columns>
   /** Yields when something may have changed; may be lossy: it only saves waiting. */

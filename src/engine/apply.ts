@@ -5,7 +5,7 @@ import { keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOfSide } from '../core/pairing.ts'
 import { type Action, flows } from '../core/reconcile.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
-import type { Row, Type } from '../core/value.ts'
+import type { Row, Type, Value } from '../core/value.ts'
 import type { ConflictChange, PairRun, StoredPair } from '../store/pairs.ts'
 import type { Changes } from './changes.ts'
 import { intentBody } from './intents.ts'
@@ -51,8 +51,7 @@ export function requestOf(
   const { item, pair, keys } = loaded
   const own = item[side]
   const other = item[otherSide(side)]
-  const names = pairing[side].fields
-  const nameAt = (at: number) => names[at] as string
+  const write = writeOf(sides, side, keys[side], action, own)
   const common = { side, kind: action.kind, pair: pair?.id ?? null, keys, conflicts }
   switch (action.kind) {
     case 'insert': {
@@ -66,8 +65,7 @@ export function requestOf(
         reason: action.reason,
         existing,
       }
-      const row = Object.fromEntries(action.cells.map(({ at, value }) => [nameAt(at), value]))
-      return { prepared, write: { kind: 'insert', row }, loaded }
+      return { prepared, write, loaded }
     }
     case 'update': {
       const cells = [...action.cells].sort((a, b) => a.at - b.at)
@@ -80,10 +78,7 @@ export function requestOf(
         reason: [...new Set(cells.map(({ reason }) => reason))].join('; '),
         existing: null,
       }
-      const fields = Object.fromEntries(cells.map(({ at, value }) => [nameAt(at), value]))
-      const expected = Object.fromEntries(cells.map(({ at }) => [nameAt(at), own?.[at] ?? null]))
-      const key = parseKeyText(keys[side] as string)
-      return { prepared, write: { kind: 'update', key, fields, expected }, loaded }
+      return { prepared, write, loaded }
     }
     case 'delete': {
       const prepared: Prepared = {
@@ -95,12 +90,31 @@ export function requestOf(
         reason: action.reason,
         existing: null,
       }
-      // The row must be as it was when its deletion was decided.
-      const expected: Patch = Object.fromEntries(pairing.fields.map((_field, at) => [nameAt(at), own?.[at] ?? null]))
-      const key = parseKeyText(keys[side] as string)
-      return { prepared, write: { kind: 'delete', key, expected }, loaded }
+      return { prepared, write, loaded }
     }
   }
+}
+
+/** What an action asks of a side. `own`: the row that it has. */
+export function writeOf(
+  { pairing }: PairSides,
+  side: SideName,
+  key: string | null,
+  action: Action,
+  own: Row | null,
+): Write {
+  const names = pairing[side].fields
+  const values = (cells: readonly { readonly at: number; readonly value: Value }[]): Patch =>
+    Object.fromEntries(cells.map(({ at, value }) => [names[at] as string, value]))
+  if (action.kind === 'insert') return { kind: 'insert', row: values(action.cells) }
+  const had = (places: readonly number[]) => values(places.map((at) => ({ at, value: own?.[at] ?? null })))
+  const parts = parseKeyText(key as string)
+  if (action.kind === 'update') {
+    const cells = [...action.cells].sort((a, b) => a.at - b.at)
+    return { kind: 'update', key: parts, fields: values(cells), expected: had(cells.map(({ at }) => at)) }
+  }
+  // The row must be as it was when its deletion was decided.
+  return { kind: 'delete', key: parts, expected: had(pairing.fields.map((_field, at) => at)) }
 }
 
 export interface Outcome {

@@ -8,6 +8,7 @@ import type { SyncId } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { PairWork } from '../store/pairs.ts'
+import { writeOf } from './apply.ts'
 import { deletedRows, type Referring, type TakenAlong, takenAlong } from './dependents.ts'
 import { type Detected, detect } from './detect.ts'
 import { intendedWrites } from './intents.ts'
@@ -90,10 +91,12 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
     for (const meeting of loaded.meetings) draft.meet(meeting)
     for (const { match, keys } of loaded.ambiguities) draft.ambiguous(match, keys)
     for (const one of loaded.items) draft.item(one)
+    await draft.rehearse()
     await work.done(loaded.works)
   }
   const deletes = { left: draft.counts.left.deletes, right: draft.counts.right.deletes }
   const along = await draft.takeAlong(heldBackByReferences(await sides.memory.waiting()), work)
+  await draft.rehearse()
   for (const side of sideNames) deletes[side] += deletedRows(along[side])
   const released = await project.store.runs.released(sync.id)
   const held = sideNames.some((side) =>
@@ -130,6 +133,14 @@ export async function planTwoWay(sync: TwoWaySync, project: Project): Promise<Tw
   }
 }
 
+/** A write that was decided. */
+interface Asked {
+  readonly side: SideName
+  readonly keys: Readonly<Record<SideName, string | null>>
+  readonly rows: Pick<Item, 'base' | SideName>
+  readonly action: Action
+}
+
 class Draft {
   readonly counts = { left: zero(), right: zero() }
   readonly samples: TwoWaySample[] = []
@@ -139,6 +150,8 @@ class Draft {
   rejected = 0
   /** Rows to be inserted that can have no partner: a field of their match is NULL. */
   unmatched = 0
+  /** Writes that the sides have not been asked about. */
+  readonly #asked: Asked[] = []
   readonly #sides: PairSides
   readonly #matches = new Set<string>()
   /** Deletions by side and key. */
@@ -237,6 +250,25 @@ class Draft {
     return released
   }
 
+  /** Counts what was decided since, but for what a side would refuse. */
+  async rehearse(): Promise<void> {
+    const asked = this.#asked.splice(0)
+    const refused = new Set<Asked>()
+    for (const side of sideNames) {
+      const own = asked.filter((one) => one.side === side)
+      const writes = own.map(({ keys, rows, action }) => writeOf(this.#sides, side, keys[side], action, rows[side]))
+      const answers = own.length === 0 ? [] : ((await this.#sides.collections[side].rehearse?.(writes)) ?? [])
+      for (const [at, one] of own.entries()) if (answers[at] === true) refused.add(one)
+    }
+    this.rejected += refused.size
+    for (const one of asked) {
+      if (refused.has(one)) continue
+      const { side, keys, rows, action } = one
+      this.counts[side][`${action.kind}s`]++
+      this.#sample(side, keys, rows, action)
+    }
+  }
+
   #decision(
     keys: Readonly<Record<SideName, string | null>>,
     rows: Pick<Item, 'base' | SideName>,
@@ -247,9 +279,7 @@ class Draft {
     for (const side of sideNames) {
       const action = decision[side]
       if (action === null) continue
-      const kind = `${action.kind}s` as const
-      this.counts[side][kind]++
-      this.#sample(side, keys, rows, action)
+      this.#asked.push({ side, keys, rows, action })
     }
     for (const conflict of decision.conflicts) {
       const field = conflict.at === null ? null : (this.#sides.pairing.fields[conflict.at]?.name ?? null)

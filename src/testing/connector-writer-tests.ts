@@ -71,6 +71,26 @@ export function writerTests(connector: ConnectorUnderTest): void {
   )
 
   test(
+    'where it can tell beforehand what it would refuse, it answers for each write, and keeps nothing',
+    withWriter(async ({ collection, write, rows }) => {
+      if (collection.rehearse === undefined) return
+      const writes: readonly Write[] = [
+        { kind: 'insert', row: { id: 3, name: 'Cid' } },
+        { kind: 'update', key: [1], fields: { name: 'Anna' }, expected: { name: 'Ann' } },
+        { kind: 'delete', key: [2], expected: {} },
+        { kind: 'update', key: [9], fields: { email: null }, expected: {} },
+      ]
+      assert.deepEqual(
+        await collection.rehearse(writes),
+        writes.map(() => false),
+      )
+      assert.deepEqual(await collection.rehearse([]), [])
+      assertRows(people, await rows(), [ann, bob])
+      assert.equal((await write({ kind: 'delete', key: [2], expected: {} }))[0]?.status, 'written')
+    }),
+  )
+
+  test(
     'is stale where a row is not as expected or not there, and an update never inserts',
     withWriter(async ({ write, rows }) => {
       const results = await write(

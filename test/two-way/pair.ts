@@ -18,6 +18,8 @@ export interface TwoWayPair<Left extends Database = Database, Right extends Data
   readonly right: Right
   readonly store: Store
   sync: TwoWaySync
+  /** For what a test asks of the engine itself. */
+  readonly project: Project
   run(): Promise<RunRecord>
   /** Runs, and fails the test if the run did not succeed. Returns how much it wrote. */
   writes(): Promise<number>
@@ -65,6 +67,7 @@ export function openTwoWay<Left extends Database, Right extends Database>(
     right,
     store,
     sync: contactsSync({ fields: null, match: [], onConflict: 'left', ...over }),
+    project,
     run: () => runSync(pair.sync, project),
     writes: async () => {
       const record = await pair.run()

@@ -17,10 +17,12 @@ import type {
   Selection,
   View,
 } from '../connector.ts'
+import { refusedWrites } from '../rehearsed-writes.ts'
 import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { dependentsOf } from './dependents.ts'
+import { isMissingRight } from './errors.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
@@ -37,6 +39,7 @@ import {
   runningNow,
   sinceSql,
 } from './position.ts'
+import { rehearse } from './rehearsal.ts'
 import {
   type CopiedChunk,
   clause,
@@ -105,6 +108,16 @@ export async function openCollection(
           writer: (spec) => openWriter(config, context, table, spec),
           fences: (name) => fencesOf(client, table.schema, name),
           dependents: (keys, keeps) => dependentsOf(client, table, keys, keeps),
+          rehearse: (writes) =>
+            refusedWrites(table.schema, writes, async (spec, rows) => {
+              try {
+                return await rehearse(client, spec, rows)
+              } catch (error) {
+                // A side needs no right to make temporary tables.
+                if (!isMissingRight(error)) throw error
+                return rows
+              }
+            }),
         }
       : {}),
     // Where the server did not check what it stores, every row is looked at.

@@ -141,9 +141,13 @@ async function insertRows(
   const numbers = (await client.query(`SELECT ${NUMBER} FROM pg_temp.${GIVEN} ORDER BY ${NUMBER}`)).map(([number]) =>
     Number(number),
   )
-  const same = schema.key
-    .map((name) => sameSql(`there.${quote(name)}`, `given.${quote(name)}`, loose.includes(name)))
-    .join(' AND ')
+  // Without a key in the rows they are all new.
+  const same =
+    schema.key.length === 0
+      ? 'false'
+      : schema.key
+          .map((name) => sameSql(`there.${quote(name)}`, `given.${quote(name)}`, loose.includes(name)))
+          .join(' AND ')
   const insert = (columns: readonly string[], values: readonly string[], from: string) =>
     byHalves(client, numbers, async (some) => {
       const between = `given.${NUMBER} BETWEEN ${some[0]} AND ${some.at(-1)}`

@@ -18,6 +18,7 @@ import type {
   Selection,
   View,
 } from '../connector.ts'
+import { refusedWrites } from '../rehearsed-writes.ts'
 import { filterSql, quote } from '../sql.ts'
 import { describeTable, hasRowids, isRowidKey, requireTable, tableKind } from './catalog.ts'
 import { keyReader, type Relation } from './decode.ts'
@@ -27,6 +28,7 @@ import { sqliteDialect } from './filter.ts'
 import { lend, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
+import { rehearse } from './rehearsal.ts'
 import { storedKeys } from './spelling.ts'
 import {
   changedKeys,
@@ -93,6 +95,10 @@ export function openCollection(
                   schema.key.map((part, at) => toStorage(fieldNamed(schema, part), key[at] ?? null, true))),
               ])
             }),
+          rehearse: async (writes) =>
+            refusedWrites(schema, writes, async (spec, rows) =>
+              withHandle(config, toRead, (reader) => rehearse(reader, spec, rows)),
+            ),
         }
       : {}),
     view: async (selection) => attempt(config.file, () => viewNow(config, schema, following, selection)),

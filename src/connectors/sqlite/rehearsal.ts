@@ -86,6 +86,8 @@ function readerOf(
   others: readonly string[],
 ): (row: Row) => Bindable[] | null {
   const { schema } = spec
+  // Without a key in the rows they are all new.
+  if (schema.key.length === 0) return () => null
   const key = schema.key.map((name): readonly [Field, number] => [
     fieldNamed(schema, name),
     schema.fields.findIndex((field) => field.name === name),
