@@ -78,6 +78,7 @@ describe('verify of a row that a look-up does not find', () => {
       world.put(...someOrders(5))
       await world.run()
       world.right.put('orders', [missed, 'different', '2.50'])
+      world.clock.pass(1000)
       const project = missing(world.project, 'left')
       const found = await verifySync(world.sync, project, { repair: true, onProgress: () => {} })
       assert.deepEqual([found.equal, found.unreadable, found.repaired], [false, 1, 0])
