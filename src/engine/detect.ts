@@ -6,6 +6,7 @@ import { SyncError } from '../core/error.ts'
 import { isWhole, keyText, parseKeyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import { keyOfSide } from '../core/pairing.ts'
+import type { Rejection } from '../core/sync.ts'
 import { otherSide, type SideName } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
 import type { Mark, PairRun, PairWork, StoredPair, Unpaired } from '../store/pairs.ts'
@@ -153,12 +154,23 @@ async function markPage(sides: PairSides, name: SideName, page: Page, reading: R
     gone++
     marks.push(pair === undefined ? { side: name, key, match: null } : { pair: pair.id })
   }
-  for (const { key } of page.rejects) {
-    const pair = pairs.get(keyText(key))
-    marks.push(pair === undefined ? { side: name, key: keyText(key), match: null } : { pair: pair.id })
-  }
+  marks.push(...refusedMarks(sides, name, page.rejects, pairs))
   await work.add(marks)
   return gone
+}
+
+function refusedMarks(
+  { duplicates }: PairSides,
+  name: SideName,
+  rejects: readonly Rejection[],
+  pairs: ReadonlyMap<string, StoredPair>,
+): readonly Mark[] {
+  return rejects.map(({ key, code, message }) => {
+    const text = keyText(key)
+    if (code === 'KEY_DUPLICATE') duplicates[name].set(text, { code, message })
+    const pair = pairs.get(text)
+    return pair === undefined ? { side: name, key: text, match: null } : { pair: pair.id }
+  })
 }
 
 interface Known {
@@ -217,7 +229,7 @@ function differs(sides: PairSides, name: SideName, pair: StoredPair, row: Row): 
   return pair.layout !== sides.layout.id
 }
 
-/** Marks every known key that the side does not have. */
+/** Marks every known key that the side does not have, and rows whose key others have. */
 async function sweep(sides: PairSides, work: PairWork, name: SideName, view: View): Promise<void> {
   const { pairing, project } = sides
   const side = pairing[name]
@@ -227,6 +239,13 @@ async function sweep(sides: PairSides, work: PairWork, name: SideName, view: Vie
     if (project.context.signal.aborted) throw interrupted(sides)
     await work.sweep.saw(chunk.rows.map((row) => keyText(keyOf(row, at, side.keyTypes))))
     await work.sweep.saw(chunk.rejects.map(({ key }) => keyText(key)))
+    const several = chunk.rejects.filter(({ code }) => code === 'KEY_DUPLICATE')
+    const { pairs } = await lookUp(
+      sides,
+      name,
+      several.map(({ key }) => keyText(key)),
+    )
+    await work.add(refusedMarks(sides, name, several, pairs))
   }
   await work.sweep.end()
 }

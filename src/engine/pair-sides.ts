@@ -38,6 +38,8 @@ export interface PairSides extends AsyncDisposable {
   readonly fences: Readonly<Record<SideName, ReadonlyMap<string, number> | null>>
   /** Rows of a side that have no whole key. */
   readonly keyless: (side: SideName) => Promise<Keyless>
+  /** Rows that were refused when a side was read because others have their key, by that key as text: a look-up may give one of them. */
+  readonly duplicates: Readonly<Record<SideName, Map<string, { readonly code: string; readonly message: string }>>>
   /** Collections of each side's connection whose rows no deletion may take along. */
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
@@ -70,6 +72,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     types: { left: pairing.left.types.slice(0, width), right: pairing.right.types.slice(0, width) },
     columns,
     keyless: keylessRows(collections),
+    duplicates: { left: new Map(), right: new Map() },
     fences: { left: await fencesOf('left'), right: await fencesOf('right') },
     held: {
       left: await heldCollections(project.store.pairs, sync.left),

@@ -10,6 +10,7 @@ import { keyOf } from '../core/mapping.ts'
 import { type BoundField, same } from '../core/pairing.ts'
 import { flows } from '../core/reconcile.ts'
 import type { PrintedKey } from '../core/run.ts'
+import type { Rejection } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
 import type { StoredPair } from '../store/pairs.ts'
@@ -121,7 +122,7 @@ interface Rows {
 
 interface Scanned extends Rows {
   readonly keys: readonly string[]
-  /** What is known of the keys of rows that have no whole one. */
+  /** What is known of the keys of rows that have no whole one, or the same as others. */
   readonly keyless: readonly string[]
 }
 
@@ -135,9 +136,9 @@ async function* rowsOf(sides: PairSides, name: SideName, fields: readonly string
   const at = side.schema.key.map((part) => fields.indexOf(part))
   for await (const chunk of view.scan(everything, fields)) {
     const rows = new Map(chunk.rows.map((row) => [keyText(keyOf(row, at, side.keyTypes)), row]))
-    const rejects = chunk.rejects.map(({ key }) => key)
-    const unreadable = new Set(rejects.filter(isWhole).map(keyText))
-    const keyless = rejects.filter((key) => !isWhole(key)).map(keyText)
+    const isFound = ({ key, code }: Rejection) => isWhole(key) && code !== 'KEY_DUPLICATE'
+    const unreadable = new Set(chunk.rejects.filter(isFound).map(({ key }) => keyText(key)))
+    const keyless = chunk.rejects.filter((one) => !isFound(one)).map(({ key }) => keyText(key))
     yield { keys: [...rows.keys(), ...unreadable], rows, unreadable, keyless }
   }
 }

@@ -50,8 +50,8 @@ interface Suspects {
   left: number
   right: number
   readonly keys: Record<Difference, Key[]>
-  /** Keys that several rows of a side have, as text: a look-up may find one of them. */
-  readonly duplicates: Set<string>
+  /** Keys that several rows of a side have, as text, and how many: a look-up may find one of them. */
+  readonly duplicates: Map<string, number>
   /** Beyond `maxSuspects`. */
   readonly more: Record<Difference, number>
 }
@@ -152,7 +152,7 @@ async function compareOnce(
     left: 0,
     right: 0,
     keys: byDifference<Key[]>(() => []),
-    duplicates: new Set(),
+    duplicates: new Map(),
     more: byDifference(() => 0),
   }
   const { maxSuspects = MAX_SUSPECTS } = options
@@ -176,7 +176,8 @@ async function compareOnce(
     suspect('extra', keepsExtra(sides) ? [] : keysOf(found.extra))
     suspect('different', keysOf(found.different.map((pair) => pair.left)))
     const unreadable = [...found.rejects, ...found.unreadable]
-    for (const { code, key } of unreadable) if (code === 'KEY_DUPLICATE') suspects.duplicates.add(keyText(key))
+    for (const id of unreadable.filter(({ code }) => code === 'KEY_DUPLICATE').map(({ key }) => keyText(key)))
+      suspects.duplicates.set(id, (suspects.duplicates.get(id) ?? 0) + 1)
     suspect(
       'unreadable',
       unreadable.map(({ key }) => key),
@@ -206,7 +207,8 @@ async function lookAgain(sides: Sides, suspects: Suspects): Promise<void> {
       !isWhole(key) ||
       (unreadable.right.has(id) && !(keepsExtra(sides) && !left.has(id)))
     const kind = broken ? 'unreadable' : judge(sides, left.get(id), right.get(id))
-    if (kind !== null) suspects.keys[kind].push(key)
+    const rows = kind === 'unreadable' ? (suspects.duplicates.get(id) ?? 1) : 1
+    if (kind !== null) for (let row = 0; row < rows; row++) suspects.keys[kind].push(key)
   }
 }
 
