@@ -227,14 +227,17 @@ export type WriteResult =
 
 /** Writes under a fence: whoever claimed before writes nothing more (LEASE_LOST). */
 export interface Writer extends AsyncDisposable {
-  /** Of the fence; grows with every claim. */
+  /** Of the fence as it was claimed; grows with every claim. */
   readonly generation: number
   /** One result per write, in order. What became of them can be recalled under `id` until it is forgotten. */
   write(id: string, writes: readonly Write[], forget: readonly string[]): Promise<readonly WriteResult[]>
   /** What became of the writes under `id`; null for one that took no effect, and null if none did. */
   recall(id: string): Promise<readonly (WriteResult | null)[] | null>
-  /** Forgets everything that can be recalled. */
-  forget(): Promise<void>
+  /**
+   * Forgets everything that can be recalled. If that was anything, the fence grows with it, and this writer goes on under the new
+   * generation: what is put back to a moment before has an older one. Returns the generation.
+   */
+  forget(): Promise<number>
 }
 
 /** The selected rows of a collection as they stood at one instant; for sweeps, plan and verify. */

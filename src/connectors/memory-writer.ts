@@ -11,7 +11,8 @@ export async function openMemoryWriter(system: MemorySystem, schema: Schema, spe
   await system.fault('claimWriter', schema.name)
   const before = system.fences.get(fence) ?? 0
   if (spec.held !== null && spec.held !== before) throw leaseLost(spec)
-  const generation = before + 1
+  let generation = before + 1
+  const claimed = generation
   system.fences = new Map(system.fences).set(fence, generation)
   const held = () => {
     if (system.fences.get(fence) === generation) return
@@ -27,7 +28,7 @@ export async function openMemoryWriter(system: MemorySystem, schema: Schema, spe
     system.results = new Map(system.results).set(fence, mine)
   }
   return {
-    generation,
+    generation: claimed,
     write: async (id, writes, settled) => {
       await system.fault('write', schema.name)
       held()
@@ -72,7 +73,11 @@ export async function openMemoryWriter(system: MemorySystem, schema: Schema, spe
     forget: async () => {
       await system.fault('forget', schema.name)
       held()
-      forget([...(system.results.get(fence)?.keys() ?? [])])
+      const all = [...(system.results.get(fence)?.keys() ?? [])]
+      if (all.length === 0) return generation
+      forget(all)
+      system.fences = new Map(system.fences).set(fence, ++generation)
+      return generation
     },
     [Symbol.asyncDispose]: async () => {},
   }

@@ -208,6 +208,24 @@ async function claimSeen(
   return await claim(now?.get(project.id) ?? null)
 }
 
+/** Lets both sides forget what became of writes, which raises their fences, and remembers those. */
+export async function closeWrites(
+  pairs: PairRun,
+  writers: Readonly<Record<SideName, Writer>>,
+  fences: Fences,
+  generation: number,
+): Promise<void> {
+  await pairs.claiming(generation)
+  const forget = async (side: SideName) => {
+    // When the answer is lost, nobody knows how far the fence went.
+    delete fences[side]
+    const now = await writers[side].forget()
+    if (now > 0) fences[side] = now
+    return now === 0 ? null : now
+  }
+  await pairs.claimed(generation, { left: await forget('left'), right: await forget('right') })
+}
+
 function seenOf({ generation }: Writer): number | null {
   return generation === 0 ? null : generation
 }
@@ -220,7 +238,7 @@ function readOnlyWriter({ sync }: PairSides, side: SideName): Writer {
       throw new SyncError('READ_ONLY', `the ${side} side of sync ${sync.id} can't be written`)
     },
     recall: async () => null,
-    forget: async () => {},
+    forget: async () => 0,
     [Symbol.asyncDispose]: async () => {},
   }
 }

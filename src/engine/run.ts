@@ -33,6 +33,7 @@ import { detect, interrupted } from './detect.ts'
 import { readIntent } from './intents.ts'
 import { type Loaded, type LoadedItem, loadBatch, type Meeting, nextRows } from './items.ts'
 import {
+  closeWrites,
   columnMarks,
   type Fences,
   layoutChanges,
@@ -110,6 +111,8 @@ class Line implements AsyncDisposable {
   readonly #lease: RunLease
   #writers: (Readonly<Record<SideName, Writer>> & AsyncDisposable) | null = null
   #batch = 0
+  /** Something was written since the fences were raised. */
+  #open = false
   /** Intents whose outcome is in the memory, so that the systems may forget it. */
   #settled: readonly string[] = []
   readonly #tries = new Map<number, number>()
@@ -160,7 +163,8 @@ class Line implements AsyncDisposable {
     }
     const change = changes.commit()
     await this.#pairs.commit(this.#lease.generation, isForgotten(this.#sides.state) ? withoutAgreement(change) : change)
-    for (const side of sideNames) await writers[side].forget()
+    this.#open = true
+    await this.#close()
   }
 
   /** A changed definition is on record before anything is kept in its terms. */
@@ -248,7 +252,7 @@ class Line implements AsyncDisposable {
     await this.#standing.putClashes(this.#lease.generation)
     await this.#standing.closeMatches(this.#lease.generation)
     await this.#standing.closeUndone(this.#lease.generation)
-    await this.#raiseFences()
+    await this.#close()
     const marks = this.#columns ?? this.#sides.columns
     const columns = { left: marks.left?.marks ?? {}, right: marks.right?.marks ?? {} }
     const layouts = [
@@ -256,7 +260,6 @@ class Line implements AsyncDisposable {
       { ...layout, complete: true, columns, others: fencesOfOthers(this.#sides) },
     ]
     await this.#pairs.finish(this.#lease.generation, { cursors, layouts, runs: state.runs + 1 })
-    if (this.#writers !== null) for (const side of sideNames) await this.#writers[side].forget()
     const waiting = await memory.waiting()
     const rejected = [...waiting.pairs, ...waiting.unpaired].filter((one) => one.state === 'rejected')
     this.#tally.setRejected(rejected.length)
@@ -276,12 +279,11 @@ class Line implements AsyncDisposable {
     return this.#writers
   }
 
-  /** Once all is written: a side, or a state, that is put back to a moment within this run is older than the other then. */
-  async #raiseFences(): Promise<void> {
-    if (this.#writers === null || this.#batch === 0) return
-    await this.#writers[Symbol.asyncDispose]()
-    this.#writers = null
-    this.#writers = await openWriters(this.#sides, this.#pairs, this.#lease.fences, this.#lease.generation)
+  /** What was written is in the memory: what is put back to a moment before has an older fence than is known then. */
+  async #close(): Promise<void> {
+    if (this.#writers === null || !this.#open) return
+    this.#open = false
+    await closeWrites(this.#pairs, this.#writers, this.#lease.fences, this.#lease.generation)
   }
 
   /** reconcile → apply → commit, for one batch. */
@@ -353,6 +355,7 @@ class Line implements AsyncDisposable {
 
   async #apply(requests: readonly Request[]) {
     const writers = await this.#claim()
+    this.#open = true
     const batch = `${this.#lease.run}.${this.#lease.attempt}-${String(this.#batch++).padStart(6, '0')}`
     return await applyRequests(
       this.#sides,

@@ -11,7 +11,15 @@ import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { ConflictChange, JournalEntry, PairRun, StoredPair } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
-import { cellsOfPair, type Fences, openPairSides, openWriters, type PairSides, rowCells } from './pair-sides.ts'
+import {
+  cellsOfPair,
+  closeWrites,
+  type Fences,
+  openPairSides,
+  openWriters,
+  type PairSides,
+  rowCells,
+} from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { replacedSide } from './replaced-side.ts'
 import { printSideKey } from './two-way-plan.ts'
@@ -98,9 +106,7 @@ async function carryOut(
     }
     await pairs.commit(generation, changes.commit())
   }
-  for (const side of ['left', 'right'] as const) await writers[side].forget()
-  // As at the end of a run: what is put back to a moment within it is older then.
-  await using _raised = await openWriters(sides, pairs, fences, generation)
+  await closeWrites(pairs, writers, fences, generation)
   return undone
 }
 

@@ -195,8 +195,13 @@ export function writerTests(connector: ConnectorUnderTest): void {
       assert.equal(await next.recall('b'), null)
       await next.write('b', [], ['a'])
       assert.equal(await next.recall('a'), null)
-      await next.forget()
+      const raised = await next.forget()
       assert.equal(await next.recall('b'), null)
+      assert.ok(raised > next.generation)
+      assert.deepEqual(await collection.fences?.('people:left'), new Map([['p', raised]]))
+      assert.equal(await next.forget(), raised, 'there is nothing to forget')
+      assert.equal((await next.write('c', [{ kind: 'delete', key: [1], expected: {} }], []))[0]?.status, 'written')
+      await using _again = await openWriter(collection, raised)
     }),
   )
 

@@ -90,7 +90,7 @@ export const noFences: Sabotage = {
     writer: async (spec) => {
       const claim = async () => (await collection.writer?.(spec)) as Writer
       const first = await claim()
-      return { ...first, write: async (...args) => await (await claim()).write(...args), forget: async () => {} }
+      return { ...first, write: async (...args) => await (await claim()).write(...args), forget: async () => 0 }
     },
   }),
 }

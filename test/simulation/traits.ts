@@ -64,7 +64,7 @@ export function drawSync(random: Random, id: string): TwoWaySync {
     onDeleteConflict: random.pick(['keep', 'delete', 'ask'] as const),
     deletes: random.chance(0.15) ? 'keep' : 'propagate',
     stamp: { left: { field: 'stamp', as: null }, right: { field: 'stamp', as: null } },
-    guard: random.chance(0.8) ? { maxDeletes: 10, maxDeleteShare: 0.2 } : { maxDeletes: 1, maxDeleteShare: 0 },
+    guard: random.chance(0.4) ? { maxDeletes: 10, maxDeleteShare: 0.2 } : { maxDeletes: 1, maxDeleteShare: 0 },
     batch: { rows: random.between(1, 8), bytes: 1_000_000 },
   })
 }

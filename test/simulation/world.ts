@@ -600,7 +600,7 @@ export class World {
           },
           forget: async () => {
             await point('forget')
-            await writer.forget()
+            return await writer.forget()
           },
           [Symbol.asyncDispose]: async () => {},
         }

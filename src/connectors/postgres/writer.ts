@@ -77,7 +77,8 @@ export async function fencesOf(client: Client, schema: Schema, name: string): Pr
   return new Map(rows.map(([project, generation]) => [String(project), Number(generation)]))
 }
 
-function writerOf(client: Client, table: Table, fence: Fence, generation: number): Writer {
+function writerOf(client: Client, table: Table, fence: Fence, claimed: number): Writer {
+  let generation = claimed
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
     await beginFenced(client, [{ spec: fence, generation }])
     try {
@@ -91,7 +92,7 @@ function writerOf(client: Client, table: Table, fence: Fence, generation: number
   }
   const mine = [fence.project, fence.sync]
   return {
-    generation,
+    generation: claimed,
     write: (id, writes, forget) =>
       fenced(async () => {
         const results = await table.asTheyAre(await table.apply(writes))
@@ -116,8 +117,12 @@ function writerOf(client: Client, table: Table, fence: Fence, generation: number
       }),
     forget: async () => {
       const found = await client.query('SELECT 1 FROM _syncline_write WHERE project = $1 AND name = $2 LIMIT 1', mine)
-      if (found.length === 0) return
-      await fenced(() => client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2', mine))
+      if (found.length === 0) return generation
+      generation = await fenced(async () => {
+        await client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2', mine)
+        return await raiseFence(client, fence, generation)
+      })
+      return generation
     },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   }

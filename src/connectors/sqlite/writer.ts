@@ -92,8 +92,9 @@ function writerOf(
   context: Context,
   schema: Schema,
   spec: WriterSpec,
-  generation: number,
+  claimed: number,
 ): Writer {
+  let generation = claimed
   const { database } = lent
   const table = new Table(database, schema, spec, context)
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -158,7 +159,7 @@ function writerOf(
     })
   }
   return {
-    generation,
+    generation: claimed,
     write: async (id, writes, forget) => {
       try {
         return await fenced(async () => {
@@ -186,10 +187,14 @@ function writerOf(
           .prepare('SELECT 1 FROM _syncline_write WHERE project = ? AND name = ? LIMIT 1')
           .get(spec.project, spec.name),
       )
-      if (any === undefined) return
-      await fenced(async () =>
-        database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ?').run(spec.project, spec.name),
-      )
+      if (any === undefined) return generation
+      await fenced(async () => {
+        database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ?').run(spec.project, spec.name)
+        database
+          .prepare('UPDATE _syncline_checkpoint SET generation = generation + 1 WHERE project = ? AND sync = ?')
+          .run(spec.project, spec.name)
+      })
+      return ++generation
     },
     [Symbol.asyncDispose]: async () => {
       lent[Symbol.dispose]()
