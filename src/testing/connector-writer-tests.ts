@@ -193,7 +193,7 @@ export function writerTests(connector: ConnectorUnderTest): void {
       await using next = await openWriter(collection)
       assert.deepEqual(await next.recall('a'), results)
       assert.equal(await next.recall('b'), null)
-      await next.write('b', [], ['a'])
+      await next.write('b', [{ kind: 'delete', key: [2], expected: {} }], ['a'])
       assert.equal(await next.recall('a'), null)
       const raised = await next.forget()
       assert.equal(await next.recall('b'), null)
