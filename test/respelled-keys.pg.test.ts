@@ -249,6 +249,12 @@ for (const [name, { shape, keys }] of Object.entries(twins))
         await runs([0, 0, 0, 1])
         const found = await pair.verify()
         assert.deepEqual([found.equal, found.unreadable], [false, 2])
+        await using memory = await pair.store.pairs.read(pair.sync.id)
+        const { unpaired } = await memory.waiting()
+        assert.deepEqual(
+          unpaired.map(({ state, code }) => [state, code]),
+          [['rejected', 'KEY_DUPLICATE']],
+        )
         await pair.left.sql("DELETE FROM contacts WHERE email = 'e2'")
         await runs([1, 0, 0, 0])
         assert.equal((await pair.verify()).equal, true)

@@ -258,7 +258,9 @@ export interface View extends AsyncDisposable {
 }
 
 export interface Chunk {
+  /** No two have one key: where a system spells a key in several ways, all rows that share it are rejects (KEY_DUPLICATE). */
   readonly rows: readonly Row[]
+  /** With their keys in the one spelling, by which they are looked up. */
   readonly rejects: readonly Rejection[]
   /** Size as read. */
   readonly bytes: number

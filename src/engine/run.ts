@@ -7,7 +7,7 @@
  */
 import type { Writer } from '../connectors/connector.ts'
 import { isHeldByReference } from '../connectors/connector.ts'
-import { SyncError } from '../core/error.ts'
+import { isErrorCode, SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
 import { ownValue } from '../core/own-value.ts'
@@ -609,6 +609,7 @@ function recentOf(text: string | null): Recent | null {
 
 /** What can't be read is neither changed nor gone. */
 function unreadable({ unreadable: reason }: LoadedItem): Decision {
-  const refused = new SyncError('VALUE_REFUSED', reason?.message ?? 'the row can not be read')
+  const code = reason !== null && isErrorCode(reason.code) ? reason.code : 'VALUE_REFUSED'
+  const refused = new SyncError(code, reason?.message ?? 'the row can not be read')
   return { left: null, right: null, settled: [], conflicts: [], ended: [], pair: 'keep', deferred: false, refused }
 }
