@@ -267,15 +267,15 @@ function lookingUp(
     decode: rowDecoder(database, relation, names, careful),
     columns: columnsSql(relation, names, { careful }),
   }))
+  const isTold = (value: Bindable, at: number) => typeof value === 'string' && relation.key[at]?.type !== 'uuid'
   return ({ parts, tuples, reads }, all) => {
-    // Only texts may be taken for each other.
-    const texts =
-      !reads && relation.system === 'sqlite' && tuples.some((one) => one.some((value) => typeof value === 'string'))
-    const perStatement = Math.max(1, Math.floor((reads ? READING_VALUES : texts ? 200 : 900) / parts.length))
+    // Only texts may be taken for each other, and two spellings of a UUID should be.
+    const bytes = !reads && relation.system === 'sqlite' && tuples.some((one) => one.some(isTold))
+    const perStatement = Math.max(1, Math.floor((reads ? READING_VALUES : bytes ? 200 : 900) / parts.length))
     for (let start = 0; start < tuples.length; start += perStatement) {
       const part = tuples.slice(start, start + perStatement)
       const values = part.flat()
-      const from = clause(relation, [keysSql(parts, part.length, texts)])
+      const from = clause(relation, [keysSql(parts, part.length, bytes)])
       const found = carefully(relation, (careful) => {
         const { decode, columns } = readers(careful)
         const statement = prepareArrays(database, `SELECT ${columns} FROM ${from}`)
