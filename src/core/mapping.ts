@@ -74,7 +74,9 @@ function targetField(sync: Sync, source: Schema, name: string, rule: FieldRule):
   if (rule.kind === 'compute') return { name, type: rule.type, native: '', nullable: true, writable: true }
   const from = sourceField(sync, source, name, rule.from)
   const asSystem = from.systemType === undefined
-  if (asSystem && (rule.type === undefined || rule.type === from.type)) return { ...from, name, writable: true }
+  // Text that is declared is any text, whatever length or list of values the source gives its own.
+  const asIs = rule.type === undefined || (rule.type === from.type && (rule.type !== 'text' || from.native === 'text'))
+  if (asSystem && asIs) return { ...from, name, writable: true }
   return { name, type: rule.type ?? from.type, native: '', nullable: from.nullable, writable: true }
 }
 

@@ -95,8 +95,16 @@ export function isDrift({ kind }: Pick<SchemaChange, 'kind'>): boolean {
   return kind === 'incompatible' || kind === 'rekey'
 }
 
-/** What must change so that a target that holds `have` can hold `want`. Orphans already known are not reported again. */
-export function diffSchema(have: Schema | null, want: Schema, orphans: readonly string[] = []): SchemaChange[] {
+/**
+ * What must change so that a target that holds `have` can hold `want`. Orphans already known are not reported again. `asText`: fields that
+ * a person declared as text, which holds the values of every other type, too.
+ */
+export function diffSchema(
+  have: Schema | null,
+  want: Schema,
+  orphans: readonly string[] = [],
+  asText: ReadonlySet<string> = new Set(),
+): SchemaChange[] {
   if (have === null) return [{ kind: 'create', schema: want }]
   const changes: SchemaChange[] = []
   if (have.key.join('\0') !== want.key.join('\0')) changes.push({ kind: 'rekey', from: have.key, to: want.key })
@@ -105,8 +113,8 @@ export function diffSchema(have: Schema | null, want: Schema, orphans: readonly 
   for (const field of want.fields) {
     const was = held.get(field.name)
     if (was === undefined) changes.push({ kind: 'add', field })
-    else if (was.type === field.type && (was.native === field.native || !comparable(have, want))) continue
-    else if (comparable(have, want) ? widens(was, field) : widens(bare(was), bare(field)))
+    else if (was.type === field.type && (isSpelledAs(was, field) || !comparable(have, want))) continue
+    else if (asText.has(field.name) || (comparable(have, want) ? widens(was, field) : widens(bare(was), bare(field))))
       changes.push({ kind: 'widen', field, was })
     else changes.push({ kind: 'incompatible', field, was })
   }
@@ -121,6 +129,11 @@ function comparable(have: Schema, want: Schema): boolean {
   return have.system === want.system && want.system !== 'sqlite'
 }
 
+/** Without a native, a field takes every value of its type. */
+function isSpelledAs(was: Field, now: Field): boolean {
+  return was.native === now.native || (now.native === '' && unbounded.includes(was.native))
+}
+
 function bare(field: Field): Field {
   return { ...field, native: '' }
 }
@@ -129,7 +142,7 @@ function bare(field: Field): Field {
 export function widens(was: Field, now: Field): boolean {
   const a = parseNative(was.native)
   const b = parseNative(now.native)
-  if (was.type === now.type) return widensNative(a, b)
+  if (was.type === now.type) return now.native === '' || widensNative(a, b)
   if (was.type === 'integer' && now.type === 'decimal')
     return b.limits.length === 0 || limitOf(b) - (b.limits[1] ?? 0) >= 19
   if (was.type === 'uuid' && now.type === 'text') return b.limits.length === 0
@@ -163,6 +176,11 @@ interface Native {
   readonly limits: readonly number[]
 }
 
+/** Of each type the one that holds all its values. */
+const unbounded = [
+  ...['boolean', 'bigint', 'double precision', 'numeric', 'text', 'bytea', 'uuid', 'jsonb'],
+  ...['date', 'time without time zone', 'timestamp without time zone', 'timestamp with time zone'],
+]
 const integerWidths = ['smallint', 'integer', 'bigint']
 const floatWidths = ['real', 'double precision']
 const textNames = ['text', 'character varying', 'varchar']

@@ -4,7 +4,7 @@ import { refuseOtherOwner } from '../connectors/ownership.ts'
 import { SyncError } from '../core/error.ts'
 import { fingerprint } from '../core/fingerprint.ts'
 import { bindMapping, type Mapping } from '../core/mapping.ts'
-import { describeChange, diffSchema, isDrift, type SchemaChange } from '../core/schema.ts'
+import { describeChange, diffSchema, isDrift, type Schema, type SchemaChange } from '../core/schema.ts'
 import type { Sync } from '../core/sync.ts'
 import type { Type } from '../core/value.ts'
 import type { Project } from './project.ts'
@@ -49,7 +49,7 @@ export async function openSides(sync: Sync, project: Project): Promise<Sides> {
     // Whose rows a table holds was settled when it was first claimed.
     const adopted = state.schema === null || state.owner === null ? undefined : state.adopted
     const spec: TargetSpec = { ...wanted, adopt: adopted ?? sync.adopt }
-    const changes = diffSchema(state.schema, spec.schema, state.orphans)
+    const changes = diffSchema(state.schema, spec.schema, state.orphans, spec.adopt ? new Set() : declaredTexts(sync))
     return {
       sync,
       source,
@@ -75,8 +75,13 @@ export function optionsOf({ key, cursor, fields }: Sync): CollectionOptions {
   return { key, cursor, types }
 }
 
+/** Fields of which the sync says that they are text. */
+function declaredTexts({ fields }: Sync): ReadonlySet<string> {
+  return new Set([...(fields ?? [])].flatMap(([name, { type }]) => (type === 'text' ? [name] : [])))
+}
+
 /** SCHEMA_DRIFT when the source's schema changed so that the target can't follow by itself. */
-export function refuseDrift({ sync, changes }: Pick<Sides, 'sync' | 'changes'>): void {
+export function refuseDrift({ sync, changes, spec }: Pick<Sides, 'sync' | 'changes' | 'spec'>): void {
   const drift = changes.filter(isDrift)
   if (drift.length === 0) return
   const message = `sync ${sync.id}: ${drift.map(describeChange).join('; ')}`
@@ -84,10 +89,35 @@ export function refuseDrift({ sync, changes }: Pick<Sides, 'sync' | 'changes'>):
     throw new SyncError('SCHEMA_DRIFT', message, {
       hint: `Nothing was changed. Either say \`key\` as it was, or make the target anew with the new key: syncline reset ${sync.id} --drop (a table that the sync adopted keeps its rows), then run.`,
     })
-  const fields = drift.flatMap((change) => (change.kind === 'incompatible' ? [change.field.name] : [])).join(', ')
-  throw new SyncError('SCHEMA_DRIFT', message, {
-    hint: `Nothing was changed. Either declare a type that holds old and new values (fields: { ${fields}: { from: '…', type: 'text' } }), or make the target anew: syncline reset ${sync.id} --drop.`,
+  throw new SyncError('SCHEMA_DRIFT', message, { hint: `Nothing was changed. ${waysOut(sync, spec, drift)}` })
+}
+
+function waysOut(sync: Sync, { adopt, schema }: TargetSpec, drift: readonly SchemaChange[]): string {
+  const changed = drift.flatMap((change) => (change.kind === 'incompatible' ? [change] : []))
+  const anew = `ake the target anew with all its rows: syncline reset ${sync.id} --drop, then run.`
+  // A key keeps its type, and a pattern has no fields of its own.
+  if (changed.some(({ field }) => schema.key.includes(field.name)) || sync.id.includes('/')) return `M${anew}`
+  const types = new Map(changed.map(({ field, was }) => [field.name, adopt ? was.type : 'text']))
+  const fields = `fields: ${fieldsText(sync, schema, types)}`
+  if (adopt)
+    return `Either declare the type that the table has (${fields}; a value that is none is a rejected row), or change the column of the table by hand and run.`
+  return `Either keep old and new values as text (${fields}), or m${anew}`
+}
+
+/** The sync's fields as a config has them, these with these types. */
+function fieldsText({ fields }: Sync, schema: Schema, types: ReadonlyMap<string, Type>): string {
+  const lines = schema.fields.map(({ name }) => {
+    const rule = fields?.get(name)
+    const from = rule?.kind === 'from' ? rule.from : name
+    const type = types.get(name) ?? rule?.type
+    if (rule?.kind === 'compute') return `${spell(name)}: { compute: …, type: '${type}' }`
+    return `${spell(name)}: ${type === undefined ? `'${from}'` : `{ from: '${from}', type: '${type}' }`}`
   })
+  return `{ ${lines.join(', ')} }`
+}
+
+function spell(name: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
 }
 
 /** The column in which the connectors' targets keep when a row was deleted. */
