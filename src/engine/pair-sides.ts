@@ -20,6 +20,7 @@ import { type Keyless, keylessRows } from './keyless.ts'
 import type { Project } from './project.ts'
 import { inPresentNames } from './renamed-columns.ts'
 import { type ColumnMarks, renewedFields } from './renewed-columns.ts'
+import { openSideCollection } from './side-collection.ts'
 
 export interface PairSides extends AsyncDisposable {
   readonly sync: TwoWaySync
@@ -44,11 +45,13 @@ export interface PairSides extends AsyncDisposable {
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
 
+const MAKES_NONE =
+  'A two-way sync makes no tables: make the one that is missing, with the fields that are to be synced.'
+
 /** Opens both sides; writes nothing to either, and nothing to the memory. */
 export async function openPairSides(sync: TwoWaySync, project: Project): Promise<PairSides> {
   const open = async (side: SideName): Promise<Collection> => {
-    const { connection, collection } = sync[side]
-    return bounded(await (await project.connection(connection)).collection(collection, { key: sync.key[side] }))
+    return bounded(await openSideCollection(project, sync[side], { key: sync.key[side] }, MAKES_NONE))
   }
   const collections = { left: await open('left'), right: await open('right') }
   const pairing = bindPairing(sync, collections.left.schema, collections.right.schema)

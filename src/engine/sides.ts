@@ -8,6 +8,7 @@ import { describeChange, diffSchema, isDrift, type Schema, type SchemaChange } f
 import type { Sync } from '../core/sync.ts'
 import type { Type } from '../core/value.ts'
 import type { Project } from './project.ts'
+import { openSideCollection } from './side-collection.ts'
 
 export interface Sides extends AsyncDisposable {
   readonly sync: Sync
@@ -23,9 +24,8 @@ export interface Sides extends AsyncDisposable {
 
 /** Opens both sides. Reads only. Refuses a target that belongs to somebody else, and a schema that no longer fits. */
 export async function openSides(sync: Sync, project: Project): Promise<Sides> {
-  const left = await project.connection(sync.from.connection)
   const right = await project.connection(sync.to.connection)
-  const source = await left.collection(sync.from.collection, optionsOf(sync))
+  const source = await openSideCollection(project, sync.from, optionsOf(sync))
   if (right.sink === undefined) {
     throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, {
       hint: 'Its system has no transactions to keep rows and checkpoint together.',

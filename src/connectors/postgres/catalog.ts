@@ -43,7 +43,7 @@ export async function requireTable(client: Client, name: string): Promise<Table>
     hint:
       nearest.length > 0
         ? `Did you mean ${nearest.join(' or ')}?`
-        : 'Check the name and the USAGE grant on its schema; `syncline collections` shows what is there.',
+        : 'Check the name and the USAGE grant on its schema.',
   })
 }
 

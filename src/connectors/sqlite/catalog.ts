@@ -36,8 +36,7 @@ export function requireTable(database: DatabaseSync, name: string): Schema {
   const names = discoverTables(database).map((known) => known.name)
   const nearest = nearestNames(name, names)
   throw new SyncError('COLLECTION_UNKNOWN', `there is no table ${name}`, {
-    hint:
-      nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Run `syncline collections` to see what is there.',
+    hint: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'Check the name.',
   })
 }
 
