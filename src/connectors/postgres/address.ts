@@ -1,4 +1,5 @@
 /** What a connection's URL says. */
+import { mistakenParameter } from '../../core/postgres-parameters.ts'
 
 export interface Address {
   readonly host: string
@@ -48,8 +49,9 @@ export function mistakeIn(text: string): string | null {
     return 'has an @ or # behind its host: percent-encode what is special in user and password (@ is %40, / is %2F, # is %23, ? is %3F)'
   if (authority.slice(authority.lastIndexOf('@') + 1).includes(','))
     return 'names several hosts: name one, such as the address that always leads to the primary'
-  const mode = new URLSearchParams(rest.split('?')[1] ?? '').get('sslmode')
-  if (mode === null || sslModes.has(mode)) return null
+  const parameters = new URLSearchParams(rest.split('?')[1] ?? '')
+  const mode = parameters.get('sslmode')
+  if (mode === null || sslModes.has(mode)) return mistakenParameter(parameters)
   const known = [...sslModes.keys()].join(', ')
   if (mode === 'allow' || mode === 'prefer')
     return `has sslmode=${mode}, which goes on without TLS where there is none: choose one of ${known}`

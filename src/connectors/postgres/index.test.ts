@@ -5,7 +5,7 @@ import { clientOptions, placeOf } from './options.ts'
 
 test('where tls is said, the url does not say it otherwise', () => {
   for (const url of [
-    ...['sslmode=disable', 'ssl=false', 'x=1&ssl%6Dode=disable', 'ssl\tmode=disable', 'sslnegotiation=direct'].map(
+    ...['sslmode=disable', 'ssl=false', 'application_name=1&ssl%6Dode=disable', 'sslnegotiation=direct'].map(
       (query) => `postgres://h/d?${query}`,
     ),
     ...['postgres://u:p@/d?sslmode=disable', 'postgres:///d?sslmode=disable', 'postgres://u:p p@h/d?sslmode=disable'],
@@ -29,6 +29,10 @@ test('a url that means something else than it seems is refused in words that hol
     ['postgres://u:secret@h/d?sslmode=prefer', /sslmode=prefer, which goes on without TLS/],
     ['postgres://u:secret@h/d?sslmode=allow', /sslmode=allow, which goes on without TLS/],
     ['postgres://u:secret@h/d?sslmode=nonsense', /sslmode that is none: there are disable, require/],
+    ['postgres://u:secret@h/d?sslmod=require', /parameter sslmod, which nobody knows: did you mean sslmode\?/],
+    ['postgres://u:secret@h/d?SSLMODE=require', /parameter SSLMODE, which nobody knows: did you mean sslmode\?/],
+    ['postgres://u:secret@h/d?foobar=secret', /parameter foobar, which nobody knows: take it out/],
+    ['postgres://u:secret@h/d?sslmode=require&sslmode=disable', /says sslmode twice/],
   ] as const)
     for (const environment of [undefined, false]) {
       const { error } = postgresConfig.safeParse({ url, environment })
@@ -37,13 +41,21 @@ test('a url that means something else than it seems is refused in words that hol
       assert.ok(told !== '' && !told.includes('secret'), `${url}: ${told}`)
       assert.doesNotMatch(placeOf({ url, connectTimeoutMs: 1 }), /secret/)
     }
-  assert.ok(postgresConfig.safeParse({ url: 'postgres://u:p%40%2F%23@h/d?sslmode=require' }).success)
+  for (const query of [
+    'sslmode=require',
+    'sslmode=require&channel_binding=require',
+    'options=-c%20a%3Db&connect_timeout=5',
+  ])
+    assert.ok(postgresConfig.safeParse({ url: `postgres://u:p%40%2F%23@h/d?${query}` }).success)
 })
 
 test('the driver has nothing to warn of', () => {
   for (const mode of ['require', 'verify-ca']) {
-    const { connectionString } = clientOptions({ url: `postgres://h/d?sslmode=${mode}&x=1`, connectTimeoutMs: 1 })
-    assert.equal(connectionString, 'postgres://h/d?sslmode=verify-full&x=1')
+    const { connectionString } = clientOptions({
+      url: `postgres://h/d?sslmode=${mode}&application_name=x`,
+      connectTimeoutMs: 1,
+    })
+    assert.equal(connectionString, 'postgres://h/d?sslmode=verify-full&application_name=x')
   }
 })
 

@@ -78,7 +78,8 @@ function* mistakesWithoutEnvironment(
   const said = config.url === undefined ? config : addressOf(config.url)
   if (said === null) return yield { path: 'url', message: 'is no URL: percent-encode what is special in it' }
   const mistake = config.url === undefined ? null : mistakeIn(config.url)
-  if (mistake !== null && !mistake.includes('sslmode')) return yield { path: 'url', message: mistake }
+  if (mistake !== null && (mistake.startsWith('says') || !mistake.includes('sslmode')))
+    return yield { path: 'url', message: mistake }
   for (const name of ['host', 'user', 'password', 'database'] as const)
     if ((said[name] ?? '') === '')
       yield {

@@ -58,6 +58,10 @@ describe('the schema', () => {
     await using second = await openPostgresStore(`${database.url}?schema=crm`)
     assert.notEqual(await first.projectId(), await second.projectId())
     await assert.rejects(openPostgresStore(`${database.url}?schema=no"t`), { code: 'CONFIG_INVALID' })
+    await assert.rejects(openPostgresStore(`${database.url}?sslmod=require`), {
+      code: 'CONFIG_INVALID',
+      message: /sslmod/,
+    })
   })
 })
 

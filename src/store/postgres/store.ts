@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { SyncError } from '../../core/error.ts'
+import { mistakenParameter } from '../../core/postgres-parameters.ts'
 import type { CircuitStore } from '../circuits.ts'
 import type { JobStore, ScheduleStore } from '../jobs.ts'
 import type { PairStore } from '../pairs.ts'
@@ -142,5 +143,7 @@ function partsOf(url: string, given: string | undefined): { readonly server: str
     })
   }
   server.searchParams.delete('schema')
+  const mistake = mistakenParameter(server.searchParams)
+  if (mistake !== null) throw new SyncError('CONFIG_INVALID', `the URL of the store ${mistake}`)
   return { server: server.href, schema }
 }
