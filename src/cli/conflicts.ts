@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { parseKeyText } from '../core/key-text.ts'
-import { isTwoWay, type SideName, type TwoWaySync } from '../core/two-way.ts'
+import { isTwoWay, otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import { conflictObject, type KeyNames, keyNames, matchedRows } from '../engine/conflict-object.ts'
 import { resolveConflict } from '../engine/conflicts.ts'
 import type { ConflictField, ConflictRecord } from '../store/pairs.ts'
@@ -87,11 +87,18 @@ async function list(
 function cells(record: ConflictRecord, names: KeyNames): string[] {
   const fields =
     record.kind === 'delete'
-      ? 'deleted here, changed there'
+      ? deletionOf(record)
       : record.kind === 'match'
         ? 'match is not unique'
         : Object.keys(record.fields).join(', ')
   return [String(record.id), record.sync, record.status, describeKeys(record, names), fields, instant(record.openedAt)]
+}
+
+/** Of the side that deleted the row nothing is left. */
+function deletionOf({ fields }: ConflictRecord): string {
+  const images = Object.values(fields).map(({ values }) => parseKeyText(values))
+  const gone = images.every(([, left]) => left === null) ? 'left' : 'right'
+  return `deleted ${gone}, changed ${otherSide(gone)}`
 }
 
 async function showOne(shell: Shell, id: number): Promise<number> {
@@ -123,6 +130,7 @@ async function showOne(shell: Shell, id: number): Promise<number> {
       for (const line of matchLines(record, names)) terminal.out(line)
       return
     }
+    if (record.kind === 'delete') terminal.out(`  ${deletionOf(record)}`)
     const rows = Object.entries(record.fields).map(([name, field]) => {
       const [base = null, left = null, right = null] = parseKeyText(field.values)
       const decided =

@@ -1,7 +1,7 @@
 /** `syncline reset <sync>`: forgets how far a sync has been read. */
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
-import { isTwoWay, placesOf } from '../core/two-way.ts'
+import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import { underLease } from '../engine/alone.ts'
 import { resetSync } from '../engine/worker.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
@@ -44,13 +44,25 @@ async function reset(shell: Shell, name: string, drop: boolean, keepPairs: boole
       codes.push(exitCodeOfError(showError(shell, error, { sync: sync.id })))
       continue
     }
-    show(shell, { event: 'reset', sync: sync.id, dropped: drop }, () => {
+    const warning = doubles(sync, keepPairs) ? { warning: doubling(sync.id) } : {}
+    show(shell, { event: 'reset', sync: sync.id, dropped: drop, ...warning }, () => {
       const [, target] = placesOf(sync)
       const dropped = drop ? `, ${target.connection}.${target.collection} is dropped` : ''
       const next =
         isTwoWay(sync) && !keepPairs ? 'its next run pairs all rows anew' : 'its next run compares everything'
       shell.terminal.out(`${sync.id} is reset${dropped}; ${next}`)
+      if (warning.warning !== undefined)
+        shell.terminal.out(`  ${shell.terminal.paint('yellow', 'warning')}: ${warning.warning}`)
     })
   }
   return codes.length === 0 ? exitCodes.fine : worst(codes)
+}
+
+/** Whether nothing is left that tells which rows belong together. */
+function doubles(sync: AnySync, keepPairs: boolean): boolean {
+  return isTwoWay(sync) && !keepPairs && sync.match.length === 0
+}
+
+function doubling(sync: string): string {
+  return `the sync has no \`match\`: its next run takes all rows of both sides for new ones, and inserts them on the other side. Find the pairs before it: syncline repair-pairs ${sync} --by key, or by fields (\`reset --keep-pairs\` keeps the pairs)`
 }

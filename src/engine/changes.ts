@@ -1,6 +1,6 @@
 /** What one batch changes in the memory of a two-way sync, collected until it is committed. */
 import { randomUUID } from 'node:crypto'
-import { cellOf, neverCell } from '../core/base.ts'
+import { baseOf, cellOf, neverCell } from '../core/base.ts'
 import { keyText } from '../core/key-text.ts'
 import { ownValue } from '../core/own-value.ts'
 import type { Conflict, Decision } from '../core/reconcile.ts'
@@ -215,7 +215,7 @@ export function conflictChanges(
     Object.fromEntries(
       conflicts.flatMap((conflict): (readonly [string, ConflictField])[] => {
         const { at, base, left, right, rule, outcome } = conflict
-        if (at === null) return Object.entries(imageOf(sides, rows, conflict, status))
+        if (at === null) return Object.entries(imageOf(sides, pair, rows, conflict, status))
         return [[nameOf(at), { values: keyText([base, left, right]), rule, outcome, status }]]
       }),
     )
@@ -279,16 +279,18 @@ function isPending({ status }: ConflictField): boolean {
 
 /** A row that one side deleted, as the other held it: nothing of it is lost, whatever is decided. */
 function imageOf(
-  { pairing }: PairSides,
+  sides: PairSides,
+  pair: StoredPair,
   rows: Readonly<Record<SideName, Row | null>>,
   conflict: Conflict,
   status: ConflictStatus,
 ): Record<string, ConflictField> {
+  const base = baseOf(sides.layout.mode, cellsOfPair(sides, pair), sides.types)
   return Object.fromEntries(
-    pairing.fields.map(({ name }, at) => [
+    sides.pairing.fields.map(({ name }, at) => [
       name,
       {
-        values: keyText([null, rows.left?.[at] ?? null, rows.right?.[at] ?? null]),
+        values: keyText([base.value('left', at), rows.left?.[at] ?? null, rows.right?.[at] ?? null]),
         rule: conflict.rule,
         outcome: conflict.outcome,
         status,

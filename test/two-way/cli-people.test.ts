@@ -4,8 +4,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { call } from '../oracle/project.ts'
-import { disagree, first, type Project, project, told } from './people-project.ts'
+import { call, writeConfig } from '../oracle/project.ts'
+import { connections, disagree, first, type Project, people, project, told } from './people-project.ts'
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'syncline.js')
 
@@ -152,5 +152,35 @@ describe('why', () => {
     assert.deepEqual([waiting?.state, waiting?.code], ['rejected', 'VALUE_REFUSED'])
     assert.match(waiting?.message ?? '', /CHECK/)
     assert.match(await printed(of, 'why', 'people', '51'), /refused: .*CHECK.*tried again on every run/)
+  })
+})
+
+describe('a row that one side deleted and the other changed', () => {
+  test('is shown with what both sides had agreed on, and which of them deleted it', async () => {
+    await using of = await project({ onDeleteConflict: 'ask' })
+    of.crm("UPDATE people SET name = 'Anna' WHERE id = 1")
+    of.shop('DELETE FROM people WHERE id = 51')
+    await of.call('run')
+    const { id, kind, fields } = first(await of.call('conflicts'))
+    assert.equal(kind, 'delete')
+    assert.deepEqual([fields.name?.base, fields.name?.left, fields.name?.right], ['Ann', 'Anna', null])
+    assert.match(await printed(of, 'conflicts'), /deleted right, changed left/)
+    assert.match(
+      await printed(of, 'conflicts', 'show', id),
+      /deleted right, changed left[\s\S]*name +"Ann" +"Anna" +null/,
+    )
+  })
+})
+
+describe('reset of a sync without `match`', () => {
+  test('warns that its next run doubles the rows, and names the ways out', async () => {
+    await using of = await project()
+    assert.doesNotMatch(JSON.stringify(await of.call('reset', 'people')), /warning/)
+    await writeConfig(of.folder, { connections, syncs: { people: { ...people, match: [] } } })
+    assert.doesNotMatch(JSON.stringify(await of.call('reset', 'people', '--keep-pairs')), /warning/)
+    assert.match(
+      JSON.stringify(await of.call('reset', 'people')),
+      /"warning":"the sync has no `match`.*repair-pairs people/,
+    )
   })
 })
