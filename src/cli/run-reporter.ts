@@ -101,8 +101,7 @@ function finishedLines({ terminal }: Shell, run: Finished): string[] {
     interrupted: terminal.paint('yellow', '… interrupted'),
   }
   const rate = run.durationMs >= 200 && run.read > 0 ? ` (${count((run.read / run.durationMs) * 1000)} rows/s)` : ''
-  const sign = run.error?.code === 'INTERRUPTED' ? signs.interrupted : signs[run.status]
-  const first = `${sign} ${run.sync}  ${describeCounts(run)} in ${duration(run.durationMs)}${rate}`
+  const first = `${signs[run.status]} ${run.sync}  ${describeCounts(run)} in ${duration(run.durationMs)}${rate}`
   if (run.error === undefined) return [first]
   return [first, ...failureLines(run.error)]
 }

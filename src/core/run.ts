@@ -87,7 +87,8 @@ export type RunEvent =
       readonly event: 'run.finished'
       readonly sync: SyncId
       readonly run: string
-      readonly status: 'succeeded' | 'failed' | 'held'
+      /** `interrupted`: somebody stopped it, or its process; it goes on later. */
+      readonly status: Exclude<RunStatus, 'running'>
       readonly durationMs: number
       readonly error?: Failure
     } & Counts)

@@ -13,7 +13,7 @@ export interface Metrics extends Disposable {
   read(): Promise<{ readonly type: string; readonly text: string }>
 }
 
-export function collectMetrics(events: Events, store: Store, limiter: Limiter): Metrics {
+export function collectMetrics(events: Events, store: Store, limiter: Pick<Limiter, 'onWait' | 'states'>): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const runs = new Counter({
@@ -84,7 +84,7 @@ export function collectMetrics(events: Events, store: Store, limiter: Limiter): 
     seconds.observe({ sync }, durationMs / 1000)
     for (const what of ['read', 'inserted', 'updated', 'deleted', 'rejected', 'conflicts'] as const)
       rows.inc({ sync, what }, event[what])
-    if (error !== undefined) errors.inc({ code: error.code })
+    if (error !== undefined && status !== 'interrupted') errors.inc({ code: error.code })
   })
   const unlisten = limiter.onWait((connection, ms) => waits.observe({ connection }, ms / 1000))
   return {

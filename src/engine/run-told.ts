@@ -21,8 +21,8 @@ export function finishedEvent({ id, sync, status, durationMs, error }: Ended, co
     event: 'run.finished',
     sync,
     run: id,
-    // History tells interrupted from failed; to the caller both are a run that did not get to its end.
-    status: status === 'succeeded' || status === 'held' ? status : 'failed',
+    // One that has ended is no longer running.
+    status: status === 'running' ? 'failed' : status,
     ...counts,
     durationMs: durationMs ?? 0,
     ...(error === null ? {} : { error }),
@@ -36,7 +36,7 @@ export function alsoTold(event: RunEvent, job: string): readonly EngineEvent[] {
   if (event.event !== 'run.finished') return []
   const { status, error = null } = event
   // Stopped by a person or with its process: it goes on later.
-  if (status === 'succeeded' || error?.code === 'INTERRUPTED') return []
+  if (status === 'succeeded' || status === 'interrupted') return []
   return [{ event: status === 'held' ? 'run.held' : 'run.failed', sync, run, error }]
 }
 

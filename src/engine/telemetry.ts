@@ -192,7 +192,7 @@ class RunSpans {
     open.run.setAttribute('syncline.status', status)
     for (const name of ['read', 'inserted', 'updated', 'deleted', 'rejected', 'conflicts'] as const)
       open.run.setAttribute(`syncline.${name}`, event[name])
-    this.#end(open, error ?? null)
+    this.#end(open, status === 'interrupted' ? null : (error ?? null))
     this.#open.delete(sync)
     this.#ended.set(sync, open.run)
   }
