@@ -98,7 +98,7 @@ for (const [target, open] of Object.entries(kinds))
       const run = await pair.run()
       assert.deepEqual(
         [run.error?.message, run.status, run.updated, run.rejected],
-        ['1 rows of sync t could not be written; all others were', 'failed', 2, 1],
+        ['1 row of sync t could not be written; all others were', 'failed', 2, 1],
       )
       const letters = await deadLetters({ ...pair.sync, adopt: true }, pair.project())
       assert.deepEqual(

@@ -151,7 +151,10 @@ describe('fields', () => {
         ]),
       }
       world.put(...someOrders(3))
-      assertRun(await world.run(), { status: 'failed', code: 'ROWS_REJECTED', inserted: 2, rejected: 1 })
+      const run = await world.run()
+      assertRun(run, { status: 'failed', code: 'ROWS_REJECTED', inserted: 2, rejected: 1 })
+      assert.match(run.error?.message ?? '', /^1 row of sync orders/)
+      assert.match(run.error?.hint ?? '', /`syncline dead-letters orders`/)
       assertRun(await world.run(), { status: 'failed', code: 'ROWS_REJECTED', rejected: 1 })
       broken = false
       assertRun(await world.run(), { inserted: 1 })

@@ -23,12 +23,8 @@ export function outcomeOf(
   if (rejected === 0 || waits) return { status: 'succeeded', error: null, heldDeletes: null }
   const error = new SyncError(
     'ROWS_REJECTED',
-    `${rejected} rows of sync ${sync.id} could not be written; all others were`,
-    {
-      hint: isTwoWay(sync)
-        ? `\`syncline status\` names their keys and the reasons. They are tried again on every run.`
-        : 'The table _syncline_rejected in the target names their keys and the reasons. They are tried again on every run.',
-    },
+    `${rows(rejected)} of sync ${sync.id} could not be written; all others were`,
+    { hint: `\`syncline dead-letters ${sync.id}\` lists keys and reasons. Every run tries again.` },
   )
   return failed(error)
 }
@@ -38,9 +34,13 @@ export function guardHeld(sync: AnySync, run: string, deletes: number): SyncErro
   const of = isTwoWay(sync) ? '' : ` of ${sync.to.collection}`
   return new SyncError(
     'GUARD_HELD',
-    `sync ${sync.id} would delete ${deletes} rows${of}, more than its guard allows; nothing was deleted`,
+    `sync ${sync.id} would delete ${rows(deletes)}${of}, more than its guard allows; nothing was deleted`,
     { hint: `Look at it with \`syncline plan ${sync.id}\`. If it is right: syncline release ${run}, then run again.` },
   )
+}
+
+function rows(count: number): string {
+  return count === 1 ? '1 row' : `${count} rows`
 }
 
 export function failed(error: SyncError): Outcome {
