@@ -24,8 +24,8 @@ export interface Sides extends AsyncDisposable {
 
 /** Opens both sides. Reads only. Refuses a target that belongs to somebody else, and a schema that no longer fits. */
 export async function openSides(sync: Sync, project: Project): Promise<Sides> {
-  const right = await project.connection(sync.to.connection)
   const source = await openSideCollection(project, sync.from, optionsOf(sync))
+  const right = await project.connection(sync.to.connection)
   if (right.sink === undefined) {
     throw new SyncError('READ_ONLY', `connection ${sync.to.connection} can't be the target of a one-way sync`, {
       hint: 'Its system has no transactions to keep rows and checkpoint together.',
