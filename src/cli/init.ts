@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { configNames } from '../config/load.ts'
+import { configNames, refuseOtherKind, writable } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
 import { exitCodes } from './exit-code.ts'
 import type { Execute } from './main.ts'
@@ -16,7 +16,7 @@ export function addInit(program: Command, execute: Execute): void {
 }
 
 async function init(shell: Shell): Promise<number> {
-  const path = resolve(shell.folder, shell.config ?? configNames[0])
+  const path = refuseOtherKind(resolve(shell.folder, shell.config ?? configNames[0]), writable)
   const folder = dirname(path)
   const taken = [path, ...configNames.map((name) => join(folder, name))].find((candidate) => existsSync(candidate))
   if (taken !== undefined) {

@@ -56,6 +56,15 @@ test('a JSON config and a named one are loaded', async () => {
   assert.equal(named.path, join(folder, 'syncline.config.json'), 'a folder is where to look')
 })
 
+test('a file that is no config by its name is told what may be one', async () => {
+  const folder = folderWith({ 'my.yaml': 'connections: {}', 'syncline.toml': '' })
+  for (const name of ['my.yaml', 'syncline.toml']) {
+    const error = await failure(folder, name)
+    assert.equal(error.code, 'CONFIG_INVALID')
+    assert.match(error.message, new RegExp(`^${name} can't be a config file: .*\\.ts, .*\\.json`))
+  }
+})
+
 test('a missing variable is named, with the file to put it in', async () => {
   const error = await failure(folderWith({ 'syncline.config.ts': code }))
   assert.equal(error.code, 'ENV_MISSING')

@@ -69,7 +69,7 @@ function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): str
   if (path !== undefined) {
     const named = resolve(folder, path)
     if (statSync(named, { throwIfNoEntry: false })?.isDirectory() === true) return findConfig({ folder: named })
-    if (existsSync(named)) return named
+    if (existsSync(named)) return refuseOtherKind(named, loadable)
     throw new SyncError('CONFIG_INVALID', `there is no config file ${named}`, { hint: '`syncline init` writes one.' })
   }
   const found = configNames.map((name) => join(folder, name)).find((candidate) => existsSync(candidate))
@@ -77,6 +77,22 @@ function findConfig({ folder, path }: Pick<LoadOptions, 'folder' | 'path'>): str
   throw new SyncError('CONFIG_INVALID', `there is no ${configNames[0]} (nor .js, .json) in ${resolve(folder)}`, {
     hint: 'Go to the project folder, name the file with --config, or write one with `syncline init`.',
   })
+}
+
+/** What a config is written in. */
+export const writable = ['.ts', '.mts', '.js', '.mjs', '.json'] as const
+const loadable = [...writable, '.cts', '.cjs']
+
+/** The path, if a config may have it. */
+export function refuseOtherKind(path: string, kinds: readonly string[]): string {
+  if (kinds.includes(extname(path))) return path
+  throw new SyncError(
+    'CONFIG_INVALID',
+    `${basename(path)} can't be a config file: its name has to end in ${kinds.join(', ')}`,
+    {
+      hint: 'A config is TypeScript, JavaScript or JSON.',
+    },
+  )
 }
 
 /** What `.env` files added to an environment: the next reading may change it, what was set from outside stays. */
