@@ -97,6 +97,11 @@ export async function triggerAll(shell: Shell, syncs: readonly string[], priorit
     const job = await trigger(opened.project.store, systemClock, id, priority)
     show(shell, { event: 'job', ...jobObject(job) }, () => shell.terminal.out(`${id} is queued as job ${job.id}`))
   }
+  const ids = chosen.map(({ id }) => id).join(' ')
+  if (!shell.json && opened.project.store.worked?.() === false)
+    shell.terminal.out(
+      `No process works on this project now: \`syncline start\` would, or run it here: syncline run ${ids}`,
+    )
   return exitCodes.fine
 }
 

@@ -284,3 +284,20 @@ test('run refuses a project that another process runs, and names it', async () =
   assert.match(err, new RegExp(`process ${process.pid} is running this project already`))
   assert.ok(!existsSync(join(folder, 'warehouse.db')))
 })
+
+describe('trigger', () => {
+  test('says that nobody works on the project, where nobody does', async () => {
+    const folder = newFolder({ connections, syncs })
+    for (const command of [
+      ['trigger', 'orders'],
+      ['dead-letters', 'orders', '--retry'],
+    ]) {
+      const { code, out } = await call(folder, ...command)
+      assert.equal(code, 0)
+      assert.match(out, /orders is queued as job \d+\nNo process works on this project now: .*syncline run orders$/)
+    }
+    await using store = await openSqliteStore(folder)
+    await using _lock = await store.lock()
+    assert.doesNotMatch((await call(folder, 'trigger', 'orders')).out, /No process/)
+  })
+})

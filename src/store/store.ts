@@ -18,6 +18,8 @@ export interface Store extends AsyncDisposable {
    * In a store that many processes share it keeps nobody out: there leases alone keep two from running one sync.
    */
   lock(): Promise<AsyncDisposable>
+  /** Whether a process holds the lock now: it runs the project, or serves it. Absent: many share the store, and none knows of all others. */
+  worked?(): boolean
   /** The name under which this process takes the leases of what it runs without the queue. Where many share the store, each has its own. */
   readonly holder: string
   /** Yields when another process may have changed a schedule. May be lossy: it only saves waiting. Absent: there is one process. */

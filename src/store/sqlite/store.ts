@@ -56,14 +56,16 @@ class SqliteStore implements Store {
   readonly records: RecordStore
   readonly #database: DatabaseSync
   readonly #lockPath: string
+  /** Who holds the lock; null: nobody. */
+  readonly #current: () => string | null
   readonly #token = randomUUID()
   #lock: AsyncDisposable | null = null
 
   constructor(database: DatabaseSync, lockPath: string) {
     this.#database = database
     this.#lockPath = lockPath
-    const current = () => (existsSync(lockPath) ? (lockHolder(lockPath)?.token ?? null) : null)
-    this.runs = new SqliteRunStore(database, { own: this.#token, current })
+    this.#current = () => (existsSync(lockPath) ? (lockHolder(lockPath)?.token ?? null) : null)
+    this.runs = new SqliteRunStore(database, { own: this.#token, current: this.#current })
     this.leases = new SqliteLeaseStore(database)
     this.pairs = new SqlitePairStore(database)
     this.jobs = new SqliteJobStore(database)
@@ -73,6 +75,10 @@ class SqliteStore implements Store {
 
   async projectId(): Promise<string> {
     return String(attempt(this.#database, () => this.#database.prepare('select id from project').get())?.id ?? '')
+  }
+
+  worked(): boolean {
+    return this.#current() !== null
   }
 
   async lock(): Promise<AsyncDisposable> {
