@@ -1,4 +1,4 @@
-/** Work that must not overlap within this process, by name: in the order in which it was asked for. */
+/** Work that must not overlap within this process, by name: in the order in which it was asked for, as long as nobody gives up and asks again. */
 export class Mutex {
   readonly #last = new Map<string, Promise<void>>()
 
@@ -16,7 +16,7 @@ export class Mutex {
       free()
     }
     if (await isBefore(before, signal)) return { [Symbol.dispose]: leave }
-    // Who waits behind this one waits for those before it.
+    // Those behind one that gave up still wait for those before it.
     void before.then(leave)
     return null
   }

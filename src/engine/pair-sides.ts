@@ -172,7 +172,8 @@ export async function openWriters(
   // Before: a run that dies while it takes them must not make its state look older than the sides.
   await pairs.claiming(generation)
   const dispose = async () => {
-    for (const side of sideNames) await writers[side]?.[Symbol.asyncDispose]()
+    const closed = await Promise.allSettled(sideNames.map((side) => writers[side]?.[Symbol.asyncDispose]()))
+    for (const one of closed) if (one.status === 'rejected') throw one.reason
   }
   try {
     const left = await open('left')
@@ -183,14 +184,15 @@ export async function openWriters(
     await pairs.claimed(generation, { left: seenOf(left), right: seenOf(right) })
     return { left, right, [Symbol.asyncDispose]: dispose }
   } catch (error) {
-    await dispose()
+    // What closing makes of it is no news.
+    await dispose().catch(() => {})
     throw error
   }
 }
 
 /**
- * Takes a fence as this run has seen it: one that was frozen meanwhile, and lost its lease, must not raise it. Where another claimed
- * since, whoever has the lease takes it all the same.
+ * Claims a fence only if its generation is the one that this run has read, so that a process without the lease can't raise it. If another
+ * has claimed since, and the lease is still ours, it claims again.
  */
 async function claimSeen(
   sides: PairSides,

@@ -53,7 +53,7 @@ export interface TaskOptions {
 
 export async function executeSyncJob(claim: Claim, signal: AbortSignal, options: TaskOptions): Promise<JobResult> {
   if (claim.takeovers > 0) return await unfinished(claim, options)
-  const { definitions, slots, mutex, breaker, events, clock } = options
+  const { definitions, slots, breaker, events, clock } = options
   const sync = await definitions.find(claim.sync).catch(asSyncError)
   if (sync instanceof SyncError) {
     // Embedders add their integrations one by one: what is due before is not failed by that.
@@ -65,15 +65,11 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
   const connections = [...new Set(placesOf(sync).map(({ connection }) => connection))]
   const readyAt = await breaker.readyAt(connections, clock.now())
   if (readyAt > clock.now()) return waiting(readyAt, clock.now())
-  const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
-  if (veto !== null) return vetoed(sync, claim, veto, events)
-  // Whoever waits for long gives its hand to jobs that need not.
-  using held = await mutex.hold(
-    definitions.exclusive(sync),
-    AbortSignal.any([signal, AbortSignal.timeout(MOST_PATIENCE_MS)]),
-  )
+  using held = await holdSoon(definitions.exclusive(sync), signal, options)
   if (signal.aborted) return { kind: 'interrupted', run: null }
   if (held === null) return { kind: 'postponed', untilMs: clock.now() + SOON_MS }
+  const veto = await events.vetoOf({ event: 'sync.starting', sync: sync.id, job: claim.job })
+  if (veto !== null) return vetoed(sync, claim, veto, events)
   const admission = await breaker.enter(connections, clock.now())
   if (admission.kind === 'wait') return waiting(admission.untilMs, clock.now())
   using limit = new TimeLimit(sync.id, sync.timeoutMs ?? null, signal, clock)
@@ -103,6 +99,26 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     context.log(`keeping which connections answer failed: ${asSyncError(error).message}`, 'error'),
   )
   return resultOf(record)
+}
+
+/** Null: after MOST_PATIENCE_MS the job frees its slot for others, and asks again. */
+async function holdSoon(
+  names: readonly string[],
+  signal: AbortSignal,
+  { mutex, clock }: Pick<TaskOptions, 'mutex' | 'clock'>,
+): Promise<Disposable | null> {
+  if (names.length === 0) return await mutex.hold(names)
+  const patience = new AbortController()
+  const done = new AbortController()
+  clock.sleep(MOST_PATIENCE_MS, done.signal).then(
+    () => patience.abort(),
+    () => {},
+  )
+  try {
+    return await mutex.hold(names, AbortSignal.any([signal, patience.signal]))
+  } finally {
+    done.abort()
+  }
 }
 
 function vetoed(sync: AnySync, claim: Claim, reason: string, events: Events): JobResult {

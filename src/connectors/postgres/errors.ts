@@ -214,11 +214,14 @@ function meaningOf(told: pg.DatabaseError): Meaning {
 
 /** The function of the server that carries out RAISE: whoever wrote it chose the SQLSTATE, whatever that means elsewhere. */
 const RAISES = 'exec_stmt_raise'
+/** … and that which passes on what the server of a foreign table said. */
+const OTHER_SERVER = 'pgfdw_report_error'
 /** Classes that say of a statement that it is wrong: where a function of the database ran it, it was not ours. */
 const ofStatement = /^(0A|24|25|26|28|2B|2D|34|3B|3D|3F|42|55)/
 
 /** Whether a function of the database says so, such as a trigger. Only what it asks to be tried again, or was locked out of, is. */
 function isOfFunction({ routine, where, internalQuery }: pg.DatabaseError, state: string): boolean {
+  if (routine === OTHER_SERVER) return false
   if (routine === RAISES) return !state.startsWith('40')
   return (
     (where !== undefined || internalQuery !== undefined) &&

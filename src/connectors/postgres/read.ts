@@ -22,7 +22,7 @@ import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import { dependentsOf } from './dependents.ts'
-import { isMissingRight } from './errors.ts'
+import { isMissingRight, toldByServer } from './errors.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
 import type { PostgresConfig } from './index.ts'
@@ -113,8 +113,8 @@ export async function openCollection(
               try {
                 return await rehearse(client, spec, rows)
               } catch (error) {
-                // A side needs no right to make temporary tables.
-                if (!isMissingRight(error)) throw error
+                // A side needs no right to make temporary tables, and where none can be made nothing is foreseen.
+                if (!['42501', '25006'].includes(toldByServer(error)?.code ?? '')) throw error
                 return rows
               }
             }),
@@ -341,14 +341,24 @@ async function openSnapshot({ config, table, following }: Source): Promise<Snaps
   const client = await connect(config)
   try {
     const running = following.kind === 'field' ? await runningNow(client) : []
-    // Of a view all tables that it reads are locked, too.
-    const lockable = ['r', 'p', 'v'].includes(table.kind)
-    await client.begin('snapshot', lockable ? `LOCK TABLE ${tableSql(table.schema.name)} IN ACCESS SHARE MODE` : '')
+    await beginLocked(client, table)
     refuseChanged(table.schema, (await findTable(client, table.schema.name))?.schema ?? null)
     return { client, running, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
   } catch (error) {
     await client[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+/** Of a view all tables that it reads are locked, too: where the role, or the view's owner, may read whole tables, not only columns. */
+async function beginLocked(client: Client, { kind, schema }: Table): Promise<void> {
+  const lock = `LOCK TABLE ${tableSql(schema.name)} IN ACCESS SHARE MODE`
+  try {
+    await client.begin('snapshot', ['r', 'p', 'v'].includes(kind) ? lock : '')
+  } catch (error) {
+    if (kind !== 'v' || !isMissingRight(error)) throw error
+    await client.rollback()
+    await client.begin('snapshot')
   }
 }
 
