@@ -162,6 +162,18 @@ describe('a repair', () => {
   )
 
   test(
+    'in several rounds is decided about once: no round deletes what the next would hold',
+    inWorld(async (world) => {
+      world.sync = { ...world.sync, guard: { maxDeletes: 10, maxDeleteShare: 0.2 } }
+      world.put(...someOrders(100))
+      await world.run()
+      world.delete(...ids(1, 19))
+      const { right, repaired } = await world.verify({ repair: true, maxSuspects: 10 })
+      assert.deepEqual({ right, repaired }, { right: 81, repaired: 19 })
+    }),
+  )
+
+  test(
     'of a few rows is no matter of the guard, and counts what it wrote',
     inWorld(async (world) => {
       world.put(...someOrders(10))

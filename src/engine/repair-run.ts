@@ -23,8 +23,11 @@ export async function recordRepair<Mended extends { readonly status: 'succeeded'
   const mended = await mend(tally).catch((thrown) => redactError(thrown, context.redact))
   const outcome = mended instanceof SyncError ? failed(mended) : outcomeOf(sync, run.id, mended, tally.counts, false)
   const durationMs = context.clock.now() - run.startedAt
-  await store.runs.finish({ ...run, ...tally.counts, ...outcome, durationMs, releasedAt: null })
+  const finished = store.runs.finish({ ...run, ...tally.counts, ...outcome, durationMs, releasedAt: null })
+  // What went wrong first is told.
+  if (mended instanceof SyncError) await finished.catch(() => {})
   if (mended instanceof SyncError) throw mended
+  await finished
   if (mended.status === 'held') throw guardHeld(sync, run.id, mended.deletes)
   return mended
 }

@@ -106,9 +106,10 @@ async function repairAll(
   const released = await project.store.runs.released(id)
   const refused = byDifference<Key[]>(() => [])
   for (let suspects = found, here = sides; ; ) {
-    const { left: sourceRows, right: targetRows } = suspects
+    // Of all rounds: the share is one of what the target had before the first.
     const deletes = tally.counts.deleted + suspects.keys.extra.length + suspects.more.extra
-    if (holds(guard, { deletes, targetRows, sourceRows, released })) return { status: 'held', deletes }
+    if (holds(guard, { deletes, targetRows: found.right, sourceRows: suspects.left, released }))
+      return { status: 'held', deletes }
     tally.add(await repair(here, suspects))
     // The table may be there only now, or have fields only now.
     here = { ...sides, changes: [], state: await sides.sink.inspect(sides.spec) }

@@ -39,3 +39,17 @@ for (const system of Object.keys(systems) as (keyof typeof systems)[])
     await assertForeseen(pair, [4, 2, 0])
     if (system === 'Postgres') assert.deepEqual(await right.sql('SELECT count(DISTINCT id) FROM contacts'), [['6']])
   })
+
+test('Postgres: a role that may make no temporary tables plans without asking the side', async () => {
+  const [left, right] = [await sqliteDatabase('triggers'), await postgresDatabase()]
+  const role = `no_temp_${Date.now()}`
+  await left.sql(`CREATE TABLE contacts (id INTEGER PRIMARY KEY, mail TEXT); INSERT INTO contacts VALUES (1, 'a')`)
+  await right.connectAs(role)
+  await right.sql(`CREATE TABLE contacts (id int PRIMARY KEY, mail text); GRANT ALL ON SCHEMA public TO ${role};
+    GRANT ALL ON contacts TO ${role}; REVOKE TEMPORARY ON DATABASE ${new URL(right.url).pathname.slice(1)} FROM public`)
+  await using pair = openTwoWay(left, right, {
+    fields: [field('id'), field('mail')],
+    match: [{ field: 'id', by: null }],
+  })
+  await assertForeseen(pair, [1, 0, 0])
+})

@@ -36,9 +36,17 @@ describe('errors of SQLite', () => {
           code: 'FILE_UNUSABLE',
           message: /is no regular file/,
         })
-    const told = translate(Object.assign(new Error('disk I/O error'), { errcode: 266 }), './shop.db')
-    assert.ok(told instanceof SyncError && told.code === 'FILE_UNUSABLE')
-    assert.match(told.message, /^can't read/)
+    const told = (errcode: number) => translate(Object.assign(new Error('disk I/O error'), { errcode }), './shop.db')
+    for (const errcode of [266, 522, 3850, 3338, 10]) {
+      const error = told(errcode)
+      assert.ok(error instanceof SyncError)
+      assert.deepEqual([errcode, error.code], [errcode, 'FILE_UNUSABLE'])
+      assert.match(error.message, /^can't use/)
+    }
+    for (const errcode of [778, 1034, 1546, 13]) {
+      const error = told(errcode)
+      assert.ok(error instanceof SyncError && error.code === 'DISK_FULL', String(errcode))
+    }
   })
 
   test('a file that can’t be read without writing beside it says so, and the ways out', () => {

@@ -36,10 +36,10 @@ const full: Meaning = {
   says: "can't write the SQLite file",
   hint: 'Free some space and run again: the sync goes on where it stopped.',
 }
-/** A read that the system refused is no matter of space. */
-const unreadable: Meaning = {
+/** Where the system refused anything but a write, space is not what is missing. */
+const failing: Meaning = {
   code: 'FILE_UNUSABLE',
-  says: "can't read the SQLite file",
+  says: "can't use the SQLite file",
   hint: 'The disk, the network share or the file itself fails: the log of the system says more.',
 }
 const closedFolder: Meaning = {
@@ -77,7 +77,7 @@ export const codes: Readonly<Record<number, Meaning>> = {
     says: 'a statement was stopped on',
     hint: 'Run again: it goes on from the last checkpoint.',
   },
-  10: full,
+  10: failing,
   11: damaged,
   12: refused,
   13: full,
@@ -104,8 +104,12 @@ export const codes: Readonly<Record<number, Meaning>> = {
 
 /** By SQLite's extended result code, where that says something else than its primary one. */
 const extended: Readonly<Record<number, Meaning>> = {
-  266: unreadable,
-  522: unreadable,
+  // Writes, syncs, truncations and the shared memory of the WAL: on a full disk SQLite says these.
+  778: full,
+  1034: full,
+  1290: full,
+  1546: full,
+  4874: full,
   264: closedFolder,
   520: closedFolder,
   776: closedFolder,

@@ -26,15 +26,15 @@ const busy: Meaning = {
 
 const FULL = 13
 const IO = 10
-/** I/O errors that are none of writing: of reading, and of a read that gave too little. */
-const UNREAD = [266, 522]
+/** I/O errors of writes, syncs, truncations and the shared memory of the WAL: on a full disk SQLite says these. */
+const UNWRITTEN = [778, 1034, 1290, 1546, 4874]
 
 /** By SQLite's primary result code. */
 const meanings: Readonly<Record<number, Meaning>> = {
   5: busy,
   6: busy,
   8: unwritable,
-  [IO]: full,
+  [IO]: damaged,
   11: damaged,
   [FULL]: full,
   14: unwritable,
@@ -53,7 +53,7 @@ export function attempt<T>(database: DatabaseSync, work: () => T): T {
 /** SQLite's error as ours; anything else unchanged. */
 export function translate(error: unknown, path: string): unknown {
   const code = codeOf(error)
-  const meaning = UNREAD.includes(code) ? damaged : meanings[code & 0xff]
+  const meaning = UNWRITTEN.includes(code) ? full : meanings[code & 0xff]
   if (meaning === undefined || !(error instanceof Error)) return error
   return new SyncError(meaning.code, `${path}: ${error.message} (SQLite ${code})`, { hint: meaning.hint, cause: error })
 }
