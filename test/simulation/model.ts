@@ -61,8 +61,13 @@ export class Model {
    */
   stateReplaced(conflicts: readonly ConflictRecord[], intents: readonly string[]): void {
     this.#records.push(...conflicts)
-    for (const [, number] of intents.join().matchAll(/v(\d+)/gi)) if (number !== undefined) this.#superseded.add(number)
+    this.#overwritten(intents)
     this.pairsForgotten()
+  }
+
+  /** What a killed run wrote over is in its intents, and on record only once another has taken in what became of them. */
+  #overwritten(intents: readonly string[]): void {
+    for (const [, number] of intents.join().matchAll(/v(\d+)/gi)) if (number !== undefined) this.#superseded.add(number)
   }
 
   /** Nothing counts as agreed any more: a row that is on one side only comes back or goes, as the rules say. */
@@ -75,7 +80,8 @@ export class Model {
    * A side was put back. What users wrote there meanwhile, and what had not gone to the other side, is lost by that. `unseen`: no run
    * had written there since, so that it looks like edits of a user.
    */
-  sideReplaced(side: SideName, rows: readonly Row[], unseen: boolean): void {
+  sideReplaced(side: SideName, rows: readonly Row[], intents: readonly string[], unseen: boolean): void {
+    this.#overwritten(intents)
     const numbers = (of: readonly Row[]) => new Set(of.flatMap((row) => [3, 4].map((at) => numberOf(row[at] ?? null))))
     const kept = numbers(this.#systems[unseen ? side : otherSide(side)].rows(this.#collection))
     for (const number of numbers(rows)) if (number !== null && !kept.has(number)) this.#superseded.add(number)

@@ -326,21 +326,31 @@ export class World {
       if (backup === undefined) return
       const rows = this.systems[what].rows(collectionName)
       const unseen = [...this.systems[what].fences].join() === [...backup.fences].join()
+      // What the last run looked up after it had read the side, and is undone, nothing tells of; see docs/guide/two-way.md.
+      if (unseen && this.#cursorOf(what) <= backup.seq && backup.seq < this.systems[what].seq) return
       Object.assign(this.systems[what], backup)
       this.#earlier[what] = null
-      this.model.sideReplaced(what, rows, unseen)
+      this.model.sideReplaced(what, rows, this.#intents(), unseen)
       return
     }
     const conflicts = await this.store.pairs.conflicts.list({ sync: this.sync.id, limit: 100_000 })
     const backup =
       what === 'older state' ? this.#backups.state.at(-1) : { project: `${this.#projectId}+`, rows: new Map() }
     if (backup === undefined) return
-    const intents = database.prepare(`select body from intent where ${ofSync('intent')}`).all(this.sync.id)
+    const intents = this.#intents()
     this.#putBackState(backup)
-    this.model.stateReplaced(
-      conflicts,
-      intents.map(({ body }) => String(body)),
-    )
+    this.model.stateReplaced(conflicts, intents)
+  }
+
+  /** How far a side was read. */
+  #cursorOf(side: SideName): number {
+    const row = database.prepare(`select ${side}_cursor as cursor from pairing where sync = ?`).get(this.sync.id)
+    return row?.cursor ? Number(JSON.parse(String(row.cursor))[0]) : 0
+  }
+
+  #intents(): readonly string[] {
+    const intents = database.prepare(`select body from intent where ${ofSync('intent')}`).all(this.sync.id)
+    return intents.map(({ body }) => String(body))
   }
 
   #backUpSide(side: SideName): SideBackup {
