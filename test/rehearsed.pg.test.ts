@@ -1,6 +1,7 @@
 /** `plan` promises no write that the target refuses: for that, the target tries the rows without keeping them. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { SyncError } from '../src/core/error.ts'
 import { planSync } from '../src/engine/plan.ts'
 import { openPair, type Pair, postgresDatabase, sqliteDatabase } from './hazards/pair.ts'
 
@@ -187,4 +188,25 @@ test('point 59, one way: an adopted column that would round refuses the row, as 
   await assertForeseen(pair, [0, 0, 4])
   await pair.left.sql('UPDATE t SET price = 1.99 WHERE id = 1')
   await assertForeseen(pair, [0, 1, 3])
+})
+
+test('a row that can’t be read and was never in the target hides no deletion', async () => {
+  await using pair = await openPair(await sqliteDatabase('triggers'), await sqliteDatabase())
+  await pair.left.sql(
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, ok BOOLEAN); INSERT INTO t VALUES (1, 1), (2, 0), (3, x'00'), (4, x'00')",
+  )
+  assert.equal((await pair.run()).inserted, 2)
+  await pair.left.sql("DELETE FROM t WHERE id = 1; UPDATE t SET ok = x'00' WHERE id = 2")
+  const { deletes, rejected } = await planSync(pair.sync, pair.project())
+  const run = await pair.run()
+  assert.deepEqual([deletes, rejected], [1, 3])
+  assert.deepEqual([run.deleted, run.rejected], [1, 3], run.error?.message)
+})
+
+test('a run that another has taken over says so, and is not told as interrupted', async () => {
+  await using pair = await openPair(await sqliteDatabase('triggers'), await sqliteDatabase())
+  await pair.left.sql('CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)')
+  pair.interrupt.abort(new SyncError('LEASE_LOST', 'another process took over'))
+  const { status, error } = await pair.run()
+  assert.deepEqual([status, error?.code], ['failed', 'LEASE_LOST'])
 })

@@ -1,12 +1,12 @@
 /** What a run would change. Writes nothing. */
 import type { View } from '../connectors/connector.ts'
 import { holds } from '../core/guard.ts'
-import { keyText } from '../core/key-text.ts'
+import { isWhole, keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { isDrift, type SchemaChange } from '../core/schema.ts'
 import type { Sync, SyncId } from '../core/sync.ts'
-import { equal, type Row, type Value } from '../core/value.ts'
+import { equal, type Key, type Row, type Value } from '../core/value.ts'
 import { compareSides, type Found, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { chooseReading } from './mirror.ts'
 import type { Project } from './project.ts'
@@ -53,6 +53,7 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
   const totals = { inserts: 0, updates: 0, deletes: 0, rejected: 0 }
   const samples = new Samples(sides)
   const duplicates = new Set<string>()
+  const unreadable = new Map<string, Key>()
   if (!drifted) {
     for await (const spelled of compareSides(sides, source, target)) {
       if (project.context.signal.aborted) break
@@ -65,6 +66,7 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
       totals.rejected += found.rejects.filter(
         ({ code, key }) => code !== 'KEY_DUPLICATE' || isNew(duplicates, keyText(key)),
       ).length
+      for (const { key } of joined.rejects) if (isWhole(key)) unreadable.set(keyText(key), key)
       samples.add(
         'insert',
         found.missing.map((left) => ({ left, right: null })),
@@ -76,8 +78,9 @@ export async function planSync(sync: Sync, project: Project): Promise<Plan> {
       )
     }
   }
-  // A rejected row is no deletion: the target keeps what it holds of it.
-  const deletes = Math.max(0, totals.deletes - totals.rejected)
+  // A row that can't be read is no deletion: the target keeps what it holds of it.
+  const kept = await (written ?? target)?.fetch([...unreadable.values()], sides.spec.schema.key)
+  const deletes = Math.max(0, totals.deletes - (kept?.rows.length ?? 0))
   const released = await project.store.runs.released(sync.id)
   const held = drifted || holds(sync.guard, { deletes, targetRows, sourceRows: await source.count(), released })
   return {

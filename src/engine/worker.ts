@@ -194,7 +194,7 @@ async function attemptUnder(
           })
       return outcomeOf(sync, id, settlement, tally.counts, options.patient === true)
     } catch (error) {
-      const failure = redactError(error, context.redact)
+      const failure = whyStopped(redactError(error, context.redact), context.signal)
       const stack = stackOf(error)
       if (stack !== null) context.log(context.redact?.(stack) ?? stack, 'error')
       if (attempt === MAX_ATTEMPTS || context.signal.aborted || !worthAnother(failure, sync, project))
@@ -209,6 +209,12 @@ async function attemptUnder(
       for (const { connection } of placesOf(sync)) await project.reconnect(connection)
     }
   }
+}
+
+/** A run that stops because another took it over has lost its lease: nobody interrupted it. */
+function whyStopped(failure: SyncError, { reason }: AbortSignal): SyncError {
+  const lost = failure.code === 'INTERRUPTED' && reason instanceof SyncError && reason.code === 'LEASE_LOST'
+  return lost ? reason : failure
 }
 
 /** Whether it may pass. That nobody answers does not, once an earlier run has waited for it in vain. */

@@ -53,3 +53,17 @@ test('Postgres: a role that may make no temporary tables plans without asking th
   })
   await assertForeseen(pair, [1, 0, 0])
 })
+
+test('Postgres: a trigger may mend a row before NOT NULL and CHECK see it: only what its types refuse is foreseen', async () => {
+  const [left, right] = [await sqliteDatabase('triggers'), await postgresDatabase()]
+  await left.sql(`CREATE TABLE contacts (id INTEGER PRIMARY KEY, mail TEXT);
+    INSERT INTO contacts VALUES (1, NULL), (2, 'a'), (3, 'too long')`)
+  await right.sql(`CREATE TABLE contacts (id int PRIMARY KEY, mail varchar(5) NOT NULL, own int NOT NULL CHECK (own > 0));
+    CREATE FUNCTION mend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.mail := coalesce(NEW.mail, '-'); NEW.own := 1; RETURN NEW; END $$;
+    CREATE TRIGGER mend BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION mend()`)
+  await using pair = openTwoWay(left, right, {
+    fields: [field('id'), field('mail')],
+    match: [{ field: 'id', by: null }],
+  })
+  await assertForeseen(pair, [2, 0, 1])
+})

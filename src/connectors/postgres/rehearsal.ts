@@ -1,7 +1,8 @@
 /**
  * What a target makes of rows before they are written, and nothing is kept. A table that was adopted has types, NOT NULL and CHECKs of its
  * own: rows go into a temporary table that is made like it. That has no triggers, foreign keys, unique indexes or identities, so nothing
- * but what the constraints themselves call happens, and what those others would refuse is not foreseen.
+ * but what the constraints themselves call happens, and what those others would refuse is not foreseen. A trigger may mend a row before
+ * they are asked: where there is one, only the types are.
  */
 import type { Field } from '../../core/schema.ts'
 import { equal, type Row } from '../../core/value.ts'
@@ -42,11 +43,11 @@ export async function rehearse(
   if (adopted === null) return rows.map((row, at) => (lines[at] === null ? null : row))
   const retyped = await retypedFields(client, spec, target.fields)
   const others = await otherColumns(client, spec)
-  await client.begin(
-    'write',
-    `CREATE TEMP TABLE ${STAGING} (${NUMBER} integer, LIKE ${tableSql(spec.collection)} INCLUDING CONSTRAINTS INCLUDING DEFAULTS INCLUDING GENERATED) ON COMMIT DROP`,
-  )
+  const mends = await mayMend(client, spec)
+  const like = `LIKE ${tableSql(spec.collection)} ${mends ? '' : 'INCLUDING CONSTRAINTS '}INCLUDING DEFAULTS INCLUDING GENERATED`
+  await client.begin('write', `CREATE TEMP TABLE ${STAGING} (${NUMBER} integer, ${like}) ON COMMIT DROP`)
   try {
+    if (mends) await dropRequired(client)
     // Columns that the run is to add have no constraints.
     const missing = target.fields.filter(({ name }) => adopted.schema.fields.every((field) => field.name !== name))
     const added = missing.map(({ name, native }) => `ADD COLUMN ${quote(name)} ${native}`)
@@ -70,6 +71,23 @@ export async function rehearse(
   } finally {
     await client.rollback()
   }
+}
+
+/** Whether a trigger of the table sees rows before its constraints do. */
+async function mayMend(client: Client, { collection }: TargetSpec): Promise<boolean> {
+  // Bits of tgtype: 1 for each row, 2 before.
+  const [found] = await client.query(
+    `SELECT 1 FROM pg_trigger WHERE tgrelid = ${quoteText(tableSql(collection))}::regclass AND tgtype & 3 = 3 AND tgenabled <> 'D' LIMIT 1`,
+  )
+  return found !== undefined
+}
+
+async function dropRequired(client: Client): Promise<void> {
+  const required = await client.query(
+    `SELECT attname FROM pg_attribute WHERE attrelid = 'pg_temp.${STAGING}'::regclass AND attnum > 0 AND attnotnull`,
+  )
+  const changes = required.map(([name]) => `ALTER COLUMN ${quote(String(name))} DROP NOT NULL`)
+  if (changes.length > 0) await client.query(`ALTER TABLE pg_temp.${STAGING} ${changes.join(', ')}`)
 }
 
 /** A line of COPY with the number of its row; null: Postgres could not even be told the row. */
