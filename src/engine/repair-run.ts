@@ -4,7 +4,7 @@ import type { Sync } from '../core/sync.ts'
 import { failed, guardHeld, outcomeOf } from './outcome.ts'
 import type { Project } from './project.ts'
 import { redactError } from './redact.ts'
-import { newRunId } from './run-told.ts'
+import { newRunId } from './run-events.ts'
 import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
 

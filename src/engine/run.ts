@@ -9,12 +9,9 @@ import type { Writer } from '../connectors/connector.ts'
 import { isHeldByReference } from '../connectors/connector.ts'
 import { isErrorCode, SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
-import { keyText, parseKeyText } from '../core/key-text.ts'
-import { ownValue } from '../core/own-value.ts'
 import { type Action, type Decision, reconcile } from '../core/reconcile.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
 import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
-import type { Value } from '../core/value.ts'
 import {
   anyFence,
   type ConflictChange,
@@ -26,7 +23,7 @@ import {
   type Unpaired,
   type WorkItem,
 } from '../store/pairs.ts'
-import { applyRequests, type Outcome, type Prepared, type Request, requestOf, takeResult } from './apply.ts'
+import { applyRequests, type Outcome, type Request, requestOf, takeResult } from './apply.ts'
 import { Changes, conflictChanges } from './changes.ts'
 import { deletedRows, takenAlong } from './dependents.ts'
 import { detect, interrupted } from './detect.ts'
@@ -49,6 +46,7 @@ import type { ColumnMarks } from './renewed-columns.ts'
 import { fencesOfOthers, replacedSide } from './replaced-side.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'
+import { breakSwings, rememberWrite } from './swings.ts'
 import type { Tally } from './tally.ts'
 
 /** The hold under which a run may write. */
@@ -299,7 +297,11 @@ class Line implements AsyncDisposable {
     const dropped: Record<SideName, string[]> = { left: [], right: [] }
     for (const one of loaded.items) {
       const item = { ...one.item, depended: one.pair !== null && this.#depended.has(one.pair.id) }
-      const decision = this.#breakSwings(one, one.unreadable === null ? reconcile(item, pairing) : unreadable(one))
+      const decision = breakSwings(
+        this.#sides,
+        one,
+        one.unreadable === null ? reconcile(item, pairing) : unreadable(one),
+      )
       const drops = sideNames.filter((side) => decision[side]?.kind === 'delete')
       if (drops.length > 0 && phase === 'writes') this.#postpone(changes, one, drops, postponed, dropped)
       else requests.push(...this.#decided(changes, one, decision))
@@ -480,7 +482,7 @@ class Line implements AsyncDisposable {
     for (const { request, result } of outcomes) {
       const { prepared, loaded } = request
       if (result.status === 'written') {
-        this.#swingOf(changes, prepared, loaded)
+        rememberWrite(this.#sides, changes, prepared, loaded)
         takeResult(this.#sides, changes, prepared, result.row, loaded.pair)
         this.#count(prepared.kind)
       } else if (result.status === 'rejected') this.#refuse(changes, loaded, result)
@@ -497,63 +499,6 @@ class Line implements AsyncDisposable {
   #count(kind: Action['kind']): void {
     this.#written++
     this.#tally.add(kind === 'insert' ? { inserted: 1 } : kind === 'update' ? { updated: 1 } : { deleted: 1 })
-  }
-
-  /**
-   * A field that this sync is about to write for the third run running, as it did in the last but one, swings between two
-   * systems that correct each other: it is frozen and reported.
-   */
-  #breakSwings(one: LoadedItem, decision: Decision): Decision {
-    const recent = recentOf(one.pair?.recent ?? null)
-    if (recent === null || recent.run !== this.#sides.state.runs) return decision
-    const cells = { left: cellsOf(decision.left), right: cellsOf(decision.right) }
-    const swings = new Set<number>()
-    for (const at of new Set([...cells.left.keys(), ...cells.right.keys()])) {
-      const [before, last] = ownValue(recent.cells, this.#nameAt(at)) ?? []
-      const next = JSON.stringify([cells.left.get(at) ?? null, cells.right.get(at) ?? null])
-      if (last !== undefined && JSON.stringify(before) === next && JSON.stringify(last) !== next) swings.add(at)
-    }
-    if (swings.size === 0) return decision
-    const { base, left, right } = one.item
-    const conflicts = [...swings].map((at) => ({
-      at,
-      rule: 'oscillation',
-      outcome: 'open' as const,
-      base: base?.value('left', at) ?? null,
-      left: left?.[at] ?? null,
-      right: right?.[at] ?? null,
-    }))
-    return {
-      ...decision,
-      left: without(decision.left, swings),
-      right: without(decision.right, swings),
-      conflicts: [...decision.conflicts.filter(({ at }) => at === null || !swings.has(at)), ...conflicts],
-    }
-  }
-
-  /** Remembers what was written to a field in the last two runs, if they follow each other. */
-  #swingOf(changes: Changes, prepared: Prepared, { pair }: LoadedItem): void {
-    if (pair === null || prepared.kind !== 'update') return
-    const now = this.#sides.state.runs + 1
-    const draft = changes.draft(pair)
-    const known = recentOf(draft.recent)
-    const follows = known?.run === now || known?.run === now - 1
-    // What another write of this run left behind, or the run before.
-    const cells = new Map<string, readonly Written[]>(known?.run === now ? Object.entries(known.cells) : [])
-    const sent = parseKeyText(prepared.sent)
-    prepared.at.forEach((at, i) => {
-      const earlier = follows ? [...(ownValue(known.cells, this.#nameAt(at)) ?? [])] : []
-      const [left, right] = (known?.run === now ? earlier.pop() : undefined) ?? [null, null]
-      const value = spell(sent[i] ?? null)
-      const written: Written = prepared.side === 'left' ? [value, right] : [left, value]
-      cells.set(this.#nameAt(at), [...earlier, written].slice(-2))
-    })
-    draft.recent = JSON.stringify({ run: now, cells: Object.fromEntries(cells) })
-    draft.changed = true
-  }
-
-  #nameAt(at: number): string {
-    return this.#sides.pairing.fields[at]?.name ?? ''
   }
 }
 
@@ -578,34 +523,6 @@ function decides(action: Action | null, at: number | null): boolean {
 }
 
 const nothingDone = { outcomes: [] as readonly Outcome[], intents: [] as readonly string[] }
-
-/** What a run wrote to a field, left and right; null: nothing. */
-type Written = readonly [left: string | null, right: string | null]
-
-interface Recent {
-  /** The number of the run that wrote. */
-  readonly run: number
-  /** By field: the last two runs, if they follow each other, oldest first. */
-  readonly cells: Readonly<Record<string, readonly Written[]>>
-}
-
-function cellsOf(action: Action | null): ReadonlyMap<number, string> {
-  return new Map(action?.kind === 'update' ? action.cells.map(({ at, value }) => [at, spell(value)]) : [])
-}
-
-function without(action: Action | null, fields: ReadonlySet<number>): Action | null {
-  if (action?.kind !== 'update') return action
-  const cells = action.cells.filter(({ at }) => !fields.has(at))
-  return cells.length === 0 ? null : { ...action, cells }
-}
-
-function spell(value: Value): string {
-  return keyText([value])
-}
-
-function recentOf(text: string | null): Recent | null {
-  return text === null ? null : (JSON.parse(text) as Recent)
-}
 
 /** What can't be read is neither changed nor gone. */
 function unreadable({ unreadable: reason }: LoadedItem): Decision {

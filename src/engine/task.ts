@@ -11,7 +11,7 @@ import type { Breaker, Tries } from './breaker.ts'
 import type { Events } from './events.ts'
 import type { Mutex } from './mutex.ts'
 import type { Project } from './project.ts'
-import { alsoTold } from './run-told.ts'
+import { jobEventsOf } from './run-events.ts'
 import type { Shares } from './shares.ts'
 import type { Slots } from './slots.ts'
 import { TimeLimit } from './time-limit.ts'
@@ -89,7 +89,7 @@ export async function executeSyncJob(claim: Claim, signal: AbortSignal, options:
     context: { ...context, signal: AbortSignal.any([limit.signal, context.signal]) },
     emit: (event) => {
       events.emit(event)
-      for (const told of alsoTold(event, claim.id)) events.emit(told)
+      for (const told of jobEventsOf(event, claim.id)) events.emit(told)
     },
     emitStep: (event) => events.emit(event),
   }

@@ -8,7 +8,7 @@ import type { Log } from '../core/log.ts'
 import type { Claim } from '../store/jobs.ts'
 import type { RunStore } from '../store/store.ts'
 import type { Events } from './events.ts'
-import { alsoTold, recordFailure } from './run-told.ts'
+import { jobEventsOf, recordFailure } from './run-events.ts'
 import type { JobResult } from './workers.ts'
 
 /** A job that did not end so often is failed. */
@@ -45,7 +45,7 @@ export async function unfinished({ id, sync, takeovers }: Claim, options: Unfini
       context: { clock, random },
       emit: (event) => {
         events.emit(event)
-        for (const told of alsoTold(event, id)) events.emit(told)
+        for (const told of jobEventsOf(event, id)) events.emit(told)
       },
     },
   )

@@ -29,8 +29,14 @@ test('a url that means something else than it seems is refused in words that hol
     ['postgres://u:secret@h/d?sslmode=prefer', /sslmode=prefer, which goes on without TLS/],
     ['postgres://u:secret@h/d?sslmode=allow', /sslmode=allow, which goes on without TLS/],
     ['postgres://u:secret@h/d?sslmode=nonsense', /sslmode that is none: there are disable, require/],
-    ['postgres://u:secret@h/d?sslmod=require', /parameter sslmod, which Syncline does not go by: did you mean sslmode\?/],
-    ['postgres://u:secret@h/d?SSLMODE=require', /parameter SSLMODE, which Syncline does not go by: did you mean sslmode\?/],
+    [
+      'postgres://u:secret@h/d?sslmod=require',
+      /parameter sslmod, which Syncline does not go by: did you mean sslmode\?/,
+    ],
+    [
+      'postgres://u:secret@h/d?SSLMODE=require',
+      /parameter SSLMODE, which Syncline does not go by: did you mean sslmode\?/,
+    ],
     ['postgres://u:secret@h/d?foobar=secret', /parameter foobar, which Syncline does not go by: take it out/],
     ['postgres://u:secret@h/d?sslmode=require&sslmode=disable', /says sslmode twice/],
   ] as const)

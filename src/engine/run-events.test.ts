@@ -5,7 +5,7 @@ import { failureOf, zeroCounts } from '../core/run.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'
 import { Events } from './events.ts'
 import { collectMetrics } from './metrics.ts'
-import { alsoTold, finishedEvent, newRunId } from './run-told.ts'
+import { finishedEvent, jobEventsOf, newRunId } from './run-events.ts'
 
 test('run ids of one millisecond are all different, and those of the next come after them', () => {
   const made = (now: number) => {
@@ -23,7 +23,7 @@ test('a run that somebody stopped is told as interrupted, as history has it, and
   const event = finishedEvent({ id: 'r1', sync: 'orders', status: 'interrupted', durationMs: 5, error }, zeroCounts)
   assert.ok(event.event === 'run.finished')
   assert.equal(event.status, 'interrupted')
-  assert.deepEqual(alsoTold(event, 'j1'), [])
+  assert.deepEqual(jobEventsOf(event, 'j1'), [])
   const events = new Events(() => {})
   await using store = openMemoryStore()
   using metrics = collectMetrics(events, store, { onWait: () => () => {}, states: () => [] })

@@ -30,7 +30,7 @@ export function finishedEvent({ id, sync, status, durationMs, error }: Ended, co
 }
 
 /** A run's beginning and end under the names by which who listens for just these finds them. */
-export function alsoTold(event: RunEvent, job: string): readonly EngineEvent[] {
+export function jobEventsOf(event: RunEvent, job: string): readonly EngineEvent[] {
   const { sync, run } = event
   if (event.event === 'run.started') return [{ event: 'sync.started', sync, job, run }]
   if (event.event !== 'run.finished') return []
@@ -43,7 +43,7 @@ export function alsoTold(event: RunEvent, job: string): readonly EngineEvent[] {
 /** Keeps and tells a failure that came before a run could begin, as a run. */
 export async function recordFailure(
   { name, error }: { readonly name: string; readonly error: SyncError },
-  { store: { runs }, context, emit }: RunTeller,
+  { store: { runs }, context, emit }: RunEmitter,
 ): Promise<RunRecord> {
   const begun = { id: newRunId({ context }), sync: name, startedAt: context.clock.now() }
   const outcome = {
@@ -61,7 +61,7 @@ export async function recordFailure(
   return record
 }
 
-export interface RunTeller {
+export interface RunEmitter {
   readonly store: { readonly runs: RunStore }
   readonly context: Pick<Context, 'clock' | 'random'>
   readonly emit: (event: RunEvent) => void
