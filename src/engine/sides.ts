@@ -94,14 +94,20 @@ export function refuseDrift({ sync, changes, spec }: Pick<Sides, 'sync' | 'chang
 
 function waysOut(sync: Sync, { adopt, schema }: TargetSpec, drift: readonly SchemaChange[]): string {
   const changed = drift.flatMap((change) => (change.kind === 'incompatible' ? [change] : []))
-  const anew = `ake the target anew with all its rows: syncline reset ${sync.id} --drop, then run.`
-  // A key keeps its type, and a pattern has no fields of its own.
-  if (changed.some(({ field }) => schema.key.includes(field.name)) || sync.id.includes('/')) return `M${anew}`
+  const reset = `syncline reset ${sync.id} --drop, then run.`
+  // A key keeps its type.
+  if (changed.some(({ field }) => schema.key.includes(field.name)) || isOfPattern(sync))
+    return `Make the target anew with all its rows: ${reset}`
   const types = new Map(changed.map(({ field, was }) => [field.name, adopt ? was.type : 'text']))
   const fields = `fields: ${fieldsText(sync, schema, types)}`
   if (adopt)
     return `Either declare the type that the table has (${fields}; a value that is none is a rejected row), or change the column of the table by hand and run.`
-  return `Either keep old and new values as text (${fields}), or m${anew}`
+  return `Either keep old and new values as text (${fields}), or make the target anew with all its rows: ${reset}`
+}
+
+/** A sync that a pattern made has no fields of its own. */
+function isOfPattern({ id }: Sync): boolean {
+  return id.includes('/')
 }
 
 /** The sync's fields as a config has them, these with these types. */
@@ -111,9 +117,13 @@ function fieldsText({ fields }: Sync, schema: Schema, types: ReadonlyMap<string,
     const from = rule?.kind === 'from' ? rule.from : name
     const type = types.get(name) ?? rule?.type
     if (rule?.kind === 'compute') return `${spell(name)}: { compute: …, type: '${type}' }`
-    return `${spell(name)}: ${type === undefined ? `'${from}'` : `{ from: '${from}', type: '${type}' }`}`
+    return `${spell(name)}: ${type === undefined ? inQuotes(from) : `{ from: ${inQuotes(from)}, type: '${type}' }`}`
   })
   return `{ ${lines.join(', ')} }`
+}
+
+function inQuotes(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`
 }
 
 function spell(name: string): string {
