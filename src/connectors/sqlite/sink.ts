@@ -19,6 +19,7 @@ import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { rehearse } from './rehearsal.ts'
 import { mayRollBack, restartable } from './restart.ts'
+import { noteUndone } from './spelling.ts'
 import {
   adoptable,
   applyChanges,
@@ -228,7 +229,11 @@ function openTransaction(
       if (changes !== 1) throw leaseLost(sync)
     },
     commit: async () => attempt(file, () => database.exec('COMMIT')),
-    rollback: async () => attempt(file, () => (database.isTransaction ? database.exec('ROLLBACK') : undefined)),
+    rollback: async () =>
+      attempt(file, () => {
+        if (database.isTransaction) database.exec('ROLLBACK')
+        noteUndone(database)
+      }),
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Keys as they stand in a file, and the one value that each of them is. A column of others may spell a value in several ways: a UUID in
  * upper case, an integer in a column without a type, whose value is text. It is looked up by its usual spellings, so that an index serves.
- * Where there may be others, the table is read for what was not found.
+ * Where there may be others, the table is read for those once, not for each key that was not found: new keys never are.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { keyText } from '../../core/key-text.ts'
@@ -11,13 +11,14 @@ import type { Chunk } from '../connector.ts'
 import { quote } from '../sql.ts'
 import { prepareArrays } from './database.ts'
 import { asStored, keyPart, preparing, type Relation } from './decode.ts'
+import { remembering } from './remembering.ts'
 import { type Bindable, keepsClass, keepsDigits, spelled, toStorage } from './types.ts'
 
 interface Spelling {
   /** The usual ones of a value. */
   readonly usual: (value: Bindable) => readonly Bindable[]
-  /** There may be others. */
-  readonly open: boolean
+  /** Whether a column holds one of those; null: there are no others. */
+  readonly usualSql: ((column: string) => string) | null
   /** The value that a column holds, in one spelling. */
   readonly valueSql: (column: string) => string
   /** Whether a column holds its value in that spelling, if SQLite can tell at less cost. */
@@ -25,22 +26,24 @@ interface Spelling {
 }
 
 type Keyed = Pick<Relation, 'system' | 'key'>
+type Stored = Keyed & Pick<Relation, 'from'>
 
 /** Of a column of somebody else's table. Null: a value has one spelling there, or SQLite takes all of them for one. */
 function spellingOf(field: Field): Spelling | null {
   const { type, systemType } = field
   if (systemType !== undefined)
-    return { usual: (value) => [value], open: true, valueSql: (column) => saidSql(field, column) }
+    return { usual: (value) => [value], usualSql: null, valueSql: (column) => saidSql(field, column) }
   const inOneSpelling = (column: string) => `_syncline_canonical('${type}', ${column})`
-  if (type === 'uuid') return { usual: uuids, open: true, valueSql: inOneSpelling, ownSql: isOwnUuidSql }
-  if (type === 'json') return { usual: (value) => [value], open: true, valueSql: inOneSpelling }
+  const open = { valueSql: inOneSpelling, usualSql: (column: string) => isSpelledAsSql(column, inOneSpelling(column)) }
+  if (type === 'uuid') return { ...open, usual: uuids, usualSql: isUsualUuidSql, ownSql: isOwnUuidSql }
+  if (type === 'json') return { ...open, usual: (value) => [value] }
   if (keepsClass(field)) {
-    if (type === 'integer') return { usual: withDigits, open: true, valueSql: inOneSpelling }
-    if (type === 'decimal') return { usual: withNumber, open: true, valueSql: inOneSpelling }
-    return { usual: withInteger, open: false, valueSql: digitsSql }
+    if (type === 'integer') return { ...open, usual: withDigits }
+    if (type === 'decimal') return { ...open, usual: withNumber }
+    return { usual: withInteger, usualSql: null, valueSql: digitsSql }
   }
   if (type === 'text' && keepsDigits(field))
-    return { usual: withNumber, open: false, valueSql: (column) => saidSql(field, column) }
+    return { usual: withNumber, usualSql: null, valueSql: (column) => saidSql(field, column) }
   return null
 }
 
@@ -53,7 +56,22 @@ function uuids(value: Bindable): readonly Bindable[] {
 }
 
 function isOwnUuidSql(column: string): string {
-  return `${column} GLOB '????????-????-????-????-????????????' AND ${column} NOT GLOB '*[^0-9a-f-]*'`
+  return `${hasHyphensSql(column)} AND ${column} NOT GLOB '*[^0-9a-f-]*'`
+}
+
+/** Without a function of ours: a million are told in a quarter of a second. */
+function isUsualUuidSql(column: string): string {
+  const shape = `(${hasHyphensSql(column)} OR (length(${column}) = 32 AND ${column} NOT GLOB '*-*'))`
+  return `${shape} AND (${column} NOT GLOB '*[^0-9a-f-]*' OR ${column} NOT GLOB '*[^0-9A-F-]*')`
+}
+
+function hasHyphensSql(column: string): string {
+  return `${column} GLOB '????????-????-????-????-????????????'`
+}
+
+/** As a number or as its digits. One that says no of a usual spelling costs a look-up, no more. */
+function isSpelledAsSql(column: string, value: string): string {
+  return `CAST(${value} AS TEXT) = CAST(${column} AS TEXT)`
 }
 
 /** A text may have been written as an integer. */
@@ -130,12 +148,55 @@ export function usualQuestion(relation: Keyed, keys: readonly Key[]): Question {
   return { parts, tuples: keys.flatMap((one) => combinations(one.map(usual))), reads: false }
 }
 
-/** For keys that were not found by their usual spellings. Null: they have no others. */
-export function openQuestion(relation: Keyed, keys: readonly Key[]): Question | null {
-  const { key } = relation
-  const isOpen = key.some((field) => spellingOf(field)?.open === true)
+/** For keys that were not found by their usual spellings. Null: the table has them in no others. */
+export function openQuestion(database: DatabaseSync, relation: Stored, keys: readonly Key[]): Question | null {
+  if (keys.length === 0) return null
+  const unusual = unusualKeys(database, relation)
+  if (unusual === null) return valueQuestion(relation, keys)
+  if (unusual.size === 0) return null
+  const tuples = keys.flatMap((key) => unusual.get(valueText(relation, key)) ?? [])
+  return tuples.length === 0 ? null : { parts: relation.key.map(({ name }) => quote(name)), tuples, reads: false }
+}
+
+/** More than these are not kept: some 20 MB. */
+const MAX_UNUSUAL = 50_000
+
+type Spelled = ReadonlyMap<string, readonly (readonly Bindable[])[]>
+const unusualOf = remembering<Spelled | null>()
+const none: Spelled = new Map()
+
+/** The keys of a table that stand there in no usual spelling, by their values as text. Null: too many to keep. */
+function unusualKeys(database: DatabaseSync, { system, key, from }: Stored): Spelled | null {
   const asked = key.some(({ systemType }) => systemType !== undefined)
-  return keys.length === 0 || relation.system !== 'sqlite' || asked || !isOpen ? null : valueQuestion(relation, keys)
+  const usual = key.flatMap((field) => spellingOf(field)?.usualSql?.(quote(field.name)) ?? [])
+  if (system !== 'sqlite' || asked || usual.length === 0) return none
+  const columns = [...key.map(({ name }) => quote(name)), ...key.map((field) => valueSql(system, field))].join(', ')
+  const sql = `SELECT ${columns} FROM ${from} WHERE NOT (${usual.join(' AND ')}) LIMIT ${MAX_UNUSUAL + 1}`
+  return unusualOf.of(database, sql, () => {
+    const rows = prepareArrays(database, sql, true).all().map(asStored)
+    if (rows.length > MAX_UNUSUAL) return null
+    const byValue = Map.groupBy(rows, (row) => valueText({ key }, row.slice(key.length)))
+    return new Map([...byValue].map(([value, same]) => [value, same.map((row) => row.slice(0, key.length))]))
+  })
+}
+
+/** This handle wrote a key as it was given: the table may have it in no usual spelling now. */
+export function noteWritten(database: DatabaseSync, { key }: Keyed, given: Key): void {
+  const isUsual = (field: Field, value: Value) =>
+    spellingOf(field)
+      ?.usual(asBound(field, value))
+      .includes(toStorage(field, value, true)) ?? true
+  if (!key.every((field, at) => isUsual(field, given[at] ?? null))) unusualOf.forget(database)
+}
+
+/** What this handle had written is undone: what was found meanwhile may be wrong. */
+export function noteUndone(database: DatabaseSync): void {
+  unusualOf.forget(database)
+}
+
+/** A key's value as text, given as it is or as `valueSql` gives it. */
+function valueText({ key }: Pick<Keyed, 'key'>, parts: readonly Value[]): string {
+  return keyText(key.map((field, at) => keyPart(field, parts[at] ?? null)))
 }
 
 function valueQuestion({ system, key }: Keyed, keys: readonly Key[]): Question {
@@ -172,10 +233,7 @@ export function keysSql(key: readonly string[], count: number, theirs: boolean):
 }
 
 /** Finds the keys that stand in a table for a key: none, one, or several that are one value. */
-export function storedKeys(
-  database: DatabaseSync,
-  relation: Keyed & Pick<Relation, 'from'>,
-): (key: Key) => readonly (readonly Bindable[])[] {
+export function storedKeys(database: DatabaseSync, relation: Stored): (key: Key) => readonly (readonly Bindable[])[] {
   const prepare = preparing(database, true)
   const columns = relation.key.map(({ name }) => quote(name)).join(', ')
   const ask = ({ parts, tuples, reads }: Question) => {
@@ -186,7 +244,7 @@ export function storedKeys(
   }
   return (key) => {
     const found = ask(usualQuestion(relation, [key]))
-    const open = found.length > 0 ? null : openQuestion(relation, [key])
+    const open = found.length > 0 ? null : openQuestion(database, relation, [key])
     return open === null ? found : ask(open)
   }
 }
@@ -194,7 +252,7 @@ export function storedKeys(
 /** Keys that several rows have, each in its own spelling, as text. Measured on a million UUIDs: 0.2 s if all are in lower case, else 1.7 s. */
 export function twinKeys(
   database: DatabaseSync,
-  { system, key, from, where }: Keyed & Pick<Relation, 'from' | 'where'>,
+  { system, key, from, where }: Stored & Pick<Relation, 'where'>,
 ): ReadonlySet<string> {
   const parts = key.map((field) => valueSql(system, field))
   const there = [...(where === null ? [] : [`(${where})`]), ...parts.map((part) => `${part} IS NOT NULL`)].join(' AND ')
@@ -205,7 +263,7 @@ export function twinKeys(
   const groups = parts.map((part) => `${part} COLLATE BINARY`).join(', ')
   const sql = `SELECT ${parts.join(', ')} FROM ${from} WHERE ${there} GROUP BY ${groups} HAVING count(*) > 1`
   const rows = prepareArrays(database, sql, true).all().map(asStored)
-  return new Set(rows.map((stored) => keyText(key.map((field, at) => keyPart(field, stored[at] ?? null)))))
+  return new Set(rows.map((stored) => valueText({ key }, stored)))
 }
 
 /** The chunk, without rows that have the key of another row: nobody can say which of them is meant. */

@@ -250,7 +250,7 @@ export function fetchRows(
   const rest = keys.filter(
     (key) => !found.has(keyText(key.map((part, at) => keyPart(relation.key[at] as Field, part)))),
   )
-  const open = openQuestion(relation, rest)
+  const open = openQuestion(database, relation, rest)
   if (open !== null) look(open, all)
   if (twins) return all
   const several = Map.groupBy(all.rows.map(keyOf).map(keyText), (key) => key)

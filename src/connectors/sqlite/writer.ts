@@ -35,7 +35,7 @@ import { type Lent, lend } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { orAbort } from './own-rules.ts'
-import { asBound, keyDuplicate, mayRespell, storedKeys, valueSql } from './spelling.ts'
+import { asBound, keyDuplicate, mayRespell, noteUndone, noteWritten, storedKeys, valueSql } from './spelling.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 import { breathe, returnedSql } from './view.ts'
@@ -113,6 +113,7 @@ function writerOf(
       return result
     } catch (error) {
       if (database.isTransaction) database.exec('ROLLBACK')
+      noteUndone(database)
       throw translate(error, file)
     }
   }
@@ -220,6 +221,7 @@ class Table implements Transaction {
   readonly #fields: readonly Field[]
   /** The keys in the table that are a key, where it may spell them in its own way. */
   readonly #stored: ReturnType<typeof storedKeys> | null
+  readonly #keyed: Parameters<typeof storedKeys>[1]
   readonly #keepsNul: boolean
   readonly #or: ReturnType<typeof orAbort>
   readonly #context: Context
@@ -239,12 +241,12 @@ class Table implements Transaction {
     this.#schema = schema
     this.#table = tableSql(schema.name)
     this.#fields = fields.map((name) => fieldNamed(schema, name))
-    const keyed = {
+    this.#keyed = {
       system: schema.system,
       from: this.#table,
       key: schema.key.map((name) => fieldNamed(schema, name)),
     }
-    this.#stored = mayRespell(keyed) ? storedKeys(database, keyed) : null
+    this.#stored = mayRespell(this.#keyed) ? storedKeys(database, this.#keyed) : null
     this.#keepsNul = keepsNul(database)
     this.#or = orAbort(database, tableOf(schema))
   }
@@ -253,12 +255,15 @@ class Table implements Transaction {
     this.#database.exec('SAVEPOINT one')
     try {
       const result = this.#respelledKey(write) ?? this.#apply(write)
+      const given = this.#givenKey(write)
+      if (given !== null) noteWritten(this.#database, this.#keyed, given)
       this.#database.exec('RELEASE one')
       return result.status === 'stale' ? this.#refusal(write) : result
     } catch (error) {
       // It may have ended the transaction, and the savepoint with it.
       const gone = !this.#database.isTransaction
       if (!gone) this.#database.exec('ROLLBACK TO one; RELEASE one')
+      noteUndone(this.#database)
       if (!isRowError(error) || !(error instanceof Error)) throw error
       if (gone) throw new TransactionGone(error.message)
       const taken = /^UNIQUE constraint failed: (.*)$/.exec(error.message)
@@ -279,6 +284,7 @@ class Table implements Transaction {
     this.#database.exec('SAVEPOINT swap')
     const results = await swapParked(members, this.#schema, this.#context.random, (write) => this.attempt(write))
     this.#database.exec(results === null ? 'ROLLBACK TO swap; RELEASE swap' : 'RELEASE swap')
+    if (results === null) noteUndone(this.#database)
     return results
   }
 
