@@ -56,6 +56,17 @@ export function lend(config: SqliteConfig, options: Options): Lent {
   }
 }
 
+/** For what goes on using a handle, and gives it back when it is disposed. Where it can't be made, the handle is given back at once. */
+export function lendOn<Made>(config: SqliteConfig, options: Options, make: (lent: Lent) => Made): Made {
+  const lent = lend(config, options)
+  try {
+    return make(lent)
+  } catch (error) {
+    lent[Symbol.dispose]()
+    throw error
+  }
+}
+
 /** Runs `work` with a handle; an error of SQLite becomes ours. */
 export function withHandle<Result>(
   config: SqliteConfig,

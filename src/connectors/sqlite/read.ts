@@ -25,7 +25,7 @@ import { keyReader, type Relation } from './decode.ts'
 import { dependentsOf } from './dependents.ts'
 import { attempt, attemptEach } from './errors.ts'
 import { sqliteDialect } from './filter.ts'
-import { lend, withHandle } from './handles.ts'
+import { lend, lendOn, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { rehearse } from './rehearsal.ts'
@@ -291,15 +291,16 @@ function regularSql(field: Field): string {
 
 function viewNow(config: SqliteConfig, schema: Schema, following: Following, selection: Selection): View {
   const stood = following.kind !== 'triggers' || viewTriggers(config, schema)
-  const lent = lend(config, toRead)
-  const { database } = lent
-  beginSnapshot(database, schema)
-  const relation = relationOf(database, { config, schema }, selection)
-  refuseDuplicates(database, relation, schema)
-  // Without triggers there is nothing to read on from, but the next run's read installs them.
-  const here: Position = stood ? positionNow(database, relation, following) : { v: 1 }
-  const cursor = following.kind === 'none' ? null : JSON.stringify(here)
-  return openView(database, relation, { cursor, dispose: () => lent[Symbol.dispose]() })
+  return lendOn(config, toRead, (lent) => {
+    const { database } = lent
+    beginSnapshot(database, schema)
+    const relation = relationOf(database, { config, schema }, selection)
+    refuseDuplicates(database, relation, schema)
+    // Without triggers there is nothing to read on from, but the next run's read installs them.
+    const here: Position = stood ? positionNow(database, relation, following) : { v: 1 }
+    const cursor = following.kind === 'none' ? null : JSON.stringify(here)
+    return openView(database, relation, { cursor, dispose: () => lent[Symbol.dispose]() })
+  })
 }
 
 /** The columns must still be those that rows are decoded by. */

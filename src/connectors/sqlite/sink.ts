@@ -13,7 +13,7 @@ import { describeTable, hasRowids, isRowidKey, isVirtual, parseSchema, tableKind
 import { enterBulk, leaveBulk } from './database.ts'
 import type { Relation } from './decode.ts'
 import { attempt, translate } from './errors.ts'
-import { dropHandles, type Lent, lend, withHandle } from './handles.ts'
+import { dropHandles, type Lent, lend, lendOn, withHandle } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
@@ -268,12 +268,12 @@ function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
 }
 
 function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
-  const lent = writable === null ? lend(config, { readOnly: true, create: false }) : null
-  const database = writable ?? (lent as Lent).database
-  if (writable === null) database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1')
-  return openView(database, targetRelation(config, database, spec, rows), {
-    cursor: null,
-    dispose: () => lent?.[Symbol.dispose](),
+  const viewOn = (database: DatabaseSync, dispose: () => void) =>
+    openView(database, targetRelation(config, database, spec, rows), { cursor: null, dispose })
+  if (writable !== null) return viewOn(writable, () => {})
+  return lendOn(config, { readOnly: true, create: false }, (lent) => {
+    lent.database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1')
+    return viewOn(lent.database, () => lent[Symbol.dispose]())
   })
 }
 

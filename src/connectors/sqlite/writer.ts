@@ -31,7 +31,7 @@ import { keepsNul, prepareArrays } from './database.ts'
 import { asStored } from './decode.ts'
 import { keptConditions } from './dependents.ts'
 import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
-import { type Lent, lend } from './handles.ts'
+import { type Lent, lend, lendOn } from './handles.ts'
 import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { orAbort } from './own-rules.ts'
@@ -46,18 +46,14 @@ export async function openWriter(
   schema: Schema,
   spec: WriterSpec,
 ): Promise<Writer> {
-  const lent = lend(config, { readOnly: false, create: false })
-  const { database } = lent
-  try {
+  return lendOn(config, { readOnly: false, create: false }, (lent) => {
+    const { database } = lent
     const generation = attempt(config.file, () => {
       migrate(database)
       return claim(database, schema, spec, context)
     })
     return writerOf(lent, config, context, schema, spec, generation)
-  } catch (error) {
-    lent[Symbol.dispose]()
-    throw error
-  }
+  })
 }
 
 /** The generations of the fences of a name, by project. */
