@@ -322,6 +322,26 @@ test('a UUID in upper case and in mixed case, whose twin no usual spelling finds
     assert.deepEqual([inserted, deleted, rejected], [0, 0, 1])
     assert.equal((await pair.verify()).equal, false)
   }
+  const mended = await verifySync(pair.sync, pair.project(), { repair: true, onProgress: () => {} })
+  assert.deepEqual([mended.repaired, mended.unreadable], [0, 2])
+  assert.deepEqual(await pair.right.sql('SELECT v FROM t'), [['one']])
+})
+
+test('a repair writes no row of which two have the key, whichever of them a look-up finds, and mends the others', async () => {
+  await using pair = await openPair(await sqliteDatabase(), await sqliteDatabase())
+  const [a, mixed] = [quoted(guid('a').toUpperCase()), quoted(`A${guid('a').slice(1)}`)]
+  await pair.left.sql(
+    `CREATE TABLE t (id UUID PRIMARY KEY, v TEXT); INSERT INTO t VALUES (${a}, 'one'), (${upper[1]}, 'other')`,
+  )
+  await pair.mustRun()
+  await pair.left.sql(`UPDATE t SET v = 'one2' WHERE v = 'one'; INSERT INTO t VALUES (${mixed}, 'two')`)
+  await pair.right.sql("UPDATE t SET v = 'spoilt' WHERE v = 'other'")
+  const { repaired, different, unreadable } = await verifySync(pair.sync, pair.project(), {
+    repair: true,
+    onProgress: () => {},
+  })
+  assert.deepEqual([repaired, different, unreadable], [1, 0, 2])
+  assert.deepEqual(await pair.right.sql('SELECT v FROM t ORDER BY v'), [['one'], ['other']])
 })
 
 for (const track of ['none', 'triggers'] as const)

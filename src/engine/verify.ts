@@ -283,7 +283,9 @@ async function stillThere(
 async function repair(sides: Sides, suspects: Suspects): Promise<Pick<Counts, 'inserted' | 'updated' | 'deleted'>> {
   const { sink, spec } = sides
   await sink.claim(spec, sides.changes, null)
-  const keys = whole(suspects, ['missing', 'different', 'unreadable'])
+  // Of several rows with one key nobody knows which is meant: what the target holds of them stays.
+  const isSingle = (key: Key) => !suspects.duplicates.has(keyText(key))
+  const keys = whole(suspects, ['missing', 'different', 'unreadable']).filter(isSingle)
   const { left } = await fetchBoth(sides, keys, { left: [], right: [] })
   const transaction = await sink.begin()
   try {
