@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict'
 import { StatementSync } from 'node:sqlite'
 import { after, test } from 'node:test'
+import { everything } from '../src/connectors/connector.ts'
 import { plainField } from '../src/core/pairing.ts'
 import { planSync } from '../src/engine/plan.ts'
+import { testContext } from '../src/testing/index.ts'
 import { openPair, sqliteDatabase } from './hazards/pair.ts'
 import { openTwoWay } from './two-way/pair.ts'
 
 /** Statements that read a table by a function of ours, or by the shape of its keys: no index serves. */
 let readings = 0
+/** … and those that compare all keys with each other. */
+let groupings = 0
 const ran = ['get', 'all', 'iterate', 'run'] as const
 const asTheyAre = new Map(ran.map((name) => [name, Object.getOwnPropertyDescriptor(StatementSync.prototype, name)]))
 for (const [name, { value } = {}] of asTheyAre)
@@ -17,6 +21,7 @@ for (const [name, { value } = {}] of asTheyAre)
     writable: true,
     value(this: StatementSync, ...values: unknown[]) {
       if (/WHERE.*(_syncline_canonical|_syncline_said|GLOB)/s.test(this.sourceSQL)) readings++
+      if (/GROUP BY.*HAVING count/s.test(this.sourceSQL)) groupings++
       return value.apply(this, values)
     },
   })
@@ -29,6 +34,12 @@ async function readingsOf(work: () => Promise<unknown>): Promise<number> {
   const before = readings
   await work()
   return readings - before
+}
+
+async function groupingsOf(work: () => Promise<unknown>): Promise<number> {
+  const before = groupings
+  await work()
+  return groupings - before
 }
 
 const rowCount = 300
@@ -97,4 +108,27 @@ test('a key that somebody writes in a spelling of their own between two runs is 
   await pair.left.sql("DELETE FROM contacts WHERE v = 'new' AND id LIKE 'A%'")
   assert.equal(await pair.writes(), 1)
   assert.equal((await pair.verify()).equal, true)
+})
+
+test('whether rows have one key is found once for what a file holds, not for each scan', async () => {
+  await using file = await sqliteDatabase()
+  await file.sql(`CREATE TABLE t (id UUID PRIMARY KEY, v TEXT); ${fill('t', shapes.UUID, 1000)}`)
+  await file.sql('UPDATE t SET id = upper(id)')
+  await using connection = await file.connect(testContext())
+  const collection = await connection.collection('t', {})
+  const refused = async () => {
+    await using view = await collection.view?.({ fields: ['id'], where: null })
+    assert.ok(view)
+    const codes: string[] = []
+    for (let scans = 0; scans < 3; scans++)
+      for await (const { rejects } of view.scan(everything, ['id'])) codes.push(...rejects.map(({ code }) => code))
+    return codes
+  }
+  assert.equal(await groupingsOf(async () => assert.deepEqual(await refused(), [])), 1)
+  assert.equal(await groupingsOf(async () => assert.deepEqual(await refused(), [])), 0)
+  await file.sql('INSERT INTO t SELECT lower(id), v FROM t LIMIT 1')
+  const twice = Array.from({ length: 6 }, () => 'KEY_DUPLICATE')
+  assert.equal(await groupingsOf(async () => assert.deepEqual(await refused(), twice)), 1)
+  await file.sql('DELETE FROM t WHERE id = lower(id)')
+  assert.equal(await groupingsOf(async () => assert.deepEqual(await refused(), [])), 1)
 })
