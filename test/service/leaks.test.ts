@@ -33,7 +33,7 @@ describe('what a failing handler says is told, and the secrets in it are not', (
             [status, body.code, body.detail],
             [502, 'HANDLER_FAILED', 'the CRM answered 401 to [secret]'],
           )
-          assert.match(String(body.hint), /connector/)
+          assert.match(String(body.hint), /the run function of sync "contacts" of acme/)
           assert.ok(!text.includes(CANARY), text)
         }
       service.kill('SIGINT')
