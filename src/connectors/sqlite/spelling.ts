@@ -161,15 +161,14 @@ export function openQuestion(database: DatabaseSync, relation: Stored, keys: rea
 /** More than these are not kept: some 20 MB. */
 const MAX_UNUSUAL = 50_000
 
-type Spelled = ReadonlyMap<string, readonly (readonly Bindable[])[]>
+type Spelled = Map<string, readonly (readonly Bindable[])[]>
 const unusualOf = remembering<Spelled | null>()
-const none: Spelled = new Map()
 
 /** The keys of a table that stand there in no usual spelling, by their values as text. Null: too many to keep. */
 function unusualKeys(database: DatabaseSync, { system, key, from }: Stored): Spelled | null {
   const asked = key.some(({ systemType }) => systemType !== undefined)
   const usual = key.flatMap((field) => spellingOf(field)?.usualSql?.(quote(field.name)) ?? [])
-  if (system !== 'sqlite' || asked || usual.length === 0) return none
+  if (system !== 'sqlite' || asked || usual.length === 0) return new Map()
   const columns = [...key.map(({ name }) => quote(name)), ...key.map((field) => valueSql(system, field))].join(', ')
   const sql = `SELECT ${columns} FROM ${from} WHERE NOT (${usual.join(' AND ')}) LIMIT ${MAX_UNUSUAL + 1}`
   return unusualOf.of(database, sql, () => {
@@ -180,13 +179,18 @@ function unusualKeys(database: DatabaseSync, { system, key, from }: Stored): Spe
   })
 }
 
-/** This handle wrote a key as it was given: the table may have it in no usual spelling now. */
-export function noteWritten(database: DatabaseSync, { key }: Keyed, given: Key): void {
-  const isUsual = (field: Field, value: Value) =>
+/** This handle wrote a key as it was given: if that is no usual spelling, the table has one more. */
+export function noteWritten(database: DatabaseSync, relation: Stored, given: Key): void {
+  const { key } = relation
+  const stored = key.map((field, at) => toStorage(field, given[at] ?? null, true))
+  const isUsual = (field: Field, at: number) =>
     spellingOf(field)
-      ?.usual(asBound(field, value))
-      .includes(toStorage(field, value, true)) ?? true
-  if (!key.every((field, at) => isUsual(field, given[at] ?? null))) unusualOf.forget(database)
+      ?.usual(asBound(field, given[at] ?? null))
+      .includes(stored[at] ?? null) ?? true
+  if (relation.system !== 'sqlite' || key.every(isUsual)) return
+  const unusual = unusualKeys(database, relation)
+  const value = valueText(relation, given)
+  unusual?.set(value, [...(unusual.get(value) ?? []), stored])
 }
 
 /** What this handle had written is undone: what was found meanwhile may be wrong. */
