@@ -46,6 +46,10 @@ const rowCount = 300
 /** A key that is there in a spelling of its own, and how new ones are made of a number `i`. */
 const shapes = {
   UUID: { unusual: "'{0000000A-0000-4000-8000-00000000000a}'", made: "printf('%08x-0000-4000-8000-%012x', i, i)" },
+  'UUID NOT NULL': {
+    unusual: "'{0000000A-0000-4000-8000-00000000000a}'",
+    made: "printf('{%08x-0000-4000-8000-%012x}', i, i)",
+  },
   JSON: { unusual: `'{"a": 1}'`, made: `printf('{"n":%d}', i)` },
 }
 
