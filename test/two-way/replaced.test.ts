@@ -125,6 +125,20 @@ test('a run that died while it took the fences, however often, does not make its
 
 describe('point 48: a state that is older than its sides (hazard 42)', () => {
   const open = (folder: string) => openSqliteStore(folder)
+  /** The state as it was before the work, under the world again. */
+  const putBackAfter = async (world: World, folder: string, work: () => Promise<void>) => {
+    const state = join(folder, '.syncline', 'state.db')
+    await copyFile(state, `${state}.backup`)
+    const later = await open(folder)
+    Object.assign(world, { store: later })
+    await work()
+    await later[Symbol.asyncDispose]()
+    await copyFile(`${state}.backup`, state)
+    await rm(`${state}-wal`, { force: true })
+    const restored = await open(folder)
+    Object.assign(world, { store: restored })
+    return restored
+  }
   const older = async (world: World) => {
     const before = sideNames.map((name) => world[name].rows('contacts'))
     for (let run = 0; run < 2; run++) {
@@ -150,17 +164,10 @@ describe('point 48: a state that is older than its sides (hazard 42)', () => {
     world.right.fault = () => {}
     assert.equal((await world.sync()).error, null)
     await store[Symbol.asyncDispose]()
-    const state = join(folder.path, '.syncline', 'state.db')
-    await copyFile(state, `${state}.backup`)
-    const later = await open(folder.path)
-    Object.assign(world, { store: later })
-    world.left.put('contacts', [1, 'Anna', '0@x.org', '1'])
-    assert.equal((await world.sync()).updated, 1)
-    await later[Symbol.asyncDispose]()
-    await copyFile(`${state}.backup`, state)
-    await rm(`${state}-wal`, { force: true })
-    await using restored = await open(folder.path)
-    Object.assign(world, { store: restored })
+    await using _restored = await putBackAfter(world, folder.path, async () => {
+      world.left.put('contacts', [1, 'Anna', '0@x.org', '1'])
+      assert.equal((await world.sync()).updated, 1)
+    })
     await older(world)
   })
 
@@ -172,17 +179,10 @@ describe('point 48: a state that is older than its sides (hazard 42)', () => {
       world.left.put('contacts', ...people)
       assert.equal((await world.sync()).error, null)
       await store[Symbol.asyncDispose]()
-      const state = join(folder.path, '.syncline', 'state.db')
-      await copyFile(state, `${state}.backup`)
-      const later = await open(folder.path)
-      Object.assign(world, { store: later })
-      world.left.put('contacts', [20, 'new', 'new@x.org', '1'])
-      assert.equal((await world.sync()).inserted, 1)
-      await later[Symbol.asyncDispose]()
-      await copyFile(`${state}.backup`, state)
-      await rm(`${state}-wal`, { force: true })
-      await using restored = await open(folder.path)
-      Object.assign(world, { store: restored })
+      await using _restored = await putBackAfter(world, folder.path, async () => {
+        world.left.put('contacts', [20, 'new', 'new@x.org', '1'])
+        assert.equal((await world.sync()).inserted, 1)
+      })
       await older(world)
       await resetSync(firstOf(world), world.project, { drop: false, keepPairs: true })
       const record = await world.sync()
