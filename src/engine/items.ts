@@ -200,13 +200,15 @@ async function fetchRows(
     if (rows.bytes > rows.most) throw new TooMuch()
     for (const row of chunk.rows) rows[side].set(keyText(keyOfSide(bound, row)), row)
     for (const { key, code, message } of chunk.rejects) unreadable[side].set(keyText(key), { code, message })
-    for (const key of wanted) {
-      const refusal = sides.duplicates[side].get(key)
-      if (refusal !== undefined && rows[side].delete(key)) unreadable[side].set(key, refusal)
-    }
     const each = (rows.bytes - before) / start
     const room = Math.min(BATCH_BYTES, rows.most) - rows.bytes
     count = Math.max(1, Math.min(16 * count, Math.floor(room / Math.max(1, each))))
+  }
+  const duplicates = sides.duplicates[side]
+  if (duplicates.size === 0) return
+  for (const key of wanted) {
+    const refusal = duplicates.get(key)
+    if (refusal !== undefined && rows[side].delete(key)) unreadable[side].set(key, refusal)
   }
 }
 
