@@ -24,9 +24,11 @@ export async function recordRepair<Mended extends { readonly status: 'succeeded'
   const outcome = mended instanceof SyncError ? failed(mended) : outcomeOf(sync, run.id, mended, tally.counts, false)
   const durationMs = context.clock.now() - run.startedAt
   const finished = store.runs.finish({ ...run, ...tally.counts, ...outcome, durationMs, releasedAt: null })
-  // What went wrong first is told.
-  if (mended instanceof SyncError) await finished.catch(() => {})
-  if (mended instanceof SyncError) throw mended
+  if (mended instanceof SyncError) {
+    // What went wrong first is told.
+    await finished.catch(() => {})
+    throw mended
+  }
   await finished
   if (mended.status === 'held') throw guardHeld(sync, run.id, mended.deletes)
   return mended

@@ -172,7 +172,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     // What is kept is no deletion: the rows stay, and are only no longer this sync's.
     tally.add({ deleted: keeps ? 0 : deletes })
     if (deletes > 0 && !keeps) tally.applied()
-    const undeleted = await stillThere(doubtful, referenced, sides)
+    const undeleted = await undeletedKeys(doubtful, referenced, sides)
     return { status: 'succeeded', deletes, missing, deficit: deficit + deletes, undeleted, referenced, refused }
   } catch (error) {
     await transaction.rollback().catch(() => {})
@@ -307,7 +307,7 @@ async function fetchInOrder({ sides: { mapping } }: Ending, source: View, keys: 
 }
 
 /** Of keys that the target was asked to delete, those that it holds all the same. */
-async function stillThere(
+async function undeletedKeys(
   keys: readonly Key[],
   referenced: readonly Rejection[],
   { sink, spec, mapping }: Sides,

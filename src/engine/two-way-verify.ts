@@ -90,7 +90,7 @@ export async function verifyTwoWay(
   }
   found.unreadable.push(...keyless)
   for (const side of sideNames)
-    for (const key of await stillThere(sides, side, unfound[side]))
+    for (const key of await missedByLookUp(sides, side, unfound[side]))
       found.unreadable.push({ kind: 'unreadable', side, key })
   const print = (kind: Difference): PrintedKey[] =>
     found[kind].slice(0, MAX_KEYS).map(({ side, key }) => printSideKey(sides, side, key))
@@ -225,7 +225,11 @@ async function judge(
 }
 
 /** Of keys that a look-up did not find, those that are there all the same: most are gone since they were met. */
-async function stillThere(sides: PairSides, name: SideName, unfound: ReadonlySet<string>): Promise<readonly string[]> {
+async function missedByLookUp(
+  sides: PairSides,
+  name: SideName,
+  unfound: ReadonlySet<string>,
+): Promise<readonly string[]> {
   if (unfound.size === 0) return []
   const there = new Set<string>()
   const { key: fields } = sides.pairing[name].schema

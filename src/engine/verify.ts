@@ -246,7 +246,7 @@ async function fetchBoth(
     for (const row of pad(chunk.rows)) right.set(keyText(keyOfRow(sides, row)), row)
     for (const { key } of chunk.rejects) unreadable.right.add(keyText(key))
     const unmet = met.right.filter((key) => !right.has(keyText(key)) && !unreadable.right.has(keyText(key)))
-    for (const id of await stillThere(target, unmet, mapping.schema.key, mapping.keyTypes)) unreadable.right.add(id)
+    for (const id of await missedByLookUp(target, unmet, mapping.schema.key, mapping.keyTypes)) unreadable.right.add(id)
   }
   await using source = await openSource(sides)
   const chunk = await source.fetch(keys, mapping.selection.fields)
@@ -255,12 +255,12 @@ async function fetchBoth(
   const left = new Map(wanted.map((row) => [keyText(keyOfRow(sides, row)), row]))
   for (const { key } of [...chunk.rejects, ...mapped.rejects]) unreadable.left.add(keyText(key))
   const unmet = met.left.filter((key) => !left.has(keyText(key)) && !unreadable.left.has(keyText(key)))
-  for (const id of await stillThere(source, unmet, mapping.sourceKey, mapping.keyTypes)) unreadable.left.add(id)
+  for (const id of await missedByLookUp(source, unmet, mapping.sourceKey, mapping.keyTypes)) unreadable.left.add(id)
   return { left, right, unreadable }
 }
 
-/** Of keys that a look-up did not find, those that are among the rows all the same. Nearly always none was missed. */
-async function stillThere(
+/** Of keys that a look-up did not find, those that are among the rows all the same. */
+async function missedByLookUp(
   view: View,
   keys: readonly Key[],
   names: readonly string[],
