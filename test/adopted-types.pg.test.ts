@@ -45,7 +45,7 @@ function rows(): string {
 }
 const refusals = columns.filter(([, , , wrong]) => wrong !== null).length
 
-describe('an adopted Postgres table of other types, fed from text', () => {
+describe('point 36: an adopted Postgres table of other types, fed from text', () => {
   for (const [system, make] of [
     ['SQLite', () => sqliteDatabase()],
     ['Postgres', () => postgresDatabase()],

@@ -15,7 +15,7 @@ const items = (unique: string) =>
 const fill = "INSERT INTO t SELECT g, g, 'e' || g FROM generate_series(1, 12) g"
 const loose = { maxDeletes: 1000, maxDeleteShare: 1 }
 
-describe('hazard 35: what an adopted Postgres table holds apart by other means than a unique column', () => {
+describe('point 34, hazard 35: what an adopted Postgres table holds apart by other means than a unique column', () => {
   const tables = {
     'an exclusion constraint of equal values': [
       'CREATE EXTENSION btree_gist; CREATE TABLE t (id integer PRIMARY KEY, a integer NOT NULL, EXCLUDE USING gist (a WITH =))',
@@ -65,7 +65,7 @@ describe('hazard 35: what an adopted Postgres table holds apart by other means t
 })
 
 for (const [target, open] of Object.entries(kinds))
-  describe(`hazard 35: unique values in an adopted ${target} table, each settled by one run`, () => {
+  describe(`point 34, hazard 35: unique values in an adopted ${target} table, each settled by one run`, () => {
     const changes = {
       'two rows swap them': ['UPDATE t SET pos = 3 - pos WHERE id IN (1, 2)', 2],
       'three rows hand them on': ['UPDATE t SET pos = pos % 3 + 1 WHERE id <= 3', 3],
@@ -113,7 +113,7 @@ for (const [target, open] of Object.entries(kinds))
     })
   })
 
-describe('hazard 35: foreign keys of the target', () => {
+describe('point 34, hazard 35: foreign keys of the target', () => {
   const schema = `CREATE TABLE zparent (id int PRIMARY KEY, v text); CREATE TABLE achild (id int PRIMARY KEY, parent int NOT NULL REFERENCES zparent, v text);
     CREATE TABLE mchild (id int PRIMARY KEY, child int NOT NULL REFERENCES achild); CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree, v text)`
   const rows = `INSERT INTO zparent SELECT g, 'p' || g FROM generate_series(1, 30) g; INSERT INTO achild SELECT g, (g + 2) / 3, 'c' || g FROM generate_series(1, 90) g;

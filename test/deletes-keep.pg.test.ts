@@ -13,7 +13,7 @@ async function rowsAt(side: Pair['right']): Promise<string[]> {
 
 for (const [target, open] of Object.entries({ SQLite: sqliteToSqlite, Postgres: sqliteToPostgres }))
   for (const adopt of [false, true])
-    describe(`keep, ${target}, ${adopt ? 'an adopted table' : 'a table of ours'}`, () => {
+    describe(`point 8: keep, ${target}, ${adopt ? 'an adopted table' : 'a table of ours'}`, () => {
       const keeping = async () => {
         const pair = await open('triggers', { deletes: 'keep', adopt })
         await pair.left.sql(four)

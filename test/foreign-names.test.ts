@@ -28,7 +28,7 @@ const config = {
   syncs: { both: { between: ['a.t', 'b.t'], match: ['id'] } },
 }
 
-describe('columns of any name', () => {
+describe('point 52: columns of any name', () => {
   test('one way', async () => {
     await using pair = await sqliteToSqlite('triggers')
     await pair.left.sql(
@@ -100,7 +100,7 @@ describe('columns of any name', () => {
   })
 })
 
-test('no object of ours is a map of foreign names: they are Maps, or made by Object.fromEntries', () => {
+test('point 52: no object of ours is a map of foreign names: they are Maps, or made by Object.fromEntries', () => {
   const root = join(import.meta.dirname, '..', 'src')
   const found = globSync('**/*.ts', { cwd: root })
     .filter((path) => !path.endsWith('.test.ts'))

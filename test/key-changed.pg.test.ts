@@ -16,7 +16,7 @@ function assertDrift({ status, error }: RunRecord, from: string, to: string): vo
 }
 
 for (const [target, open] of Object.entries({ SQLite: postgresToSqlite, Postgres: postgresToPostgres }))
-  describe(`a key that changes, with ${target} as the target`, () => {
+  describe(`point 35: a key that changes, with ${target} as the target`, () => {
     for (const adopt of [false, true])
       test(`at the source, ${adopt ? 'an adopted table' : 'a table of ours'}: the run is held, and the way out works`, async () => {
         await using pair = await open({ adopt })

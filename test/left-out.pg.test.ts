@@ -14,7 +14,7 @@ const raising = {
   called: 'SELECT id, raises(title) AS n FROM books',
 } as const
 
-test('point 45: a view that raises while it is read fails by its name, and the others run', async () => {
+test('points 38 and 45: a view that raises while it is read fails by its name, and the others run', async () => {
   await using source = await postgresDatabase()
   const views = Object.entries(raising).map(([name, sql]) => `CREATE VIEW ${name} AS ${sql}`)
   await source.sql(`CREATE TABLE books (id integer PRIMARY KEY, title text); ${rows};

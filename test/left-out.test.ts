@@ -27,7 +27,7 @@ const broken = {
   'a table without a key': ['plain', `${books}; CREATE TABLE plain (a, b); INSERT INTO plain VALUES (1, 2)`],
 } as const
 
-describe('a pattern over a file with', () => {
+describe('points 38 and 45: a pattern over a file with', () => {
   for (const [what, [name, schema]] of Object.entries(broken))
     test(what, async () => {
       using it = project(schema)
@@ -58,7 +58,7 @@ describe('a pattern over a file with', () => {
     assert.deepEqual([code, Object(lines.at(-1)?.error).code], [2, 'KEY_MISSING'])
   })
 
-  test('such a view named by a sync of its own fails with the reason, and the others run', async () => {
+  test('point 38: such a view named by a sync of its own fails with the reason, and the others run', async () => {
     const syncs = { books: { from: 'app.books', to: 'copy' }, stale: { from: 'app.stale', to: 'copy', key: ['id'] } }
     using it = project(broken['a view of a table that is gone'][1], syncs)
     const { code, lines } = await it.run('run')

@@ -29,7 +29,7 @@ async function play(combination: Omit<Combination, 'name'>, reach: Reach): Promi
   console.log(`oracle: ${name}: ${tally.runs} runs, ${tally.kills} killed, ${tally.rows} rows compared`)
 }
 
-describe('through a pooler in transaction mode both sides are equal and stay so (hazard 31)', {
+describe('point 28: through a pooler in transaction mode both sides are equal and stay so (hazard 31)', {
   skip: poolerMissing() ?? false,
 }, () => {
   for (const combination of combinations)
@@ -39,7 +39,7 @@ describe('through a pooler in transaction mode both sides are equal and stay so 
     })
 })
 
-describe('by a role with hostile settings both sides are equal and stay so (hazard 38)', () => {
+describe('point 37: by a role with hostile settings both sides are equal and stay so (hazard 38)', () => {
   for (const combination of combinations)
     test(`${combination.source} → ${combination.target}`, { timeout: rounds * 60_000 }, async () => {
       const role = `hostile_${randomBytes(4).toString('hex')}`

@@ -18,7 +18,7 @@ const context = {
 }
 const all = { guard: { maxDeletes: 10, maxDeleteShare: 1 } } as const
 
-test('hazard 33: a change of case arrives in columns that compare without case', async () => {
+test('point 32, hazard 33: a change of case arrives in columns that compare without case', async () => {
   await using pair = await postgresToPostgres({ adopt: true })
   await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, name text, nick varchar(30), short text);
     INSERT INTO t VALUES (1, 'mcdonald', 'mac', 'a'), (2, 'bob', 'b', 'b')`)
@@ -35,7 +35,7 @@ test('hazard 33: a change of case arrives in columns that compare without case',
   await assertEqual(pair)
 })
 
-describe('hazard 33: keys that the target takes for one', () => {
+describe('point 32, hazard 33: keys that the target takes for one', () => {
   for (const type of looseTypes)
     test(`${type}: one of them is a rejected row in words, and no row changes hands`, async () => {
       await using pair = await postgresToPostgres({ adopt: true })
@@ -109,7 +109,7 @@ describe('hazard 33: keys that the target takes for one', () => {
   })
 })
 
-describe('hazard 33: two-way writes into columns that compare loosely', () => {
+describe('point 32, hazard 33: two-way writes into columns that compare loosely', () => {
   for (const type of looseTypes)
     test(`${type}: what was expected is compared by its bytes, so that no edit is overwritten`, async () => {
       const [left, right] = [await postgresDatabase(), await postgresDatabase()]
@@ -156,7 +156,7 @@ describe('hazard 33: two-way writes into columns that compare loosely', () => {
     })
 })
 
-test('hazard 33: the index of a loose key finds its rows, and other keys are looked up as ever', async () => {
+test('point 32, hazard 33: the index of a loose key finds its rows, and other keys are looked up as ever', async () => {
   await using database = await postgresDatabase()
   await database.sql(`${ci} CREATE TABLE t (a text COLLATE ci, b int, c citext UNIQUE, PRIMARY KEY (a, b));
     INSERT INTO t SELECT 'Name ' || i, i, 'Code ' || i FROM generate_series(1, 20000) AS i; ANALYZE t`)

@@ -17,7 +17,7 @@ function copyFolder(from: string, to: string): void {
   execFileSync('cp', ['-a', from, to])
 }
 
-describe('a source restored from a disk snapshot', () => {
+describe('point 49: a source restored from a disk snapshot', () => {
   test('is compared in full when it has gone on beyond what was read, and an ordinary start is not', async () => {
     await using server = await startPostgres()
     const { restart } = server

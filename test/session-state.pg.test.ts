@@ -51,7 +51,7 @@ async function staysEqual(pair: Pair<PostgresDatabase, PostgresDatabase>): Promi
   assert.deepEqual(await exactRows(pair.right), await exactRows(pair.left))
 }
 
-describe('hazard 38: settings of role, database or server', () => {
+describe('point 37, hazard 38: settings of role, database or server', () => {
   for (const [what, names] of [
     ['time limits', Object.keys(hostile).filter(isTimeLimit)],
     ['all others', Object.keys(hostile).filter((name) => !isTimeLimit(name))],
@@ -113,7 +113,7 @@ describe('hazard 38: settings of role, database or server', () => {
   })
 })
 
-describe('hazard 32: text in other encodings', () => {
+describe('point 42, hazard 32: text in other encodings', () => {
   const names = `CREATE TABLE t (id int PRIMARY KEY, name text, note text);
     INSERT INTO t VALUES (1, E'caf\\351', 'a'), (2, 'plain', 'b'), (3, E'caf\\303\\251', 'c'), (4, E'\\357\\277\\275', 'U+FFFD itself')`
 
@@ -165,7 +165,7 @@ describe('hazard 32: text in other encodings', () => {
   })
 })
 
-describe('hazard 31: a pooler that gives every transaction another session', { skip }, () => {
+describe('point 28, hazard 31: a pooler that gives every transaction another session', { skip }, () => {
   test('hazard 31: values, staged rows and changes come through it exactly, on both sides', async () => {
     await using pooler = await startPooler(serverUrl)
     await using pair = await postgresToPostgres()

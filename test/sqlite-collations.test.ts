@@ -10,7 +10,7 @@ import { field } from './two-way/world.ts'
 
 const adopt = { adopt: true } as const
 
-describe('hazard 33: columns that compare without case or blanks', () => {
+describe('point 32, hazard 33: columns that compare without case or blanks', () => {
   test('a change of case or of blanks alone arrives, followed and compared, and verify sees it', async () => {
     await using pair = await sqliteToSqlite('triggers', adopt)
     await pair.left.sql(

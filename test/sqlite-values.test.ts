@@ -16,7 +16,7 @@ const read = (name: string, type: Type): ReadonlyMap<string, FieldRule> =>
     [name, { kind: 'from', from: name, type }],
   ])
 
-describe('hazard 32: text of a SQLite file that is not UTF-8', () => {
+describe('point 29, hazard 32: text of a SQLite file that is not UTF-8', () => {
   // café in Latin-1, plain text, café in UTF-8, a surrogate, and a text that holds U+FFFD itself.
   const rows = `(1, CAST(x'636166e9' AS TEXT)), (2, 'plain'), (3, 'café'), (4, CAST(x'eda080' AS TEXT)), (5, char(65533))`
   const tables = {
@@ -93,7 +93,7 @@ describe('hazard 32: text of a SQLite file that is not UTF-8', () => {
   })
 })
 
-describe('columns that hold other than they declare', () => {
+describe('point 39: columns that hold other than they declare', () => {
   const cases: readonly {
     readonly declared: string
     readonly values: string

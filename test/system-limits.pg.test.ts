@@ -21,7 +21,7 @@ async function refused(pair: Pair, what: RegExp): Promise<void> {
   assert.match(`${error.message}\n${error.hint}`, what)
 }
 
-describe('hazard 34: names that the system would cut', () => {
+describe('point 30, hazard 34: names that the system would cut', () => {
   test('hazard 34: a column or table name beyond 63 bytes is refused by name, and nothing is made', async () => {
     await using pair = await sqliteToPostgres('none')
     await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, ${long}_a TEXT, ${long}_b TEXT)`)
@@ -79,7 +79,7 @@ describe('hazard 34: names that the system would cut', () => {
   })
 })
 
-describe('what a system can’t make', () => {
+describe('point 41: what a system can’t make', () => {
   test('a column of a name that every Postgres table has', async () => {
     await using pair = await sqliteToPostgres('none')
     await pair.left.sql('CREATE TABLE t (id INTEGER PRIMARY KEY, ctid TEXT)')
@@ -109,7 +109,7 @@ describe('what a system can’t make', () => {
   })
 })
 
-test('a SQLite table of 1900 columns can be changed as well as made, and filtered by 3000 values', async () => {
+test('point 41: a SQLite table of 1900 columns can be changed as well as made, and filtered by 3000 values', async () => {
   await using pair = await sqliteToSqlite('none', {
     where: { id: { in: Array.from({ length: 3000 }, (_, at) => at) } },
   })

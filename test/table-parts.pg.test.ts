@@ -13,7 +13,7 @@ async function attachForeign(pair: Pair, farUrl: string, statement: string): Pro
     ${statement}`)
 }
 
-describe('hazard 36: parts of a table that are foreign tables', () => {
+describe('points 4 and 33, hazard 36: parts of a table that are foreign tables', () => {
   for (const [what, statement] of [
     [
       'a foreign partition',
@@ -69,7 +69,7 @@ describe('hazard 36: parts of a table that are foreign tables', () => {
   })
 })
 
-describe('hazard 36: inheritance', () => {
+describe('point 31, hazard 36: inheritance', () => {
   test('hazard 36: a key that a child repeats is refused by name, and nothing is written', async () => {
     await using pair = await postgresToSqlite()
     await pair.left.sql(`CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE child (extra text) INHERITS (t);

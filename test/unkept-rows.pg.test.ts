@@ -36,7 +36,7 @@ const notKept = (...ids: number[]) =>
   ids.map((id) => ({ key: { id }, code: 'ROW_NOT_KEPT', message: 'the table took the row and did not keep it' }))
 
 for (const [target, { open, swallow, dropTrigger }] of Object.entries(kinds))
-  describe(`hazard 30: ${target} as the target`, () => {
+  describe(`points 3 and 31, hazard 30: ${target} as the target`, () => {
     test('a row that a trigger swallows while the table is followed is rejected, others are applied, and it goes in later', async () => {
       await using pair = await open('triggers')
       await pair.left.sql(three)
@@ -84,7 +84,7 @@ for (const [target, { open, swallow, dropTrigger }] of Object.entries(kinds))
     })
   })
 
-test('hazard 30: rows of an adopted SQLite table that push each other out end as rejected rows', async () => {
+test('point 31, hazard 30: rows of an adopted SQLite table that push each other out end as rejected rows', async () => {
   await using pair = await sqliteToSqlite('none', { adopt: true })
   await pair.left.sql(`${table}; INSERT INTO t VALUES (1, 'same'), (2, 'same'), (3, 'c')`)
   await pair.right.sql('CREATE TABLE t (id integer PRIMARY KEY, note text UNIQUE ON CONFLICT REPLACE)')
@@ -93,7 +93,7 @@ test('hazard 30: rows of an adopted SQLite table that push each other out end as
   assert.equal((await idsAt(pair.right)).length, 2)
 })
 
-test('hazard 39: rows that ON CONFLICT IGNORE drops are not reported as inserted', async () => {
+test('point 31, hazard 39: rows that ON CONFLICT IGNORE drops are not reported as inserted', async () => {
   await using pair = await sqliteToSqlite('none', { adopt: true })
   await pair.left.sql(`${table}; INSERT INTO t VALUES (1, 'same'), (2, 'same'), (3, 'c')`)
   await pair.right.sql('CREATE TABLE t (id integer PRIMARY KEY, note text UNIQUE ON CONFLICT IGNORE)')

@@ -71,7 +71,7 @@ function takeAndEnd(work: Work): WorkProcess {
   return taken
 }
 
-describe('hazard 40: work that a caller chose, in a process of its own', () => {
+describe('point 50, hazard 40: work that a caller chose, in a process of its own', () => {
   test('a view that never ends is stopped at the limit of a step, and this process goes on meanwhile', async () => {
     await using it = await project({ stepMs: 1500 })
     await using connection = await it.connect()

@@ -7,7 +7,7 @@ import { Events } from './events.ts'
 import { collectMetrics } from './metrics.ts'
 import { finishedEvent, jobEventsOf, newRunId } from './run-events.ts'
 
-test('run ids of one millisecond are all different, and those of the next come after them', () => {
+test('point 9: run ids of one millisecond are all different, and those of the next come after them', () => {
   const made = (now: number) => {
     const clock = { now: () => now, sleep: async () => {} }
     const context = { clock, random: Math.random, signal: new AbortController().signal, log: () => {} }

@@ -8,7 +8,7 @@ import { Scheduler } from './scheduler.ts'
 const START = Date.UTC(2026, 10, 28, 12)
 const DAYS = 2 * 24 * 3_600_000
 
-test('a clock that was two days ahead for a moment puts no schedule off, and it is told', async () => {
+test('point 47: a clock that was two days ahead for a moment puts no schedule off, and it is told', async () => {
   await using store = openMemoryStore()
   const clock = new ManualClock(START)
   const told: string[] = []

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StallWatch } from './stall-watch.ts'
 
-test('a stall of more than a second is told, with what ran before and after it', () => {
+test('point 50: a stall of more than a second is told, with what ran before and after it', () => {
   const told: string[] = []
   let running: readonly string[] = []
   const watch = new StallWatch({ log: (message) => told.push(message), running: () => running })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StoreClock } from './store-clock.ts'
 
-test('the store’s clock counts, whatever the machine’s says; a machine that is off by much is told once', async () => {
+test('point 47: the store’s clock counts, whatever the machine’s says; a machine that is off by much is told once', async () => {
   const told: string[] = []
   let storeMs = Date.now() + 3_600_000
   const clock = new StoreClock(

@@ -334,7 +334,7 @@ describe('hazard 20: tokens', () => {
     }
   })
 
-  test('hazard 41: whoever asked for a refresh is gone before its answer: the answer is kept', async () => {
+  test('point 5, hazard 41: whoever asked for a refresh is gone before its answer: the answer is kept', async () => {
     await using provider = await new Provider().start()
     await using it = await expiring(provider, 1)
     provider.slowMs = 300
@@ -347,7 +347,7 @@ describe('hazard 20: tokens', () => {
     assert.deepEqual([provider.refreshes, next === it.tokens.accessToken], [1, false])
   })
 
-  test('hazard 41: a process that stops while a token is refreshed keeps the answer', async () => {
+  test('point 5, hazard 41: a process that stops while a token is refreshed keeps the answer', async () => {
     await using provider = await new Provider().start()
     const folder = newFolder()
     const engine = makeEngine(folder)

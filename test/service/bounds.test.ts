@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { describe, test } from 'node:test'
 import { Served } from './served.ts'
 
-describe('work that callers choose is bounded', () => {
+describe('point 50: work that callers choose is bounded', () => {
   test('requests that one connection sends without waiting: some are answered, the rest are refused, and others are served', async () => {
     await using it = new Served()
     const api = await it.ready()

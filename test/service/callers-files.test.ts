@@ -93,7 +93,7 @@ async function jobIs(api: Api, id: unknown, ...states: readonly string[]): Promi
   return states.includes(String((await api.get(`/api/jobs/${id}`)).body.status))
 }
 
-describe('hazard 40: a file that a caller named, with a view that never ends', () => {
+describe('point 50, hazard 40: a file that a caller named, with a view that never ends', () => {
   test('a run of it ends at its limit, by name, and all else goes on meanwhile, also syncs of the same file afterwards', async () => {
     await using it = new Callers('4s')
     const api = await it.made()

@@ -37,7 +37,7 @@ const states: Readonly<Record<string, (it: Served, red: Api) => Promise<void>>> 
   },
 }
 
-describe('a key of one project sees and changes nothing of another', () => {
+describe('point 46: a key of one project sees and changes nothing of another', () => {
   for (const [state, bring] of Object.entries(states))
     test(`on every route, with a sync that is: ${state}`, async () => {
       await using it = new Served({ config })

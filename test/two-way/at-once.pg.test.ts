@@ -31,7 +31,7 @@ const stores: readonly (readonly [string, (work: (store: Store) => Promise<void>
 ]
 
 for (const [name, withStore] of stores) {
-  test(`hazard 29: two first runs at once on ${name} leave each other's work alone`, async () => {
+  test(`point 1, hazard 29: two first runs at once on ${name} leave each other's work alone`, async () => {
     await withStore(async (store) => {
       const worlds = ['contacts', 'people'].map((id) => new World({ id, batch }, {}, store))
       for (const [at, world] of worlds.entries()) {
@@ -53,7 +53,7 @@ for (const [name, withStore] of stores) {
     })
   })
 
-  test(`hazard 29: who looks at a sync on ${name} while it runs takes nothing from it`, async () => {
+  test(`point 2, hazard 29: who looks at a sync on ${name} while it runs takes nothing from it`, async () => {
     await withStore(async (store) => {
       const world = new World({ batch }, {}, store)
       const [sync] = world.syncs

@@ -45,7 +45,7 @@ async function fresh(fields: readonly PairField[] = [name, email, phone]): Promi
 }
 
 for (const [what, over] of Object.entries(definitions))
-  describe(`hazard 37: recovery under a definition with ${what}`, () => {
+  describe(`point 6, hazard 37: recovery under a definition with ${what}`, () => {
     test('an edit that a person makes meanwhile stands, and nobody is asked', async () => {
       const world = await fresh()
       world.left.put('contacts', [1, 'Anna', 'ann@x.org', '1'])
@@ -97,7 +97,7 @@ for (const [what, over] of Object.entries(definitions))
     })
   })
 
-test('hazard 37: a field that came to the mapping meanwhile is taken from where it is', async () => {
+test('point 6, hazard 37: a field that came to the mapping meanwhile is taken from where it is', async () => {
   const world = await fresh([email, name])
   world.left.put('contacts', [2, 'Bob', 'bob@x.org', '7'])
   await dies(world)
@@ -107,7 +107,7 @@ test('hazard 37: a field that came to the mapping meanwhile is taken from where 
   assert.deepEqual(world.values('right').at(1), ['Bob', 'bob@x.org', '7'])
 })
 
-test('hazard 37: pairs of a key whose fields come in another order stop the sync before anything is written', async () => {
+test('point 6, hazard 37: pairs of a key whose fields come in another order stop the sync before anything is written', async () => {
   const fields = { tenant: 'integer', id: 'integer', name: 'text', email: 'text', phone: 'text' } as const
   const world = new World({}, { left: fields })
   const made = (key: readonly string[]) => {

@@ -11,7 +11,7 @@ import { postgres } from './index.ts'
 const manual =
   '01 02 03 08 09 0A 0B 0F 0L 0P 0Z 10 20 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 57 58 72 F0 HV P0 XX'
 
-describe('errors of a Postgres server', () => {
+describe('point 43: errors of a Postgres server', () => {
   test('every SQLSTATE class becomes an error that says what, on what and what to do, and none a bug of ours', async () => {
     await using database = await createDatabase()
     await using client = await connect(postgres.config.parse({ url: database.url }))

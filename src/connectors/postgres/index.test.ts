@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { postgresConfig } from './index.ts'
 import { clientOptions, placeOf } from './options.ts'
 
-test('where tls is said, the url does not say it otherwise', () => {
+test('point 44: where tls is said, the url does not say it otherwise', () => {
   for (const url of [
     ...['sslmode=disable', 'ssl=false', 'application_name=1&ssl%6Dode=disable', 'sslnegotiation=direct'].map(
       (query) => `postgres://h/d?${query}`,
@@ -22,7 +22,7 @@ test('where tls is said, the url does not say it otherwise', () => {
   assert.ok(postgresConfig.safeParse({ url: 'postgres://h/d?application_name=x', tls: true }).success)
 })
 
-test('a url that means something else than it seems is refused in words that hold no part of its password', () => {
+test('point 44: a url that means something else than it seems is refused in words that hold no part of its password', () => {
   for (const [url, words] of [
     ...['/', '?', '#'].map((special) => [`postgres://u:12${special}secret@h/d`, /percent-encode/] as const),
     ['postgres://u:secret@one:5432,two:5432/d', /several hosts/],
@@ -55,7 +55,7 @@ test('a url that means something else than it seems is refused in words that hol
     assert.ok(postgresConfig.safeParse({ url: `postgres://u:p%40%2F%23@h/d?${query}` }).success)
 })
 
-test('the driver has nothing to warn of', () => {
+test('point 44: the driver has nothing to warn of', () => {
   for (const mode of ['require', 'verify-ca']) {
     const { connectionString } = clientOptions({
       url: `postgres://h/d?sslmode=${mode}&application_name=x`,

@@ -12,7 +12,7 @@ import { planSync } from '../../engine/plan.ts'
 import { openDatabase } from './database.ts'
 import { attempt, codes, translate } from './errors.ts'
 
-describe('errors of SQLite', () => {
+describe('point 43: errors of SQLite', () => {
   test('every result code becomes an error that says what, on which file and what to do', () => {
     // All primary codes; 0, 100 and 101 are no errors. One that is new to us is told as a refusal.
     for (let code = 1; code <= 29; code++) {
