@@ -229,3 +229,22 @@ test('runs that found nothing to do don’t push the others out of the history',
   assert.equal(runs.at(-1)?.id, 'first')
   assert.ok(!existsSync('.syncline'))
 })
+
+test('point 50: runs and jobs that a key may see are found by the index of syncs, however many others there are', async (t) => {
+  await using store = openMemoryStore()
+  const prepare = t.mock.method(DatabaseSync.prototype, 'prepare')
+  await store.runs.list({ among: ['mine'], limit: 1 })
+  await store.jobs.list({ among: ['mine'], limit: 1 })
+  assert.equal(prepare.mock.callCount(), 2)
+  for (const { arguments: statement, this: database } of [...prepare.mock.calls]) {
+    const parameters = [...(statement[0] ?? '').matchAll(/:(\w+)/g)].map(([, name]) => [name, null])
+    const plan = (database as DatabaseSync)
+      .prepare(`explain query plan ${statement[0]}`)
+      .all({ ...Object.fromEntries(parameters), among: '["mine"]', limit: 1 })
+      .map(({ detail }) => String(detail))
+    assert.ok(
+      plan.some((line) => /^SEARCH (run|job) USING INDEX (run|job)_by_sync/.test(line)),
+      plan.join('\n'),
+    )
+  }
+})
