@@ -50,8 +50,15 @@ export interface Loaded {
   readonly works: readonly WorkItem[]
 }
 
-/** `most`: bytes after which no more is fetched. */
-type Rows = Record<SideName, Map<string, Row>> & { bytes: number; readonly most: number }
+/**
+ * Of one batch. What was asked for once is not asked again: a row that is there only at the second look was not matched with any.
+ * `most`: bytes after which no more is fetched.
+ */
+type Rows = Record<SideName, Map<string, Row>> & {
+  readonly asked: Readonly<Record<SideName, Set<string>>>
+  bytes: number
+  readonly most: number
+}
 type Unreadable = Record<SideName, Map<string, { code: string; message: string }>>
 
 /** Rows of a batch, as read: its intents and results are one JSON text each, which may be seven times as long. */
@@ -90,7 +97,8 @@ export async function loadItems(
     (await memory.byIds(works.flatMap(({ pair }) => (pair === null ? [] : [pair])))).map((pair) => [pair.id, pair]),
   )
   const lone = works.filter((work): work is WorkItem & { pair: null } => work.pair === null)
-  const rows: Rows = { left: new Map(), right: new Map(), bytes: 0, most }
+  const asked = { left: new Set<string>(), right: new Set<string>() }
+  const rows: Rows = { left: new Map(), right: new Map(), asked, bytes: 0, most }
   const unreadable: Unreadable = { left: new Map(), right: new Map() }
   for (const side of sideNames) {
     const keys = [...pairs.values()].map((pair) => pair[side])
@@ -180,8 +188,9 @@ async function fetchRows(
   rows: Rows,
   unreadable: Unreadable,
 ): Promise<void> {
-  const wanted = keys.filter((key) => !rows[side].has(key))
+  const wanted = keys.filter((key) => !rows.asked[side].has(key))
   if (wanted.length === 0) return
+  for (const key of wanted) rows.asked[side].add(key)
   const bound = sides.pairing[side]
   const parsed = wanted.map(parseKeyText).filter(isWhole)
   if (parsed.length < wanted.length) {

@@ -20,7 +20,7 @@ export class Model {
   /** Origins of rows that a user deleted, by side. */
   readonly #deleted: Readonly<Record<SideName, Set<string>>> = { left: new Set(), right: new Set() }
   /** Origins that the sync brought back. */
-  readonly #returned: string[] = []
+  readonly #returned = new Set<string>()
   /** Who may write to a side, by the latest that is known to have taken over. */
   readonly #newest: Record<SideName, number> = { left: 0, right: 0 }
   #userActs = false
@@ -65,9 +65,11 @@ export class Model {
     this.pairsForgotten()
   }
 
-  /** What a killed run wrote over is in its intents, and on record only once another has taken in what became of them. */
+  /** What a killed run wrote over, or brought back, is in its intents, and on record only once another has taken in what became of them. */
   #overwritten(intents: readonly string[]): void {
-    for (const [, number] of intents.join().matchAll(/v(\d+)/gi)) if (number !== undefined) this.#superseded.add(number)
+    const text = intents.join()
+    for (const [, number] of text.matchAll(/v(\d+)/gi)) if (number !== undefined) this.#superseded.add(number)
+    for (const [origin] of text.matchAll(/\bo\d+\b/g)) this.#returned.delete(origin)
   }
 
   /** Nothing counts as agreed any more: a row that is on one side only comes back or goes, as the rules say. */
@@ -134,7 +136,7 @@ export class Model {
     if (row === null) return
     const origin = String(row[1])
     const key = keyText([row[0] ?? null])
-    if (!this.#seen[side].has(key) && this.#deleted[side].has(origin)) this.#returned.push(origin)
+    if (!this.#seen[side].has(key) && this.#deleted[side].has(origin)) this.#returned.add(origin)
     this.#seen[side].add(key)
   }
 
