@@ -9,7 +9,7 @@ import { keyOfSide } from '../core/pairing.ts'
 import type { Rejection } from '../core/sync.ts'
 import { otherSide, type SideName } from '../core/two-way.ts'
 import type { Row, Type } from '../core/value.ts'
-import type { Mark, PairRun, PairWork, StoredPair, Unpaired } from '../store/pairs.ts'
+import type { Mark, PairReader, PairRun, PairWork, StoredPair, Unpaired } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
 import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
 import type { Tally } from './tally.ts'
@@ -42,8 +42,8 @@ export async function detect(sides: PairSides, work: PairWork, tally: Tally, run
   const nothing = bulk && (await work.known('left')) === 0 && (await work.known('right')) === 0
   const reading = { bulk, nothing, work, run }
   const found = {
-    left: await readSide(sides, 'left', tally, reading),
-    right: await readSide(sides, 'right', tally, reading),
+    left: await readSide(sides, 'left', tally, { ...reading, uncounted: areUncounted(waiting, 'left') }),
+    right: await readSide(sides, 'right', tally, { ...reading, uncounted: areUncounted(waiting, 'right') }),
   }
   if (bulk) {
     const alike = run === null ? work.passAlike() : run.pairs.pairAlike(run.generation, sides.layout.id)
@@ -53,6 +53,14 @@ export async function detect(sides: PairSides, work: PairWork, tally: Tally, run
     cursors: { left: found.left.cursor, right: found.right.cursor },
     rows: { left: found.left.rows, right: found.right.rows },
   }
+}
+
+/** Whether several rows of a side may have one key, or none: the memory knows one of them, so that counts prove nothing. */
+function areUncounted({ pairs, unpaired }: Awaited<ReturnType<PairReader['waiting']>>, name: SideName): boolean {
+  return (
+    pairs.some(({ code }) => code === 'KEY_DUPLICATE') ||
+    unpaired.some(({ side, key, code }) => side === name && (code === 'KEY_DUPLICATE' || !isWhole(parseKeyText(key))))
+  )
 }
 
 /** Whether equal cells mean equal values in every field. */
@@ -71,12 +79,17 @@ interface Reading {
   readonly run: Finder | null
 }
 
+interface ReadingSide extends Reading {
+  /** What is known before it is read of rows that the memory can't count. */
+  readonly uncounted: boolean
+}
+
 interface ReadSide {
   readonly cursor: string | null
   readonly rows: number
 }
 
-async function readSide(sides: PairSides, side: SideName, tally: Tally, reading: Reading): Promise<ReadSide> {
+async function readSide(sides: PairSides, side: SideName, tally: Tally, reading: ReadingSide): Promise<ReadSide> {
   const collection = sides.collections[side]
   const stored = sides.afresh === null && collection.feed !== 'none' ? sides.state.cursors[side] : null
   tally.enter(
@@ -98,11 +111,13 @@ async function readFrom(
   collection: Collection,
   cursor: string | null,
   tally: Tally,
-  reading: Reading,
+  reading: ReadingSide,
 ): Promise<ReadSide> {
   const { pairing, project } = sides
   const side = pairing[name]
   let hinted = 0
+  let { uncounted } = reading
+  const refused = new Set<string>()
   for await (const page of collection.read(cursor, {
     fields: side.fields,
     where: null,
@@ -111,10 +126,15 @@ async function readFrom(
   })) {
     if (project.context.signal.aborted) throw interrupted(sides)
     hinted += await markPage(sides, name, page, reading)
+    for (const { key, code } of page.rejects) {
+      const text = keyText(key)
+      uncounted ||= code === 'KEY_DUPLICATE' || !isWhole(key) || refused.has(text)
+      refused.add(text)
+    }
     tally.add({ read: page.puts.length + page.deletes.length })
     if (page.view === undefined) continue
     const rows = await page.view.count()
-    if (rows !== (await reading.work.known(name)) - hinted) {
+    if (uncounted || rows !== (await reading.work.known(name)) - hinted) {
       tally.enter('sweep', null)
       await sweep(sides, reading.work, name, page.view)
     }
