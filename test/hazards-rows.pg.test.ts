@@ -53,6 +53,38 @@ describe('hazard 5: deletes missed', () => {
     assert.deepEqual(await idsAt(pair.right), await idsAt(pair.left))
   })
 
+  test('hazard 5: a rejected row has a key beside that of a deleted one', async () => {
+    await using pair = await sqliteToSqlite('none')
+    await pair.left.sql(`CREATE TABLE t (id INTEGER PRIMARY KEY, ok BOOLEAN);
+      WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT i * 2, 1 FROM n`)
+    await pair.mustRun()
+    await pair.left.sql("INSERT INTO t VALUES (51, x'00'); DELETE FROM t WHERE id = 50")
+    const { deleted, rejected } = await pair.run()
+    assert.deepEqual([deleted, rejected], [1, 1])
+    assert.deepEqual(await pair.right.sql('SELECT id FROM t WHERE id BETWEEN 48 AND 52'), [['48'], ['52']])
+  })
+
+  test('hazard 5: a text in a column of integer keys, and integers and texts in one of bytes, are rejected, and hide no deletion', async () => {
+    for (const [declared, odd] of [
+      ['INT', ["'x'"]],
+      ['INT', ['1.5']],
+      ['BLOB', ['1', "'1'"]],
+    ] as const) {
+      await using pair = await sqliteToSqlite('none')
+      const key = (at: number) => (declared === 'INT' ? `${at}` : `x'0${at}'`)
+      await pair.left.sql(`CREATE TABLE t (id ${declared} PRIMARY KEY, v TEXT);
+        INSERT INTO t VALUES ${[4, 5, 6, 7].map((at) => `(${key(at)}, 'v${at}')`).join(', ')}`)
+      await pair.mustRun()
+      await pair.left.sql(`INSERT INTO t VALUES ${odd.map((one) => `(${one}, 'odd')`).join(', ')}`)
+      await pair.left.sql(`DELETE FROM t WHERE id = ${key(5)}`)
+      const run = await pair.run()
+      assert.deepEqual([run.error?.code, run.deleted, run.rejected], ['ROWS_REJECTED', 1, odd.length])
+      assert.deepEqual(await pair.right.sql('SELECT v FROM t ORDER BY v'), [['v4'], ['v6'], ['v7']])
+      const { left, right, unreadable } = await pair.verify()
+      assert.deepEqual([left, right, unreadable], [3 + odd.length, 3, odd.length])
+    }
+  })
+
   test('hazard 5: INSERT OR REPLACE deletes another row without firing its trigger', async () => {
     await using pair = await sqliteToSqlite('triggers')
     await pair.left.sql(`${thirty}; ${fill(1, 30)}`)

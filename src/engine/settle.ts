@@ -121,7 +121,8 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   await using target = await sides.sink.view(sides.spec)
   const targetRows = held === null ? await target.count() : held + batch.inserted
   const sourceRows = await counting
-  const expected = sourceRows - (await absent(batch, target, sides))
+  const lacking = await absent(batch, target, sides)
+  const expected = sourceRows - lacking
   const keeps = sides.sync.deletes === 'keep'
   const settled = {
     status: 'succeeded',
@@ -154,7 +155,7 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
     const missing =
       targetRows - deletes === expected
         ? []
-        : await sweep(ending, target, targetRows, drop, (rows) => void refused.push(...rows))
+        : await sweep(ending, target, { targetRows, lacking }, drop, (rows) => void refused.push(...rows))
     // Rows that refer to each other go in the order that their references ask for: as long as some go, others may.
     for (let before = Number.POSITIVE_INFINITY; referenced.length > 0 && referenced.length < before; ) {
       const keys = referenced.map(({ key }) => key).reverse()
@@ -180,11 +181,11 @@ async function settleRound(ending: Ending, counting: Promise<number>): Promise<R
   }
 }
 
-/** Calls `drop` with keys that only the target has, and `refuse` with rows that the source has and can't give; returns keys that only the source has, at most MAX_MISSING. */
+/** `lacking`: how many rejected rows the target lacks. Calls `drop` with keys that only the target has, and `refuse` with rows that the source has and can't give; returns keys that only the source has, at most MAX_MISSING. */
 async function sweep(
   { sides, batch, source, ahead, project }: Ending,
   target: View,
-  targetRows: number,
+  { targetRows, lacking }: { readonly targetRows: number; readonly lacking: number },
   drop: (keys: readonly Key[]) => Promise<void>,
   refuse: (rejections: readonly Rejection[]) => void,
 ): Promise<Key[]> {
@@ -192,7 +193,9 @@ async function sweep(
   const rejected = new Set(batch.rejected.map(({ key }) => keyText(key)))
   const missing: Key[] = []
   const keyAt = mapping.keyTypes.map((_type, at) => at)
-  const ranges = await rangesToSweep(ahead ?? (await countRanges(sides, source, target, targetRows)), target)
+  // Within a range, a rejected row that the target lacks may stand for one that the source deleted: the counts are equal.
+  const counts = lacking > 0 ? null : (ahead ?? (await countRanges(sides, source, target, targetRows)))
+  const ranges = await rangesToSweep(counts, target)
   const stream = compareRows(
     rowsOf(source.scan(ranges, mapping.sourceKey), (refused) => {
       const news = refused.filter(({ key }) => isWhole(key) && !rejected.has(keyText(key)))

@@ -58,7 +58,8 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
         relation,
         `SELECT CAST((SELECT min(${quote(first.name)}) FROM ${clause(relation, [])}) AS TEXT), CAST((SELECT max(${quote(first.name)}) FROM ${clause(relation, [])}) AS TEXT)`,
       )
-      if (typeof low !== 'string' || typeof high !== 'string') return null
+      // A text or a fraction may stand in a column of integers.
+      if (!isInteger(low) || !isInteger(high)) return null
       return [bigintOf(first, low), bigintOf(first, high)]
     },
     summarize: async (bounds) => attempt(file, () => summarize(database, relation, bounds)),
@@ -66,6 +67,10 @@ export function openView(database: DatabaseSync, relation: Relation, options: Vi
     fetch: async (keys, fields) => attempt(file, () => fetchRows(database, relation, keys, fields)),
     [Symbol.asyncDispose]: async () => options.dispose(),
   }
+}
+
+function isInteger(text: Bindable | undefined): text is string {
+  return typeof text === 'string' && /^-?\d+$/.test(text)
 }
 
 /** Rows of ranges in key order. */
@@ -344,7 +349,7 @@ function columnSql(relation: Relation, field: Field): string {
     (field.type === 'float' && /REAL|FLOA|DOUB/i.test(field.native)) ||
     (field.type === 'text' && /CHAR|CLOB|TEXT/i.test(field.native))
   if (relation.system !== 'sqlite' || holdsNone) return column
-  if (holdsDigits(field))
+  if (holdsDigits(field) && field.type !== 'bytes')
     return `CASE WHEN typeof(${column}) = 'integer' THEN CAST(${column} AS TEXT) ELSE ${column} END`
   return field.type === 'boolean' || field.type === 'float' ? safeIntegerSql(column) : safeNumberSql(column)
 }
