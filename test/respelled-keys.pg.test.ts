@@ -327,6 +327,22 @@ test('a UUID in upper case and in mixed case, whose twin no usual spelling finds
   assert.deepEqual(await pair.right.sql('SELECT v FROM t'), [['one']])
 })
 
+for (const track of ['none', 'triggers'] as const)
+  test(`${track === 'none' ? 'compared' : 'followed by triggers'}: of rows that share a key none is written, also where only one of them has a usual spelling`, async () => {
+    await using pair = await openPair(await sqliteDatabase(track), await sqliteDatabase())
+    const [a, mixed] = [quoted(guid('a').toUpperCase()), quoted(`A${guid('a').slice(1)}`)]
+    await pair.left.sql(`CREATE TABLE t (id UUID PRIMARY KEY, v TEXT); INSERT INTO t VALUES (${a}, 'one')`)
+    await pair.mustRun()
+    await pair.left.sql(`UPDATE t SET v = 'another'; INSERT INTO t VALUES (${mixed}, 'two')`)
+    for (let again = 0; again < 2; again++) {
+      const { inserted, updated, deleted, rejected } = await pair.run()
+      assert.deepEqual([inserted, updated, deleted, rejected], [0, 0, 0, 1])
+    }
+    assert.deepEqual(await pair.right.sql('SELECT v FROM t'), [['one']])
+    await pair.left.sql(`DELETE FROM t WHERE id = ${mixed}`)
+    assert.equal((await pair.mustRun()).updated, 1)
+  })
+
 test('a repair writes no row of which two have the key, whichever of them a look-up finds, and mends the others', async () => {
   await using pair = await openPair(await sqliteDatabase(), await sqliteDatabase())
   const [a, mixed] = [quoted(guid('a').toUpperCase()), quoted(`A${guid('a').slice(1)}`)]

@@ -158,6 +158,23 @@ export function openQuestion(database: DatabaseSync, relation: Stored, keys: rea
   return tuples.length === 0 ? null : { parts: relation.key.map(({ name }) => quote(name)), tuples, reads: false }
 }
 
+/** Of keys that were found by their usual spellings, those that a further row has in another, as text. */
+export function furtherTwins(database: DatabaseSync, relation: Stored, keys: readonly Key[]): ReadonlySet<string> {
+  const unusual = keys.length === 0 ? null : unusualKeys(database, relation)
+  if (unusual === null || unusual.size === 0) return new Set()
+  const prepare = preparing(database)
+  const doubled = keys.filter((key) => {
+    const others = unusual.get(valueText(relation, key))
+    if (others === undefined) return false
+    // One statement: what counts as unusual may be found by a usual spelling, too.
+    const { parts, tuples } = usualQuestion(relation, [key])
+    const all = [...tuples, ...others]
+    const sql = `SELECT count(*) FROM ${relation.from} WHERE ${keysSql(parts, all.length, true)}`
+    return Number(asStored(prepare(sql).get(...all.flat()))[0]) > 1
+  })
+  return new Set(doubled.map((key) => valueText(relation, key)))
+}
+
 /** More than these are not kept: some 20 MB. */
 const MAX_UNUSUAL = 50_000
 

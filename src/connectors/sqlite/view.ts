@@ -1,6 +1,6 @@
 /** Rows of a table at one instant: what reads, sweeps, plan and verify of a SQLite file are made of. */
 import type { DatabaseSync } from 'node:sqlite'
-import { keyText } from '../../core/key-text.ts'
+import { keyText, parseKeyText } from '../../core/key-text.ts'
 import { type Field, fieldNamed } from '../../core/schema.ts'
 import type { Key, Value } from '../../core/value.ts'
 import type { Chunk, Range, View } from '../connector.ts'
@@ -24,6 +24,7 @@ import { attempt, attemptEach } from './errors.ts'
 import { carefully, RowTooLarge, readable, readersOf, rowTooLargeSql, tooLargeSql } from './large.ts'
 import {
   anyStorageSql,
+  furtherTwins,
   keysSql,
   mayRespell,
   openQuestion,
@@ -259,7 +260,13 @@ export function fetchRows(
   if (open !== null) look(open, all)
   if (twins) return all
   const several = Map.groupBy(all.rows.map(keyOf).map(keyText), (key) => key)
-  return withoutTwins(all, keyOf, new Set([...several].flatMap(([key, { length }]) => (length > 1 ? [key] : []))))
+  const doubled = [...several].flatMap(([key, { length }]) => (length > 1 ? [key] : []))
+  const further = furtherTwins(
+    database,
+    relation,
+    [...several].flatMap(([key, { length }]) => (length === 1 ? [parseKeyText(key)] : [])),
+  )
+  return withoutTwins(all, keyOf, new Set([...doubled, ...further]))
 }
 
 /** Adds rows of keys to a chunk. */
