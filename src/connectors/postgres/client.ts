@@ -19,6 +19,7 @@ import {
   traitsQuery,
   transactions,
 } from './settings.ts'
+import { StoppableStatements } from './stop.ts'
 
 /**
  * One session. Statements run one after another. Outside of a transaction each is one of its own, which only reads: between
@@ -56,13 +57,13 @@ const HANG_UP_MS = 1000
 /** Values arrive as the text Postgres sent. */
 const textTypes = { getTypeParser: () => (value: string) => value }
 
-/** Opens a session. The error names host and port, never the password. */
-export async function connect(config: PostgresConfig, applicationName = 'syncline'): Promise<Client> {
+/** Opens a session. The error names host and port, never the password. `signal`: of the work that it is for. Default: nothing stops it. */
+export async function connect(
+  config: PostgresConfig,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Client> {
   const socket = new Socket()
-  const client = openClient(
-    { ...clientOptions(config), application_name: applicationName, stream: () => socket },
-    config,
-  )
+  const client = openClient({ ...clientOptions(config), application_name: 'syncline', stream: () => socket }, config)
   // Without a listener a lost idle connection would end the process.
   const loss: { error: Error | null } = { error: null }
   client.on('error', (error) => {
@@ -75,7 +76,7 @@ export async function connect(config: PostgresConfig, applicationName = 'synclin
       client,
       socket,
       { place, maxRowBytes: config.maxRowBytes ?? limits.rowBytes },
-      loss,
+      { loss, statements: new StoppableStatements(client, socket, signal) },
       await askTraits(client, config),
     )
     const setting = sessionSetting(session.traits)
@@ -99,6 +100,7 @@ class Session implements Client {
   readonly #place: string
   readonly #maxRowBytes: number
   readonly #loss: { readonly error: Error | null }
+  readonly #statements: StoppableStatements
   readonly #settings: Readonly<Record<'read' | 'write', string>>
   /** As of the statements that were asked for, which run in this order. */
   #inTransaction = false
@@ -107,7 +109,7 @@ class Session implements Client {
     client: pg.Client,
     socket: Socket,
     { place, maxRowBytes }: { readonly place: string; readonly maxRowBytes: number },
-    loss: { readonly error: Error | null },
+    { loss, statements }: { readonly loss: { readonly error: Error | null }; readonly statements: StoppableStatements },
     traits: ServerTraits,
   ) {
     this.#client = client
@@ -115,6 +117,7 @@ class Session implements Client {
     this.#place = place
     this.#maxRowBytes = maxRowBytes
     this.#loss = loss
+    this.#statements = statements
     this.traits = traits
     this.#settings = { read: localSettings(traits, 'read'), write: localSettings(traits, 'write') }
   }
@@ -153,11 +156,18 @@ class Session implements Client {
   async *copyOut(sql: string): AsyncIterable<Frames> {
     const inside = this.#inTransaction
     const whole = inside ? `SAVEPOINT copying; ${sql}; RELEASE SAVEPOINT copying` : alone(this.#settings.read, sql)
+    const copy = this.#client.query(new CopyOut(whole, this.#maxRowBytes))
     try {
-      yield* this.#client.query(new CopyOut(whole, this.#maxRowBytes))
+      for (;;) {
+        const { done, value } = await this.#statements.run(() => copy.next())
+        if (done === true) return
+        yield value
+      }
     } catch (error) {
       if (inside) await this.#raw('ROLLBACK TO SAVEPOINT copying; RELEASE SAVEPOINT copying').catch(() => {})
-      throw translate(error, this.#place)
+      throw translate(this.#statements.reasonOf(error), this.#place)
+    } finally {
+      await copy.return()
     }
   }
 
@@ -190,9 +200,9 @@ class Session implements Client {
   async #guarded<T>(work: () => Promise<T>): Promise<T> {
     try {
       if (this.#loss.error !== null) throw this.#loss.error
-      return await work()
+      return await this.#statements.run(work)
     } catch (error) {
-      throw translate(error, this.#place)
+      throw translate(this.#statements.reasonOf(error), this.#place)
     }
   }
 }

@@ -8,7 +8,7 @@ import { openSink } from './sink.ts'
 
 export async function openPostgres(config: PostgresConfig, context: Context): Promise<Connection> {
   // One session for the catalog; each read and each sink has its own.
-  const client = await connect(config)
+  const client = await connect(config, context.signal)
   return {
     discover: async () => (await discoverTables(client)).map((table) => table.schema),
     collection: (name, options = {}) => openCollection(config, context, client, name, options),

@@ -70,6 +70,8 @@ export const copyEncoding = 'postgres/copy-frames'
 
 interface Source {
   readonly config: PostgresConfig
+  /** Of the work that reads. */
+  readonly signal: AbortSignal
   readonly table: Table
   readonly following: Following
   /** Whether blocks and transaction numbers of this server tell its rows apart. */
@@ -92,6 +94,7 @@ export async function openCollection(
   const foreign = isTable ? await foreignPart(client, table) : null
   const source: Source = {
     config,
+    signal: context.signal,
     table,
     following: chooseFollowing(table, options.cursor ?? null, standby?.[0] === 't', foreign),
     heap: isTable && foreign === null,
@@ -337,8 +340,8 @@ interface Snapshot extends AsyncDisposable {
  * A read-only transaction of one snapshot, with the table locked against rewrites before the snapshot is taken. The lock
  * may have waited for an ALTER TABLE: the columns must still be those that rows are decoded by.
  */
-async function openSnapshot({ config, table, following }: Source): Promise<Snapshot> {
-  const client = await connect(config)
+async function openSnapshot({ config, signal, table, following }: Source): Promise<Snapshot> {
+  const client = await connect(config, signal)
   try {
     const running = following.kind === 'field' ? await runningNow(client) : []
     await beginLocked(client, table)

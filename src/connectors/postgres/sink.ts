@@ -41,7 +41,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
   const claims = new Map<SyncId, Claim>()
   let session: Client | null = null
   const client = async () => {
-    session ??= await connect(config)
+    session ??= await connect(config, context.signal)
     return session
   }
   return {
@@ -54,7 +54,7 @@ export function openSink(config: PostgresConfig, context: Context): Sink {
       return target
     },
     begin: async () => openTransaction(await client(), claims),
-    view: (spec, rows) => viewTarget(config, spec, rows),
+    view: (spec, rows) => viewTarget(config, context, spec, rows),
     rehearse: async (spec, rows) => rehearse(await client(), spec, rows),
     rejections: async (spec) => readRejections(await client(), spec),
     reset: async (spec, drop) => reset(await client(), spec, drop),
@@ -241,8 +241,13 @@ async function readRejections(client: Client, spec: TargetSpec): Promise<Rejecti
 }
 
 /** A session of its own: the sink's is busy writing while rows are read. */
-async function viewTarget(config: PostgresConfig, spec: TargetSpec, rows?: 'written'): Promise<View> {
-  const client = await connect(config)
+async function viewTarget(
+  config: PostgresConfig,
+  { signal }: Context,
+  spec: TargetSpec,
+  rows?: 'written',
+): Promise<View> {
+  const client = await connect(config, signal)
   try {
     await client.begin('snapshot')
     const schema = await storedTypes(client, spec)

@@ -40,7 +40,7 @@ export async function openWriter(
   { schema, loose }: Target,
   spec: WriterSpec,
 ): Promise<Writer> {
-  const client = await connect(config)
+  const client = await connect(config, context.signal)
   const fence: Fence = { project: spec.project, sync: spec.name, collection: schema.name }
   try {
     await migrate(client)
