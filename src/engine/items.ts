@@ -101,14 +101,9 @@ export async function loadItems(
   const rows: Rows = { left: new Map(), right: new Map(), asked, bytes: 0, most }
   const unreadable: Unreadable = { left: new Map(), right: new Map() }
   for (const side of sideNames) {
-    const keys = [...pairs.values()].map((pair) => pair[side])
-    await fetchRows(
-      sides,
-      side,
-      [...keys, ...lone.filter((work) => work.side === side).map(({ key }) => key)],
-      rows,
-      unreadable,
-    )
+    const paired = [...pairs.values()].map((pair) => pair[side])
+    const alone = lone.filter((work) => work.side === side).map(({ key }) => key)
+    await fetchRows(sides, side, { paired, alone }, rows, unreadable)
   }
   const known = { left: new Map<string, Unpaired>(), right: new Map<string, Unpaired>() }
   for (const side of sideNames) {
@@ -181,14 +176,33 @@ export async function loadItems(
   }
 }
 
+/** Of pairs, and of rows without a pair: of those, what an earlier batch did not find stays gone for this run. */
 async function fetchRows(
   sides: PairSides,
   side: SideName,
-  keys: readonly string[],
+  { paired, alone }: { readonly paired: readonly string[]; readonly alone: readonly string[] },
   rows: Rows,
   unreadable: Unreadable,
 ): Promise<void> {
-  const wanted = keys.filter((key) => !rows.asked[side].has(key))
+  const gone = sides.gone[side]
+  const keys = [...paired, ...alone.filter((key) => !gone.has(key))]
+  await fetchKeys(
+    sides,
+    side,
+    keys.filter((key) => !rows.asked[side].has(key)),
+    rows,
+    unreadable,
+  )
+  for (const key of alone) if (!rows[side].has(key) && !unreadable[side].has(key)) gone.add(key)
+}
+
+async function fetchKeys(
+  sides: PairSides,
+  side: SideName,
+  wanted: readonly string[],
+  rows: Rows,
+  unreadable: Unreadable,
+): Promise<void> {
   if (wanted.length === 0) return
   for (const key of wanted) rows.asked[side].add(key)
   const bound = sides.pairing[side]
@@ -245,13 +259,8 @@ async function findMoved(
       side,
       lost.map(({ match }) => match),
     )
-    await fetchRows(
-      sides,
-      side,
-      partners.map(({ key }) => key),
-      rows,
-      unreadable,
-    )
+    const alone = partners.map(({ key }) => key)
+    await fetchRows(sides, side, { paired: [], alone }, rows, unreadable)
     const keys = new Map<string, string[]>()
     for (const { key } of partners) {
       const row = rows[side].get(key)
@@ -302,7 +311,7 @@ async function matchLone(
   for (const side of sideNames) {
     const remembered = (await work.partners(side, [...matches])).map(({ key }) => key)
     const candidates = new Set([...remembered, ...lone.filter((work) => work.side === side).map(({ key }) => key)])
-    await fetchRows(sides, side, [...candidates], rows, unreadable)
+    await fetchRows(sides, side, { paired: [], alone: [...candidates] }, rows, unreadable)
     for (const key of candidates) {
       const row = rows[side].get(key)
       const match = row === undefined ? null : pairing.matchOf(side, row)

@@ -41,6 +41,8 @@ export interface PairSides extends AsyncDisposable {
   readonly keyless: (side: SideName) => Promise<Keyless>
   /** Rows that were refused when a side was read because others have their key, by that key as text: a look-up may give one of them. */
   readonly duplicates: Readonly<Record<SideName, Map<string, { readonly code: string; readonly message: string }>>>
+  /** Keys of rows without a pair that a look-up of this run did not find: a later one that does is of a replica that lags, or of a row for the next run. */
+  readonly gone: Readonly<Record<SideName, Set<string>>>
   /** Collections of each side's connection whose rows no deletion may take along. */
   readonly held: Readonly<Record<SideName, readonly string[]>>
 }
@@ -76,6 +78,7 @@ export async function openPairSides(sync: TwoWaySync, project: Project): Promise
     columns,
     keyless: keylessRows(collections),
     duplicates: { left: new Map(), right: new Map() },
+    gone: { left: new Set(), right: new Set() },
     fences: { left: await fencesOf('left'), right: await fencesOf('right') },
     held: {
       left: await heldCollections(project.store.pairs, sync.left),

@@ -92,6 +92,21 @@ test('a row that was gone at the first look of a batch is not written without it
   assert.ok(looks > 0)
 })
 
+test('a row that was gone when its match was looked for is not found again by a later batch of the run, and doubled', async () => {
+  const world = new World({ onConflict: 'left', batch: { rows: 1, bytes: 1_000_000 } })
+  world.left.put('contacts', ann)
+  world.right.put('contacts', [7, 'Anna', 'ann@x.org', '1'])
+  let looks = 0
+  world.right.fault = (operation) => {
+    if (operation !== 'lookup') return
+    if (++looks === 1) world.right.delete('contacts', [7])
+    else world.right.put('contacts', [7, 'Anna', 'ann@x.org', '1'])
+  }
+  await writes(world)
+  assert.deepEqual(world.values('left'), [ann.slice(1)])
+  assert.ok(looks > 0)
+})
+
 describe('clocks that are wrong (hazard 21)', () => {
   const stamped = {
     onConflict: 'newest' as const,
