@@ -102,8 +102,13 @@ function apply(system: MemorySystem, schema: Schema, spec: WriterSpec, write: Wr
     return { status: 'written', row: null }
   }
   const row = system.normalize(schema.name, patched(schema, before, write.fields))
+  const key = keyOf(schema, row)
+  const moved = keyText(key) !== keyText(write.key)
+  if (moved && rows.has(keyText(key)))
+    return { status: 'rejected', code: 'VALUE_TAKEN', message: `there is a row ${keyText(key)} already` }
   const clash = clashes(system, schema, row, keyText(write.key))
   if (clash !== null) return clash
+  if (moved) system.delete(schema.name, write.key)
   system.put(schema.name, row)
   return { status: 'written', row: project(schema, row, spec.fields) }
 }

@@ -196,7 +196,7 @@ export function takeResult(
       const draft = changes.draft(pair)
       draft.cells.left = cells.left
       draft.cells.right = cells.right
-      changes.inserted(draft, side, key)
+      changes.rekey(draft, side, key)
     }
     changes.journal({
       side,
@@ -228,6 +228,8 @@ export function takeResult(
     return
   }
   const draft = changes.draft(pair)
+  const key = row === null ? pair[side] : keyText(keyOfSide(pairing[side], row))
+  if (key !== pair[side]) changes.rekey(draft, side, key)
   at.forEach((i, n) => {
     // What the system made of the value is its side's base; the other side's is what it held when this was decided.
     changes.base(draft, side, i, row === null ? (sent[n] ?? null) : (row[i] ?? null))
@@ -239,6 +241,7 @@ export function takeResult(
     kind: 'update',
     pair: pair.id,
     ...keys,
+    [side]: key,
     fields: names,
     before: prepared.before,
     after,

@@ -99,8 +99,8 @@ export class Changes {
     if (inserted !== null) this.#take(inserted, keys[inserted], pair)
   }
 
-  /** A row that we inserted for a pair we know. */
-  inserted(draft: PairDraft, side: SideName, key: string): void {
+  /** The row of a pair has this key by a write of ours: we inserted it, or changed its key. */
+  rekey(draft: PairDraft, side: SideName, key: string): void {
     draft.keys[side] = key
     draft.changed = true
     this.settle(side, key)

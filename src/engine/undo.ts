@@ -270,6 +270,8 @@ function takeBack(
   }
   if (pair !== null) {
     const draft = changes.draft(pair)
+    const key = row === null ? pair[side] : keyText(keyOfSide(pairing[side], row))
+    if (key !== pair[side]) changes.rekey(draft, side, key)
     for (const name of entry.fields) {
       const at = pairing.fields.findIndex((field) => field.name === name)
       if (at < 0) continue

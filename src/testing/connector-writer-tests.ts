@@ -141,6 +141,20 @@ export function writerTests(connector: ConnectorUnderTest): void {
   )
 
   test(
+    'an update may change the key: the row has the new one alone, and takes no other row’s',
+    withWriter(async ({ write, rows }) => {
+      const results = await write(
+        { kind: 'update', key: [1], fields: { id: 3, name: 'Anna' }, expected: { id: 1, name: 'Ann' } },
+        { kind: 'update', key: [2], fields: { id: 3 }, expected: { id: 2 } },
+      )
+      const row = [3, 'Anna', 'ann@example.com', true]
+      assert.deepEqual(results[0], { status: 'written', row })
+      assert.equal(results[1]?.status, 'rejected')
+      assertRows(people, await rows(), [bob, row])
+    }),
+  )
+
+  test(
     'two rows swap a unique value in one batch',
     withWriter(async ({ system, write, rows }) => {
       await system.makeUnique(people, 'email')
