@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { MemoryOperation, MemorySystem } from '../src/connectors/memory.ts'
+import type { MemoryOperation, MemorySystem } from '../src/connectors/memory-system.ts'
 import { SyncError } from '../src/core/error.ts'
 import type { Sync } from '../src/core/sync.ts'
 import type { Row } from '../src/core/value.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { MemoryOperation } from '../src/connectors/memory.ts'
+import type { MemoryOperation } from '../src/connectors/memory-system.ts'
 import { asSyncError, SyncError } from '../src/core/error.ts'
 import { TimeLimit } from '../src/engine/time-limit.ts'
 import { runSync } from '../src/engine/worker.ts'

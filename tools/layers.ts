@@ -41,6 +41,27 @@ export function violations(files: readonly SourceFile[]): readonly string[] {
   )
 }
 
+/** Files that import each other, directly or by others, each circle in the order of its imports. Types count: a reader follows them, too. */
+export function circles(files: readonly SourceFile[]): readonly string[] {
+  const targets = new Map(
+    files.map(({ path, imports }) => [
+      path,
+      imports.filter((name) => name.startsWith('.')).map((name) => posix.join(posix.dirname(path), name)),
+    ]),
+  )
+  const done = new Set<string>()
+  const found: string[] = []
+  const visit = (path: string, trail: readonly string[]) => {
+    const start = trail.indexOf(path)
+    if (start >= 0) found.push([...trail.slice(start), path].map((name) => `src/${name}`).join(' → '))
+    if (start >= 0 || done.has(path)) return
+    for (const target of targets.get(path) ?? []) visit(target, [...trail, path])
+    done.add(path)
+  }
+  for (const path of targets.keys()) visit(path, [])
+  return found
+}
+
 function relativeViolation(path: string, specifier: string): string | undefined {
   const target = posix.join(posix.dirname(path), specifier)
   if (target.startsWith('../')) return 'src stands alone; this is outside'

@@ -2,10 +2,10 @@
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { deadLetters } from '../engine/dead-letters.ts'
+import type { Execute } from './command.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { key } from './format.ts'
 import { triggerAll } from './jobs.ts'
-import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show, showError } from './shell.ts'
 

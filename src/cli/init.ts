@@ -4,8 +4,8 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { configNames, refuseOtherKind, writable } from '../config/load.ts'
 import { SyncError } from '../core/error.ts'
+import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'
-import type { Execute } from './main.ts'
 import { type Shell, show } from './shell.ts'
 
 export function addInit(program: Command, execute: Execute): void {

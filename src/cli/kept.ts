@@ -1,8 +1,8 @@
 /** Connections of integrations as syncs made by the API use them. */
-import { describeConnection, type Kept } from '../config/connection-schema.ts'
+import { describeConnection } from '../config/connection-schema.ts'
 import { builtIn } from '../config/connectors.ts'
 import { confineFiles } from '../config/files.ts'
-import type { ProjectConfig } from '../config/schema.ts'
+import type { Kept, ProjectConfig } from '../config/project-config.ts'
 import { asSyncError, SyncError } from '../core/error.ts'
 import { StoredConnections, unknownConnection } from '../engine/connections.ts'
 import { Integrations, type Locate } from '../engine/integrations.ts'

@@ -1,13 +1,11 @@
 /** The `syncline` command: its options, its help, and one file per command. */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { SyncError } from '../core/error.ts'
+import type { Execute } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
 import { jsonLine } from './json.ts'
 import { errorObject, processTerminal, type Shell, showError, type Terminal } from './shell.ts'
-
-/** What a command file gets: a way to run its action in the shell that the global options describe. */
-export type Execute = (action: (shell: Shell) => Promise<number>) => Promise<void>
+import { version } from './version.ts'
 
 /** Runs the `syncline` command and resolves to its exit code. */
 export async function main(argv: readonly string[], terminal: Terminal = processTerminal()): Promise<number> {
@@ -123,10 +121,4 @@ function makeShell(terminal: Terminal, json: boolean, config: string | undefined
     secrets: new Set(),
     secretSources: new Set(),
   }
-}
-
-/** Of the package that this file is in, as source or built: the manifest is two folders up. */
-export function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?'
 }

@@ -3,9 +3,9 @@ import { hostname } from 'node:os'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import type { Telemetry } from '../engine/telemetry.ts'
-import { version } from './main.ts'
 import { logLevel } from './service-log.ts'
 import { type Shell, secretsOf } from './shell.ts'
+import { version } from './version.ts'
 
 /** Null: there is none. CONFIG_INVALID: it is no URL. `log`: told when it can't be reached. */
 export async function openMonitoring(shell: Shell, log: Log): Promise<Telemetry | null> {

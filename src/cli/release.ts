@@ -2,9 +2,9 @@
 import type { Command } from 'commander'
 import { systemClock } from '../engine/clock.ts'
 import { trigger } from '../engine/service.ts'
+import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'
-import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 

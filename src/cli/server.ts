@@ -1,7 +1,7 @@
 /** `syncline server`: the API of a project whose syncs others run. */
 import type { Command } from 'commander'
+import type { Execute } from './command.ts'
 import { addListenOptions } from './listening.ts'
-import type { Execute } from './main.ts'
 import { logFormat } from './service-log.ts'
 import { LOG_FORMAT, type StartOptions, work } from './start.ts'
 import { refuseOwnStore } from './worker.ts'

@@ -1,6 +1,6 @@
 /** `syncline status`: how each sync stands, and what waits for a person. */
 import type { Command } from 'commander'
-import type { ProjectConfig } from '../config/schema.ts'
+import type { ProjectConfig } from '../config/project-config.ts'
 import { keyText, parseKeyText } from '../core/key-text.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { Key } from '../core/value.ts'
@@ -9,9 +9,9 @@ import { partsOf } from '../engine/handler-syncs.ts'
 import { runObject } from '../protocol/objects.ts'
 import type { PairStore } from '../store/pairs.ts'
 import type { RunStore } from '../store/store.ts'
+import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'
 import { count, counted, duration, instant, table } from './format.ts'
-import type { Execute } from './main.ts'
 import { type OpenProject, openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 

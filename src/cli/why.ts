@@ -2,10 +2,10 @@
 import type { Command } from 'commander'
 import { storyObject, valuesOf } from '../engine/story-object.ts'
 import { type Story, whyRow } from '../engine/why.ts'
+import type { Execute } from './command.ts'
 import { twoWaySync } from './conflicts.ts'
 import { exitCodes } from './exit-code.ts'
 import { instant, key, table, value } from './format.ts'
-import type { Execute } from './main.ts'
 import { openProject } from './open-project.ts'
 import { type Shell, show } from './shell.ts'
 

@@ -1,41 +1,14 @@
 /** Connections as a config writes them: by a connector of code, or one of the built-in ones in JSON. */
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { Connection, Connector, Context } from '../connectors/connector.ts'
-import type { AnyConnector, WebhookRequest, WebhookVerdict } from '../connectors/kit.ts'
-import type { SyncError } from '../core/error.ts'
+import type { Connector } from '../connectors/connector.ts'
+import type { AnyConnector, WebhookRequest } from '../connectors/kit.ts'
 import { HANDLER_TIMEOUT_MS } from '../core/sync.ts'
-import type { ActingConnection } from '../engine/actions.ts'
 import { builtIn, connectors } from './connectors.ts'
 import { missingValue, resolveEnv } from './env.ts'
 import { resolveFiles } from './files.ts'
 import { type Mistake, zodMistakes } from './mistakes.ts'
-import type { Surroundings } from './schema.ts'
-
-/** What syncs have to know of a connection. */
-export interface ConnectionTraits {
-  /** The connector's name. */
-  readonly system: string
-  /** Equal for two connections to the same place with the same options; holds no secret. */
-  readonly identity: string
-  /** How long a run may take that reads this collection; null: as long as it takes. */
-  timeoutOf(collection: string): number | null
-}
-
-/** Connections of integrations, by name, with whose they are; an error: that one can't be used now. */
-export type Kept = ReadonlyMap<string, (ConnectionTraits & { readonly project: string | null }) | SyncError>
-
-/** A connection that can be opened. */
-export interface ConnectionSetup extends ConnectionTraits {
-  open(context: Context): Promise<Connection>
-  /** Null: nothing can be done there. */
-  readonly acting: Omit<ActingConnection, 'project'> | null
-  /** Null: its system sends no webhooks. */
-  readonly webhook: ((request: WebhookRequest) => Promise<WebhookVerdict | null>) | null
-}
-
-/** By name; null: there are mistakes in it, or it is an integration's. */
-export type KnownSetups = ReadonlyMap<string, ConnectionSetup | null>
+import type { ConnectionSetup, ConnectionTraits, Surroundings } from './project-config.ts'
 
 export function parseConnection(
   name: string,

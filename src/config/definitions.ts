@@ -1,11 +1,12 @@
 /** The syncs of a config as the service asks for them: by name, expanded, and again when the sources or the config have changed. */
 import type { SyncError } from '../core/error.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Definitions } from '../engine/task.ts'
 import { builtIn } from './connectors.ts'
 import { type Discover, type Expansion, expandSyncs, unknownSync } from './expand.ts'
-import { type ProjectConfig, traitsOf } from './schema.ts'
+import type { ProjectConfig } from './project-config.ts'
+import { traitsOf } from './schema.ts'
 
 export class ConfigDefinitions implements Definitions {
   #config: ProjectConfig

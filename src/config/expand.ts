@@ -6,14 +6,8 @@ import type { Sync } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf, type TwoWaySync } from '../core/two-way.ts'
 import { unusableOf } from './made.ts'
 import { fullName, sameName, shortName, targetName } from './names.ts'
-import {
-  type OneWaySetup,
-  type Place,
-  type ProjectConfig,
-  type SyncSetup,
-  type TwoWaySetup,
-  traitsOf,
-} from './schema.ts'
+import type { OneWaySetup, Place, ProjectConfig, SyncSetup, TwoWaySetup } from './project-config.ts'
+import { traitsOf } from './schema.ts'
 
 /** Lists the collections of a connection. */
 export type Discover = (connection: string) => Promise<readonly Schema[]>

@@ -8,13 +8,8 @@ import { builtIn, connectors as builtIns } from './connectors.ts'
 import { missingValue, resolveEnv, type Values } from './env.ts'
 import { resolveFiles } from './files.ts'
 import { type Mistake, zodMistakes } from './mistakes.ts'
+import type { IntegrationSetup } from './project-config.ts'
 import { bytes, schedule, text, timeout } from './sync-schema.ts'
-
-/** Connectors that integrations may name, own ones and those built in, and the integrations. */
-export interface IntegrationSetup {
-  readonly connectors: readonly AnyConnector[]
-  readonly integrations: readonly Integration[]
-}
 
 /** Values, and the folder that relative paths are relative to. */
 type Places = Values & { readonly folder: string }

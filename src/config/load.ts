@@ -6,10 +6,10 @@ import { basename, dirname, extname, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseEnv } from 'node:util'
 import { SyncError } from '../core/error.ts'
-import type { Kept } from './connection-schema.ts'
 import { secretNames } from './env.ts'
 import { connectionsBeside, type Made, withMade } from './made.ts'
-import { type ProjectConfig, parseConfig, type Surroundings } from './schema.ts'
+import type { Kept, ProjectConfig, Surroundings } from './project-config.ts'
+import { parseConfig } from './schema.ts'
 
 /** The names looked for, in this order. */
 export const configNames = ['syncline.config.ts', 'syncline.config.js', 'syncline.config.json'] as const

@@ -2,7 +2,8 @@
 import { z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import { mistakesError } from './mistakes.ts'
-import { connectionsNamed, examineConfig, type ProjectConfig, type Surroundings, type SyncSetup } from './schema.ts'
+import type { ProjectConfig, Surroundings, SyncSetup } from './project-config.ts'
+import { connectionsNamed, examineConfig } from './schema.ts'
 
 /** One of them, as a config would write it in JSON. */
 export interface Made {

@@ -2,80 +2,25 @@
 import { z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
-import type { Sync } from '../core/sync.ts'
 import type { Permit } from '../engine/permit.ts'
-import {
-  type ConnectionSetup,
-  type ConnectionTraits,
-  type Kept,
-  type KnownSetups,
-  parseConnection,
-} from './connection-schema.ts'
-import { type Environment, missingValue, resolveEnv } from './env.ts'
-import { type Exports, resolveFunctions } from './functions.ts'
-import { type IntegrationSetup, parseIntegrations, parts } from './integration-schema.ts'
+import { parseConnection } from './connection-schema.ts'
+import { missingValue, resolveEnv } from './env.ts'
+import { resolveFunctions } from './functions.ts'
+import { parseIntegrations, parts } from './integration-schema.ts'
 import { type Mistake, mistakesError, zodMistakes } from './mistakes.ts'
+import type {
+  ConnectionSetup,
+  ConnectionTraits,
+  Kept,
+  KnownSetups,
+  Place,
+  ProjectConfig,
+  Surroundings,
+  SyncSetup,
+} from './project-config.ts'
 import { stepMistakes } from './step-schema.ts'
 import { syncOptions, syncSchema } from './sync-schema.ts'
-import { type TwoWayOptions, twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
-
-/** A validated config. */
-export interface ProjectConfig extends IntegrationSetup {
-  readonly connections: ReadonlyMap<string, ConnectionSetup>
-  /** Those of integrations that syncs made by the API use. */
-  readonly kept: Kept
-  /** Which connections keys of a project may use. */
-  readonly projects: ReadonlyMap<string, readonly string[]>
-  /** In the order of the file. */
-  readonly syncs: readonly SyncSetup[]
-  /** Those of them that calls of the API made, with the projects that they belong to. */
-  readonly made: ReadonlyMap<string, string | null>
-  /** What is wrong with others that calls of the API made, by name. */
-  readonly setAside: ReadonlyMap<string, SyncError>
-  /** Asked before every run and every action of the service; null: nobody is. */
-  readonly permit: Permit | null
-}
-
-/** A sync as written; patterns are not expanded yet. */
-export type SyncSetup = OneWaySetup | TwoWaySetup
-
-export interface OneWaySetup {
-  readonly kind: 'one-way'
-  readonly name: string
-  readonly from: Place
-  readonly to: Place
-  readonly patterns: readonly string[] | null
-  readonly options: Omit<Sync, 'id' | 'from' | 'to'>
-}
-
-export interface TwoWaySetup {
-  readonly kind: 'two-way'
-  readonly name: string
-  readonly left: Place
-  readonly right: Place
-  readonly patterns: null
-  readonly options: TwoWayOptions
-}
-
-/** A connection, or one of its collections as the person spelled it. */
-export interface Place {
-  readonly connection: string
-  readonly collection: string | null
-}
-
-export interface Surroundings {
-  /** The config file's name, for messages. */
-  readonly file: string
-  /** The folder that relative paths are relative to. */
-  readonly folder: string
-  readonly environment: Environment
-  /** The secrets that the config names, as far as the vault has them. */
-  readonly secrets?: ReadonlyMap<string, string>
-  /** What the config file exports by name, for syncs that are written in JSON; absent: nothing. */
-  readonly exports?: Exports
-  /** Connections of integrations that the syncs name; absent: none. */
-  readonly kept?: Kept
-}
+import { twoWayMistakes, twoWayOptions, twoWaySchema } from './two-way-schema.ts'
 
 /** The connection's traits, wherever it is from; undefined: it can't be used. */
 export function traitsOf({ connections, kept }: ProjectConfig, name: string): ConnectionTraits | undefined {

@@ -2,8 +2,8 @@
 import { z } from 'zod'
 import { didYouMean } from '../core/name.ts'
 import type { FinishedRun, StartingRun, Step, StepInput, Steps } from '../core/step.ts'
-import type { KnownSetups } from './connection-schema.ts'
 import type { Mistake } from './mistakes.ts'
+import type { KnownSetups } from './project-config.ts'
 
 const named = z.string().min(1)
 const input = <Run>() => z.custom<StepInput<Run>>().optional()

@@ -1,10 +1,17 @@
 /** What a two-way sync may say, and its defaults. */
 import { z } from 'zod'
-import { type StampField, stampForms } from '../core/stamp.ts'
 import { defaults } from '../core/sync.ts'
-import { type PairField, type Rule, type RuleFunction, type TwoWaySync, twoWayDefaults } from '../core/two-way.ts'
+import {
+  type PairField,
+  type Rule,
+  type RuleFunction,
+  type StampField,
+  stampForms,
+  twoWayDefaults,
+} from '../core/two-way.ts'
 import type { Value } from '../core/value.ts'
 import type { Mistake } from './mistakes.ts'
+import type { TwoWayOptions } from './project-config.ts'
 import { steps, stepsOf } from './step-schema.ts'
 import { batch, every, guard, guardOf, schedule, text, timeout, type } from './sync-schema.ts'
 
@@ -84,8 +91,6 @@ export const twoWaySchema = z.strictObject({
   project: text.optional(),
   ...steps,
 })
-
-export type TwoWayOptions = Omit<TwoWaySync, 'id' | 'left' | 'right' | 'cycle'>
 
 /** A validated two-way sync's options, with the defaults filled in and aliases resolved. */
 export function twoWayOptions(sync: z.output<typeof twoWaySchema>): TwoWayOptions {

@@ -6,7 +6,8 @@ import type { ZodType } from 'zod'
 import type { Where } from '../core/filter.ts'
 import type { Log } from '../core/log.ts'
 import type { Schema, SchemaChange } from '../core/schema.ts'
-import type { Rejection, SyncId } from '../core/sync.ts'
+import type { Rejection } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import type { Key, Row, Type, Value } from '../core/value.ts'
 
 /** The world outside: time, chance and interruption come in through here and no other way. */

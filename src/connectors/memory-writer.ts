@@ -3,7 +3,7 @@ import { keyText } from '../core/key-text.ts'
 import type { Schema } from '../core/schema.ts'
 import { canonical, equal, type Key, type Row, type Type, type Value } from '../core/value.ts'
 import type { Patch, Write, WriteResult, Writer, WriterSpec } from './connector.ts'
-import type { MemorySystem } from './memory.ts'
+import type { MemorySystem } from './memory-system.ts'
 import { type Attempt, applyOneByOne, leaseLost } from './write.ts'
 
 export async function openMemoryWriter(system: MemorySystem, schema: Schema, spec: WriterSpec): Promise<Writer> {

@@ -1,6 +1,7 @@
 import { schemaOf } from '../testing/connector-harness.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../testing/index.ts'
-import { MemorySystem, memoryConnector } from './memory.ts'
+import { memoryConnector } from './memory.ts'
+import { MemorySystem } from './memory-system.ts'
 
 connectorTests({
   name: 'memory',

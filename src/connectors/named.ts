@@ -1,7 +1,7 @@
 /** The connection of a connector that names its collections, and the lists of rows that it has: each is opened when it is asked for. */
 import { SyncError } from '../core/error.ts'
 import type { Collection, CollectionOptions, Connection } from './connector.ts'
-import type { CollectionOpener, Handle, HandlerContext, SyncDefinition } from './kit.ts'
+import type { CollectionOpener, Handle, HandlerContext, SyncDefinition } from './handlers.ts'
 import { openSyncs } from './staged.ts'
 
 /** A list of rows that has the name of a collection is not seen. */

@@ -13,7 +13,7 @@ import type { Schema } from '../core/schema.ts'
 import type { Rejection } from '../core/sync.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { Chunk, Collection, Connection, Page, Sink, TargetSpec, View } from './connector.ts'
-import type { Handle, HandlerContext, HandlerRow, SyncDefinition } from './kit.ts'
+import type { Handle, HandlerContext, HandlerRow, SyncDefinition } from './handlers.ts'
 
 /** Rows per transaction of the temporary file. */
 const BATCH_ROWS = 5000

@@ -1,7 +1,7 @@
 /** Everything the service tells, to listeners in the process and over the API. Holds no row values and no secrets. */
 import type { Job, KeyName } from './job.ts'
 import type { Failure, RunEvent } from './run.ts'
-import type { SyncId } from './sync.ts'
+import type { SyncId } from './sync-id.ts'
 import type { SideName } from './two-way.ts'
 
 export type EngineEvent =
@@ -131,6 +131,7 @@ const names: Readonly<Record<EngineEvent['event'], true>> = {
   'connection.unhealthy': true,
   'connection.healthy': true,
 }
+
 /** The names of all events. */
 export const eventNames: readonly string[] = Object.keys(names)
 

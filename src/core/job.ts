@@ -1,6 +1,6 @@
 /** Jobs: the places of runs in the queue. */
 import type { Failure } from './run.ts'
-import type { SyncId } from './sync.ts'
+import type { SyncId } from './sync-id.ts'
 
 export const priorities = ['high', 'default', 'low'] as const
 export type Priority = (typeof priorities)[number]

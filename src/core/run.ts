@@ -1,7 +1,7 @@
 /** Runs: their states, their counts, and the events they emit. */
 import type { SyncError } from './error.ts'
 import type { SchemaChange } from './schema.ts'
-import type { SyncId } from './sync.ts'
+import type { SyncId } from './sync-id.ts'
 import type { Value } from './value.ts'
 
 export type RunStatus = 'running' | 'succeeded' | 'failed' | 'held' | 'interrupted'

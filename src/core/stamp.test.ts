@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { SyncError } from './error.ts'
 import type { Schema } from './schema.ts'
-import { bindStamp, type StampForm } from './stamp.ts'
-import type { SideName, TwoWaySync } from './two-way.ts'
+import { bindStamp } from './stamp.ts'
+import type { SideName, StampForm, TwoWaySync } from './two-way.ts'
 import type { Type, Value } from './value.ts'
 
 type Column = readonly [type: Type, as?: StampForm | undefined, native?: string]

@@ -2,18 +2,8 @@
 import { SyncError } from './error.ts'
 import { type Field, fieldNamed, type Schema } from './schema.ts'
 import { normalizeTime } from './time.ts'
-import type { SideName, TwoWaySync } from './two-way.ts'
+import { type SideName, type StampField, type StampForm, stampForms, type TwoWaySync } from './two-way.ts'
 import type { Type, Value } from './value.ts'
-
-/** How a stamp is to be read, where its type does not say so. */
-export const stampForms = ['utc', 'seconds', 'milliseconds', 'microseconds', 'julian-days', 'version'] as const
-export type StampForm = (typeof stampForms)[number]
-
-/** The field that says when a row of a side was last changed. Null form: its type says how it is read. */
-export interface StampField {
-  readonly field: string
-  readonly as: StampForm | null
-}
 
 /** The side whose row was changed last; null: nobody can tell. */
 export type Newer = (left: Value, right: Value) => SideName | null
@@ -35,6 +25,7 @@ interface Point {
 
 const SECOND = 1_000_000
 const DAY = 86_400 * SECOND
+
 /** The julian day of 1970-01-01, which begins at noon. */
 const UNIX_JULIAN_DAY = 2_440_587.5
 

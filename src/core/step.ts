@@ -1,6 +1,6 @@
 /** Active steps of a sync: actions that its runs do before and after the rows. */
 import type { Counts } from './run.ts'
-import type { SyncId } from './sync.ts'
+import type { SyncId } from './sync-id.ts'
 
 /** An action of a connection. */
 export interface Step<Run extends StartingRun = StartingRun> {

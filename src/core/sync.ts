@@ -2,10 +2,8 @@
 import type { Where } from './filter.ts'
 import type { Schedule } from './schedule.ts'
 import type { Steps } from './step.ts'
+import type { SyncId } from './sync-id.ts'
 import type { Row, Type, Value } from './value.ts'
-
-/** A sync's name: `paid_orders`, or `everything/orders` for one that a pattern expanded to. */
-export type SyncId = string
 
 /** A collection of a connection. */
 export interface Address {

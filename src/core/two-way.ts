@@ -1,9 +1,9 @@
 /** The definition of a two-way sync, as the engine gets it: complete and validated. */
 
 import type { Schedule } from './schedule.ts'
-import type { StampField } from './stamp.ts'
 import type { Steps } from './step.ts'
-import type { Address, BatchLimits, Guard, Sync, SyncId } from './sync.ts'
+import type { Address, BatchLimits, Guard, Sync } from './sync.ts'
+import type { SyncId } from './sync-id.ts'
 import type { Type, Value } from './value.ts'
 
 export type SideName = 'left' | 'right'
@@ -105,4 +105,14 @@ export function isTwoWay(sync: AnySync): sync is TwoWaySync {
 /** Both sides' collections, left first. */
 export function placesOf(sync: AnySync): readonly [Address, Address] {
   return isTwoWay(sync) ? [sync.left, sync.right] : [sync.from, sync.to]
+}
+
+/** How a stamp is to be read, where its type does not say so. */
+export const stampForms = ['utc', 'seconds', 'milliseconds', 'microseconds', 'julian-days', 'version'] as const
+export type StampForm = (typeof stampForms)[number]
+
+/** The field that says when a row of a side was last changed. Null form: its type says how it is read. */
+export interface StampField {
+  readonly field: string
+  readonly as: StampForm | null
 }

@@ -2,7 +2,8 @@
 import { setTimeout as timer } from 'node:timers/promises'
 import type { ZodType } from 'zod'
 import type { Context } from '../connectors/connector.ts'
-import type { ActionDefinition, AnyConnector, Handle, Limits } from '../connectors/kit.ts'
+import type { Handle } from '../connectors/handlers.ts'
+import type { ActionDefinition, AnyConnector, Limits } from '../connectors/kit.ts'
 import { asHandlerError, type ErrorCode, retriable, SyncError } from '../core/error.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
@@ -10,6 +11,7 @@ import { redactError } from './redact.ts'
 
 const TIMEOUT_MS = 30_000
 const FIRST_WAIT_MS = 500
+
 /** How long an action that does not end at its signal is waited for. */
 const GRACE_MS = 1000
 

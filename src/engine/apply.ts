@@ -8,29 +8,9 @@ import { otherSide, type SideName, sideNames } from '../core/two-way.ts'
 import type { Row, Type, Value } from '../core/value.ts'
 import type { ConflictChange, PairRun, StoredPair } from '../store/pairs.ts'
 import type { Changes } from './changes.ts'
-import { intentBody } from './intents.ts'
+import { intentBody, type Prepared } from './intents.ts'
 import type { LoadedItem } from './items.ts'
 import { type PairSides, rowCells } from './pair-sides.ts'
-
-/** A write with all that is needed to take its result into the memory, also after a crash: the body of an intent. */
-export interface Prepared {
-  readonly side: SideName
-  readonly kind: Action['kind']
-  /** Null: the pair is made by this insert. */
-  readonly pair: number | null
-  readonly keys: Readonly<Record<SideName, string | null>>
-  /** Fields written (of a deletion: all), and of each the value sent, and what the other side held, as texts of keys. */
-  readonly at: readonly number[]
-  readonly sent: string
-  readonly origin: string
-  /** The row before, as far as it is written over: for the journal. */
-  readonly before: string | null
-  readonly reason: string
-  /** Of an insert: the cells of the row that is there already. */
-  readonly existing: readonly string[] | null
-  /** Conflicts that this write decides: on record once it is done. */
-  readonly conflicts: readonly ConflictChange[]
-}
 
 /** One write to ask for. */
 export interface Request {

@@ -1,11 +1,13 @@
 /** What a connector's handlers get to call their system with: `fetch` under the limits of the connection. */
 import type { Context } from '../connectors/connector.ts'
-import type { HandlerContext, Limits } from '../connectors/kit.ts'
+import type { HandlerContext } from '../connectors/handlers.ts'
+import type { Limits } from '../connectors/kit.ts'
 import type { Limiter } from './limits.ts'
 
 /** How long a system is left alone that says "too many" without saying until when; twice as long each time. */
 const FIRST_PAUSE_MS = 1000
 const LONGEST_PAUSE_MS = 60_000
+
 /** Who says for how long is believed up to this. */
 const LONGEST_NAMED_MS = 3_600_000
 

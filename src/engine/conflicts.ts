@@ -6,7 +6,7 @@ import type { BoundField } from '../core/pairing.ts'
 import { givenValue } from '../core/reconcile.ts'
 import { type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import { type ConflictField, type ConflictRecord, statusOf } from '../store/pairs.ts'
-import { openPairSides } from './pair-sides.ts'
+import { openPairSides } from './open-pair-sides.ts'
 import type { Project } from './project.ts'
 
 export interface Choice {

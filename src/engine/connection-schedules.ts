@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../connectors/connector.ts'
 import { firstInstant, type Schedule } from '../core/schedule.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import { allRecords } from '../store/all-records.ts'
 import type { ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'

@@ -2,7 +2,8 @@
 import type { AnyConnector } from '../connectors/kit.ts'
 import { SyncError } from '../core/error.ts'
 import { parseSchedule, type Schedule } from '../core/schedule.ts'
-import { defaults, HANDLER_TIMEOUT_MS, type Sync, type SyncId } from '../core/sync.ts'
+import { defaults, HANDLER_TIMEOUT_MS, type Sync } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import type { ConnectionOutline, Integration } from './connections.ts'
 import type { Integrations } from './integrations.ts'
 

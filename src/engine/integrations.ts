@@ -1,5 +1,7 @@
 /** Which connectors there are, which of them are set up as integrations, and what a connection is made of. */
-import type { AnyConnector, Flow, Handle, OAuth } from '../connectors/kit.ts'
+
+import type { Handle } from '../connectors/handlers.ts'
+import type { AnyConnector, Flow, OAuth } from '../connectors/kit.ts'
 import { type ErrorCode, SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
 import type { EngineConnection, Integration } from './connections.ts'

@@ -3,10 +3,31 @@
  * before a crash is recovered from: the layout and the columns that it was asked under are told with it.
  */
 import { keyText, parseKeyText } from '../core/key-text.ts'
+import type { Action } from '../core/reconcile.ts'
 import type { SideName } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
-import type { Prepared } from './apply.ts'
+import type { ConflictChange } from '../store/pairs.ts'
 import { cellsIn, type PairSides } from './pair-sides.ts'
+
+/** A write with all that is needed to take its result into the memory, also after a crash: the body of an intent. */
+export interface Prepared {
+  readonly side: SideName
+  readonly kind: Action['kind']
+  /** Null: the pair is made by this insert. */
+  readonly pair: number | null
+  readonly keys: Readonly<Record<SideName, string | null>>
+  /** Fields written (of a deletion: all), and of each the value sent, and what the other side held, as texts of keys. */
+  readonly at: readonly number[]
+  readonly sent: string
+  readonly origin: string
+  /** The row before, as far as it is written over: for the journal. */
+  readonly before: string | null
+  readonly reason: string
+  /** Of an insert: the cells of the row that is there already. */
+  readonly existing: readonly string[] | null
+  /** Conflicts that this write decides: on record once it is done. */
+  readonly conflicts: readonly ConflictChange[]
+}
 
 interface Intended {
   readonly layout: number

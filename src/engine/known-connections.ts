@@ -1,6 +1,7 @@
 /** The connections of integrations as they were seen last, with the syncs they run: what lists and visibility are answered from. */
 import { asSyncError } from '../core/error.ts'
-import type { Sync, SyncId } from '../core/sync.ts'
+import type { Sync } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import { type ConnectionOutline, type ConnectionStore, outlinesOf } from './connections.ts'
 import { namesOf, partsOf, syncOf } from './handler-syncs.ts'
 import type { Integrations } from './integrations.ts'

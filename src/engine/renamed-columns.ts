@@ -4,7 +4,8 @@
  */
 import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Layout, PairState } from '../store/pairs.ts'
-import { type ColumnMarks, marksBefore } from './renewed-columns.ts'
+import type { ColumnMarks } from './pair-sides.ts'
+import { marksBefore } from './renewed-columns.ts'
 
 type Renames = Readonly<Record<SideName, ReadonlyMap<string, string>>>
 

@@ -2,7 +2,7 @@
  * Columns that were dropped and made anew since both sides agreed: people emptied no rows there. Such a field counts as one
  * that came to the mapping now, so that what both sides hold stands.
  */
-import { type Columns, everything } from '../connectors/connector.ts'
+import { everything } from '../connectors/connector.ts'
 import { cellOf, neverCell, unknownCell } from '../core/base.ts'
 import { keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
@@ -11,8 +11,6 @@ import { type SideName, sideNames } from '../core/two-way.ts'
 import type { Type } from '../core/value.ts'
 import type { Layout } from '../store/pairs.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
-
-export type ColumnMarks = Readonly<Record<SideName, Columns | null>>
 
 /** Places of the fields whose column is another one on either side. Reads rows only where the marks of columns changed. */
 export async function renewedFields(sides: PairSides): Promise<ReadonlySet<number>> {

@@ -13,7 +13,8 @@ import type { NewPair, PairCommit, PairRun, PairWork, StoredPair } from '../stor
 import { Changes } from './changes.ts'
 import { printedKey } from './conflict-object.ts'
 import { interrupted } from './detect.ts'
-import { openPairSides, type PairSides } from './pair-sides.ts'
+import { openPairSides } from './open-pair-sides.ts'
+import type { PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { resetSync } from './worker.ts'
 

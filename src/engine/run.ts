@@ -27,22 +27,15 @@ import { applyRequests, type Outcome, type Request, requestOf, takeResult } from
 import { Changes, conflictChanges } from './changes.ts'
 import { deletedRows, takenAlong } from './dependents.ts'
 import { detect, interrupted } from './detect.ts'
+import { closeWrites, type Fences, openWriters } from './fences.ts'
 import { readIntent } from './intents.ts'
 import { type Loaded, type LoadedItem, loadBatch, type Meeting, nextRows } from './items.ts'
-import {
-  closeWrites,
-  columnMarks,
-  type Fences,
-  layoutChanges,
-  openPairSides,
-  openWriters,
-  type PairSides,
-  rowCells,
-} from './pair-sides.ts'
+import { columnMarks, layoutChanges, openPairSides } from './open-pair-sides.ts'
+import type { ColumnMarks } from './pair-sides.ts'
+import { type PairSides, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { aloneId, type HeldBack, heldBackByReferences } from './references.ts'
 import { RefusedRows } from './refused-rows.ts'
-import type { ColumnMarks } from './renewed-columns.ts'
 import { fencesOfOthers, replacedSide } from './replaced-side.ts'
 import type { Settlement } from './settle.ts'
 import { StandingConflicts } from './standing-conflicts.ts'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MemorySystem, memoryConnector } from '../connectors/memory.ts'
+import { memoryConnector } from '../connectors/memory.ts'
+import { MemorySystem } from '../connectors/memory-system.ts'
 import { SyncError } from '../core/error.ts'
 import { defaults, type Sync } from '../core/sync.ts'
 import { openMemoryStore } from '../store/sqlite/store.ts'

@@ -3,7 +3,7 @@ import type { Clock } from '../connectors/connector.ts'
 import { asSyncError, errorCodes, isErrorCode, SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import { type Failure, failureOf, type RunRecord } from '../core/run.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
 import type { Claim } from '../store/jobs.ts'
 import type { RunStore } from '../store/store.ts'
@@ -33,8 +33,10 @@ export interface Definitions {
 
 /** When what can't run yet is looked at again. */
 const SOON_MS = 1000
+
 /** How long a job waits for another that has its system. */
 const MOST_PATIENCE_MS = 5000
+
 /** How often a job looks whether its connections may be used again: a pause of minutes may be over in seconds. */
 const LOOK_AGAIN_MS = 15_000
 

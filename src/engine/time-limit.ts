@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../connectors/connector.ts'
 import { SyncError } from '../core/error.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 
 /** What was aborted has so long to finish its batch; after a time limit that is shorter, as long as that. */
 export const GRACE_MS = 10_000

@@ -11,15 +11,9 @@ import { otherSide, type SideName, type TwoWaySync } from '../core/two-way.ts'
 import type { Row, Value } from '../core/value.ts'
 import type { ConflictChange, JournalEntry, PairRun, StoredPair } from '../store/pairs.ts'
 import { Changes } from './changes.ts'
-import {
-  cellsOfPair,
-  closeWrites,
-  type Fences,
-  openPairSides,
-  openWriters,
-  type PairSides,
-  rowCells,
-} from './pair-sides.ts'
+import { closeWrites, type Fences, openWriters } from './fences.ts'
+import { openPairSides } from './open-pair-sides.ts'
+import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { replacedSide } from './replaced-side.ts'
 import { printSideKey } from './two-way-plan.ts'

@@ -1,6 +1,6 @@
 /** What a sync is made from by the API, for people and programs that write one. The config's own schema, which it is read with, is the judge. */
 import { z } from 'zod'
-import { stampForms } from '../core/stamp.ts'
+import { stampForms } from '../core/two-way.ts'
 import { types } from '../core/value.ts'
 
 const text = z.string().min(1)

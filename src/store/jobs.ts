@@ -4,7 +4,7 @@
  */
 import type { EndStatus, Job, JobEnd, JobReason, JobState, KeyName, Priority } from '../core/job.ts'
 import type { Schedule } from '../core/schedule.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 
 /** The queue. */
 export interface JobStore {

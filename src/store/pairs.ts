@@ -1,5 +1,6 @@
 /** The contract of what two-way syncs remember: pairs with their bases, rows without a pair, intents, conflicts, the journal. */
-import type { Address, SyncId } from '../core/sync.ts'
+import type { Address } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import type { SideName } from '../core/two-way.ts'
 
 /** The memory of two-way syncs. */
@@ -78,6 +79,7 @@ export interface StoredPair {
   /** What this sync wrote in the last runs, to see a value swing; null: nothing. */
   readonly recent: string | null
 }
+
 /** A key that no row has, for the side of a pair whose key another row has got. `pair`: its id, or what else no other pair has. */
 export function goneKey(pair: number | string): string {
   return `[null,${JSON.stringify(pair)}]`

@@ -1,6 +1,6 @@
 /** The contract of the state store: what a project remembers besides what stands in its targets. */
 import type { RunRecord, RunStatus } from '../core/run.ts'
-import type { SyncId } from '../core/sync.ts'
+import type { SyncId } from '../core/sync-id.ts'
 import type { CircuitStore } from './circuits.ts'
 import type { Delivery } from './delivery.ts'
 import type { JobStore, ScheduleStore } from './jobs.ts'

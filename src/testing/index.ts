@@ -2,4 +2,5 @@
 export { type ConnectorHarness, type ConnectorUnderTest, type Shape, testContext } from './connector-harness.ts'
 export { connectorTests } from './connector-tests.ts'
 export { type FilterCase, filterCases, filterFields, filterRows } from './filter-cases.ts'
-export { type StoreState, storeTests } from './store-tests.ts'
+export type { StoreState } from './store-state.ts'
+export { storeTests } from './store-tests.ts'

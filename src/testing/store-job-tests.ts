@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { SyncError } from '../core/error.ts'
 import type { Priority } from '../core/job.ts'
 import type { Claim, JobOutcome, JobRequest, JobStore } from '../store/jobs.ts'
-import type { WithState } from './store-tests.ts'
+import type { WithState } from './store-state.ts'
 
 export function jobTests(withState: WithState): void {
   enqueueTests(withState)

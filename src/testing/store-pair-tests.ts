@@ -12,7 +12,7 @@ import {
   type PairWork,
 } from '../store/pairs.ts'
 import type { Store } from '../store/store.ts'
-import type { StoreState } from './store-tests.ts'
+import type { StoreState } from './store-state.ts'
 
 const layout: Layout = {
   id: 1,

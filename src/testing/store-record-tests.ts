@@ -1,7 +1,7 @@
 /** The contract of the store of records, as tests. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { WithState } from './store-tests.ts'
+import type { WithState } from './store-state.ts'
 
 export function recordTests(withState: WithState): void {
   test(

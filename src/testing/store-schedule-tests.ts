@@ -5,7 +5,7 @@ import type { Schedule } from '../core/schedule.ts'
 import type { ScheduleFilter, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { request } from './store-job-tests.ts'
-import type { WithState } from './store-tests.ts'
+import type { WithState } from './store-state.ts'
 
 export function scheduleTests(withState: WithState): void {
   test(

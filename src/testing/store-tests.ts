@@ -8,11 +8,7 @@ import { jobTests, request } from './store-job-tests.ts'
 import { pairTests } from './store-pair-tests.ts'
 import { recordTests } from './store-record-tests.ts'
 import { scheduleTests } from './store-schedule-tests.ts'
-
-/** One project's state, which can be opened several times at once, as by several processes. */
-export interface StoreState extends AsyncDisposable {
-  open(): Promise<Store>
-}
+import type { StoreState, WithState } from './store-state.ts'
 
 /** What differs from store to store. */
 export interface StoreTraits {
@@ -38,8 +34,6 @@ export function storeTests(name: string, make: () => Promise<StoreState>, { shar
     describe('records', () => recordTests(withState))
   })
 }
-
-export type WithState = (run: (state: StoreState) => Promise<void>) => () => Promise<void>
 
 function projectTests(withState: WithState): void {
   test(

@@ -3,7 +3,7 @@
  * the dead (S3), no write by a process that was taken over (S6), and at rest both sides are equal (L1). Every value is
  * unique, so it can be followed wherever it goes.
  */
-import type { MemorySystem } from '../../src/connectors/memory.ts'
+import type { MemorySystem } from '../../src/connectors/memory-system.ts'
 import { keyText, parseKeyText } from '../../src/core/key-text.ts'
 import { otherSide, type SideName, sideNames } from '../../src/core/two-way.ts'
 import type { Row, Value } from '../../src/core/value.ts'

@@ -6,7 +6,8 @@
  */
 import type { SQLOutputValue } from 'node:sqlite'
 import type { Collection, Connection, Context, Writer } from '../../src/connectors/connector.ts'
-import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
+import { memoryConnector } from '../../src/connectors/memory.ts'
+import { MemorySystem } from '../../src/connectors/memory-system.ts'
 import { SyncError } from '../../src/core/error.ts'
 import { keyText } from '../../src/core/key-text.ts'
 import type { RunRecord } from '../../src/core/run.ts'

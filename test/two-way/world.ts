@@ -1,7 +1,8 @@
 /** Two systems in memory and a two-way sync between them, to tell stories with: put, sync, look. */
 
 import type { Connection, Context } from '../../src/connectors/connector.ts'
-import { MemorySystem, memoryConnector } from '../../src/connectors/memory.ts'
+import { memoryConnector } from '../../src/connectors/memory.ts'
+import { MemorySystem } from '../../src/connectors/memory-system.ts'
 import type { StepEvent } from '../../src/core/event.ts'
 import { plainField } from '../../src/core/pairing.ts'
 import type { RunEvent, RunRecord } from '../../src/core/run.ts'

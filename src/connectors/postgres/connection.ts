@@ -2,7 +2,7 @@
 import type { Connection, Context } from '../connector.ts'
 import { discoverTables } from './catalog.ts'
 import { connect } from './client.ts'
-import type { PostgresConfig } from './index.ts'
+import type { PostgresConfig } from './config.ts'
 import { openCollection } from './read.ts'
 import { openSink } from './sink.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { postgresConfig } from './index.ts'
+import { postgresConfig } from './config.ts'
 import { clientOptions, placeOf } from './options.ts'
 
 test('point 44: where tls is said, the url does not say it otherwise', () => {

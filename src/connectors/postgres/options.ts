@@ -4,7 +4,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type pg from 'pg'
 import { SyncError } from '../../core/error.ts'
 import { addressOf, mistakeIn, sslModes } from './address.ts'
-import type { PostgresConfig } from './index.ts'
+import type { PostgresConfig } from './config.ts'
 
 /** What the driver is told. */
 export function clientOptions(config: PostgresConfig): pg.ClientConfig {

@@ -21,11 +21,11 @@ import { refusedWrites } from '../rehearsed-writes.ts'
 import { filterSql, quote } from '../sql.ts'
 import { findTable, foreignPart, requireTable, type Table, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
+import type { PostgresConfig } from './config.ts'
 import { dependentsOf } from './dependents.ts'
 import { isMissingRight, toldByServer } from './errors.ts'
 import { postgresDialect } from './filter.ts'
 import { Newest, newestOf, proveHistory, withTransaction, witnessOf } from './history.ts'
-import type { PostgresConfig } from './index.ts'
 import { groupingSql } from './loose.ts'
 import {
   changedSql,

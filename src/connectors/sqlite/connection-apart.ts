@@ -1,7 +1,7 @@
 /** A SQLite file that a caller named, opened in a process of its own. */
 import { openApart, type WorkLimits } from '../apart.ts'
 import type { Connection, Context } from '../connector.ts'
-import type { SqliteConfig } from './index.ts'
+import type { SqliteConfig } from './config.ts'
 import { limits as rowLimits } from './limits.ts'
 import { declaredLoss } from './types.ts'
 

@@ -1,8 +1,8 @@
 /** An open SQLite file. */
 import type { Connection, Context } from '../connector.ts'
 import { discoverTables } from './catalog.ts'
+import type { SqliteConfig } from './config.ts'
 import { keepHandles, withHandle } from './handles.ts'
-import type { SqliteConfig } from './index.ts'
 import { openCollection } from './read.ts'
 import { openSink } from './sink.ts'
 

@@ -4,8 +4,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { order } from '../../core/filter.ts'
 import { canonical, type Type, types, type Value } from '../../core/value.ts'
+import type { SqliteConfig } from './config.ts'
 import { attempt, isSqliteError } from './errors.ts'
-import type { SqliteConfig } from './index.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
 
 /** Opens the file for reading or for writing; a missing file is made only when `create` says so. */
@@ -61,6 +61,7 @@ export function registerProbe(database: DatabaseSync): void {
 
 /** 8 MB, which the processor's cache can hold. Measured with count(*) of one million rows: 48 ms, with 32 MB 61 ms. */
 const CACHE = -8000
+
 /** 32 MB, so that a batch's new pages are written once, at its commit. */
 const BULK_CACHE = -32000
 

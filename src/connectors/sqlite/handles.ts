@@ -4,9 +4,9 @@
  */
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import type { SqliteConfig } from './config.ts'
 import { openDatabase, registerProbe } from './database.ts'
 import { attempt } from './errors.ts'
-import type { SqliteConfig } from './index.ts'
 
 interface Options {
   readonly readOnly: boolean

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { sqliteConfig } from './index.ts'
+import { sqliteConfig } from './config.ts'
 
 test('how long everything else may wait for a file is bounded', () => {
   const accepts = (busyTimeoutMs: number) => sqliteConfig.safeParse({ file: 'x.db', busyTimeoutMs }).success

@@ -4,7 +4,8 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
-import type { Rejection, SyncId } from '../../core/sync.ts'
+import type { Rejection } from '../../core/sync.ts'
+import type { SyncId } from '../../core/sync-id.ts'
 import type { Row } from '../../core/value.ts'
 import type { PutResult, SinkTransaction } from '../connector.ts'
 import { addPuts, nothingPut } from '../put-result.ts'

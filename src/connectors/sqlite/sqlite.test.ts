@@ -9,8 +9,9 @@ import { claim, openSink, specOf } from '../../testing/connector-target.ts'
 import { type ConnectorHarness, connectorTests, type Shape, testContext } from '../../testing/index.ts'
 import { workLimits } from '../apart.ts'
 import type { Connection } from '../connector.ts'
+import type { SqliteConfig } from './config.ts'
 import { openSqliteApart } from './connection-apart.ts'
-import { type SqliteConfig, sqlite } from './index.ts'
+import { sqlite } from './index.ts'
 
 /** How the tables of a harness come to be: written by Syncline, with every type, or declared by somebody else. */
 type Making = 'ours' | 'declared'

@@ -27,12 +27,12 @@ import {
   type Transaction,
 } from '../write.ts'
 import { tableSql } from './catalog.ts'
+import type { SqliteConfig } from './config.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { asStored } from './decode.ts'
 import { keptConditions } from './dependents.ts'
 import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
 import { type Lent, lend, lendOn } from './handles.ts'
-import type { SqliteConfig } from './index.ts'
 import { migrate, migrated } from './migrations.ts'
 import { orAbort } from './own-rules.ts'
 import { asBound, keyDuplicate, mayRespell, noteUndone, noteWritten, storedKeys, valueSql } from './spelling.ts'
