@@ -20,9 +20,10 @@ export type { EngineEvent } from './core/event.ts'
 export type { Where } from './core/filter.ts'
 export type { Counts, Failure, Phase, PrintedKey, RunEvent, RunRecord, RunStatus } from './core/run.ts'
 export type { Field, Schema, SchemaChange } from './core/schema.ts'
+export type { ActionResult } from './core/step.ts'
 export { ask, type Direction, type RuleFunction, type SideName } from './core/two-way.ts'
 export type { Row, Type, Value } from './core/value.ts'
-export type { ActionResult } from './engine/actions.ts'
+export type { Verification } from './core/verification.ts'
 export {
   type ConnectionChange,
   type ConnectionRemains,
@@ -38,4 +39,3 @@ export type { Plan, Sample } from './engine/plan.ts'
 export type { ExecutionResult, ScheduledJob } from './engine/results.ts'
 export type { ConflictSample, TwoWayPlan, TwoWaySample } from './engine/two-way-plan.ts'
 export type { TwoWayVerification } from './engine/two-way-verify.ts'
-export type { Verification } from './engine/verify.ts'

@@ -1,4 +1,5 @@
 /** Active steps of a sync: actions that its runs do before and after the rows. */
+import type { ErrorCode } from './error.ts'
 import type { Counts } from './run.ts'
 import type { SyncId } from './sync-id.ts'
 
@@ -29,4 +30,15 @@ export interface FinishedRun extends StartingRun, Counts {
 export interface Steps {
   readonly before: Step | null
   readonly after: Step<FinishedRun> | null
+}
+
+/** What became of an action. */
+export interface ActionResult {
+  readonly success: boolean
+  readonly data?: unknown
+  readonly error?: string
+  /** Of the error: USAGE_INVALID, the input is not as it should be; nothing was begun. */
+  readonly code?: ErrorCode
+  /** Milliseconds. */
+  readonly executionTime: number
 }

@@ -5,6 +5,7 @@ import type { Context } from '../connectors/connector.ts'
 import type { Handle } from '../connectors/handlers.ts'
 import type { ActionDefinition, AnyConnector, Limits } from '../connectors/kit.ts'
 import { asHandlerError, type ErrorCode, retriable, SyncError } from '../core/error.ts'
+import type { ActionResult } from '../core/step.ts'
 import { handlerContext, type TokenSource } from './calls.ts'
 import type { Limiter } from './limits.ts'
 import { redactError } from './redact.ts'
@@ -14,17 +15,6 @@ const FIRST_WAIT_MS = 500
 
 /** How long an action that does not end at its signal is waited for. */
 const GRACE_MS = 1000
-
-/** What became of an action. */
-export interface ActionResult {
-  readonly success: boolean
-  readonly data?: unknown
-  readonly error?: string
-  /** Of the error: USAGE_INVALID, the input is not as it should be; nothing was begun. */
-  readonly code?: ErrorCode
-  /** Milliseconds. */
-  readonly executionTime: number
-}
 
 /** A connection that can act, and is kept in no store: the config says it. */
 export interface ActingConnection {

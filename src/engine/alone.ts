@@ -3,8 +3,7 @@ import { asSyncError, SyncError } from '../core/error.ts'
 import type { RunRecord } from '../core/run.ts'
 import type { AnySync } from '../core/two-way.ts'
 import type { Project } from './project.ts'
-import { type RunOptions, runSync } from './worker.ts'
-import { LEASE_MS } from './workers.ts'
+import { LEASE_MS, type RunOptions, runSync } from './worker.ts'
 
 /** Runs a sync. LEASE_LOST: somebody else runs it now. */
 export async function runAlone(sync: AnySync, project: Project, options: RunOptions = {}): Promise<RunRecord> {

@@ -1,4 +1,5 @@
 /** Rows that could not be written, of any sync: kept beside the checkpoint or with the pairs, and tried again on every run. */
+import { isHeldByReference } from '../connectors/connector.ts'
 import { parseKeyText } from '../core/key-text.ts'
 import type { PrintedKey } from '../core/run.ts'
 import { type AnySync, isTwoWay } from '../core/two-way.ts'
@@ -43,4 +44,12 @@ async function refusedPairs(sync: string, { store }: Project): Promise<readonly 
     .filter(({ code }) => code !== null)
     .map(({ side, key, code, message }) => ({ key: { [side]: text(key) }, code: code ?? '', message: message ?? '' }))
   return [...refused, ...alone]
+}
+
+/** Whether a reference stood in the way of something that waits for other syncs. */
+export async function waitsForOthers(sync: AnySync, project: Project): Promise<boolean> {
+  if (!isTwoWay(sync)) return (await deadLetters(sync, project)).some(isHeldByReference)
+  await using memory = await project.store.pairs.read(sync.id)
+  const { pairs, unpaired } = await memory.waiting()
+  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && isHeldByReference(one))
 }

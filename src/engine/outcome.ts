@@ -2,7 +2,6 @@
 import { SyncError } from '../core/error.ts'
 import { type Counts, failureOf, type RunRecord } from '../core/run.ts'
 import { type AnySync, isTwoWay } from '../core/two-way.ts'
-import type { Settlement } from './settle.ts'
 
 export type Outcome = Pick<RunRecord, 'status' | 'error' | 'heldDeletes'>
 
@@ -48,3 +47,11 @@ export function failed(error: SyncError): Outcome {
   const status = error.code === 'INTERRUPTED' ? 'interrupted' : held ? 'held' : 'failed'
   return { status, error: failureOf(error), heldDeletes: null }
 }
+
+export type Settlement =
+  | {
+      readonly status: 'succeeded'
+      /** Refused rows that a foreign key stands in the way of: other syncs may clear it. Absent: none are known. */
+      readonly referenced?: number
+    }
+  | { readonly status: 'held'; readonly deletes: number }

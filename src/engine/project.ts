@@ -2,8 +2,8 @@
 import type { Connection, Context } from '../connectors/connector.ts'
 import type { StepEvent } from '../core/event.ts'
 import type { RunEvent } from '../core/run.ts'
+import type { ActionResult } from '../core/step.ts'
 import type { Store } from '../store/store.ts'
-import type { ActionResult } from './actions.ts'
 
 export interface Project {
   readonly id: string

@@ -3,10 +3,8 @@
  * off once; when it is refused again, it is rejected.
  */
 import { isHeldByReference } from '../connectors/connector.ts'
-import { type AnySync, isTwoWay, type SideName } from '../core/two-way.ts'
+import type { SideName } from '../core/two-way.ts'
 import type { Pending, Unpaired } from '../store/pairs.ts'
-import { deadLetters } from './dead-letters.ts'
-import type { Project } from './project.ts'
 
 /** Rows that a reference held back before this run. */
 export interface HeldBack {
@@ -33,12 +31,4 @@ export function heldBackByReferences(waiting: {
 
 export function aloneId(side: SideName, key: string): string {
   return `${side}${key}`
-}
-
-/** Whether a reference stood in the way of something that waits for other syncs. */
-export async function waitsForOthers(sync: AnySync, project: Project): Promise<boolean> {
-  if (!isTwoWay(sync)) return (await deadLetters(sync, project)).some(isHeldByReference)
-  await using memory = await project.store.pairs.read(sync.id)
-  const { pairs, unpaired } = await memory.waiting()
-  return [...pairs, ...unpaired].some((one) => one.state === 'deferred' && isHeldByReference(one))
 }

@@ -16,7 +16,6 @@ import { interrupted } from './detect.ts'
 import { openPairSides } from './open-pair-sides.ts'
 import type { PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
-import { resetSync } from './worker.ts'
 
 /** What rows that belong together have in common: their keys, what the sync's `match` says, or fields of the sync. */
 export type PairedBy = 'key' | 'match' | readonly string[]
@@ -71,7 +70,7 @@ async function begin({ sync, project, state, layout }: PairSides, run: PairRun, 
   const cursors = { left: null, right: null }
   // A state that has a layout is no stranger to its sides.
   if (state.layouts.length === 0) await run.finish(lease, { cursors, layouts: [layout], runs: state.runs })
-  await resetSync(sync, project, { drop: false, keepPairs: true })
+  await project.store.pairs.reset(sync.id, { keepPairs: true })
 }
 
 /** The sync with the match that is asked for. */

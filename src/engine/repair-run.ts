@@ -1,11 +1,11 @@
 /** A repair is kept in the history as a run of its own: what its guard holds can be released, and a release that it needed is used up. */
 import { SyncError } from '../core/error.ts'
 import type { Sync } from '../core/sync.ts'
+import type { Settlement } from './outcome.ts'
 import { failed, guardHeld, outcomeOf } from './outcome.ts'
 import type { Project } from './project.ts'
 import { redactError } from './redact.ts'
 import { newRunId } from './run-events.ts'
-import type { Settlement } from './settle.ts'
 import { Tally } from './tally.ts'
 
 /** How many rows it would delete, more than the guard allows. */

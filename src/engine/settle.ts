@@ -17,17 +17,10 @@ import type { Rejection } from '../core/sync.ts'
 import type { Key, Row, Value } from '../core/value.ts'
 import type { Batch } from './batch.ts'
 import { rowsOf } from './comparison.ts'
+import type { Settlement } from './outcome.ts'
 import type { Project } from './project.ts'
 import type { Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
-
-export type Settlement =
-  | {
-      readonly status: 'succeeded'
-      /** Refused rows that a foreign key stands in the way of: other syncs may clear it. Absent: none are known. */
-      readonly referenced?: number
-    }
-  | { readonly status: 'held'; readonly deletes: number }
 
 export interface Ending {
   readonly sides: Sides
@@ -299,6 +292,7 @@ async function retryRefused(ending: Ending): Promise<void> {
 
 /** Refused rows that are tried in one transaction: who stops the run waits for no more than these. */
 const RETRIED_AT_ONCE = 500
+
 /** … where they may stand in each other's way. */
 const TOGETHER = 10_000
 

@@ -13,12 +13,12 @@ import type { PrintedKey } from '../core/run.ts'
 import type { Rejection } from '../core/sync.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../core/two-way.ts'
 import type { Row } from '../core/value.ts'
+import { byDifference, type Difference, differences, type Verification } from '../core/verification.ts'
 import type { StoredPair } from '../store/pairs.ts'
 import { openPairSides } from './open-pair-sides.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
 import type { Project } from './project.ts'
 import { printSideKey } from './two-way-plan.ts'
-import { byDifference, type Difference, differences, type Verification } from './verify.ts'
 
 export interface TwoWayVerification extends Verification {
   /** Pairs with a field that waits for a person. */

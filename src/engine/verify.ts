@@ -4,37 +4,16 @@ import { SyncError } from '../core/error.ts'
 import { holds } from '../core/guard.ts'
 import { isWhole, keyText } from '../core/key-text.ts'
 import { keyOf } from '../core/mapping.ts'
-import type { Counts, PrintedKey } from '../core/run.ts'
+import type { Counts } from '../core/run.ts'
 import type { Sync } from '../core/sync.ts'
-import type { SyncId } from '../core/sync-id.ts'
 import { equal, type Key, type Row } from '../core/value.ts'
+import { byDifference, type Difference, differences, type Verification } from '../core/verification.ts'
 import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
 import type { Project } from './project.ts'
 import { asStored, rehearse } from './rehearsal.ts'
 import { type Held, recordRepair } from './repair-run.ts'
 import { openSides, refuseDrift, type Sides } from './sides.ts'
 import type { Tally } from './tally.ts'
-
-export interface Verification {
-  readonly sync: SyncId
-  readonly equal: boolean
-  /** Rows the target should hold, and rows it holds: after a repair, as it left them. */
-  readonly left: number
-  readonly right: number
-  readonly missing: number
-  readonly extra: number
-  readonly different: number
-  /** Rows that a side can't give, or that can't be mapped: nobody can say that they are equal. */
-  readonly unreadable: number
-  /** At most 20 keys each. */
-  readonly keys: Readonly<Record<Difference, readonly PrintedKey[]>>
-  /** Rows written or deleted by `--repair`; 0 without it. */
-  readonly repaired: number
-}
-
-/** What keeps two sides from being equal. Every row of a side is the same, or is one of these. */
-export type Difference = 'missing' | 'extra' | 'different' | 'unreadable'
-export const differences: readonly Difference[] = ['missing', 'extra', 'different', 'unreadable']
 
 export interface VerifyOptions {
   readonly repair: boolean
@@ -75,16 +54,6 @@ export async function verifySync(sync: Sync, project: Project, options: VerifyOp
     ...counts,
     keys: byDifference(print),
     repaired,
-  }
-}
-
-/** One for each kind of difference. */
-export function byDifference<Of>(make: (kind: Difference) => Of): Record<Difference, Of> {
-  return {
-    missing: make('missing'),
-    extra: make('extra'),
-    different: make('different'),
-    unreadable: make('unreadable'),
   }
 }
 

@@ -12,12 +12,15 @@ import { runStep } from './step.ts'
 import { noStepEvents, StepEvents } from './step-events.ts'
 import { Tally } from './tally.ts'
 import type { TimeLimit } from './time-limit.ts'
-import { LEASE_MS as HELD_LEASE_MS } from './workers.ts'
 
 const MAX_ATTEMPTS = 5
 const FIRST_WAIT_MS = 500
+
+/** A worker that was killed is noticed after this long. */
+export const LEASE_MS = 20_000
+
 /** Of a lease that nobody prolongs while the run lasts. */
-const LEASE_MS = 60_000
+const OWN_LEASE_MS = 60_000
 
 export interface RunOptions {
   /** The sync has another run to come, after others: what a reference stands in the way of waits for that one. */
@@ -148,12 +151,12 @@ async function underLease(
 ): Promise<Outcome> {
   const { leases, holder } = project.store
   if (options.lease !== undefined)
-    return await withSteps({ lease: options.lease, leaseMs: HELD_LEASE_MS }, sync, project, run, tally, options)
+    return await withSteps({ lease: options.lease, leaseMs: LEASE_MS }, sync, project, run, tally, options)
   const now = project.context.clock.now()
-  const lease = await leases.take(sync.id, holder, now, LEASE_MS).catch(asSyncError)
+  const lease = await leases.take(sync.id, holder, now, OWN_LEASE_MS).catch(asSyncError)
   if (lease instanceof SyncError) return failed(lease)
   try {
-    return await withSteps({ lease, leaseMs: LEASE_MS }, sync, project, run, tally, options)
+    return await withSteps({ lease, leaseMs: OWN_LEASE_MS }, sync, project, run, tally, options)
   } finally {
     await leases.free(sync.id, lease)
   }

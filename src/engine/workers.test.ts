@@ -7,7 +7,8 @@ import type { Store } from '../store/store.ts'
 import { ManualClock, settle } from '../testing/manual-clock.ts'
 import { Scheduler } from './scheduler.ts'
 import { GRACE_MS } from './time-limit.ts'
-import { type JobResult, LEASE_MS, Workers } from './workers.ts'
+import { LEASE_MS } from './worker.ts'
+import { type JobResult, Workers } from './workers.ts'
 
 const START = 1_000_000
 const down = { code: 'CONNECTION_LOST', message: 'gone', hint: null }

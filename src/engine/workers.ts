@@ -10,21 +10,25 @@ import type { Claim, JobOutcome, JobRequest } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { Bell } from './bell.ts'
 import { GRACE_MS } from './time-limit.ts'
+import { LEASE_MS } from './worker.ts'
 
-/** A worker that was killed is noticed after this long. */
-export const LEASE_MS = 20_000
 /** Another process's jobs are seen this late at the latest. */
 const LOOK_MS = 1000
+
 /** After this long it is tried again to hear of them sooner. */
 const RECEIVE_AGAIN_MS = 30_000
+
 /** How often a job is tried in all, where trying again may help. */
 const MAX_ATTEMPTS = 5
 const FIRST_RETRY_MS = 5_000
 const LONGEST_RETRY_MS = 300_000
+
 /** So many failures in a row are an alert. */
 const ALERT_FAILURES = 3
+
 /** A held sync is looked at again after this long, unless it is released. */
 const HELD_MS = 60_000
+
 /** How long a stop waits for batches to be finished: longer than runs that were stopped wait for theirs, so that they are given back. */
 const STOP_MS = GRACE_MS + 2000
 

@@ -1,7 +1,7 @@
 /** Answers about connections, and what they are made of. */
 import { z } from 'zod'
+import type { ActionResult } from '../../core/step.ts'
 import { types } from '../../core/value.ts'
-import type { ActionResult } from '../../engine/actions.ts'
 import { count, failure, instant, jsonSchema, project, text } from './parts.ts'
 
 export const action = z.strictObject({

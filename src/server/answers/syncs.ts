@@ -3,11 +3,11 @@ import { z } from 'zod'
 import { priorities } from '../../core/job.ts'
 import type { Counts, RunRecord } from '../../core/run.ts'
 import { types } from '../../core/value.ts'
+import type { Verification } from '../../core/verification.ts'
 import type { DeadLetter } from '../../engine/dead-letters.ts'
 import type { Plan } from '../../engine/plan.ts'
 import type { TwoWayPlan } from '../../engine/two-way-plan.ts'
 import type { TwoWayVerification } from '../../engine/two-way-verify.ts'
-import type { Verification } from '../../engine/verify.ts'
 import { count, failure, instant, key, project, text, value } from './parts.ts'
 
 export const job = z.strictObject({
