@@ -1,7 +1,7 @@
 /** Tables that others made, with types that the source does not have: the table's own input functions decide what goes in. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { planSync } from '../src/engine/plan.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
 import { assertEqual, type Database, openPair, postgresDatabase, sqliteDatabase } from './hazards/pair.ts'
 
 /** Types, a value that is spelled as Postgres spells it, one that is not, and one that the type refuses. */

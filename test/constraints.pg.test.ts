@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import pg from 'pg'
-import { deadLetters } from '../src/engine/dead-letters.ts'
+import { deadLetters } from '../src/engine/runs/dead-letters.ts'
 import { createDatabase } from '../tools/database.ts'
 import { assertEqual, postgresDatabase, postgresToPostgres, postgresToSqlite } from './hazards/pair.ts'
 import { ServiceProject } from './service/project.ts'

@@ -1,7 +1,7 @@
 /** `deletes: 'keep'`: what the source deletes stays in the target; what somebody deletes in the target comes back. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { planSync } from '../src/engine/plan.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
 import { type Pair, postgresToPostgres, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const table = 'CREATE TABLE t (id integer PRIMARY KEY, note text)'

@@ -113,7 +113,7 @@ test('point 52: no object of ours is a map of foreign names: they are Maps, or m
     )
   // Attributes of spans, by names of our own.
   assert.deepEqual(
-    found.filter((one) => !one.startsWith('engine/telemetry.ts')),
+    found.filter((one) => !one.startsWith('engine/observe/telemetry.ts')),
     [],
   )
 })

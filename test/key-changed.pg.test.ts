@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { RunRecord } from '../src/core/run.ts'
-import { planSync } from '../src/engine/plan.ts'
-import { resetSync } from '../src/engine/worker.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
+import { resetSync } from '../src/engine/runs/run-sync.ts'
 import { assertEqual, postgresToPostgres, postgresToSqlite } from './hazards/pair.ts'
 
 const table = 'CREATE TABLE t (id integer PRIMARY KEY, code text NOT NULL UNIQUE, v text)'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { RunRecord } from '../src/core/run.ts'
-import { planSync } from '../src/engine/plan.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
 import { type Database, openPair, type Pair, postgresDatabase, sqliteDatabase } from './hazards/pair.ts'
 import { openTwoWay } from './two-way/pair.ts'
 import { field } from './two-way/world.ts'

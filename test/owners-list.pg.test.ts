@@ -1,7 +1,7 @@
 /** The list of rows of an adopted table is its owner's: other projects take nothing of it away. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { resetSync } from '../src/engine/worker.ts'
+import { resetSync } from '../src/engine/runs/run-sync.ts'
 import { assertEqual, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 describe('point 7: a second project on an adopted table', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { keysSql } from '../src/connectors/postgres/loose.ts'
-import { deadLetters } from '../src/engine/dead-letters.ts'
+import { deadLetters } from '../src/engine/runs/dead-letters.ts'
 import { assertEqual, type PostgresDatabase, postgresDatabase, postgresToPostgres } from './hazards/pair.ts'
 import { openTwoWay } from './two-way/pair.ts'
 import { field } from './two-way/world.ts'

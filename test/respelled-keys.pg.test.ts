@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { plainField } from '../src/core/pairing.ts'
-import { planSync } from '../src/engine/plan.ts'
-import { verifySync } from '../src/engine/verify.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
+import { verifySync } from '../src/engine/one-way/verify.ts'
 import { type Database, openPair, type Pair, postgresDatabase, sqliteDatabase } from './hazards/pair.ts'
 import { openTwoWay } from './two-way/pair.ts'
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Sync } from '../src/core/sync.ts'
-import { planSync } from '../src/engine/plan.ts'
-import { verifySync } from '../src/engine/verify.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
+import { verifySync } from '../src/engine/one-way/verify.ts'
 import { type Pair, postgresToPostgres, postgresToSqlite, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const kinds = [

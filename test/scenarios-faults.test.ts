@@ -8,7 +8,7 @@ import type { MemoryOperation, MemorySystem } from '../src/connectors/memory-sys
 import { SyncError } from '../src/core/error.ts'
 import type { Sync } from '../src/core/sync.ts'
 import type { Row } from '../src/core/value.ts'
-import { runSync } from '../src/engine/worker.ts'
+import { runSync } from '../src/engine/runs/run-sync.ts'
 import { openSqliteStore } from '../src/store/sqlite/store.ts'
 import { temporaryFolder } from '../tools/database.ts'
 import { assertRun, openWorld, someOrders, type World } from './scenarios/world.ts'

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { FieldRule } from '../src/core/sync.ts'
 import type { Type } from '../src/core/value.ts'
-import { deadLetters } from '../src/engine/dead-letters.ts'
+import { deadLetters } from '../src/engine/runs/dead-letters.ts'
 import { assertEqual, type Pair, sqliteToSqlite } from './hazards/pair.ts'
 
 async function refused(pair: Pair, over: Partial<Pair['sync']> = {}): Promise<readonly unknown[]> {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { SyncError } from '../src/core/error.ts'
-import { planSync } from '../src/engine/plan.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
 import { type Pair, type PostgresDatabase, postgresToPostgres } from './hazards/pair.ts'
 
 const stopped = new SyncError('INTERRUPTED', 'stopped by the test')

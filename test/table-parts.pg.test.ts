@@ -1,7 +1,7 @@
 /** Tables that are more than one heap: every part is asked what it is. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { planSync } from '../src/engine/plan.ts'
+import { planSync } from '../src/engine/one-way/plan.ts'
 import { assertEqual, type Pair, postgresDatabase, postgresToSqlite } from './hazards/pair.ts'
 
 /** `far.old` of another database as a foreign table here, by `statement`. */

@@ -1,7 +1,7 @@
 /** Rows that the target takes without an error and does not keep, or does not give up: the run must end, and say so. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { deadLetters } from '../src/engine/dead-letters.ts'
+import { deadLetters } from '../src/engine/runs/dead-letters.ts'
 import { type Pair, sqliteToPostgres, sqliteToSqlite } from './hazards/pair.ts'
 
 const table = 'CREATE TABLE t (id integer PRIMARY KEY, note text)'

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Collection, Connection, Context } from '../connectors/connector.ts'
 import type { Schema } from '../core/schema.ts'
-import { redactError } from '../engine/redact.ts'
+import { redactError } from '../engine/secrets/redact.ts'
 import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted, table } from './format.ts'

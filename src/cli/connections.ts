@@ -1,6 +1,6 @@
 /** `syncline connections`: what there is, in the config and made by the API. */
 import type { Command } from 'commander'
-import { type ConnectionOutline, StoredConnections } from '../engine/connections.ts'
+import { type ConnectionOutline, StoredConnections } from '../engine/connections/connection-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'

@@ -1,7 +1,7 @@
 /** `syncline dead-letters [sync…]`: rows that could not be written. */
 import type { Command } from 'commander'
 import { SyncError } from '../core/error.ts'
-import { deadLetters } from '../engine/dead-letters.ts'
+import { deadLetters } from '../engine/runs/dead-letters.ts'
 import type { Execute } from './command.ts'
 import { exitCodeOfError, exitCodes, worst } from './exit-code.ts'
 import { key } from './format.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { postgres } from '../connectors/postgres/index.ts'
-import type { Integration } from '../engine/connections.ts'
-import { Integrations } from '../engine/integrations.ts'
+import type { Integration } from '../engine/connections/connection-store.ts'
+import { Integrations } from '../engine/connections/integrations.ts'
 import { locate } from './kept.ts'
 
 const whole = { host: 'db.acme.com', user: 'acme', password: 'pw', database: 'shop' }

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { SyncError } from '../core/error.ts'
 import { systemClock } from '../engine/clock.ts'
-import { type ApiKey, createKey, deleteKey, listKeys, type Scope, scopes } from '../engine/keys.ts'
+import { type ApiKey, createKey, deleteKey, listKeys, type Scope, scopes } from '../engine/secrets/api-keys.ts'
 import { iso } from '../protocol/objects.ts'
 import { openStore } from '../store/open.ts'
 import type { Execute } from './command.ts'

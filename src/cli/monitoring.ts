@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
-import type { Telemetry } from '../engine/telemetry.ts'
+import type { Telemetry } from '../engine/observe/telemetry.ts'
 import { logLevel } from './service-log.ts'
 import { type Shell, secretsOf } from './shell.ts'
 import { version } from './version.ts'
@@ -16,7 +16,7 @@ export async function openMonitoring(shell: Shell, log: Log): Promise<Telemetry 
       hint: 'It is where a collector takes OTLP over HTTP: http://collector:4318',
     })
   }
-  const { openTelemetry } = await import('../engine/telemetry.ts')
+  const { openTelemetry } = await import('../engine/observe/telemetry.ts')
   return openTelemetry({
     url,
     version: version(),

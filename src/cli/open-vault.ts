@@ -1,8 +1,8 @@
 /** The vault of a project: outside where VAULT_URL says so, else sealed in its state. */
 import { join } from 'node:path'
-import { KvVault, kvOptions } from '../engine/kv-vault.ts'
-import { StoreVault, type Vault } from '../engine/vault.ts'
-import { keyReader } from '../engine/vault-keys.ts'
+import { KvVault, kvOptions } from '../engine/secrets/kv-vault.ts'
+import { StoreVault, type Vault } from '../engine/secrets/vault.ts'
+import { keyReader } from '../engine/secrets/vault-keys.ts'
 import { openStore } from '../store/open.ts'
 import type { Store } from '../store/store.ts'
 

@@ -5,11 +5,11 @@ import type { Context } from '../connectors/connector.ts'
 import type { Sync } from '../core/sync.ts'
 import type { SyncId } from '../core/sync-id.ts'
 import { placesOf } from '../core/two-way.ts'
-import type { Connected } from '../engine/connected.ts'
-import type { Opener } from '../engine/connection-pool.ts'
-import type { ConnectionStore } from '../engine/connections.ts'
-import type { Integrations } from '../engine/integrations.ts'
-import type { Limiter } from '../engine/limits.ts'
+import type { Connected } from '../engine/connections/connection-service.ts'
+import type { Opener } from '../engine/connections/connection-pool.ts'
+import type { ConnectionStore } from '../engine/connections/connection-store.ts'
+import type { Integrations } from '../engine/connections/integrations.ts'
+import type { Limiter } from '../engine/calls/rate-limiter.ts'
 import type { Act } from '../engine/project.ts'
 import type { Store } from '../store/store.ts'
 import type { Environment } from './open-vault.ts'
@@ -96,9 +96,9 @@ export class Reach implements AsyncDisposable {
 
 function loaded() {
   return Promise.all([
-    import('../engine/connections.ts'),
-    import('../engine/handler-syncs.ts'),
-    import('../engine/integrations.ts'),
+    import('../engine/connections/connection-store.ts'),
+    import('../engine/connections/handler-syncs.ts'),
+    import('../engine/connections/integrations.ts'),
   ])
 }
 
@@ -119,11 +119,11 @@ async function open(
     { actingIn },
     { integrationsOf },
   ] = await Promise.all([
-    import('../engine/connected.ts'),
-    import('../engine/connections.ts'),
-    import('../engine/events.ts'),
-    import('../engine/permit.ts'),
-    import('../engine/rows-place.ts'),
+    import('../engine/connections/connection-service.ts'),
+    import('../engine/connections/connection-store.ts'),
+    import('../engine/observe/events.ts'),
+    import('../engine/queue/permit.ts'),
+    import('../engine/connections/collected-rows-place.ts'),
     import('./open-vault.ts'),
     import('./operations.ts'),
     import('./kept.ts'),

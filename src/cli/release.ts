@@ -1,7 +1,7 @@
 /** `syncline release <run>`: lets a held run's deletions go on. */
 import type { Command } from 'commander'
 import { systemClock } from '../engine/clock.ts'
-import { trigger } from '../engine/service.ts'
+import { trigger } from '../engine/queue/service.ts'
 import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'
 import { counted } from './format.ts'

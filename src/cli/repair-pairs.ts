@@ -1,8 +1,8 @@
 /** `syncline repair-pairs <sync>`: finds pairs again that the state has lost. */
 import type { Command } from 'commander'
 import { otherSide, sideNames } from '../core/two-way.ts'
-import { underLease } from '../engine/alone.ts'
-import { type PairedBy, type PairRepair, repairPairs } from '../engine/repair-pairs.ts'
+import { underLease } from '../engine/runs/run-under-lease.ts'
+import { type PairedBy, type PairRepair, repairPairs } from '../engine/two-way/repair-pairs.ts'
 import type { Execute } from './command.ts'
 import { twoWaySync } from './conflicts.ts'
 import { exitCodes } from './exit-code.ts'

@@ -1,9 +1,9 @@
 /** `syncline rows <connection> <sync>`: what a sync of a connection has gathered. */
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
-import { type ExportFormat, exportRows } from '../engine/collection-rows.ts'
-import { collectionOf } from '../engine/handler-syncs.ts'
-import { rowsPlace } from '../engine/rows-place.ts'
+import { type ExportFormat, exportRows } from '../engine/connections/collected-rows.ts'
+import { collectionOf } from '../engine/connections/handler-syncs.ts'
+import { rowsPlace } from '../engine/connections/collected-rows-place.ts'
 import { openStore } from '../store/open.ts'
 import type { Execute } from './command.ts'
 import { exitCodes } from './exit-code.ts'

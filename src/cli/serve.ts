@@ -3,9 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
 import { systemClock } from '../engine/clock.ts'
-import { createFirstKey } from '../engine/keys.ts'
-import type { Limiter } from '../engine/limits.ts'
-import { collectMetrics } from '../engine/metrics.ts'
+import { createFirstKey } from '../engine/secrets/api-keys.ts'
+import type { Limiter } from '../engine/calls/rate-limiter.ts'
+import { collectMetrics } from '../engine/observe/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
 
 export interface ServeOptions {

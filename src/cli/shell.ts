@@ -1,7 +1,7 @@
 /** What every command works in: where its output goes, and which project it is about. */
 import { styleText } from 'node:util'
 import type { SyncError } from '../core/error.ts'
-import { redact, redactError } from '../engine/redact.ts'
+import { redact, redactError } from '../engine/secrets/redact.ts'
 import { jsonLine } from './json.ts'
 
 export interface Shell {

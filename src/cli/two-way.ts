@@ -1,8 +1,8 @@
 /** How two-way plans, conflicts and writes look to people and in JSON. */
 import { parseKeyText } from '../core/key-text.ts'
 import { otherSide, sideNames } from '../core/two-way.ts'
-import { type KeyNames, keysOf } from '../engine/conflict-object.ts'
-import type { ConflictSample, SideCounts, TwoWayPlan } from '../engine/two-way-plan.ts'
+import { type KeyNames, keysOf } from '../engine/two-way/conflict-object.ts'
+import type { ConflictSample, SideCounts, TwoWayPlan } from '../engine/two-way/plan.ts'
 import type { ConflictRecord } from '../store/pairs.ts'
 import { count, counted, key, value } from './format.ts'
 import { type Shell, show } from './shell.ts'

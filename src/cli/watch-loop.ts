@@ -4,7 +4,7 @@ import type { RunRecord } from '../core/run.ts'
 import { type Address, defaults } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
 import type { Project } from '../engine/project.ts'
-import { optionsOf } from '../engine/sides.ts'
+import { optionsOf } from '../engine/one-way/open.ts'
 
 /** Between two looks for new collections. */
 const LOOK_EVERY_MS = 30_000

@@ -7,7 +7,7 @@ import type { FinishedRun, StartingRun } from '../core/step.ts'
 import type { Deletes, Guard, Mode } from '../core/sync.ts'
 import type { Direction, Rule, RuleFunction, SideName, StampForm } from '../core/two-way.ts'
 import type { Type, Value } from '../core/value.ts'
-import type { Permit } from '../engine/permit.ts'
+import type { Permit } from '../engine/queue/permit.ts'
 
 export type { ConnectionDefinition }
 

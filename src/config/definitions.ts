@@ -2,7 +2,7 @@
 import type { SyncError } from '../core/error.ts'
 import type { SyncId } from '../core/sync-id.ts'
 import { type AnySync, placesOf } from '../core/two-way.ts'
-import type { Definitions } from '../engine/task.ts'
+import type { Definitions } from '../engine/queue/sync-job.ts'
 import { builtIn } from './connectors.ts'
 import { type Discover, type Expansion, expandSyncs, unknownSync } from './expand.ts'
 import type { ProjectConfig } from './project-config.ts'

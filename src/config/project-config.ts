@@ -4,9 +4,9 @@ import type { AnyConnector, WebhookRequest, WebhookVerdict } from '../connectors
 import type { SyncError } from '../core/error.ts'
 import type { Sync } from '../core/sync.ts'
 import type { TwoWaySync } from '../core/two-way.ts'
-import type { ActingConnection } from '../engine/actions.ts'
-import type { Integration } from '../engine/connections.ts'
-import type { Permit } from '../engine/permit.ts'
+import type { ActingConnection } from '../engine/connections/actions.ts'
+import type { Integration } from '../engine/connections/connection-store.ts'
+import type { Permit } from '../engine/queue/permit.ts'
 import type { Environment } from './env.ts'
 import type { Exports } from './functions.ts'
 

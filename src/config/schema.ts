@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { SyncError } from '../core/error.ts'
 import { didYouMean, formatName, parseName, wellQuoted } from '../core/name.ts'
-import type { Permit } from '../engine/permit.ts'
+import type { Permit } from '../engine/queue/permit.ts'
 import { parseConnection } from './connection-schema.ts'
 import { missingValue, resolveEnv } from './env.ts'
 import { resolveFunctions } from './functions.ts'

@@ -19,7 +19,7 @@ export interface WorkLimits {
 /** A sort or count of a large view takes minutes; a run of the first copy of a large file an hour. */
 export const workLimits: WorkLimits = { stepMs: 300_000, wholeMs: 3_600_000, memoryMb: 512 }
 
-/** What was asked for before a stop has so long to end: less than the run itself (engine/time-limit.ts). */
+/** What was asked for before a stop has so long to end: less than the run itself (engine/runs/time-limit.ts). */
 const GRACE_MS = 2000
 
 /** A process that has to be started first takes a while where all processors are busy: that is not the caller's work. */

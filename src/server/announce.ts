@@ -1,6 +1,6 @@
 /** Tells listeners that a call of the API has changed what is set. */
 import type { ConfigEvent } from '../core/event.ts'
-import type { ApiKey } from '../engine/keys.ts'
+import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import type { Operations } from '../engine/operations.ts'
 
 /** After the change is kept. Names only: what is set now is read where it is kept, and may hold secrets. */

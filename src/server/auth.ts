@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import { SyncError } from '../core/error.ts'
-import { type ApiKey, checkKey, type Scope, scopes } from '../engine/keys.ts'
+import { type ApiKey, checkKey, type Scope, scopes } from '../engine/secrets/api-keys.ts'
 import type { RecordStore } from '../store/records.ts'
 
 declare module 'fastify' {

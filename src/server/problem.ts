@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { asSyncError, errorCodes, SyncError, stackOf } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
-import { redactError } from '../engine/redact.ts'
+import { redactError } from '../engine/secrets/redact.ts'
 
 export type Redact = (text: string) => string
 

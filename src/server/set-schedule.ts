@@ -2,7 +2,7 @@
 import { SyncError } from '../core/error.ts'
 import { firstInstant, type Schedule } from '../core/schedule.ts'
 import { systemClock } from '../engine/clock.ts'
-import type { ApiKey } from '../engine/keys.ts'
+import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import type { KnownSync, Operations } from '../engine/operations.ts'
 import { announce } from './announce.ts'
 

@@ -3,7 +3,7 @@
  * came. One caller's requests neither fill the memory nor keep other projects waiting.
  */
 import { SyncError } from '../core/error.ts'
-import { Gate } from '../engine/gate.ts'
+import { Gate } from '../engine/calls/semaphore.ts'
 
 const AT_ONCE = 2
 const WAITING = 16

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Scheduler } from '../../src/engine/scheduler.ts'
-import { type JobResult, Workers } from '../../src/engine/workers.ts'
+import { Scheduler } from '../../src/engine/queue/scheduler.ts'
+import { type JobResult, Workers } from '../../src/engine/queue/worker.ts'
 import type { Claim } from '../../src/store/jobs.ts'
 import { openMemoryStore } from '../../src/store/sqlite/store.ts'
 import type { Store } from '../../src/store/store.ts'

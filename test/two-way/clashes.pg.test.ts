@@ -1,7 +1,7 @@
 /** A row that got a value which a new row has on the other side (point 63): people see both. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { conflictObject, keyNames } from '../../src/engine/conflict-object.ts'
+import { conflictObject, keyNames } from '../../src/engine/two-way/conflict-object.ts'
 import { type Database, postgresDatabase, sqliteDatabase } from '../hazards/pair.ts'
 import { openTwoWay } from './pair.ts'
 import { field } from './world.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Row } from '../../src/core/value.ts'
-import { resolveConflict } from '../../src/engine/conflicts.ts'
+import { resolveConflict } from '../../src/engine/two-way/resolve.ts'
 import { contactsSync, field, World } from './world.ts'
 
 const narrow = [field('email'), field('phone')]

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { SyncError } from '../../src/core/error.ts'
 import type { Row } from '../../src/core/value.ts'
-import { runSync } from '../../src/engine/worker.ts'
+import { runSync } from '../../src/engine/runs/run-sync.ts'
 import { contactsSync, field, schemaOf, World } from './world.ts'
 
 const ann = [1, 'Ann', 'ann@x.org', '1'] as const

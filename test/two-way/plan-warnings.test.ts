@@ -1,7 +1,7 @@
 /** What a plan warns of before the next run. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { planTwoWay } from '../../src/engine/two-way-plan.ts'
+import { planTwoWay } from '../../src/engine/two-way/plan.ts'
 import { World } from './world.ts'
 
 const ann = [1, 'Ann', 'ann@x.org', '1'] as const

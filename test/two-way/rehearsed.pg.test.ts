@@ -1,7 +1,7 @@
 /** `plan` of a two-way sync promises no write that a table refuses for its values: each side is asked beforehand, and keeps nothing. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { planTwoWay } from '../../src/engine/two-way-plan.ts'
+import { planTwoWay } from '../../src/engine/two-way/plan.ts'
 import { postgresDatabase, sqliteDatabase } from '../hazards/pair.ts'
 import { openTwoWay, type TwoWayPair } from './pair.ts'
 import { field } from './world.ts'

@@ -1,7 +1,7 @@
 /** Writes that change a row's key: the pair goes on with the key that the row has then. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { undoRun } from '../../src/engine/undo.ts'
+import { undoRun } from '../../src/engine/two-way/undo.ts'
 import { sqliteDatabase } from '../hazards/pair.ts'
 import { openTwoWay } from './pair.ts'
 

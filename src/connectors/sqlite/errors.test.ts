@@ -8,7 +8,7 @@ import { type Pair, sqliteDatabase, sqliteToSqlite } from '../../../test/hazards
 import { openTwoWay } from '../../../test/two-way/pair.ts'
 import { temporaryFolder } from '../../../tools/database.ts'
 import { asSyncError, SyncError } from '../../core/error.ts'
-import { planSync } from '../../engine/plan.ts'
+import { planSync } from '../../engine/one-way/plan.ts'
 import { openDatabase } from './database.ts'
 import { attempt, codes, translate } from './errors.ts'
 

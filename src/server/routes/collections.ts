@@ -1,6 +1,6 @@
 /** Collections: the rows that syncs of connections have gathered. */
 import { z } from 'zod'
-import type { ApiKey } from '../../engine/keys.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing, visibleConnection, visibleSyncs } from '../lookup.ts'
 import { cutPage, namedPageQuery } from '../page.ts'

@@ -1,6 +1,6 @@
 /** Dead letters: rows that could not be written. Every run tries them again. */
 import { z } from 'zod'
-import { type DeadLetter, deadLetters } from '../../engine/dead-letters.ts'
+import { type DeadLetter, deadLetters } from '../../engine/runs/dead-letters.ts'
 import { jobObject } from '../../protocol/objects.ts'
 import { printable } from '../../protocol/printable.ts'
 import { visibleSync } from '../lookup.ts'

@@ -1,7 +1,7 @@
 /** Flows: a person connects an account step by step, and a connection comes of it. */
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import type { ApiKey } from '../../engine/keys.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { maySee } from '../auth.ts'
 import { projectFor } from '../lookup.ts'

@@ -1,8 +1,8 @@
 /** Connectors and integrations: what there is to connect to, with the syncs and actions of each. */
 import { z } from 'zod'
 import type { AnyConnector } from '../../connectors/kit.ts'
-import type { CatalogueService } from '../../engine/catalogue.ts'
-import type { Integration } from '../../engine/connections.ts'
+import type { CatalogueService } from '../../engine/connections/catalogue.ts'
+import type { Integration } from '../../engine/connections/connection-store.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { nothing } from '../lookup.ts'
 import { cutPage, namedPageQuery } from '../page.ts'

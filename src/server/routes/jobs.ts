@@ -1,7 +1,7 @@
 /** Jobs: what is queued and running. */
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import type { ApiKey } from '../../engine/keys.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { jobObject } from '../../protocol/objects.ts'
 import { seesSync, syncsFilter } from '../lookup.ts'

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { systemClock } from '../../engine/clock.ts'
-import { type ApiKey, createKey, deleteKey, listKeys, scopes } from '../../engine/keys.ts'
+import { type ApiKey, createKey, deleteKey, listKeys, scopes } from '../../engine/secrets/api-keys.ts'
 import { iso } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
 import { systemClock } from '../../engine/clock.ts'
-import type { ApiKey } from '../../engine/keys.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
 import { runObject } from '../../protocol/objects.ts'
 import { seesSync, syncsFilter, visibleSync } from '../lookup.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createDatabase } from '../../../tools/database.ts'
-import { Breaker, type Tries } from '../../engine/breaker.ts'
+import { Breaker, type Tries } from '../../engine/calls/circuit-breaker.ts'
 import type { CircuitStore } from '../circuits.ts'
 import { openPostgresStore } from './store.ts'
 
