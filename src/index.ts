@@ -32,10 +32,10 @@ export {
   InMemoryConnectionStore,
   type Integration,
 } from './engine/connections/connection-store.ts'
-export { Engine, type EngineOptions } from './engine/engine.ts'
 export type { FlowSession, FlowView } from './engine/connections/flows.ts'
-export type { Permit, PermitRequest } from './engine/queue/permit.ts'
+export { Engine, type EngineOptions } from './engine/engine.ts'
 export type { Plan, Sample } from './engine/one-way/plan.ts'
+export type { Permit, PermitRequest } from './engine/queue/permit.ts'
 export type { ExecutionResult, ScheduledJob } from './engine/results.ts'
 export type { ConflictSample, TwoWayPlan, TwoWaySample } from './engine/two-way/plan.ts'
 export type { TwoWayVerification } from './engine/two-way/verify.ts'

@@ -18,13 +18,27 @@ const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'connectors', 'store', 'protocol', 'engine', 'client'],
   server: ['core', 'connectors', 'store', 'protocol', 'engine', 'client'],
   cli: ['core', 'connectors', 'store', 'protocol', 'engine', 'client', 'config', 'server'],
-  plugins: ['core', 'connectors', 'engine/mirror', 'client'],
+  plugins: ['core', 'connectors', 'engine/one-way', 'client'],
   testing: ['core', 'connectors', 'store', 'protocol', 'engine', 'client', 'config', 'plugins'],
   'index.ts': ['core', 'engine', 'config'],
 }
 
+/** The rooms of src/engine, and which others each may import from. Files beside them: faces may import all rooms, what is shared none. */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  secrets: [],
+  calls: ['secrets'],
+  observe: ['secrets', 'calls'],
+  connections: ['secrets', 'calls', 'observe'],
+  'one-way': ['secrets', 'calls', 'observe', 'connections'],
+  'two-way': ['secrets', 'calls', 'observe', 'connections'],
+  runs: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way'],
+  queue: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way', 'runs'],
+}
+const FACES = ['engine.ts', 'operations.ts', 'results.ts']
+const SHARED = ['project.ts', 'clock.ts', 'store-clock.ts', 'wake-signal.ts']
+
 /** Where code runs that has no Node: browsers, and for the mirror other people's hosts. */
-const WITHOUT_NODE = ['core', 'protocol', 'client', 'engine/mirror']
+const WITHOUT_NODE = ['core', 'protocol', 'client', 'engine/one-way']
 
 /** A driver is loaded by the one connector or store that needs it. */
 const DRIVERS: Readonly<Record<string, readonly string[]>> = {
@@ -66,7 +80,7 @@ function relativeViolation(path: string, specifier: string): string | undefined 
   const target = posix.join(posix.dirname(path), specifier)
   if (target.startsWith('../')) return 'src stands alone; this is outside'
   const [from, to] = [topOf(path), topOf(target)]
-  if (from === to) return otherConnector(path, target)
+  if (from === to) return otherConnector(path, target) ?? otherRoom(path, target)
   const allowed = LEFT_OF[from]
   if (allowed === undefined) return `${from} has no place in the layers yet (tools/layers.ts)`
   if (!allowed.some((place) => isIn(target, place))) return `${from} may import ${allowed.join(', ') || 'nothing'} only`
@@ -78,6 +92,16 @@ function otherConnector(path: string, target: string): string | undefined {
   const [own, other] = [posix.dirname(path), posix.dirname(target)].map((folder) => folder.split('/')[1])
   if (own === undefined || other === undefined || own === other) return undefined
   return `the ${own} connector may not lean on the ${other} connector`
+}
+
+function otherRoom(path: string, target: string): string | undefined {
+  if (topOf(path) !== 'engine') return undefined
+  const [from = '', to = ''] = [path, target].map((one) => one.split('/')[1])
+  if (from === to || FACES.includes(from) || SHARED.includes(to)) return undefined
+  if (SHARED.includes(from)) return 'what all rooms of engine share imports none of them'
+  const allowed = ROOMS[from]
+  if (allowed === undefined) return `${from} has no place among the rooms of engine yet (tools/layers.ts)`
+  return allowed.includes(to) ? undefined : `${from} may import ${allowed.join(', ') || 'no other room'} only`
 }
 
 function packageViolation(path: string, specifier: string): string | undefined {

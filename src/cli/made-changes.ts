@@ -7,10 +7,17 @@ import { connectionsNamed } from '../config/schema.ts'
 import { SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
 import { systemClock } from '../engine/clock.ts'
+import {
+  dropSync,
+  formerlyOthers,
+  keepFormerOwner,
+  keepSync,
+  type MadeSync,
+  madeSyncs,
+} from '../engine/connections/api-syncs.ts'
 import type { KnownConnections } from '../engine/connections/connection-cache.ts'
-import { dropSync, formerlyOthers, keepFormerOwner, keepSync, type MadeSync, madeSyncs } from '../engine/connections/api-syncs.ts'
-import { Mutex } from '../engine/queue/mutex.ts'
 import type { PutSync } from '../engine/operations.ts'
+import { Mutex } from '../engine/queue/mutex.ts'
 import type { Store } from '../store/store.ts'
 
 /** The lease of who changes them. */

@@ -2,11 +2,11 @@
 import type { AddressInfo } from 'node:net'
 import { SyncError } from '../core/error.ts'
 import type { Log } from '../core/log.ts'
-import { systemClock } from '../engine/clock.ts'
-import { createFirstKey } from '../engine/secrets/api-keys.ts'
 import type { Limiter } from '../engine/calls/rate-limiter.ts'
+import { systemClock } from '../engine/clock.ts'
 import { collectMetrics } from '../engine/observe/metrics.ts'
 import type { Operations } from '../engine/operations.ts'
+import { createFirstKey } from '../engine/secrets/api-keys.ts'
 
 export interface ServeOptions {
   /** The API, its metrics included, or only what the process tells of itself. */

@@ -3,8 +3,8 @@ import type { Expansion } from '../config/expand.ts'
 import type { RunRecord } from '../core/run.ts'
 import { type Address, defaults } from '../core/sync.ts'
 import { type AnySync, isTwoWay, placesOf } from '../core/two-way.ts'
-import type { Project } from '../engine/project.ts'
 import { optionsOf } from '../engine/one-way/open.ts'
+import type { Project } from '../engine/project.ts'
 
 /** Between two looks for new collections. */
 const LOOK_EVERY_MS = 30_000

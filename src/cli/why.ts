@@ -1,7 +1,7 @@
 /** `syncline why <sync> <key>`: a row's story. */
 import type { Command } from 'commander'
-import { storyObject, valuesOf } from '../engine/two-way/story-object.ts'
 import { type Story, whyRow } from '../engine/two-way/explain.ts'
+import { storyObject, valuesOf } from '../engine/two-way/story-object.ts'
 import type { Execute } from './command.ts'
 import { twoWaySync } from './conflicts.ts'
 import { exitCodes } from './exit-code.ts'

@@ -13,21 +13,26 @@ import { isStoreUrl, openStoreAt } from '../store/open.ts'
 import { makePrivateFolder } from '../store/private-files.ts'
 import { openSqliteStore } from '../store/sqlite/store.ts'
 import type { Store } from '../store/store.ts'
+import { Limiter, type LimiterState } from './calls/rate-limiter.ts'
 import { systemClock } from './clock.ts'
 import type { ExportFormat, RowsPage } from './connections/collected-rows.ts'
-import { Connected } from './connections/connection-service.ts'
+import { rowsPlace } from './connections/collected-rows-place.ts'
 import { ConnectionPool } from './connections/connection-pool.ts'
-import { type ConnectionStore, type EngineConnection, type Integration, StoredConnections } from './connections/connection-store.ts'
-import { Events, type Guardian, type Listener } from './observe/events.ts'
+import { Connected } from './connections/connection-service.ts'
+import {
+  type ConnectionStore,
+  type EngineConnection,
+  type Integration,
+  StoredConnections,
+} from './connections/connection-store.ts'
 import type { FlowSession } from './connections/flows.ts'
 import { syncIdOf } from './connections/handler-syncs.ts'
 import { checkMinutes, Integrations } from './connections/integrations.ts'
-import { Limiter, type LimiterState } from './calls/rate-limiter.ts'
-import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
-import { rowsPlace } from './connections/collected-rows-place.ts'
-import { Service, setPaused } from './queue/service.ts'
+import { Events, type Guardian, type Listener } from './observe/events.ts'
 import { SharedEvents } from './observe/shared-events.ts'
 import type { OwnedProject } from './queue/project-pool.ts'
+import { Service, setPaused } from './queue/service.ts'
+import { type ExecutionResult, type ScheduledJob, scheduledJob, waitForJob } from './results.ts'
 import { StoreVault, type Vault } from './secrets/vault.ts'
 import { keyReader } from './secrets/vault-keys.ts'
 

@@ -5,8 +5,8 @@ import type { RunRecord } from '../core/run.ts'
 import type { JobOutcome, ScheduleRecord } from '../store/jobs.ts'
 import type { Store } from '../store/store.ts'
 import { systemClock } from './clock.ts'
-import type { Events } from './observe/events.ts'
 import { partsOf } from './connections/handler-syncs.ts'
+import type { Events } from './observe/events.ts'
 
 /** What became of a sync. */
 export interface ExecutionResult {

@@ -1,7 +1,7 @@
 /** Tells listeners that a call of the API has changed what is set. */
 import type { ConfigEvent } from '../core/event.ts'
-import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import type { Operations } from '../engine/operations.ts'
+import type { ApiKey } from '../engine/secrets/api-keys.ts'
 
 /** After the change is kept. Names only: what is set now is read where it is kept, and may hold secrets. */
 export function announce(

@@ -1,8 +1,8 @@
 /** GET /api/events: what happens, as server-sent events. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { type ApiKey, keyStands } from '../engine/secrets/api-keys.ts'
 import { type Operations, projectOf } from '../engine/operations.ts'
+import { type ApiKey, keyStands } from '../engine/secrets/api-keys.ts'
 import { authenticate, maySee } from './auth.ts'
 import type { DescribedRoute } from './route.ts'
 

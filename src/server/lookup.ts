@@ -1,8 +1,8 @@
 /** Finding what a request names, among what its key may see. What it may not see does not exist for it. */
 import { type ErrorCode, SyncError } from '../core/error.ts'
 import { didYouMean } from '../core/name.ts'
-import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import type { KnownConnection, KnownSync, Operations } from '../engine/operations.ts'
+import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import { maySee } from './auth.ts'
 
 /** The syncs that the key may see. */

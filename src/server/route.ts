@@ -1,7 +1,7 @@
 /** A route of the API as one value: what it takes, what it answers, who may call it. The server, its description and its tests read the same list. */
 import type { ZodType, z } from 'zod'
-import type { ApiKey, Scope } from '../engine/secrets/api-keys.ts'
 import type { Operations } from '../engine/operations.ts'
+import type { ApiKey, Scope } from '../engine/secrets/api-keys.ts'
 import type { SchemaName } from './answers/index.ts'
 
 /**

@@ -2,8 +2,8 @@
 import { SyncError } from '../core/error.ts'
 import { firstInstant, type Schedule } from '../core/schedule.ts'
 import { systemClock } from '../engine/clock.ts'
-import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import type { KnownSync, Operations } from '../engine/operations.ts'
+import type { ApiKey } from '../engine/secrets/api-keys.ts'
 import { announce } from './announce.ts'
 
 /** Returns when it is first due; null: the clock does not make it due. */

@@ -5,8 +5,8 @@ import { describe, test } from 'node:test'
 import type { LimitStore } from '../../store/limits.ts'
 import { testContext } from '../../testing/connector-harness.ts'
 import { ManualClock, settle } from '../../testing/manual-clock.ts'
-import { handlerContext, retryAfterMs } from './handler-context.ts'
 import { systemClock } from '../clock.ts'
+import { handlerContext, retryAfterMs } from './handler-context.ts'
 import { Limiter, type MakeBucket } from './rate-limiter.ts'
 
 const START = 1_000_000

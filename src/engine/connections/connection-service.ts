@@ -10,12 +10,17 @@ import type { ActionResult } from '../../core/step.ts'
 import type { Sync } from '../../core/sync.ts'
 import type { SyncId } from '../../core/sync-id.ts'
 import type { Store } from '../../store/store.ts'
-import { type ActingConnection, executeAction } from './actions.ts'
 import { handlerContext, type TokenSource } from '../calls/handler-context.ts'
+import type { Limiter } from '../calls/rate-limiter.ts'
+import type { Events } from '../observe/events.ts'
+import { KnownSecrets } from '../secrets/known-secrets.ts'
+import { redact, secretsIn } from '../secrets/redact.ts'
+import type { Vault } from '../secrets/vault.ts'
+import { type ActingConnection, executeAction } from './actions.ts'
 import { type ExportFormat, exportRows, type RowsPage, readRows } from './collected-rows.ts'
+import type { RowsPlace } from './collected-rows-place.ts'
 import type { Opener } from './connection-pool.ts'
 import { ConnectionSchedules } from './connection-schedules.ts'
-import { type ConnectionRenewal, checkConnection, updateConnection } from './connection-update.ts'
 import {
   type ConnectionChange,
   type ConnectionStore,
@@ -27,16 +32,11 @@ import {
   takenId,
   unknownConnection,
 } from './connection-store.ts'
-import type { Events } from '../observe/events.ts'
+import { type ConnectionRenewal, checkConnection, updateConnection } from './connection-update.ts'
 import { Flows } from './flows.ts'
 import { collectionOf, gatheredBy, namesOf, partsOf, syncOf } from './handler-syncs.ts'
 import { type ConnectionParts, type Integrations, nothingNamed } from './integrations.ts'
-import { KnownSecrets } from '../secrets/known-secrets.ts'
-import type { Limiter } from '../calls/rate-limiter.ts'
 import { TokenStore } from './oauth.ts'
-import { redact, secretsIn } from '../secrets/redact.ts'
-import type { RowsPlace } from './collected-rows-place.ts'
-import type { Vault } from '../secrets/vault.ts'
 
 /** Ids of connections that are no more, and whose they were. */
 const FORMER = 'former-connection'

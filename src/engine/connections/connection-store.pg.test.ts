@@ -4,9 +4,14 @@ import { createDatabase } from '../../../tools/database.ts'
 import { openPostgresStore } from '../../store/postgres/store.ts'
 import { openMemoryStore } from '../../store/sqlite/store.ts'
 import type { Store } from '../../store/store.ts'
-import { type ConnectionStore, changeConnection, InMemoryConnectionStore, StoredConnections } from './connection-store.ts'
 import { StoreVault } from '../secrets/vault.ts'
 import { readKeys } from '../secrets/vault-keys.ts'
+import {
+  type ConnectionStore,
+  changeConnection,
+  InMemoryConnectionStore,
+  StoredConnections,
+} from './connection-store.ts'
 
 function connectionsOf({ records }: Store): ConnectionStore {
   const keys = readKeys('', { SYNCLINE_VAULT_KEY: 'a'.repeat(64) })

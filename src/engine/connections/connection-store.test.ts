@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { openMemoryStore } from '../../store/sqlite/store.ts'
-import { StoredConnections } from './connection-store.ts'
 import { StoreVault } from '../secrets/vault.ts'
 import { readKeys } from '../secrets/vault-keys.ts'
+import { StoredConnections } from './connection-store.ts'
 
 function world() {
   const store = openMemoryStore()

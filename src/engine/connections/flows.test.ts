@@ -4,9 +4,9 @@ import { z } from 'zod'
 import type { Flow } from '../../connectors/kit.ts'
 import { openMemoryStore } from '../../store/sqlite/store.ts'
 import { ManualClock } from '../../testing/manual-clock.ts'
-import { type FlowSession, Flows } from './flows.ts'
 import { StoreVault } from '../secrets/vault.ts'
 import { readKeys } from '../secrets/vault-keys.ts'
+import { type FlowSession, Flows } from './flows.ts'
 
 const flow: Flow = {
   steps: [

@@ -6,9 +6,9 @@ import type { Flow, FlowStep, OAuth } from '../../connectors/kit.ts'
 import { asSyncError, SyncError } from '../../core/error.ts'
 import { allRecords } from '../../store/all-records.ts'
 import type { RecordStore } from '../../store/records.ts'
-import { beginAuthorization, endAuthorization, type Tokens } from './oauth.ts'
 import { redact, secretsIn } from '../secrets/redact.ts'
 import type { Vault } from '../secrets/vault.ts'
+import { beginAuthorization, endAuthorization, type Tokens } from './oauth.ts'
 
 /** How a session stands, as a person sees it. Holds nothing that they entered. */
 export interface FlowSession {

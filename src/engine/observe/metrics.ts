@@ -2,9 +2,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../../store/store.ts'
 import { isOpen } from '../calls/circuit-breaker.ts'
+import type { Limiter } from '../calls/rate-limiter.ts'
 import { systemClock } from '../clock.ts'
 import type { Events } from './events.ts'
-import type { Limiter } from '../calls/rate-limiter.ts'
 
 /** Of so many the lag is told. */
 const MOST_SYNCS = 10_000

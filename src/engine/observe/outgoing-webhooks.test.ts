@@ -8,9 +8,9 @@ import { after, describe, test } from 'node:test'
 import { Webhook as Verifier } from 'standardwebhooks'
 import { openMemoryStore } from '../../store/sqlite/store.ts'
 import { ManualClock, settle } from '../../testing/manual-clock.ts'
-import { Events } from './events.ts'
 import { StoreVault } from '../secrets/vault.ts'
 import { readKeys } from '../secrets/vault-keys.ts'
+import { Events } from './events.ts'
 import { Webhooks } from './outgoing-webhooks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'syncline-webhooks-'))

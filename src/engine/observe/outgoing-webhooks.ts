@@ -11,9 +11,9 @@ import type { Log } from '../../core/log.ts'
 import { didYouMean } from '../../core/name.ts'
 import { allRecords } from '../../store/all-records.ts'
 import type { RecordStore, StoredRecord } from '../../store/records.ts'
+import type { Vault } from '../secrets/vault.ts'
 import { Bell } from '../wake-signal.ts'
 import type { Events } from './events.ts'
-import type { Vault } from '../secrets/vault.ts'
 
 /** Where events go. */
 export interface Webhook {

@@ -13,8 +13,8 @@ import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { EngineEvent } from '../../core/event.ts'
 import type { Log } from '../../core/log.ts'
 import type { Failure, RunEvent } from '../../core/run.ts'
-import { type LogLevel, lineOf } from './log-lines.ts'
 import { redact, redactAll } from '../secrets/redact.ts'
+import { type LogLevel, lineOf } from './log-lines.ts'
 
 export interface TelemetryOptions {
   /** Of the collector, without `/v1/traces`. */

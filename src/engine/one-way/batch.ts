@@ -6,9 +6,9 @@ import { isWhole, keyText } from '../../core/key-text.ts'
 import { keyOf } from '../../core/mapping.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row } from '../../core/value.ts'
-import type { Sides } from './open.ts'
-import { type RefusedRow, refusedRow } from '../observe/step-events.ts'
 import type { Tally } from '../observe/run-counts.ts'
+import { type RefusedRow, refusedRow } from '../observe/step-events.ts'
+import type { Sides } from './open.ts'
 
 export class Batch implements AsyncDisposable {
   readonly #sides: Sides

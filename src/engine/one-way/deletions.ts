@@ -12,15 +12,15 @@ import { SyncError } from '../../core/error.ts'
 import { holds } from '../../core/guard.ts'
 import { isWhole, keyText } from '../../core/key-text.ts'
 import { keyOf } from '../../core/mapping.ts'
+import type { Settlement } from '../../core/outcome.ts'
 import { cutRanges, differingRanges } from '../../core/range.ts'
 import type { Rejection } from '../../core/sync.ts'
 import type { Key, Row, Value } from '../../core/value.ts'
+import type { Tally } from '../observe/run-counts.ts'
+import type { Project } from '../project.ts'
 import type { Batch } from './batch.ts'
 import { rowsOf } from './comparison.ts'
-import type { Settlement } from '../../core/outcome.ts'
-import type { Project } from '../project.ts'
 import type { Sides } from './open.ts'
-import type { Tally } from '../observe/run-counts.ts'
 
 export interface Ending {
   readonly sides: Sides

@@ -7,8 +7,8 @@ import { bindMapping, type Mapping } from '../../core/mapping.ts'
 import { describeChange, diffSchema, isDrift, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { Sync } from '../../core/sync.ts'
 import type { Type } from '../../core/value.ts'
-import type { Project } from '../project.ts'
 import { openSideCollection } from '../connections/side-collection.ts'
+import type { Project } from '../project.ts'
 
 export interface Sides extends AsyncDisposable {
   readonly sync: Sync

@@ -8,12 +8,12 @@ import { isDrift, type SchemaChange } from '../../core/schema.ts'
 import type { Sync } from '../../core/sync.ts'
 import type { SyncId } from '../../core/sync-id.ts'
 import { equal, type Key, type Row, type Value } from '../../core/value.ts'
-import { compareSides, type Found, keepsExtra, keyOfRow, printKey } from './comparison.ts'
-import { chooseReading } from './run.ts'
 import type { Project } from '../project.ts'
-import { type Rehearsed, rehearse } from './rehearsal.ts'
+import { compareSides, type Found, keepsExtra, keyOfRow, printKey } from './comparison.ts'
 import { joinRespelled } from './equivalent-keys.ts'
 import { openSides, type Sides } from './open.ts'
+import { type Rehearsed, rehearse } from './rehearsal.ts'
+import { chooseReading } from './run.ts'
 
 export interface Plan {
   readonly sync: SyncId

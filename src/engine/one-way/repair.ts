@@ -1,12 +1,12 @@
 /** A repair is kept in the history as a run of its own: what its guard holds can be released, and a release that it needed is used up. */
 import { SyncError } from '../../core/error.ts'
-import type { Sync } from '../../core/sync.ts'
 import type { Settlement } from '../../core/outcome.ts'
 import { failed, guardHeld, outcomeOf } from '../../core/outcome.ts'
+import type { Sync } from '../../core/sync.ts'
+import { Tally } from '../observe/run-counts.ts'
+import { newRunId } from '../observe/run-events.ts'
 import type { Project } from '../project.ts'
 import { redactError } from '../secrets/redact.ts'
-import { newRunId } from '../observe/run-events.ts'
-import { Tally } from '../observe/run-counts.ts'
 
 /** How many rows it would delete, more than the guard allows. */
 export type Held = Extract<Settlement, { readonly status: 'held' }>

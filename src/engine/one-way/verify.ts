@@ -8,12 +8,12 @@ import type { Counts } from '../../core/run.ts'
 import type { Sync } from '../../core/sync.ts'
 import { equal, type Key, type Row } from '../../core/value.ts'
 import { byDifference, type Difference, differences, type Verification } from '../../core/verification.ts'
-import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
+import type { Tally } from '../observe/run-counts.ts'
 import type { Project } from '../project.ts'
+import { compareSides, keepsExtra, keyOfRow, printKey, targetFields } from './comparison.ts'
+import { openSides, refuseDrift, type Sides } from './open.ts'
 import { asStored, rehearse } from './rehearsal.ts'
 import { type Held, recordRepair } from './repair.ts'
-import { openSides, refuseDrift, type Sides } from './open.ts'
-import type { Tally } from '../observe/run-counts.ts'
 
 export interface VerifyOptions {
   readonly repair: boolean

@@ -11,8 +11,8 @@ import { Breaker } from '../calls/circuit-breaker.ts'
 import { ConnectionPool, type Opener } from '../connections/connection-pool.ts'
 import { Events } from '../observe/events.ts'
 import { Mutex } from './mutex.ts'
-import { Shares } from './project-shares.ts'
 import { Slots } from './project-pool.ts'
+import { Shares } from './project-shares.ts'
 import { executeSyncJob } from './sync-job.ts'
 
 const sync: Sync = {

@@ -5,9 +5,9 @@ import type { Claim, JobRequest, JobStore } from '../../store/jobs.ts'
 import { openMemoryStore } from '../../store/sqlite/store.ts'
 import type { Store } from '../../store/store.ts'
 import { ManualClock, settle } from '../../testing/manual-clock.ts'
-import { Scheduler } from './scheduler.ts'
-import { GRACE_MS } from '../runs/time-limit.ts'
 import { LEASE_MS } from '../runs/run-sync.ts'
+import { GRACE_MS } from '../runs/time-limit.ts'
+import { Scheduler } from './scheduler.ts'
 import { type JobResult, Workers } from './worker.ts'
 
 const START = 1_000_000

@@ -8,9 +8,9 @@ import { type Failure, failureOf } from '../../core/run.ts'
 import { nextInstant } from '../../core/schedule.ts'
 import type { Claim, JobOutcome, JobRequest } from '../../store/jobs.ts'
 import type { Store } from '../../store/store.ts'
-import { Bell } from '../wake-signal.ts'
-import { GRACE_MS } from '../runs/time-limit.ts'
 import { LEASE_MS } from '../runs/run-sync.ts'
+import { GRACE_MS } from '../runs/time-limit.ts'
+import { Bell } from '../wake-signal.ts'
 
 /** Another process's jobs are seen this late at the latest. */
 const LOOK_MS = 1000

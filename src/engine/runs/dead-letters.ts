@@ -4,8 +4,8 @@ import { parseKeyText } from '../../core/key-text.ts'
 import type { PrintedKey } from '../../core/run.ts'
 import { type AnySync, isTwoWay } from '../../core/two-way.ts'
 import { printKey } from '../one-way/comparison.ts'
-import type { Project } from '../project.ts'
 import { openSides } from '../one-way/open.ts'
+import type { Project } from '../project.ts'
 
 export interface DeadLetter {
   /** Of a two-way sync: per side, with the values alone. */

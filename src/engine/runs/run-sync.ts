@@ -1,16 +1,16 @@
 /** Executes a sync under a lease, with retries, and keeps its history. The one place that retries. */
 import { asSyncError, retriable, SyncError, stackOf } from '../../core/error.ts'
+import { failed, type Outcome, outcomeOf } from '../../core/outcome.ts'
 import { failureOf, type RunRecord } from '../../core/run.ts'
 import { type AnySync, isTwoWay, placesOf } from '../../core/two-way.ts'
-import type { Fences } from '../two-way/fences.ts'
+import { Tally } from '../observe/run-counts.ts'
+import { finishedEvent, newRunId } from '../observe/run-events.ts'
+import { noStepEvents, StepEvents } from '../observe/step-events.ts'
 import { mirror } from '../one-way/run.ts'
-import { failed, type Outcome, outcomeOf } from '../../core/outcome.ts'
 import type { Project } from '../project.ts'
 import { redactError } from '../secrets/redact.ts'
-import { finishedEvent, newRunId } from '../observe/run-events.ts'
+import type { Fences } from '../two-way/fences.ts'
 import { runStep } from './run-step.ts'
-import { noStepEvents, StepEvents } from '../observe/step-events.ts'
-import { Tally } from '../observe/run-counts.ts'
 import type { TimeLimit } from './time-limit.ts'
 
 const MAX_ATTEMPTS = 5

@@ -10,9 +10,9 @@ import type { Rejection } from '../../core/sync.ts'
 import { otherSide, type SideName } from '../../core/two-way.ts'
 import type { Row, Type } from '../../core/value.ts'
 import type { Mark, PairReader, PairRun, PairWork, StoredPair, Unpaired } from '../../store/pairs.ts'
+import type { Tally } from '../observe/run-counts.ts'
 import { Changes } from './changes.ts'
 import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
-import type { Tally } from '../observe/run-counts.ts'
 
 export interface Detected {
   /** Where the next run goes on, once all that was marked is dealt with. */

@@ -8,9 +8,9 @@ import type { PrintedKey } from '../../core/run.ts'
 import { type SideName, sideNames, type TwoWaySync } from '../../core/two-way.ts'
 import { canonical, type Type, type Value } from '../../core/value.ts'
 import type { ConflictRecord, JournalEntry, Pending, StoredPair, Unpaired } from '../../store/pairs.ts'
+import type { Project } from '../project.ts'
 import { openPairSides } from './open.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
-import type { Project } from '../project.ts'
 import { printSideKey } from './plan.ts'
 
 export interface Story {

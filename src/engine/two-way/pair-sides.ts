@@ -5,8 +5,8 @@ import type { Pairing, PairSide } from '../../core/pairing.ts'
 import type { SideName, TwoWaySync } from '../../core/two-way.ts'
 import type { Row, Type } from '../../core/value.ts'
 import type { Layout, PairReader, PairState, StoredPair } from '../../store/pairs.ts'
-import type { Keyless } from './keyless.ts'
 import type { Project } from '../project.ts'
+import type { Keyless } from './keyless.ts'
 
 /** What tells each side's columns from others that had their names before; null: nothing does. */
 export type ColumnMarks = Readonly<Record<SideName, Columns | null>>

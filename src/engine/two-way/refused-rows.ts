@@ -1,7 +1,7 @@
 /** Which rows of a two-way sync are refused now and were not before: those are told of, once they are on record. */
 import type { PairReader } from '../../store/pairs.ts'
-import { aloneId } from './references.ts'
 import type { RefusedRow, StepEvents } from '../observe/step-events.ts'
+import { aloneId } from './references.ts'
 
 export class RefusedRows {
   readonly #steps: StepEvents

@@ -10,12 +10,12 @@ import type { PrintedKey } from '../../core/run.ts'
 import { otherSide, type SideName, sideNames, type TwoWaySync } from '../../core/two-way.ts'
 import type { Row } from '../../core/value.ts'
 import type { NewPair, PairCommit, PairRun, PairWork, StoredPair } from '../../store/pairs.ts'
+import type { Project } from '../project.ts'
 import { Changes } from './changes.ts'
 import { printedKey } from './conflict-object.ts'
 import { interrupted } from './detect.ts'
 import { openPairSides } from './open.ts'
 import type { PairSides } from './pair-sides.ts'
-import type { Project } from '../project.ts'
 
 /** What rows that belong together have in common: their keys, what the sync's `match` says, or fields of the sync. */
 export type PairedBy = 'key' | 'match' | readonly string[]

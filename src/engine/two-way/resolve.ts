@@ -6,8 +6,8 @@ import type { BoundField } from '../../core/pairing.ts'
 import { givenValue } from '../../core/reconcile.ts'
 import { type SideName, sideNames, type TwoWaySync } from '../../core/two-way.ts'
 import { type ConflictField, type ConflictRecord, statusOf } from '../../store/pairs.ts'
-import { openPairSides } from './open.ts'
 import type { Project } from '../project.ts'
+import { openPairSides } from './open.ts'
 
 export interface Choice {
   /** Of all fields that `set` does not name. */

@@ -15,12 +15,12 @@ import type {
   Pending,
   Unpaired,
 } from '../../store/pairs.ts'
+import type { StepEvents } from '../observe/step-events.ts'
 import { Changes } from './changes.ts'
 import { interrupted } from './detect.ts'
 import { type Ambiguity, matchedRow } from './load.ts'
 import type { PairSides } from './pair-sides.ts'
 import { renamedFields } from './renamed-columns.ts'
-import type { StepEvents } from '../observe/step-events.ts'
 
 const standing: readonly ConflictStatus[] = ['open', 'decided']
 

@@ -10,13 +10,13 @@ import type { PrintedKey } from '../../core/run.ts'
 import { otherSide, type SideName, type TwoWaySync } from '../../core/two-way.ts'
 import type { Row, Value } from '../../core/value.ts'
 import type { ConflictChange, JournalEntry, PairRun, StoredPair } from '../../store/pairs.ts'
+import type { Project } from '../project.ts'
 import { Changes } from './changes.ts'
 import { closeWrites, type Fences, openWriters } from './fences.ts'
 import { openPairSides } from './open.ts'
 import { cellsOfPair, type PairSides, rowCells } from './pair-sides.ts'
-import type { Project } from '../project.ts'
-import { replacedSide } from './replaced-side.ts'
 import { printSideKey } from './plan.ts'
+import { replacedSide } from './replaced-side.ts'
 
 /** What is done about one write. */
 export interface Undone {

@@ -15,9 +15,9 @@ import { otherSide, type SideName, sideNames, type TwoWaySync } from '../../core
 import type { Row } from '../../core/value.ts'
 import { byDifference, type Difference, differences, type Verification } from '../../core/verification.ts'
 import type { StoredPair } from '../../store/pairs.ts'
+import type { Project } from '../project.ts'
 import { openPairSides } from './open.ts'
 import { cellsOfPair, type PairSides } from './pair-sides.ts'
-import type { Project } from '../project.ts'
 import { printSideKey } from './plan.ts'
 
 export interface TwoWayVerification extends Verification {

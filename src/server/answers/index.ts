@@ -3,8 +3,8 @@
  * Loaded when somebody asks for the description: a service that nobody asks does not pay for them.
  */
 import { z } from 'zod'
-import { scopes } from '../../engine/secrets/api-keys.ts'
 import type { Delivery, Webhook } from '../../engine/observe/outgoing-webhooks.ts'
+import { scopes } from '../../engine/secrets/api-keys.ts'
 import {
   action,
   actionResult,

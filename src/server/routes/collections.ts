@@ -1,7 +1,7 @@
 /** Collections: the rows that syncs of connections have gathered. */
 import { z } from 'zod'
-import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import { nothing, visibleConnection, visibleSyncs } from '../lookup.ts'
 import { cutPage, namedPageQuery } from '../page.ts'
 import { type Route, route } from '../route.ts'

@@ -1,8 +1,8 @@
 /** Flows: a person connects an account step by step, and a connection comes of it. */
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import { maySee } from '../auth.ts'
 import { projectFor } from '../lookup.ts'
 import { type Route, route } from '../route.ts'

@@ -1,8 +1,8 @@
 /** Jobs: what is queued and running. */
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import { jobObject } from '../../protocol/objects.ts'
 import { seesSync, syncsFilter } from '../lookup.ts'
 import { pageQuery, readPage } from '../page.ts'

@@ -1,8 +1,8 @@
 /** Webhooks: outgoing ones are kept here; incoming ones make syncs run. */
 import { z } from 'zod'
 import { SyncError } from '../../core/error.ts'
-import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import type { Operations } from '../../engine/operations.ts'
+import type { ApiKey } from '../../engine/secrets/api-keys.ts'
 import { iso } from '../../protocol/objects.ts'
 import { announce } from '../announce.ts'
 import { maySee } from '../auth.ts'
