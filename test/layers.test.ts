@@ -61,6 +61,8 @@ describe('the layer rule', () => {
     ['engine/project.ts', './secrets/vault.ts'],
     ['engine/elsewhere/new.ts', '../secrets/vault.ts'],
     ['engine/queue/service.ts', '../engine.ts'],
+    ['cli/terminal/shell.ts', '../commands/run.ts'],
+    ['cli/commands/run.ts', '../main.ts'],
     ['config/load.ts', '../server/app.ts'],
     ['server/app.ts', '../config/load.ts'],
     ['server/app.ts', '../cli/main.ts'],
@@ -98,7 +100,11 @@ describe('the layer rule', () => {
       { path: 'engine/engine.ts', imports: ['./queue/service.ts', './clock.ts'] },
       { path: 'plugins/host.ts', imports: ['../engine/one-way/run.ts', '../client/client.ts'] },
       { path: 'testing/index.ts', imports: ['../engine/engine.ts'] },
-      { path: 'cli/start.ts', imports: ['../server/app.ts', '../config/load.ts', 'commander'] },
+      {
+        path: 'cli/commands/start.ts',
+        imports: ['../../server/app.ts', '../../config/load.ts', 'commander', '../version.ts'],
+      },
+      { path: 'cli/main.ts', imports: ['./commands/run.ts'] },
       { path: 'index.ts', imports: ['./core/sync.ts', './config/config.ts'] },
     ]
     assert.deepEqual(violations(allowed), [])

@@ -23,19 +23,41 @@ const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['core', 'engine', 'config'],
 }
 
-/** The rooms of src/engine, and which others each may import from. Files beside them: faces may import all rooms, what is shared none. */
-const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  secrets: [],
-  calls: ['secrets'],
-  observe: ['secrets', 'calls'],
-  connections: ['secrets', 'calls', 'observe'],
-  'one-way': ['secrets', 'calls', 'observe', 'connections'],
-  'two-way': ['secrets', 'calls', 'observe', 'connections'],
-  runs: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way'],
-  queue: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way', 'runs'],
+/**
+ * The rooms of a folder, and which others each may import from. Files beside them: `faces` may import all rooms, and no room imports them;
+ * `shared` are imported by all, and import no room.
+ */
+interface Rooms {
+  readonly rooms: Readonly<Record<string, readonly string[]>>
+  readonly faces: readonly string[]
+  readonly shared: readonly string[]
 }
-const FACES = ['engine.ts', 'operations.ts', 'results.ts']
-const SHARED = ['project.ts', 'clock.ts', 'store-clock.ts', 'wake-signal.ts']
+const ROOMS: Readonly<Record<string, Rooms>> = {
+  engine: {
+    rooms: {
+      secrets: [],
+      calls: ['secrets'],
+      observe: ['secrets', 'calls'],
+      connections: ['secrets', 'calls', 'observe'],
+      'one-way': ['secrets', 'calls', 'observe', 'connections'],
+      'two-way': ['secrets', 'calls', 'observe', 'connections'],
+      runs: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way'],
+      queue: ['secrets', 'calls', 'observe', 'connections', 'one-way', 'two-way', 'runs'],
+    },
+    faces: ['engine.ts', 'operations.ts', 'results.ts'],
+    shared: ['project.ts', 'clock.ts', 'store-clock.ts', 'wake-signal.ts'],
+  },
+  cli: {
+    rooms: {
+      terminal: [],
+      project: ['terminal'],
+      service: ['terminal', 'project'],
+      commands: ['terminal', 'project', 'service'],
+    },
+    faces: ['main.ts'],
+    shared: ['version.ts'],
+  },
+}
 
 /** Where code runs that has no Node: browsers, and for the mirror other people's hosts. */
 const WITHOUT_NODE = ['core', 'protocol', 'client', 'engine/one-way']
@@ -95,12 +117,15 @@ function otherConnector(path: string, target: string): string | undefined {
 }
 
 function otherRoom(path: string, target: string): string | undefined {
-  if (topOf(path) !== 'engine') return undefined
+  const folder = topOf(path)
+  const divided = ROOMS[folder]
+  if (divided === undefined) return undefined
+  const { rooms, faces, shared } = divided
   const [from = '', to = ''] = [path, target].map((one) => one.split('/')[1])
-  if (from === to || FACES.includes(from) || SHARED.includes(to)) return undefined
-  if (SHARED.includes(from)) return 'what all rooms of engine share imports none of them'
-  const allowed = ROOMS[from]
-  if (allowed === undefined) return `${from} has no place among the rooms of engine yet (tools/layers.ts)`
+  if (from === to || faces.includes(from) || shared.includes(to)) return undefined
+  if (shared.includes(from)) return `what all rooms of ${folder} share imports none of them`
+  const allowed = rooms[from]
+  if (allowed === undefined) return `${from} has no place among the rooms of ${folder} yet (tools/layers.ts)`
   return allowed.includes(to) ? undefined : `${from} may import ${allowed.join(', ') || 'no other room'} only`
 }
 
