@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { circles, importsOf, violations } from '../tools/layers.ts'
@@ -131,6 +131,16 @@ describe('the layer rule', () => {
       ...['several-lines', 'side-effect', 'type-only', 'type-query'],
     ])
   })
+})
+
+test('ARCHITECTURE.md names files that there are', () => {
+  const text = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+  const named = text.match(/\b(?:core|connectors|store|engine|config|server|cli)\/[\w/-]+\.ts\b/g) ?? []
+  assert.ok(named.length > 20)
+  assert.deepEqual(
+    named.filter((path) => !existsSync(join(root, 'src', path))),
+    [],
+  )
 })
 
 describe('drivers', () => {
