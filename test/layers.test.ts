@@ -49,6 +49,7 @@ describe('the layer rule', () => {
     ['client/storage/sqlite.ts', 'node:sqlite'],
     ['connectors/postgres/read.ts', '../../store/store.ts'],
     ['connectors/postgres/read.ts', '../sqlite/types.ts'],
+    ['connectors/sql/registry.ts', '../postgres/table.ts'],
     ['store/sqlite/store.ts', '../../protocol/message.ts'],
     ['protocol/message.ts', '../connectors/connector.ts'],
     ['engine/two-way/run.ts', '../client/client.ts'],
@@ -88,8 +89,9 @@ describe('the layer rule', () => {
       { path: 'core/diff.ts', imports: ['./row.ts'] },
       {
         path: 'connectors/postgres/read.ts',
-        imports: ['../../core/row.ts', '../connector.ts', './types.ts', 'pg', 'node:net'],
+        imports: ['../../core/row.ts', '../connector.ts', '../sql/registry.ts', './types.ts', 'pg', 'node:net'],
       },
+      { path: 'connectors/sql/registry.ts', imports: ['../connector.ts', './session.ts'] },
       { path: 'store/postgres/store.ts', imports: ['pg', '../store.ts'] },
       {
         path: 'engine/two-way/run.ts',

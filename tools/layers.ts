@@ -67,6 +67,9 @@ const DRIVERS: Readonly<Record<string, readonly string[]>> = {
   pg: ['connectors/postgres', 'store/postgres'],
 }
 
+/** The folder of connectors/ that is no connector: what the SQL connectors share. It imports from none of theirs. */
+const SHARED_BY_CONNECTORS = 'sql'
+
 /** What breaks the layer rule, one sentence each. */
 export function violations(files: readonly SourceFile[]): readonly string[] {
   return files.flatMap(({ path, imports }) =>
@@ -112,7 +115,7 @@ function relativeViolation(path: string, specifier: string): string | undefined 
 function otherConnector(path: string, target: string): string | undefined {
   if (topOf(path) !== 'connectors') return undefined
   const [own, other] = [posix.dirname(path), posix.dirname(target)].map((folder) => folder.split('/')[1])
-  if (own === undefined || other === undefined || own === other) return undefined
+  if (own === undefined || other === undefined || own === other || other === SHARED_BY_CONNECTORS) return undefined
   return `the ${own} connector may not lean on the ${other} connector`
 }
 

@@ -3,9 +3,11 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { SyncError } from '../../core/error.ts'
+import type { SqlSession } from '../sql/session.ts'
 import type { PostgresConfig } from './config.ts'
 import { quoteText } from './copy.ts'
 import { CopyIn, CopyOut } from './copy-stream.ts'
+import { dialect } from './dialect.ts'
 import { translate } from './errors.ts'
 import type { Frames } from './frames.ts'
 import { limits } from './limits.ts'
@@ -25,7 +27,7 @@ import { StoppableStatements } from './stop.ts'
  * One session. Statements run one after another. Outside of a transaction each is one of its own, which only reads: between
  * transactions nothing is kept, because a pooler may give the next one another session of the server.
  */
-export interface Client extends AsyncDisposable {
+export interface Client extends SqlSession, AsyncDisposable {
   readonly traits: ServerTraits
   /** Rows as arrays of text (every value in Postgres' own spelling) for the statement's last result. */
   query(sql: string, values?: readonly SqlValue[]): Promise<TextRow[]>
@@ -94,6 +96,7 @@ async function askTraits(client: pg.Client, { connectTimeoutMs }: PostgresConfig
 }
 
 class Session implements Client {
+  readonly dialect = dialect
   readonly traits: ServerTraits
   readonly #client: pg.Client
   readonly #socket: Socket

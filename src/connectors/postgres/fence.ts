@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { SyncError } from '../../core/error.ts'
 import type { Context, TargetSpec } from '../connector.ts'
+import { generationOf, leaseLost, raiseGeneration } from '../sql/fence.ts'
 import type { Client } from './client.ts'
 import { quoteText } from './copy.ts'
 
@@ -27,14 +28,6 @@ export async function takeFence(client: Client, spec: Fence, held: number | null
     context.log(`sync ${spec.sync}: ended ${ended} session(s) of a worker that lost its lease`)
     return await enterFence(client, spec, held)
   }
-}
-
-async function generationOf(client: Client, spec: Fence): Promise<number | null> {
-  const [row] = await client.query('SELECT generation FROM _syncline_checkpoint WHERE project = $1 AND sync = $2', [
-    spec.project,
-    spec.sync,
-  ])
-  return row === undefined ? null : Number(row[0])
 }
 
 async function enterFence(client: Client, spec: Fence, held: number | null): Promise<number> {
@@ -68,11 +61,9 @@ async function endHolder(client: Client, spec: Fence, held: number | null): Prom
 
 /** What the same run asked for before, on a session that it lost, is void from here on. In a transaction. */
 export async function raiseFence(client: Client, spec: Fence, held: number): Promise<number> {
-  const [row] = await client.query(
-    `UPDATE _syncline_checkpoint SET generation = generation + 1 WHERE ${isFence(spec)} AND generation = ${held} RETURNING generation`,
-  )
-  if (row === undefined) throw leaseLost(spec)
-  return Number(row[0])
+  const raised = await raiseGeneration(client, spec, held)
+  if (raised === null) throw leaseLost(spec)
+  return raised
 }
 
 /**
@@ -122,10 +113,4 @@ function lockKey({ project, sync }: Fence): bigint {
     .update(JSON.stringify(['syncline fence', project, sync]))
     .digest()
     .readBigInt64BE()
-}
-
-export function leaseLost(spec: Fence): SyncError {
-  return new SyncError('LEASE_LOST', `another process took over sync ${spec.sync}; this one writes nothing more`, {
-    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
-  })
 }

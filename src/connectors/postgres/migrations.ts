@@ -1,28 +1,37 @@
 /** Syncline's own tables in a Postgres target, in the role's current schema: numbered steps, forward only. */
 import { SyncError } from '../../core/error.ts'
+import { isCurrent, type OwnTables, runSteps } from '../sql/own-tables.ts'
 import type { Client } from './client.ts'
 
-const steps: readonly string[] = [
-  `CREATE TABLE _syncline_collection (
-     name text PRIMARY KEY, project text NOT NULL, sync text NOT NULL, schema text NOT NULL, orphans text NOT NULL, adopted boolean NOT NULL
-   );
-   CREATE TABLE _syncline_checkpoint (
-     project text NOT NULL, sync text NOT NULL, collection text NOT NULL, cursor text, fingerprint text,
-     generation bigint NOT NULL, backend_pid integer, backend_start timestamptz, updated_at timestamptz NOT NULL DEFAULT now(),
-     PRIMARY KEY (project, sync)
-   );
-   CREATE TABLE _syncline_rejected (
-     project text NOT NULL, sync text NOT NULL, key text NOT NULL, code text NOT NULL, message text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
-     PRIMARY KEY (project, sync, key)
-   );`,
-  // What became of conditional writes, until the store knows: a two-way sync looks it up after a crash.
-  `CREATE TABLE _syncline_write (
-     project text NOT NULL, name text NOT NULL, id text NOT NULL, results text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
-     PRIMARY KEY (project, name, id)
-   );`,
-  // A frozen worker's session is found by its lock.
-  'ALTER TABLE _syncline_checkpoint DROP COLUMN backend_pid, DROP COLUMN backend_start',
-]
+const tables: OwnTables = {
+  place: 'database',
+  versions: 'CREATE TABLE IF NOT EXISTS _syncline_migration (version integer PRIMARY KEY)',
+  steps: [
+    [
+      `CREATE TABLE _syncline_collection (
+         name text PRIMARY KEY, project text NOT NULL, sync text NOT NULL, schema text NOT NULL, orphans text NOT NULL, adopted boolean NOT NULL
+       )`,
+      `CREATE TABLE _syncline_checkpoint (
+         project text NOT NULL, sync text NOT NULL, collection text NOT NULL, cursor text, fingerprint text,
+         generation bigint NOT NULL, backend_pid integer, backend_start timestamptz, updated_at timestamptz NOT NULL DEFAULT now(),
+         PRIMARY KEY (project, sync)
+       )`,
+      `CREATE TABLE _syncline_rejected (
+         project text NOT NULL, sync text NOT NULL, key text NOT NULL, code text NOT NULL, message text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+         PRIMARY KEY (project, sync, key)
+       )`,
+    ],
+    // What became of conditional writes, until the store knows: a two-way sync looks it up after a crash.
+    [
+      `CREATE TABLE _syncline_write (
+         project text NOT NULL, name text NOT NULL, id text NOT NULL, results text NOT NULL, at timestamptz NOT NULL DEFAULT now(),
+         PRIMARY KEY (project, name, id)
+       )`,
+    ],
+    // A frozen worker's session is found by its lock.
+    ['ALTER TABLE _syncline_checkpoint DROP COLUMN backend_pid, DROP COLUMN backend_start'],
+  ],
+}
 
 /** Any number; the same for every process that migrates this database. */
 const MIGRATION_LOCK = 7_954_318_220
@@ -56,29 +65,13 @@ const closedSchemaSql = `
 
 /** Brings the tables up to this version; safe when several processes start at once. */
 export async function migrate(client: Client): Promise<void> {
-  if ((await migrated(client)) && (await versionOf(client)) === steps.length) return
+  if ((await migrated(client)) && (await isCurrent(client, tables))) return
   await client.begin('write', `SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
   try {
-    await client.query('CREATE TABLE IF NOT EXISTS _syncline_migration (version integer PRIMARY KEY)')
-    const version = await versionOf(client)
-    if (version > steps.length) {
-      throw new SyncError(
-        'FILE_UNUSABLE',
-        `this database was written by a newer Syncline (its tables are version ${version}, this one knows ${steps.length})`,
-        { hint: 'Update syncline.' },
-      )
-    }
-    for (let next = version; next < steps.length; next++) {
-      await client.query(steps[next] as string)
-      await client.query('INSERT INTO _syncline_migration VALUES ($1)', [next + 1])
-    }
+    await runSteps(client, tables)
     await client.commit()
   } catch (error) {
     await client.rollback()
     throw error
   }
-}
-
-async function versionOf(client: Client): Promise<number> {
-  return Number((await client.query('SELECT coalesce(max(version), 0) FROM _syncline_migration'))[0]?.[0])
 }

@@ -1,17 +1,17 @@
 /** A Postgres database as a transactional target. */
 import { SyncError } from '../../core/error.ts'
-import { keyText, parseKeyText } from '../../core/key-text.ts'
-import { type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
-import type { Rejection } from '../../core/sync.ts'
+import type { Schema, SchemaChange } from '../../core/schema.ts'
 import type { SyncId } from '../../core/sync-id.ts'
-import type { Key } from '../../core/value.ts'
-import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
+import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
+import { forgetTable, resetTarget, strangeState, targetState } from '../sql/registry.ts'
+import { readRejections, replaceRejections } from '../sql/rejections.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, tableSql } from './catalog.ts'
 import { type Client, connect } from './client.ts'
 import type { PostgresConfig } from './config.ts'
-import { beginFenced, leaseLost, raiseFence, takeFence } from './fence.ts'
+import { beginFenced, raiseFence, takeFence } from './fence.ts'
 import { limits } from './limits.ts'
 import { migrate, migrated } from './migrations.ts'
 import { copyEncoding } from './read.ts'
@@ -23,10 +23,9 @@ import {
   deletedField,
   entrySql,
   keptTableSql,
-  ownerOf,
-  parseSchema,
   rowsTableSql,
   storedTypes,
+  targetTable,
 } from './table.ts'
 import { openView } from './view.ts'
 import { TableWriter } from './write.ts'
@@ -74,36 +73,8 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
     throw new SyncError('TARGET_NOT_OURS', `${spec.collection} is not a table`, {
       hint: 'Choose another target name with `to`.',
     })
-  const known = await migrated(client)
-  const [row] = known
-    ? await client.query('SELECT project, sync, schema, orphans, adopted FROM _syncline_collection WHERE name = $1', [
-        spec.collection,
-      ])
-    : []
-  if (row === undefined)
-    return {
-      schema: adoptable(found, spec.schema),
-      orphans: found.schema.fields.map((field) => field.name),
-      owner: null,
-      checkpoint: null,
-    }
-  const held = { schema: parseSchema(String(row[2])), orphans: JSON.parse(String(row[3])) as string[] }
-  return {
-    ...(row[4] === 't' ? withTheirs(held, adoptable(found, spec.schema)) : held),
-    owner: { project: String(row[0]), sync: String(row[1]) },
-    adopted: row[4] === 't',
-    checkpoint: await readCheckpoint(client, spec),
-  }
-}
-
-async function readCheckpoint(client: Client, spec: TargetSpec): Promise<Checkpoint | null> {
-  const [row] = await client.query(
-    'SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = $1 AND sync = $2',
-    [spec.project, spec.sync],
-  )
-  return row === undefined || row[1] === null || row[1] === undefined
-    ? null
-    : { cursor: row[0] ?? null, fingerprint: row[1] }
+  const wanted = adoptable(found, spec.schema)
+  return (await migrated(client)) ? await targetState(client, spec, spec.collection, wanted) : strangeState(wanted)
 }
 
 async function claimTarget(
@@ -117,7 +88,8 @@ async function claimTarget(
   await beginFenced(client, [{ spec, generation: taken }], "SET LOCAL lock_timeout = '30s'")
   try {
     const generation = held === null ? taken : await raiseFence(client, spec, taken)
-    if (changes.some((change) => change.kind === 'create')) await forgetTable(client, spec)
+    if (changes.some((change) => change.kind === 'create'))
+      await forgetTable(client, spec, targetTable(spec.collection))
     await applyChanges(client, spec, changes)
     await client.commit()
     const schema = await storedTypes(client, spec)
@@ -136,18 +108,6 @@ async function claimTarget(
     await client.rollback()
     throw error
   }
-}
-
-/** The table is made anew, so what was remembered of one that somebody dropped, above all how far it had read, is void. */
-async function forgetTable(client: Client, spec: TargetSpec): Promise<void> {
-  await client.query(
-    'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL WHERE project = $1 AND sync = $2',
-    [spec.project, spec.sync],
-  )
-  await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
-  await client.query(
-    `DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}; DROP TABLE IF EXISTS ${keptTableSql(spec.collection)}`,
-  )
 }
 
 /** Whether the columns have the very types of the source: then COPY text needs no decoding on its way. */
@@ -173,8 +133,11 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
     flush: (sync) => claimOf(sync).writer.flush(),
     putTogether: (sync, rows) => claimOf(sync).writer.putTogether(rows),
     delete: (sync, keys) => claimOf(sync).writer.delete(keys),
-    reject: (sync, rejected, settled) => writeRejections(client, claimOf(sync).spec, rejected, settled),
-    checkpoint: (sync, checkpoint) => storeCheckpoint(client, claimOf(sync), checkpoint),
+    reject: (sync, rejected, settled) => replaceRejections(client, claimOf(sync).spec, rejected, settled),
+    checkpoint: (sync, checkpoint) => {
+      const { spec, generation } = claimOf(sync)
+      return storeCheckpoint(client, { fence: spec, generation }, checkpoint)
+    },
     commit: async ({ durable } = { durable: true }) => {
       // Rows and checkpoint are lost together or not at all, so only a run's last commit has to wait for the disk.
       await client.commit(durable ? '' : 'SET LOCAL synchronous_commit = off')
@@ -184,61 +147,6 @@ async function openTransaction(client: Client, claims: ReadonlyMap<SyncId, Claim
       await client.rollback()
     },
   }
-}
-
-async function storeCheckpoint(
-  client: Client,
-  { spec, generation }: Claim,
-  checkpoint: Checkpoint | null,
-): Promise<void> {
-  const sets = checkpoint === null ? 'updated_at = now()' : 'updated_at = now(), cursor = $4, fingerprint = $5'
-  const values = [
-    spec.project,
-    spec.sync,
-    generation,
-    ...(checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint]),
-  ]
-  const updated = await client.execute(
-    `UPDATE _syncline_checkpoint SET ${sets} WHERE project = $1 AND sync = $2 AND generation = $3`,
-    values,
-  )
-  if (updated !== 1) throw leaseLost(spec)
-}
-
-async function writeRejections(
-  client: Client,
-  spec: TargetSpec,
-  rejected: readonly Rejection[],
-  settled: readonly Key[],
-): Promise<void> {
-  for (const key of settled)
-    await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2 AND key = $3', [
-      spec.project,
-      spec.sync,
-      keyText(key),
-    ])
-  for (const { key, code, message } of rejected) {
-    await client.query(
-      `INSERT INTO _syncline_rejected (project, sync, key, code, message) VALUES ($1, $2, $3, $4, $5)
-       ON CONFLICT (project, sync, key) DO UPDATE SET code = excluded.code, message = excluded.message, at = now()`,
-      [spec.project, spec.sync, keyText(key), code, message],
-    )
-  }
-}
-
-async function readRejections(client: Client, spec: TargetSpec): Promise<Rejection[]> {
-  // A target that no run has reached yet has no tables of ours.
-  const [ours] = await client.query("SELECT to_regclass('_syncline_rejected') IS NOT NULL AS found", [])
-  if (ours?.[0] !== 't') return []
-  const rows = await client.query(
-    'SELECT key, code, message FROM _syncline_rejected WHERE project = $1 AND sync = $2',
-    [spec.project, spec.sync],
-  )
-  return rows.map(([key, code, message]) => ({
-    key: parseKeyText(key ?? '[]'),
-    code: code ?? '',
-    message: message ?? '',
-  }))
 }
 
 /** A session of its own: the sink's is busy writing while rows are read. */
@@ -302,26 +210,10 @@ async function reset(
   if (!(await migrated(client))) return
   await client.begin('write')
   try {
-    await client.query(
-      'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = $1 AND sync = $2',
-      [spec.project, spec.sync],
-    )
-    if (drop) await dropTable(client, spec)
+    await resetTarget(client, spec, targetTable(spec.collection), drop)
     await client.commit()
   } catch (error) {
     await client.rollback()
     throw error
   }
-}
-
-/** Only a table that this sync made is dropped; one that it adopted stays, and is given up. Another's is not touched. */
-async function dropTable(client: Client, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>): Promise<void> {
-  await client.query('DELETE FROM _syncline_rejected WHERE project = $1 AND sync = $2', [spec.project, spec.sync])
-  const owner = await ownerOf(client, spec.collection)
-  if (owner?.project !== spec.project || owner.sync !== spec.sync) return
-  await client.query('DELETE FROM _syncline_collection WHERE name = $1', [spec.collection])
-  await client.query(
-    `DROP TABLE IF EXISTS ${rowsTableSql(spec.collection)}; DROP TABLE IF EXISTS ${keptTableSql(spec.collection)}`,
-  )
-  if (!owner.adopted) await client.query(`DROP TABLE IF EXISTS ${tableSql(spec.collection)}`)
 }

@@ -1,9 +1,10 @@
 /** Making and altering target tables in Postgres. */
 import { SyncError } from '../../core/error.ts'
 import { describeChange, type Field, type Schema, type SchemaChange } from '../../core/schema.ts'
-import type { Owner, TargetSpec } from '../connector.ts'
+import type { TargetSpec } from '../connector.ts'
 import { ownName } from '../limits.ts'
 import { refuseOtherOwner } from '../ownership.ts'
+import { remember, remembered, type TargetTable } from '../sql/registry.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
@@ -28,6 +29,10 @@ export function keptTableSql(collection: string): string {
   return `${quote(schema)}.${quote(ownName('_syncline_kept_', table, limits))}`
 }
 
+export function targetTable(collection: string): TargetTable {
+  return { name: collection, sql: tableSql(collection), lists: [rowsTableSql(collection), keptTableSql(collection)] }
+}
+
 /** The entry of a row's key in one of these lists, which hold the bytes of keys. */
 export function entrySql(list: string, row: string, key: readonly string[], loose: readonly string[]): string {
   const same = key.map((name) => {
@@ -35,17 +40,6 @@ export function entrySql(list: string, row: string, key: readonly string[], loos
     return loose.includes(name) ? `${bytesSql(listed)} = ${bytesSql(its)}` : `${listed} = ${its}`
   })
   return `SELECT 1 FROM ${list} AS listed WHERE ${same.join(' AND ')}`
-}
-
-/** Null: a table that Syncline did not make and has not adopted. */
-export async function ownerOf(
-  client: Client,
-  collection: string,
-): Promise<(Owner & { readonly adopted: boolean }) | null> {
-  const [row] = await client.query('SELECT project, sync, adopted FROM _syncline_collection WHERE name = $1', [
-    collection,
-  ])
-  return row === undefined ? null : { project: String(row[0]), sync: String(row[1]), adopted: row[2] === 't' }
 }
 
 /** The schema with the types its columns have in this database: a type that is not there (an enum, say) becomes text. */
@@ -84,12 +78,9 @@ export async function storedTypes(
 export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
   const resolved = await storedTypes(client, spec)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
-  const [before] = await client.query(
-    'SELECT schema, orphans, project, sync FROM _syncline_collection WHERE name = $1',
-    [spec.collection],
-  )
-  if (before !== undefined) refuseOtherOwner(spec, { project: String(before[2]), sync: String(before[3]) })
-  const orphans = before === undefined ? [] : (JSON.parse(String(before[1])) as string[])
+  const before = await remembered(client, spec.collection)
+  if (before !== null) refuseOtherOwner(spec, before.owner)
+  const orphans = [...(before?.orphans ?? [])]
   for (const change of changes) {
     if (change.kind === 'create') await createTable(client, spec, native)
     if (change.kind === 'add' || change.kind === 'widen') await alterColumn(client, spec, change, native(change.field))
@@ -101,8 +92,8 @@ export async function applyChanges(client: Client, spec: TargetSpec, changes: re
     )
   if (spec.adopt) await prepareAdoption(client, spec, native)
   else if (spec.deletes === 'keep') await prepareKeeping(client, spec, native)
-  if (before === undefined || changes.length > 0)
-    await remember(client, spec, before === undefined ? null : parseSchema(String(before[0])), orphans)
+  if (before === null || changes.length > 0)
+    await remember(client, spec, spec.collection, { before: before?.schema ?? null, orphans })
 }
 
 /** SCHEMA_DRIFT when what people made of the target is in the way: a view of the column, say, or a column of that name. */
@@ -128,11 +119,6 @@ async function alterColumn(
       },
     )
   }
-}
-
-/** Our own JSON, written by us in the same database: trusted. */
-export function parseSchema(json: string): Schema {
-  return JSON.parse(json) as Schema
 }
 
 /** Whether a column takes values in new rows only. That of a key never gets another. */
@@ -220,32 +206,4 @@ async function ownList(client: Client, { collection }: TargetSpec, list: string)
         hint: 'Rename or drop the one of the two that should not be there.',
       },
     )
-}
-
-async function remember(
-  client: Client,
-  spec: TargetSpec,
-  before: Schema | null,
-  orphans: readonly string[],
-): Promise<void> {
-  const wanted = new Set(spec.schema.fields.map((field) => field.name))
-  const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
-  const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
-  const written = await client.execute(
-    `INSERT INTO _syncline_collection AS held (name, project, sync, schema, orphans, adopted) VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (name) DO UPDATE SET schema = excluded.schema, orphans = excluded.orphans
-       WHERE held.project = excluded.project AND held.sync = excluded.sync`,
-    [
-      spec.collection,
-      spec.project,
-      spec.sync,
-      JSON.stringify(schema),
-      JSON.stringify(orphans.filter((name) => !wanted.has(name))),
-      spec.adopt,
-    ],
-  )
-  if (written === 1) return
-  // Another's came first, between our look and this.
-  const owner = await ownerOf(client, spec.collection)
-  if (owner !== null) refuseOtherOwner(spec, owner)
 }

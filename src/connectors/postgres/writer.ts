@@ -6,14 +6,14 @@ import { SyncError } from '../../core/error.ts'
 import { type Field, fieldNamed, type Schema } from '../../core/schema.ts'
 import type { Row } from '../../core/value.ts'
 import { type Context, keyTaken, type Write, type WriteResult, type Writer, type WriterSpec } from '../connector.ts'
+import { generationsOf } from '../sql/fence.ts'
+import { anyResults, forgetAllResults, forgetResults, recallResults, recordResults } from '../sql/write-results.ts'
 import { quote } from '../sql.ts'
 import {
   type Attempt,
   applyOneByOne,
   type Blocked,
-  decodeResults,
   dependentsKept,
-  encodeResults,
   notKept,
   refusedByReference,
   swapParked,
@@ -70,11 +70,7 @@ async function raisedFence(client: Client, fence: Fence, held: number): Promise<
 /** The generations of the fences of a name, by project. */
 export async function fencesOf(client: Client, schema: Schema, name: string): Promise<ReadonlyMap<string, number>> {
   if (!(await migrated(client))) return new Map()
-  const rows = await client.query(
-    'SELECT project, generation FROM _syncline_checkpoint WHERE sync = $1 AND collection = $2',
-    [name, schema.name],
-  )
-  return new Map(rows.map(([project, generation]) => [String(project), Number(generation)]))
+  return await generationsOf(client, name, schema.name)
 }
 
 function writerOf(client: Client, table: Table, fence: Fence, claimed: number): Writer {
@@ -90,36 +86,20 @@ function writerOf(client: Client, table: Table, fence: Fence, claimed: number): 
       throw error
     }
   }
-  const mine = [fence.project, fence.sync]
   return {
     generation: claimed,
     write: (id, writes, forget) =>
       fenced(async () => {
         const results = await table.asTheyAre(await table.apply(writes))
-        await client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2 AND id = ANY ($3)', [
-          ...mine,
-          forget,
-        ])
-        await client.query('INSERT INTO _syncline_write (project, name, id, results) VALUES ($1, $2, $3, $4)', [
-          ...mine,
-          id,
-          encodeResults(results),
-        ])
+        await forgetResults(client, fence, forget)
+        await recordResults(client, fence, id, results)
         return results
       }),
-    recall: (id) =>
-      fenced(async () => {
-        const [row] = await client.query(
-          'SELECT results FROM _syncline_write WHERE project = $1 AND name = $2 AND id = $3',
-          [...mine, id],
-        )
-        return row === undefined ? null : decodeResults(String(row[0]))
-      }),
+    recall: (id) => fenced(() => recallResults(client, fence, id)),
     forget: async () => {
-      const found = await client.query('SELECT 1 FROM _syncline_write WHERE project = $1 AND name = $2 LIMIT 1', mine)
-      if (found.length === 0) return generation
+      if (!(await anyResults(client, fence))) return generation
       generation = await fenced(async () => {
-        await client.query('DELETE FROM _syncline_write WHERE project = $1 AND name = $2', mine)
+        await forgetAllResults(client, fence)
         return await raiseFence(client, fence, generation)
       })
       return generation
