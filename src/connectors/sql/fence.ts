@@ -31,6 +31,28 @@ export async function generationsOf(
   return new Map(rows.map(([project, generation]) => [String(project), Number(generation)]))
 }
 
+/**
+ * Takes the fence under a new generation, the first of a sync being 1. Null, and nothing is changed: it has another generation than
+ * the one that is held (0: nobody may have it yet; null: whichever it has).
+ */
+export async function takeGeneration(
+  session: SqlSession,
+  fence: Fence,
+  collection: string,
+  held: number | null,
+): Promise<number | null> {
+  const [row] = await ask(
+    session,
+    sql`INSERT INTO _syncline_checkpoint AS fence (project, sync, collection, generation, updated_at)
+      VALUES (${fence.project}, ${fence.sync}, ${collection}, 1, ${session.dialect.now()})
+      ON CONFLICT (project, sync) DO UPDATE
+        SET generation = fence.generation + 1, collection = excluded.collection, updated_at = excluded.updated_at
+        ${held === null ? sql`` : sql`WHERE fence.generation = ${held}`}
+      RETURNING generation`,
+  )
+  return row === undefined ? null : Number(row[0])
+}
+
 /** What was begun under the generation held is void from here on; null: somebody else has taken the fence. In a transaction. */
 export async function raiseGeneration(session: SqlSession, fence: Fence, held: number): Promise<number | null> {
   const [row] = await ask(

@@ -12,6 +12,10 @@ export interface OwnTables {
   readonly steps: readonly (readonly string[])[]
 }
 
+export async function hasOwnTables(session: SqlSession): Promise<boolean> {
+  return (await ask(session, session.dialect.hasTable('_syncline_migration'))).length > 0
+}
+
 /** Whether the tables, which are there, are those that this version knows. */
 export async function isCurrent(session: SqlSession, { steps }: OwnTables): Promise<boolean> {
   return (await versionOf(session)) === steps.length

@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { formatName, nearestNames, parseName } from '../../core/name.ts'
 import { type Field, type Schema, whyNotSynced } from '../../core/schema.ts'
+import { parseSchema } from '../sql/registry.ts'
 import { quote } from '../sql.ts'
 import { isSqliteError } from './errors.ts'
 import { typeOf } from './types.ts'
@@ -99,11 +100,6 @@ export function rememberedSchema(database: DatabaseSync, table: string): Schema 
   if (tableKind(database, '_syncline_collection') === null) return null
   const row = database.prepare('SELECT schema FROM _syncline_collection WHERE name = ?').get(table)
   return row === undefined ? null : parseSchema(String(row.schema))
-}
-
-/** Our own JSON, written by us in the same file: trusted. */
-export function parseSchema(json: string): Schema {
-  return JSON.parse(json) as Schema
 }
 
 /** The smallest unique index over columns that are never NULL, as a stand-in for a primary key. */

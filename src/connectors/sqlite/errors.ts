@@ -126,6 +126,15 @@ export function attempt<T>(file: string, work: () => T): T {
   }
 }
 
+/** The same of work that takes its time. */
+export async function attemptLater<T>(file: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw translate(error, file)
+  }
+}
+
 /** The same of what is read piece by piece. */
 export async function* attemptEach<T>(file: string, pieces: () => AsyncIterable<T>): AsyncIterable<T> {
   try {

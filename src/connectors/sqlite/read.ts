@@ -86,7 +86,7 @@ export function openCollection(
     ...(kind === 'table'
       ? {
           writer: async (spec) => openWriter(config, context, schema, spec),
-          fences: async (name) => fencesOf(config, schema, name),
+          fences: (name) => fencesOf(config, context, schema, name),
           dependents: async (keys, keeps) =>
             withHandle(config, toRead, (reader) => {
               const stored = storedKeys(reader, relationOf(reader, { config, schema }, { fields: [], where: null }))

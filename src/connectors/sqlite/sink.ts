@@ -2,24 +2,29 @@
 import { existsSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
-import { keyText, parseKeyText } from '../../core/key-text.ts'
 import { parseName } from '../../core/name.ts'
-import { type Field, fieldNamed, type Schema, type SchemaChange, withTheirs } from '../../core/schema.ts'
-import type { Rejection } from '../../core/sync.ts'
+import { type Field, fieldNamed, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { SyncId } from '../../core/sync-id.ts'
-import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
+import type { Checkpoint, Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
+import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
+import { leaseLost, takeGeneration } from '../sql/fence.ts'
+import { hasOwnTables } from '../sql/own-tables.ts'
+import { forgetTable, resetTarget, strangeState, targetState } from '../sql/registry.ts'
+import { readRejections, replaceRejections } from '../sql/rejections.ts'
+import type { SqlSession } from '../sql/session.ts'
 import { quote } from '../sql.ts'
-import { describeTable, hasRowids, isRowidKey, isVirtual, parseSchema, tableKind } from './catalog.ts'
+import { describeTable, hasRowids, isRowidKey, isVirtual, tableKind } from './catalog.ts'
 import type { SqliteConfig } from './config.ts'
 import { enterBulk, leaveBulk } from './database.ts'
 import type { Relation } from './decode.ts'
-import { attempt, translate } from './errors.ts'
-import { dropHandles, type Lent, lend, lendOn, withHandle } from './handles.ts'
+import { attempt, attemptLater } from './errors.ts'
+import { dropHandles, type Lent, lend, lendOn } from './handles.ts'
 import { limits } from './limits.ts'
-import { migrate, migrated } from './migrations.ts'
+import { migrate } from './migrations.ts'
 import { rehearse } from './rehearsal.ts'
 import { mayRollBack, restartable } from './restart.ts'
+import { inTransaction, sessionOf } from './session.ts'
 import { noteUndone } from './spelling.ts'
 import {
   adoptable,
@@ -30,8 +35,8 @@ import {
   keptTable,
   listedSql,
   ownedTable,
-  ownerOf,
   rowsTable,
+  targetTable,
 } from './table.ts'
 import { declaredLoss, storageOf } from './types.ts'
 import { openView } from './view.ts'
@@ -49,49 +54,56 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
   const claims = new Map<SyncId, Claim>()
   let lent: Lent | null = null
   let writable: DatabaseSync | null = null
+  const session = (database: DatabaseSync) => sessionOf(database, file, context)
   // Inspecting and viewing must not make a file or a table: `plan` writes nothing.
-  const writer = () => {
-    if (writable === null) {
-      lent = lend(config, { readOnly: false, create: true })
-      writable = lent.database
-      attempt(file, () => migrate(writable as DatabaseSync))
-    }
-    return writable
+  const writer = async () => {
+    if (writable !== null) return writable
+    lent = lend(config, { readOnly: false, create: true })
+    const { database } = lent
+    writable = database
+    await migrate(database, file, session(database))
+    return database
   }
-  const reading = <T>(work: (database: DatabaseSync) => T, missing: T): T => {
-    if (writable !== null) return attempt(file, () => work(writable as DatabaseSync))
+  const reading = async <T>(work: (database: DatabaseSync) => T | Promise<T>, missing: T): Promise<T> => {
+    const database = writable
+    if (database !== null) return await attemptLater(file, () => work(database))
     if (!existsSync(file)) return missing
-    return withHandle(config, { readOnly: true, create: false }, work)
+    using reader = lend(config, { readOnly: true, create: false })
+    return await attemptLater(file, () => work(reader.database))
   }
   return {
     inspect: async (spec) => {
       refuseBeyondLimits(spec, parseName(spec.collection), limits)
-      return reading((database) => inspect(database, spec), nothing)
+      return await reading((database) => inspect(database, session(database), spec), nothing)
     },
     claim: async (spec, changes, held) => {
-      const database = writer()
-      const [claim, target] = attempt(file, () => claimTarget(database, spec, { changes, held }, context))
+      const database = await writer()
+      const generation = await inTransaction(database, file, () =>
+        takeTarget(database, session(database), spec, { changes, held }),
+      )
+      const checkpoint = await readCheckpoint(session(database), spec)
+      const [claim, target] = attempt(file, () => openTarget(database, spec, generation, checkpoint, context))
       claims.set(spec.sync, claim)
-      if (target.empty && target.checkpoint === null) {
+      if (target.empty && checkpoint === null) {
         dropHandles(config)
         attempt(file, () => enterBulk(database, config))
       }
       return target
     },
     begin: async () => {
-      const database = writer()
+      const database = await writer()
       const begin = () => attempt(file, () => database.exec('BEGIN IMMEDIATE'))
       begin()
-      const transaction = openTransaction(database, file, claims, context)
+      const transaction = openTransaction(database, file, session(database), claims)
       return attempt(file, () => mayRollBack(database)) ? restartable(transaction, begin) : transaction
     },
     view: async (spec, rows) => attempt(file, () => viewTarget(config, writable, spec, rows)),
-    rehearse: async (spec, rows) => reading((database) => rehearse(database, spec, rows), rows),
-    rejections: async (spec) => reading((database) => readRejections(database, spec), []),
+    rehearse: (spec, rows) => reading((database) => rehearse(database, spec, rows), rows),
+    rejections: (spec) => reading((database) => readRejections(session(database), spec), []),
     declaredLoss,
     reset: async (spec, drop) => {
-      const database = writer()
-      attempt(file, () => reset(database, spec, drop))
+      const database = await writer()
+      await inTransaction(database, file, () => resetTarget(session(database), spec, targetTable(spec), drop))
     },
     [Symbol.asyncDispose]: async () => {
       if (writable === null) return
@@ -109,7 +121,7 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
 
 const nothing: TargetState = { schema: null, orphans: [], owner: null, checkpoint: null }
 
-function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
+async function inspect(database: DatabaseSync, session: SqlSession, spec: TargetSpec): Promise<TargetState> {
   const table = ownedTable(spec)
   const kind = tableKind(database, table)
   if (kind === 'view')
@@ -120,84 +132,48 @@ function inspect(database: DatabaseSync, spec: TargetSpec): TargetState {
     throw new SyncError('TARGET_NOT_OURS', `${table} is a virtual table, which takes no unique index of its key`, {
       hint: 'Sync into a plain table, and fill the virtual one from it (an fts5 table by triggers, say).',
     })
-  const checkpoint = migrated(database) ? readCheckpoint(database, spec) : null
   const found = describeTable(database, table)
-  if (found === null) return { ...nothing, checkpoint: null }
-  const row = migrated(database)
-    ? database
-        .prepare('SELECT project, sync, schema, orphans, adopted FROM _syncline_collection WHERE name = ?')
-        .get(table)
-    : undefined
-  if (row === undefined)
-    return {
-      schema: adoptable(found, spec.schema),
-      orphans: found.fields.map((field) => field.name),
-      owner: null,
-      checkpoint: null,
-    }
-  const held = { schema: parseSchema(String(row.schema)), orphans: JSON.parse(String(row.orphans)) as string[] }
-  return {
-    ...(Number(row.adopted) === 1 ? withTheirs(held, adoptable(found, spec.schema)) : held),
-    owner: { project: String(row.project), sync: String(row.sync) },
-    adopted: Number(row.adopted) === 1,
-    checkpoint,
-  }
+  if (found === null) return nothing
+  const wanted = adoptable(found, spec.schema)
+  return (await hasOwnTables(session)) ? await targetState(session, spec, table, wanted) : strangeState(wanted)
 }
 
-function readCheckpoint(database: DatabaseSync, spec: Pick<TargetSpec, 'project' | 'sync'>): TargetState['checkpoint'] {
-  const row = database
-    .prepare('SELECT cursor, fingerprint FROM _syncline_checkpoint WHERE project = ? AND sync = ?')
-    .get(spec.project, spec.sync)
-  if (row === undefined || row.fingerprint === null) return null
-  return { cursor: row.cursor === null ? null : String(row.cursor), fingerprint: String(row.fingerprint) }
-}
-
-function claimTarget(
+/** Takes the fence and applies the changes, in a transaction. Returns the fence's generation. */
+async function takeTarget(
   database: DatabaseSync,
+  session: SqlSession,
   spec: TargetSpec,
   { changes, held }: { readonly changes: readonly SchemaChange[]; readonly held: number | null },
-  context: Context,
-): [Claim, Target] {
-  database.exec('BEGIN IMMEDIATE')
-  try {
-    const { generation } = database
-      .prepare(
-        `INSERT INTO _syncline_checkpoint (project, sync, collection, generation, updated_at) VALUES (?, ?, ?, 1, ?)
-         ON CONFLICT (project, sync) DO UPDATE SET generation = generation + 1, collection = excluded.collection, updated_at = excluded.updated_at
-         RETURNING generation`,
-      )
-      .get(spec.project, spec.sync, ownedTable(spec), context.clock.now()) as { generation: number }
-    if (held !== null && generation !== held + 1) throw leaseLost(spec.sync)
-    if (changes.some((change) => change.kind === 'create')) forgetTable(database, spec)
-    applyChanges(database, spec, changes)
-    database.exec('COMMIT')
-    const writer = new TableWriter(database, spec, context)
-    const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
-    return [
-      { spec, generation, writer },
-      { checkpoint: readCheckpoint(database, spec), generation, empty },
-    ]
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK')
-    throw error
-  }
+): Promise<number> {
+  const table = targetTable(spec)
+  const generation = await takeGeneration(session, spec, table.name, held)
+  // Without a row to hold, as in a file that was made anew, the first generation is another's, too.
+  if (generation === null || (held !== null && generation !== held + 1)) throw leaseLost(spec)
+  if (changes.some((change) => change.kind === 'create')) await forgetTable(session, spec, table)
+  await applyChanges(database, session, spec, changes)
+  return generation
 }
 
-/** The table is made anew, so what was remembered of one that somebody dropped, above all how far it had read, is void. */
-function forgetTable(database: DatabaseSync, spec: TargetSpec): void {
-  const table = ownedTable(spec)
-  database
-    .prepare('UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL WHERE project = ? AND sync = ?')
-    .run(spec.project, spec.sync)
-  database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
-  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}; DROP TABLE IF EXISTS ${quote(keptTable(table))}`)
+function openTarget(
+  database: DatabaseSync,
+  spec: TargetSpec,
+  generation: number,
+  checkpoint: Checkpoint | null,
+  context: Context,
+): [Claim, Target] {
+  const writer = new TableWriter(database, spec, context)
+  const empty = database.prepare(`SELECT 1 FROM ${quote(ownedTable(spec))} LIMIT 1`).get() === undefined
+  return [
+    { spec, generation, writer },
+    { checkpoint, generation, empty },
+  ]
 }
 
 function openTransaction(
   database: DatabaseSync,
   file: string,
+  session: SqlSession,
   claims: ReadonlyMap<SyncId, Claim>,
-  context: Context,
 ): SinkTransaction {
   const claimOf = (sync: SyncId): Claim => {
     const claim = claims.get(sync)
@@ -206,28 +182,12 @@ function openTransaction(
   }
   return {
     put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
-    putTogether: async (sync, rows) => {
-      try {
-        return await claimOf(sync).writer.putTogether(rows)
-      } catch (error) {
-        throw translate(error, file)
-      }
-    },
+    putTogether: (sync, rows) => attemptLater(file, () => claimOf(sync).writer.putTogether(rows)),
     delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
-    reject: async (sync, rejected, settled) =>
-      attempt(file, () => writeRejections(database, claimOf(sync).spec, rejected, settled, context.clock.now())),
+    reject: async (sync, rejected, settled) => replaceRejections(session, claimOf(sync).spec, rejected, settled),
     checkpoint: async (sync, checkpoint) => {
       const { spec, generation } = claimOf(sync)
-      const sets = checkpoint === null ? '' : ', cursor = ?, fingerprint = ?'
-      const values = checkpoint === null ? [] : [checkpoint.cursor, checkpoint.fingerprint]
-      const { changes } = attempt(file, () =>
-        database
-          .prepare(
-            `UPDATE _syncline_checkpoint SET updated_at = ?${sets} WHERE project = ? AND sync = ? AND generation = ?`,
-          )
-          .run(context.clock.now(), ...values, spec.project, spec.sync, generation),
-      )
-      if (changes !== 1) throw leaseLost(sync)
+      await storeCheckpoint(session, { fence: spec, generation }, checkpoint)
     },
     commit: async () => attempt(file, () => database.exec('COMMIT')),
     rollback: async () =>
@@ -236,36 +196,6 @@ function openTransaction(
         noteUndone(database)
       }),
   }
-}
-
-function leaseLost(sync: SyncId): SyncError {
-  return new SyncError('LEASE_LOST', `another process took over sync ${sync}; this one writes nothing more`, {
-    hint: 'Nothing is lost: the other process goes on from the last checkpoint.',
-  })
-}
-
-function writeRejections(
-  database: DatabaseSync,
-  spec: TargetSpec,
-  rejected: readonly Rejection[],
-  settled: readonly (readonly unknown[])[],
-  nowMs: number,
-): void {
-  const forget = database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ? AND key = ?')
-  for (const key of settled) forget.run(spec.project, spec.sync, keyText(key as Rejection['key']))
-  const add = database.prepare(
-    'INSERT OR REPLACE INTO _syncline_rejected (project, sync, key, code, message, at) VALUES (?, ?, ?, ?, ?, ?)',
-  )
-  for (const { key, code, message } of rejected) add.run(spec.project, spec.sync, keyText(key), code, message, nowMs)
-}
-
-function readRejections(database: DatabaseSync, spec: TargetSpec): Rejection[] {
-  // A target that no run has reached yet has no tables of ours.
-  if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = '_syncline_rejected'").get() === undefined) return []
-  return database
-    .prepare('SELECT key, code, message FROM _syncline_rejected WHERE project = ? AND sync = ?')
-    .all(spec.project, spec.sync)
-    .map((row) => ({ key: parseKeyText(String(row.key)), code: String(row.code), message: String(row.message) }))
 }
 
 function viewTarget(config: SqliteConfig, writable: DatabaseSync | null, spec: TargetSpec, rows?: 'written'): View {
@@ -323,31 +253,4 @@ function wideningColumns(database: DatabaseSync, table: string, { fields }: Sche
 
 function hasColumn(database: DatabaseSync, table: string, column: string): boolean {
   return database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column) !== undefined
-}
-
-function reset(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project' | 'collection'>, drop: boolean): void {
-  database.exec('BEGIN IMMEDIATE')
-  try {
-    const table = ownedTable(spec)
-    database
-      .prepare(
-        'UPDATE _syncline_checkpoint SET cursor = NULL, fingerprint = NULL, generation = generation + 1 WHERE project = ? AND sync = ?',
-      )
-      .run(spec.project, spec.sync)
-    if (drop) dropTable(database, spec, table)
-    database.exec('COMMIT')
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK')
-    throw error
-  }
-}
-
-/** Only a table that this sync made is dropped; one that it adopted stays, and is given up. Another's is not touched. */
-function dropTable(database: DatabaseSync, spec: Pick<TargetSpec, 'sync' | 'project'>, table: string): void {
-  database.prepare('DELETE FROM _syncline_rejected WHERE project = ? AND sync = ?').run(spec.project, spec.sync)
-  const owner = ownerOf(database, table)
-  if (owner?.project !== spec.project || owner.sync !== spec.sync) return
-  database.prepare('DELETE FROM _syncline_collection WHERE name = ?').run(table)
-  database.exec(`DROP TABLE IF EXISTS ${quote(rowsTable(table))}; DROP TABLE IF EXISTS ${quote(keptTable(table))}`)
-  if (!owner.adopted) database.exec(`DROP TABLE IF EXISTS ${quote(table)}`)
 }

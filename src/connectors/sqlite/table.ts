@@ -3,10 +3,11 @@ import type { DatabaseSync } from 'node:sqlite'
 import { SyncError } from '../../core/error.ts'
 import { formatName, parseName } from '../../core/name.ts'
 import { type Field, fieldNamed, type Schema, type SchemaChange } from '../../core/schema.ts'
-import type { Owner, TargetSpec } from '../connector.ts'
+import type { TargetSpec } from '../connector.ts'
 import { refuseOtherOwner } from '../ownership.ts'
+import { remember, remembered, type TargetTable } from '../sql/registry.ts'
+import type { SqlSession } from '../sql/session.ts'
 import { quote } from '../sql.ts'
-import { parseSchema } from './catalog.ts'
 import type { Relation } from './decode.ts'
 import { isUniqueError } from './errors.ts'
 import { runOne } from './own-rules.ts'
@@ -20,11 +21,9 @@ export function ownedTable(spec: Pick<TargetSpec, 'collection'>): string {
   return parseName(spec.collection).at(-1) ?? spec.collection
 }
 
-/** Null: a table that Syncline did not make and has not adopted. */
-export function ownerOf(database: DatabaseSync, table: string): (Owner & { readonly adopted: boolean }) | null {
-  const row = database.prepare('SELECT project, sync, adopted FROM _syncline_collection WHERE name = ?').get(table)
-  if (row === undefined) return null
-  return { project: String(row.project), sync: String(row.sync), adopted: Number(row.adopted) === 1 }
+export function targetTable(spec: Pick<TargetSpec, 'collection'>): TargetTable {
+  const name = ownedTable(spec)
+  return { name, sql: quote(name), lists: [rowsTable(name), keptTable(name)].map(quote) }
 }
 
 /** Beside an adopted table: the keys this sync put there, and whether it wrote the row or found it equal. */
@@ -46,13 +45,17 @@ export function keepsAny(database: DatabaseSync, table: string): boolean {
 }
 
 /** Applies what diffSchema found, and remembers the declared types. */
-export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[]): void {
+export async function applyChanges(
+  database: DatabaseSync,
+  session: SqlSession,
+  spec: TargetSpec,
+  changes: readonly SchemaChange[],
+): Promise<void> {
   const table = ownedTable(spec)
-  const owner = ownerOf(database, table)
-  if (owner !== null) refuseOtherOwner(spec, owner)
+  const before = await remembered(session, table)
+  if (before !== null) refuseOtherOwner(spec, before.owner)
   refuseTwins(spec.schema)
-  const before = database.prepare('SELECT schema, orphans FROM _syncline_collection WHERE name = ?').get(table)
-  const orphans: string[] = before === undefined ? [] : (JSON.parse(String(before.orphans)) as string[])
+  const orphans = [...(before?.orphans ?? [])]
   const keepsMark = spec.deletes === 'mark'
   for (const change of changes) {
     if (change.kind === 'create') database.exec(createSql(spec))
@@ -67,8 +70,8 @@ export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: 
   if (keepsMark) addMissingColumn(database, table, deletedField, 'TEXT')
   if (spec.adopt) prepareAdoption(database, spec)
   else if (spec.deletes === 'keep') prepareKeeping(database, spec)
-  if (before === undefined || changes.length > 0)
-    remember(database, spec, before === undefined ? null : parseSchema(String(before.schema)), orphans)
+  if (before === null || changes.length > 0)
+    await remember(session, spec, table, { before: before?.schema ?? null, orphans })
 }
 
 /** The found table as the spec's schema would see it: a column whose storage can hold the wanted type counts as that type. */
@@ -202,25 +205,6 @@ function duplicateKeys(spec: TargetSpec, cause?: unknown): SyncError {
     `several rows of ${ownedTable(spec)} have the same (${spec.schema.key.join(', ')}), so it can't be adopted`,
     { hint: 'Remove the duplicates, or choose another `key`.', cause },
   )
-}
-
-function remember(database: DatabaseSync, spec: TargetSpec, before: Schema | null, orphans: readonly string[]): void {
-  const wanted = new Set(spec.schema.fields.map((field) => field.name))
-  const kept = (before?.fields ?? []).filter((field) => !wanted.has(field.name))
-  const schema: Schema = { ...spec.schema, fields: [...spec.schema.fields, ...kept] }
-  database
-    .prepare(
-      `INSERT INTO _syncline_collection (name, project, sync, schema, orphans, adopted) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET schema = excluded.schema, orphans = excluded.orphans`,
-    )
-    .run(
-      ownedTable(spec),
-      spec.project,
-      spec.sync,
-      JSON.stringify(schema),
-      JSON.stringify(orphans.filter((name) => !wanted.has(name))),
-      spec.adopt ? 1 : 0,
-    )
 }
 
 /** SQLite's column names ignore case; Postgres' do not. */

@@ -12,14 +12,16 @@ import {
   type Writer,
   type WriterSpec,
 } from '../connector.ts'
+import { type Fence, generationOf, generationsOf, raiseGeneration, takeGeneration } from '../sql/fence.ts'
+import { hasOwnTables } from '../sql/own-tables.ts'
+import type { SqlSession } from '../sql/session.ts'
+import { anyResults, forgetAllResults, forgetResults, recallResults, recordResults } from '../sql/write-results.ts'
 import { joined, quote } from '../sql.ts'
 import {
   type Attempt,
   applyOneByOne,
   type Blocked,
-  decodeResults,
   dependentsKept,
-  encodeResults,
   leaseLost,
   notKept,
   refusedByReference,
@@ -31,10 +33,11 @@ import type { SqliteConfig } from './config.ts'
 import { keepsNul, prepareArrays } from './database.ts'
 import { asStored } from './decode.ts'
 import { keptConditions } from './dependents.ts'
-import { attempt, isRowError, isSqliteError, referenceRefusal, translate } from './errors.ts'
-import { type Lent, lend, lendOn } from './handles.ts'
-import { migrate, migrated } from './migrations.ts'
+import { isRowError, isSqliteError, referenceRefusal } from './errors.ts'
+import { type Lent, lend } from './handles.ts'
+import { migrate } from './migrations.ts'
 import { orAbort } from './own-rules.ts'
+import { inTransaction, sessionOf } from './session.ts'
 import { asBound, keyDuplicate, mayRespell, noteUndone, noteWritten, storedKeys, valueSql } from './spelling.ts'
 import { tableOf } from './track.ts'
 import { type Bindable, fromStorage, toStorage } from './types.ts'
@@ -46,91 +49,73 @@ export async function openWriter(
   schema: Schema,
   spec: WriterSpec,
 ): Promise<Writer> {
-  return lendOn(config, { readOnly: false, create: false }, (lent) => {
-    const { database } = lent
-    const generation = attempt(config.file, () => {
-      migrate(database)
-      return claim(database, schema, spec, context)
-    })
-    return writerOf(lent, config, context, schema, spec, generation)
-  })
+  const lent = lend(config, { readOnly: false, create: false })
+  try {
+    const session = sessionOf(lent.database, config.file, context)
+    await migrate(lent.database, config.file, session)
+    const fence: Fence = { project: spec.project, sync: spec.name }
+    const generation = await takeGeneration(session, fence, schema.name, spec.held)
+    if (generation === null) throw leaseLost(spec)
+    const table = new Table(lent.database, schema, spec, context)
+    return writerOf(lent, { file: config.file, session, fence, spec }, table, generation)
+  } catch (error) {
+    lent[Symbol.dispose]()
+    throw error
+  }
 }
 
 /** The generations of the fences of a name, by project. */
-export function fencesOf(config: SqliteConfig, schema: Schema, name: string): ReadonlyMap<string, number> {
-  using lent = lend(config, { readOnly: true, create: false })
-  const { database } = lent
-  return attempt(config.file, () => {
-    if (!migrated(database)) return new Map()
-    const rows = database
-      .prepare('SELECT project, generation FROM _syncline_checkpoint WHERE sync = ? AND collection = ?')
-      .all(name, schema.name)
-    return new Map(rows.map(({ project, generation }) => [String(project), Number(generation)]))
-  })
-}
-
-function claim(database: DatabaseSync, schema: Schema, spec: WriterSpec, context: Context): number {
-  const row = database
-    .prepare(
-      `INSERT INTO _syncline_checkpoint (project, sync, collection, generation, updated_at) VALUES (?1, ?2, ?3, 1, ?4)
-       ON CONFLICT (project, sync) DO UPDATE SET generation = generation + 1, collection = excluded.collection, updated_at = excluded.updated_at
-         WHERE ?5 IS NULL OR generation = ?5
-       RETURNING generation`,
-    )
-    .get(spec.project, spec.name, schema.name, context.clock.now(), spec.held)
-  if (row === undefined) throw leaseLost(spec)
-  return Number(row.generation)
-}
-
-function writerOf(
-  lent: Lent,
-  { file }: SqliteConfig,
+export async function fencesOf(
+  config: SqliteConfig,
   context: Context,
   schema: Schema,
-  spec: WriterSpec,
-  claimed: number,
-): Writer {
+  name: string,
+): Promise<ReadonlyMap<string, number>> {
+  using lent = lend(config, { readOnly: true, create: false })
+  const session = sessionOf(lent.database, config.file, context)
+  return (await hasOwnTables(session)) ? await generationsOf(session, name, schema.name) : new Map()
+}
+
+/** What a writer has to do with the file. */
+interface Use {
+  readonly file: string
+  readonly session: SqlSession
+  readonly fence: Fence
+  readonly spec: WriterSpec
+}
+
+function writerOf(lent: Lent, { file, session, fence, spec }: Use, table: Table, claimed: number): Writer {
   let generation = claimed
   const { database } = lent
-  const table = new Table(database, schema, spec, context)
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
-    attempt(file, () => database.exec('BEGIN IMMEDIATE'))
     try {
-      const held = attempt(file, () =>
-        database
-          .prepare('SELECT 1 FROM _syncline_checkpoint WHERE project = ? AND sync = ? AND generation = ?')
-          .get(spec.project, spec.name, generation),
-      )
-      if (held === undefined) throw leaseLost(spec)
-      const result = await work()
-      attempt(file, () => database.exec('COMMIT'))
+      const result = await inTransaction(database, file, async () => {
+        if ((await generationOf(session, fence)) !== generation) throw leaseLost(spec)
+        return await work()
+      })
       // All of this answers at once: signals and timers get their turn here.
       await breathe()
       return result
     } catch (error) {
-      if (database.isTransaction) database.exec('ROLLBACK')
       noteUndone(database)
-      throw translate(error, file)
+      throw error
     }
   }
-  const record = (id: string, results: readonly WriteResult[]) =>
-    database
-      .prepare('INSERT OR REPLACE INTO _syncline_write (project, name, id, results, at) VALUES (?, ?, ?, ?, ?)')
-      .run(spec.project, spec.name, id, encodeResults(results), context.clock.now())
   /** Where references are checked at the end of a transaction, or a row ends it, so that each write needs one of its own. */
   const apart = async (id: string, writes: readonly Write[]): Promise<readonly WriteResult[]> => {
     const done: WriteResult[] = writes.map(() => ({ status: 'stale' }))
-    const take = (at: number, result: Attempt): Attempt => {
+    const take = async (at: number, result: Attempt): Promise<Attempt> => {
       if (result.status !== 'written') return result
       const [now = result] = table.asTheyAre([result])
       done[at] = now
-      record(id, done)
+      await forgetResults(session, fence, [id])
+      await recordResults(session, fence, id, done)
       return now
     }
     return await applyOneByOne(writes, {
       attempt: async (write, at) => {
         try {
-          return await fenced(async () => take(at, await table.attempt(write)))
+          return await fenced(async () => await take(at, await table.attempt(write)))
         } catch (error) {
           if (error instanceof TransactionGone)
             return { status: 'rejected', code: 'VALUE_REFUSED', message: error.reason }
@@ -143,9 +128,7 @@ function writerOf(
         try {
           return await fenced(async () => {
             const swapped = await table.swap(members)
-            swapped?.forEach((result, i) => {
-              take(members[i]?.at ?? 0, result)
-            })
+            for (const [i, result] of swapped?.entries() ?? []) await take(members[i]?.at ?? 0, result)
             return swapped
           })
         } catch (error) {
@@ -160,10 +143,9 @@ function writerOf(
     write: async (id, writes, forget) => {
       try {
         return await fenced(async () => {
-          const settle = database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
-          for (const settled of forget) settle.run(spec.project, spec.name, settled)
+          await forgetResults(session, fence, [...forget, id])
           const results = table.asTheyAre(await applyOneByOne(writes, table))
-          record(id, results)
+          await recordResults(session, fence, id, results)
           return results
         })
       } catch (error) {
@@ -171,27 +153,16 @@ function writerOf(
         throw error
       }
     },
-    recall: (id) =>
-      fenced(async () => {
-        const row = database
-          .prepare('SELECT results FROM _syncline_write WHERE project = ? AND name = ? AND id = ?')
-          .get(spec.project, spec.name, id)
-        return row === undefined ? null : decodeResults(String(row.results))
-      }),
+    recall: (id) => fenced(() => recallResults(session, fence, id)),
     forget: async () => {
-      const any = attempt(file, () =>
-        database
-          .prepare('SELECT 1 FROM _syncline_write WHERE project = ? AND name = ? LIMIT 1')
-          .get(spec.project, spec.name),
-      )
-      if (any === undefined) return generation
-      await fenced(async () => {
-        database.prepare('DELETE FROM _syncline_write WHERE project = ? AND name = ?').run(spec.project, spec.name)
-        database
-          .prepare('UPDATE _syncline_checkpoint SET generation = generation + 1 WHERE project = ? AND sync = ?')
-          .run(spec.project, spec.name)
+      if (!(await anyResults(session, fence))) return generation
+      generation = await fenced(async () => {
+        await forgetAllResults(session, fence)
+        const raised = await raiseGeneration(session, fence, generation)
+        if (raised === null) throw leaseLost(spec)
+        return raised
       })
-      return ++generation
+      return generation
     },
     [Symbol.asyncDispose]: async () => {
       lent[Symbol.dispose]()
