@@ -50,6 +50,38 @@ export function rejectionTests(withSink: WithSink, refuses: { readonly type: Typ
       assert.deepEqual(remembered, [{ ...rejection(2), message: 'still no' }, rejection(3)])
     }),
   )
+
+  test(
+    'many rejections are remembered at once, with keys of any text; of several with one key the last counts',
+    withSink(async ({ sink }) => {
+      await claim(sink, specOf(shape))
+      const keys = [
+        '',
+        '\'"\\',
+        '\\u0000',
+        'a\0b',
+        '$1 ?1 %s',
+        'ü 🙂',
+        '[1]',
+        ...Array.from({ length: 500 }, (_, at) => `k${at}`),
+      ]
+      const rejections = keys.map((key) => ({
+        key: [key],
+        code: 'VALUE_REFUSED',
+        message: `it's "no" \\u0000 ü 🙂 $1 ?1`,
+      }))
+      const first = { key: ['k1'], code: 'VALUE_TAKEN', message: 'not the last' }
+      await transact(sink, (transaction) => transaction.reject(SYNC, [first, ...rejections], []))
+      const remembered = async () => {
+        const found = await sink.rejections(specOf(shape))
+        return found.toSorted((a, b) => keys.indexOf(String(a.key[0])) - keys.indexOf(String(b.key[0])))
+      }
+      assert.deepEqual(await remembered(), rejections)
+      const settled = keys.slice(1).map((key) => [key])
+      await transact(sink, (transaction) => transaction.reject(SYNC, [], settled))
+      assert.deepEqual(await remembered(), rejections.slice(0, 1))
+    }),
+  )
 }
 
 /** Of every type: what a target must give back as it got it, or declare as lost. */
