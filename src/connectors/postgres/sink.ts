@@ -5,7 +5,7 @@ import type { SyncId } from '../../core/sync-id.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
 import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
-import { forgetTable, resetTarget, strangeState, targetState } from '../sql/registry.ts'
+import { forgetTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
 import { readRejections, replaceRejections } from '../sql/rejections.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, tableSql } from './catalog.ts'
@@ -74,7 +74,7 @@ async function inspect(client: Client, spec: TargetSpec): Promise<TargetState> {
       hint: 'Choose another target name with `to`.',
     })
   const wanted = adoptable(found, spec.schema)
-  return (await migrated(client)) ? await targetState(client, spec, spec.collection, wanted) : strangeState(wanted)
+  return (await migrated(client)) ? await targetState(client, spec, spec.collection, wanted) : unownedState(wanted)
 }
 
 async function claimTarget(

@@ -50,7 +50,7 @@ export async function targetState(
   found: Schema,
 ): Promise<TargetState> {
   const held = await remembered(session, name)
-  if (held === null) return strangeState(found)
+  if (held === null) return unownedState(found)
   const { owner, schema, orphans, adopted } = held
   return {
     ...(adopted ? withTheirs({ schema, orphans }, found) : { schema, orphans }),
@@ -61,7 +61,7 @@ export async function targetState(
 }
 
 /** The same of a table that Syncline did not make. */
-export function strangeState(found: Schema): TargetState {
+export function unownedState(found: Schema): TargetState {
   return { schema: found, orphans: found.fields.map((field) => field.name), owner: null, checkpoint: null }
 }
 

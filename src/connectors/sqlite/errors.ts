@@ -126,8 +126,8 @@ export function attempt<T>(file: string, work: () => T): T {
   }
 }
 
-/** The same of work that takes its time. */
-export async function attemptLater<T>(file: string, work: () => T | Promise<T>): Promise<T> {
+/** The same of asynchronous work. */
+export async function attemptAsync<T>(file: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {

@@ -10,7 +10,7 @@ import { refuseBeyondLimits } from '../limits.ts'
 import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
 import { leaseLost, takeGeneration } from '../sql/fence.ts'
 import { hasOwnTables } from '../sql/own-tables.ts'
-import { forgetTable, resetTarget, strangeState, targetState } from '../sql/registry.ts'
+import { forgetTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
 import { readRejections, replaceRejections } from '../sql/rejections.ts'
 import type { SqlSession } from '../sql/session.ts'
 import { quote } from '../sql.ts'
@@ -18,7 +18,7 @@ import { describeTable, hasRowids, isRowidKey, isVirtual, tableKind } from './ca
 import type { SqliteConfig } from './config.ts'
 import { enterBulk, leaveBulk } from './database.ts'
 import type { Relation } from './decode.ts'
-import { attempt, attemptLater } from './errors.ts'
+import { attempt, attemptAsync } from './errors.ts'
 import { dropHandles, type Lent, lend, lendOn } from './handles.ts'
 import { limits } from './limits.ts'
 import { migrate } from './migrations.ts'
@@ -66,10 +66,10 @@ export function openSink(config: SqliteConfig, context: Context): Sink {
   }
   const reading = async <T>(work: (database: DatabaseSync) => T | Promise<T>, missing: T): Promise<T> => {
     const database = writable
-    if (database !== null) return await attemptLater(file, () => work(database))
+    if (database !== null) return await attemptAsync(file, () => work(database))
     if (!existsSync(file)) return missing
     using reader = lend(config, { readOnly: true, create: false })
-    return await attemptLater(file, () => work(reader.database))
+    return await attemptAsync(file, () => work(reader.database))
   }
   return {
     inspect: async (spec) => {
@@ -135,7 +135,7 @@ async function inspect(database: DatabaseSync, session: SqlSession, spec: Target
   const found = describeTable(database, table)
   if (found === null) return nothing
   const wanted = adoptable(found, spec.schema)
-  return (await hasOwnTables(session)) ? await targetState(session, spec, table, wanted) : strangeState(wanted)
+  return (await hasOwnTables(session)) ? await targetState(session, spec, table, wanted) : unownedState(wanted)
 }
 
 /** Takes the fence and applies the changes, in a transaction. Returns the fence's generation. */
@@ -147,7 +147,7 @@ async function takeTarget(
 ): Promise<number> {
   const table = targetTable(spec)
   const generation = await takeGeneration(session, spec, table.name, held)
-  // Without a row to hold, as in a file that was made anew, the first generation is another's, too.
+  // A file that was made anew has no generation to compare: it gives the first one, which is not the one that follows `held`.
   if (generation === null || (held !== null && generation !== held + 1)) throw leaseLost(spec)
   if (changes.some((change) => change.kind === 'create')) await forgetTable(session, spec, table)
   await applyChanges(database, session, spec, changes)
@@ -182,7 +182,7 @@ function openTransaction(
   }
   return {
     put: async (sync, rows, options) => attempt(file, () => claimOf(sync).writer.put(rows, options.fresh)),
-    putTogether: (sync, rows) => attemptLater(file, () => claimOf(sync).writer.putTogether(rows)),
+    putTogether: (sync, rows) => attemptAsync(file, () => claimOf(sync).writer.putTogether(rows)),
     delete: async (sync, keys) => attempt(file, () => claimOf(sync).writer.delete(keys)),
     reject: async (sync, rejected, settled) => replaceRejections(session, claimOf(sync).spec, rejected, settled),
     checkpoint: async (sync, checkpoint) => {

@@ -76,15 +76,15 @@ export async function fencesOf(
   return (await hasOwnTables(session)) ? await generationsOf(session, name, schema.name) : new Map()
 }
 
-/** What a writer has to do with the file. */
-interface Use {
+/** A file, and the fence that was taken in it. */
+interface Fenced {
   readonly file: string
   readonly session: SqlSession
   readonly fence: Fence
   readonly spec: WriterSpec
 }
 
-function writerOf(lent: Lent, { file, session, fence, spec }: Use, table: Table, claimed: number): Writer {
+function writerOf(lent: Lent, { file, session, fence, spec }: Fenced, table: Table, claimed: number): Writer {
   let generation = claimed
   const { database } = lent
   const fenced = async <T>(work: () => Promise<T>): Promise<T> => {
