@@ -5,7 +5,7 @@ import type { SyncId } from '../../core/sync-id.ts'
 import type { Context, Sink, SinkTransaction, Target, TargetSpec, TargetState, View } from '../connector.ts'
 import { refuseBeyondLimits } from '../limits.ts'
 import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
-import { forgetTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
+import { changeTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
 import { readRejections, replaceRejections } from '../sql/rejections.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, tableSql } from './catalog.ts'
@@ -88,9 +88,7 @@ async function claimTarget(
   await beginFenced(client, [{ spec, generation: taken }], "SET LOCAL lock_timeout = '30s'")
   try {
     const generation = held === null ? taken : await raiseFence(client, spec, taken)
-    if (changes.some((change) => change.kind === 'create'))
-      await forgetTable(client, spec, targetTable(spec.collection))
-    await applyChanges(client, spec, changes)
+    await changeTable(client, spec, targetTable(spec.collection), changes, () => applyChanges(client, spec, changes))
     await client.commit()
     const schema = await storedTypes(client, spec)
     const loose = (await findTable(client, spec.collection))?.loose ?? []

@@ -3,8 +3,7 @@ import { SyncError } from '../../core/error.ts'
 import { describeChange, type Field, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { TargetSpec } from '../connector.ts'
 import { ownName } from '../limits.ts'
-import { refuseOtherOwner } from '../ownership.ts'
-import { remember, remembered, type TargetTable } from '../sql/registry.ts'
+import type { TargetTable } from '../sql/registry.ts'
 import { quote } from '../sql.ts'
 import { findTable, nameParts, type Table, tableSql } from './catalog.ts'
 import type { Client } from './client.ts'
@@ -74,17 +73,13 @@ export async function storedTypes(
   }
 }
 
-/** Applies what diffSchema found, and remembers the declared types. */
+/** Applies what diffSchema found. */
 export async function applyChanges(client: Client, spec: TargetSpec, changes: readonly SchemaChange[]): Promise<void> {
   const resolved = await storedTypes(client, spec)
   const native = (field: Field) => resolved.fields.find(({ name }) => name === field.name)?.native ?? 'text'
-  const before = await remembered(client, spec.collection)
-  if (before !== null) refuseOtherOwner(spec, before.owner)
-  const orphans = [...(before?.orphans ?? [])]
   for (const change of changes) {
     if (change.kind === 'create') await createTable(client, spec, native)
     if (change.kind === 'add' || change.kind === 'widen') await alterColumn(client, spec, change, native(change.field))
-    if (change.kind === 'orphan') orphans.push(change.field.name)
   }
   if (spec.deletes === 'mark')
     await client.query(
@@ -92,8 +87,6 @@ export async function applyChanges(client: Client, spec: TargetSpec, changes: re
     )
   if (spec.adopt) await prepareAdoption(client, spec, native)
   else if (spec.deletes === 'keep') await prepareKeeping(client, spec, native)
-  if (before === null || changes.length > 0)
-    await remember(client, spec, spec.collection, { before: before?.schema ?? null, orphans })
 }
 
 /** SCHEMA_DRIFT when what people made of the target is in the way: a view of the column, say, or a column of that name. */

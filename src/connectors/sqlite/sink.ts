@@ -10,7 +10,7 @@ import { refuseBeyondLimits } from '../limits.ts'
 import { readCheckpoint, storeCheckpoint } from '../sql/checkpoints.ts'
 import { leaseLost, takeGeneration } from '../sql/fence.ts'
 import { hasOwnTables } from '../sql/own-tables.ts'
-import { forgetTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
+import { changeTable, resetTarget, targetState, unownedState } from '../sql/registry.ts'
 import { readRejections, replaceRejections } from '../sql/rejections.ts'
 import type { SqlSession } from '../sql/session.ts'
 import { quote } from '../sql.ts'
@@ -149,8 +149,7 @@ async function takeTarget(
   const generation = await takeGeneration(session, spec, table.name, held)
   // A file that was made anew has no generation to compare: it gives the first one, which is not the one that follows `held`.
   if (generation === null || (held !== null && generation !== held + 1)) throw leaseLost(spec)
-  if (changes.some((change) => change.kind === 'create')) await forgetTable(session, spec, table)
-  await applyChanges(database, session, spec, changes)
+  await changeTable(session, spec, table, changes, async () => applyChanges(database, spec, changes))
   return generation
 }
 

@@ -4,9 +4,7 @@ import { SyncError } from '../../core/error.ts'
 import { formatName, parseName } from '../../core/name.ts'
 import { type Field, fieldNamed, type Schema, type SchemaChange } from '../../core/schema.ts'
 import type { TargetSpec } from '../connector.ts'
-import { refuseOtherOwner } from '../ownership.ts'
-import { remember, remembered, type TargetTable } from '../sql/registry.ts'
-import type { SqlSession } from '../sql/session.ts'
+import type { TargetTable } from '../sql/registry.ts'
 import { quote } from '../sql.ts'
 import type { Relation } from './decode.ts'
 import { isUniqueError } from './errors.ts'
@@ -44,18 +42,10 @@ export function keepsAny(database: DatabaseSync, table: string): boolean {
   return database.prepare(`SELECT 1 FROM ${quote(list)} LIMIT 1`).get() !== undefined
 }
 
-/** Applies what diffSchema found, and remembers the declared types. */
-export async function applyChanges(
-  database: DatabaseSync,
-  session: SqlSession,
-  spec: TargetSpec,
-  changes: readonly SchemaChange[],
-): Promise<void> {
+/** Applies what diffSchema found. */
+export function applyChanges(database: DatabaseSync, spec: TargetSpec, changes: readonly SchemaChange[]): void {
   const table = ownedTable(spec)
-  const before = await remembered(session, table)
-  if (before !== null) refuseOtherOwner(spec, before.owner)
   refuseTwins(spec.schema)
-  const orphans = [...(before?.orphans ?? [])]
   const keepsMark = spec.deletes === 'mark'
   for (const change of changes) {
     if (change.kind === 'create') database.exec(createSql(spec))
@@ -63,15 +53,12 @@ export async function applyChanges(
       database.exec(
         `ALTER TABLE ${quote(table)} ADD COLUMN ${quote(change.field.name)} ${storageOf(change.field.type)}`,
       )
-    if (change.kind === 'orphan') orphans.push(change.field.name)
   }
   if (changes.some((change) => change.kind === 'widen' && storageOf(change.was.type) !== storageOf(change.field.type)))
     rebuild(database, spec)
   if (keepsMark) addMissingColumn(database, table, deletedField, 'TEXT')
   if (spec.adopt) prepareAdoption(database, spec)
   else if (spec.deletes === 'keep') prepareKeeping(database, spec)
-  if (before === null || changes.length > 0)
-    await remember(session, spec, table, { before: before?.schema ?? null, orphans })
 }
 
 /** The found table as the spec's schema would see it: a column whose storage can hold the wanted type counts as that type. */
