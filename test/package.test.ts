@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
@@ -14,7 +15,7 @@ const WANTED = [
   /^package\/LICENSE$/,
   /^package\/bin\/syncline\.js$/,
   /^package\/dist\/(?!.*\.test\.)/,
-  /^package\/docs\/(guide|connectors)\//,
+  /^package\/docs\/(guide\/|connectors\/|benchmarks\.md$)/,
 ]
 const OLDEST_NODE = '22.18.0'
 const CONFIG = `import { defineConfig } from 'syncline'
@@ -45,6 +46,28 @@ const APART = `
   console.log((await connection.discover()).map(({ name }) => name).join())
   await connection[Symbol.asyncDispose]()`
 
+/** What README says, in a folder of its own that has the packages of `project`: its files are written and its commands run. */
+async function runAsWritten(readme: string, project: string, node: string): Promise<void> {
+  const files = [...readme.matchAll(/```(?:js|ts)\n\/\/ (\S+)\n([\s\S]*?)```/g)]
+  assert.deepEqual(
+    files.map(([, name]) => name),
+    ['shop.mjs', 'syncline.config.ts'],
+  )
+  await using folder = await temporaryFolder()
+  await symlink(join(project, 'node_modules'), join(folder.path, 'node_modules'))
+  // As `npm init` makes it.
+  await writeFile(join(folder.path, 'package.json'), '{ "name": "mine", "version": "1.0.0", "type": "commonjs" }')
+  for (const [, name = '', text = ''] of files) await writeFile(join(folder.path, name), text)
+  await run(folder.path, node, 'shop.mjs')
+  const commands = [...readme.matchAll(/^npx syncline (plan|run|verify)\b/gm)].map(([, command]) => command ?? '')
+  const told: Record<string, string> = {}
+  for (const command of commands)
+    told[command] = await run(folder.path, node, 'node_modules/syncline/bin/syncline.js', command)
+  assert.match(told.plan ?? '', /paid_orders {2}insert 2/)
+  assert.match(told.run ?? '', /2 syncs: 2 succeeded/)
+  assert.match(told.verify ?? '', /✓ paid_orders {2}equal, 2 rows\n✓ contacts {2}equal, 2 rows/)
+}
+
 test('the packed package holds what a user needs and nothing else, installs, and works', async (t) => {
   await using packed = await temporaryFolder()
   await using project = await temporaryFolder()
@@ -71,6 +94,18 @@ test('the packed package holds what a user needs and nothing else, installs, and
     assert.match(await run(project.path, 'npx', '--no', 'syncline', '--help'), /usage:/i)
   })
 
+  await t.test('the README’s links lead somewhere, and its config runs as it stands', async () => {
+    const home = join(project.path, 'node_modules', 'syncline')
+    const readme = await readFile(join(home, 'README.md'), 'utf8')
+    const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path]) => path ?? '')
+    assert.ok(links.length > 5)
+    assert.deepEqual(
+      links.filter((path) => !existsSync(join(home, path))),
+      [],
+    )
+    await runAsWritten(readme, project.path, process.execPath)
+  })
+
   await t.test('its modules can be imported', async () => {
     const script = `
       import * as syncline from 'syncline'
@@ -95,6 +130,8 @@ test('the packed package holds what a user needs and nothing else, installs, and
     assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":3/)
     assert.match(await syncline('run', '--json'), /"status":"succeeded".*"inserted":0/)
     assert.match(await syncline('verify', '--json'), /"equal":true/)
+    const readme = await readFile(join(project.path, 'node_modules', 'syncline', 'README.md'), 'utf8')
+    await runAsWritten(readme, project.path, node)
     await writeFile(join(project.path, 'apart.mjs'), APART)
     assert.equal((await run(project.path, node, 'apart.mjs')).trim(), 'item')
   })

@@ -33,7 +33,7 @@ export async function inTransaction<T>(database: DatabaseSync, file: string, wor
 /** Times are milliseconds of our own clock. */
 function dialectOf(clock: Context['clock']): Dialect {
   return {
-    parameter: (at) => `?${at}`,
+    parameter: () => '?',
     now: () => sql`${clock.now()}`,
     hasTable: (name) => sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`,
     textRows: (columns, rows) => {

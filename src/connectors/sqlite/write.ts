@@ -185,10 +185,10 @@ export class TableWriter {
   #parked(): readonly Field[] {
     const columns = this.#database
       .prepare(
-        `SELECT DISTINCT c.name AS name, x."notnull" AS required FROM pragma_index_list(?1) AS i, pragma_index_info(i.name) AS c, pragma_table_xinfo(?1) AS x
+        `SELECT DISTINCT c.name AS name, x."notnull" AS required FROM pragma_index_list(?) AS i, pragma_index_info(i.name) AS c, pragma_table_xinfo(?) AS x
          WHERE i."unique" AND i.origin <> 'pk' AND c.name IS NOT NULL AND x.name = c.name AND x.hidden = 0`,
       )
-      .all(this.#table)
+      .all(this.#table, this.#table)
     return this.#fields.flatMap((field) => {
       const column = columns.find(({ name }) => name === field.name)
       return column === undefined || this.#key.includes(field) ? [] : [{ ...field, nullable: column.required !== 1 }]
