@@ -11,10 +11,10 @@ import { companionsOf, liveAll } from './worlds.ts'
 const seed = process.env.SYNCLINE_SIMULATION_SEED
 const runs = Number(process.env.SYNCLINE_SIMULATION_RUNS ?? (seed === undefined ? 20_000 : 1))
 const first = Number(seed ?? 1)
-const THREADS = 2
+const PROCESSES = 2
 
 test(`${runs} simulated worlds hold every invariant`, async () => {
-  const { coverage, failures, steps, worlds } = await liveAll(first, runs, Math.min(THREADS, runs))
+  const { coverage, failures, steps, worlds } = await liveAll(first, runs, Math.min(PROCESSES, runs))
   console.log(`${worlds} worlds from seed ${first}, ${steps} awaits, ${failures.length} violations`)
   for (const line of tableOf(coverage)) console.log(line)
   assert.deepEqual(failures, [])

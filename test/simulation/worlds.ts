@@ -1,8 +1,9 @@
 /**
- * Worlds in a thread of their own: the test runner follows every promise of its own thread, which makes them take twice as long, and
- * two threads use two cores.
+ * Worlds in processes of their own: the test runner follows every promise of its process, which makes them take twice as long, and
+ * two processes use two cores. Two threads do not: SQLite's memory in one process has one lock.
  */
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { type Coverage, liveTogether } from './world.ts'
 
 export interface Lived {
@@ -23,10 +24,10 @@ export interface Span {
   readonly step: number
 }
 
-/** Lives through the worlds of the seeds from `first` on, in as many threads. */
-export async function liveAll(first: number, runs: number, threads: number): Promise<Lived> {
-  const spans = Array.from({ length: threads }, (_, at) => ({ first, end: first + runs, at, step: threads }))
-  const parts = await Promise.all(spans.map(inThread))
+/** Lives through the worlds of the seeds from `first` on, in as many processes. */
+export async function liveAll(first: number, runs: number, processes: number): Promise<Lived> {
+  const spans = Array.from({ length: processes }, (_, at) => ({ first, end: first + runs, at, step: processes }))
+  const parts = await Promise.all(spans.map(inProcess))
   const sum = (of: 'steps' | 'worlds') => parts.reduce((total, part) => total + part[of], 0)
   return {
     coverage: merged(parts.map(({ coverage }) => coverage)),
@@ -43,13 +44,14 @@ export function companionsOf(seed: number): readonly number[] {
   return Array.from({ length: size }, (_, at) => seed - before + at)
 }
 
-async function inThread(span: Span): Promise<Lived> {
-  return await new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: span })
-    worker.once('message', resolve)
-    worker.once('error', reject)
-    worker.once('exit', () => reject(new Error('a thread of worlds ended without an answer')))
+async function inProcess(span: Span): Promise<Lived> {
+  const child = fork(import.meta.filename, [JSON.stringify(span)], { serialization: 'advanced' })
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('a process of worlds ended without an answer')
   })
+  const [lived] = await Promise.race([once(child, 'message'), ended])
+  ended.catch(() => {})
+  return lived as Lived
 }
 
 async function live({ first, end, at, step }: Span): Promise<Lived> {
@@ -80,4 +82,9 @@ function merged(parts: readonly Coverage[]): Coverage {
   return all
 }
 
-if (!isMainThread && parentPort !== null) parentPort.postMessage(await live(workerData))
+// As a process of worlds.
+if (process.argv[1] === import.meta.filename) {
+  process.once('disconnect', () => process.exit())
+  const lived = await live(JSON.parse(process.argv[2] ?? ''))
+  process.send?.(lived, () => process.disconnect())
+}
