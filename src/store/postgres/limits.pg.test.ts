@@ -22,7 +22,7 @@ function limiterOf(store: Store): Limiter {
 /** A process that makes calls under limits, each of which lasts a moment, and prints when each was made. */
 const program = `
   import { systemClock } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'engine', 'clock.ts'))}
-  import { Limiter } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'engine', 'limits.ts'))}
+  import { Limiter } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'engine', 'calls', 'rate-limiter.ts'))}
   import { openPostgresStore } from ${JSON.stringify(join(import.meta.dirname, 'store.ts'))}
   const [url, limits, calls] = process.argv.slice(1)
   const store = await openPostgresStore(url)
